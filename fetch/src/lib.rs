@@ -1,0 +1,1 @@
+//! Getting content over a network, checked and resumed.

@@ -1,0 +1,1 @@
+//! The appliance's side: verify, load, activate, roll back.

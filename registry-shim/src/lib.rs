@@ -1,0 +1,1 @@
+//! Read-only OCI registry, Git over HTTP and status page of an appliance.

@@ -1,0 +1,1 @@
+//! The appliance's content store, Git mirrors and release history on disk.
