@@ -1,1 +1,29 @@
 //! What a release is, how it is stored in a file, and who may sign it.
+//!
+//! No network and no async: everything here works on bytes, files and blocking readers. The file's norm is
+//! `FORMAT.md` beside this crate.
+
+pub mod bundle;
+mod digest;
+pub mod durable;
+mod error;
+mod explain;
+pub mod format;
+pub mod json;
+pub mod packer;
+mod progress;
+mod reference;
+pub mod release;
+mod source;
+pub mod trust;
+
+pub use bundle::Bundle;
+pub use digest::{Blob, Check, Digest, VerifyingReader};
+pub use error::Error;
+pub use explain::{Class, Code, Explain, report};
+pub use progress::{Progress, Unwatched};
+pub use reference::{INTERNAL_HOST, Reference};
+pub use release::{
+    BlobList, Platform, Product, Refs, ReleaseName, RepositoryName, Sequence, Statement, Version,
+};
+pub use source::{BlobSink, BlobWriter, Release, Source};

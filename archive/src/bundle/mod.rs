@@ -1,0 +1,413 @@
+//! Reading an archive: the head is checked first, then the front pages, then each frame before it is used.
+//!
+//! The steps are types, so that no later one can be taken before the one ahead of it: [`Unverified`] (the head is
+//! parsed, nothing is believed) → [`Bundle`] (statements, blob lists, refs and contents are verified).
+
+mod damage;
+mod data;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use fs_err as fs;
+
+use crate::format::contents::Contents;
+use crate::format::head::Head;
+use crate::format::packing::{Packing, Page};
+use crate::format::{HEAD_BYTES, HEAD_LEN, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member};
+use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
+use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
+
+pub use damage::{Damage, Findings};
+
+/// Most pages that a packing may name.
+const MAX_PAGES: usize = 64;
+/// How much filler is read at a time.
+const FILLER_PIECE: u64 = 64 << 10;
+
+/// An archive whose head has been parsed and of which nothing is believed yet: for looking, not for using.
+#[derive(Debug)]
+pub struct Unverified {
+    file: fs::File,
+    name: String,
+    head: Head,
+    packing: Packing,
+}
+
+/// An archive whose front is verified.
+#[derive(Debug)]
+pub struct Bundle {
+    file: fs::File,
+    name: String,
+    packing: Packing,
+    packers: Vec<KeyId>,
+    root: TrustRoot,
+    head: Head,
+    contents: Contents,
+    releases: Vec<Release>,
+    /// Digest → index in the contents.
+    index: BTreeMap<Digest, usize>,
+}
+
+impl Unverified {
+    /// Opens a file and reads its head.
+    ///
+    /// # Errors
+    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Inconsistent`] for the head, or I/O.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = fs::File::open(path)?;
+        let name = path.display().to_string();
+        let mut area = vec![0; HEAD_LEN];
+        let mut have = 0;
+        while have < HEAD_LEN {
+            match file.file().read_at(&mut area[have..], have as u64).map_err(|e| name_error(&name, &e))? {
+                0 => break,
+                n => have += n,
+            }
+        }
+        let head = Head::parse(&name, &area[..have])?;
+        let packing = Packing::parse(&head.packing)?;
+        Ok(Self { file, name, head, packing })
+    }
+
+    /// What the statements say, without any proof.
+    ///
+    /// # Errors
+    /// Whatever is wrong with a statement.
+    pub fn claims(&self) -> Result<Vec<Statement>, Error> {
+        self.statements().map(|(name, bytes)| Statement::parse(&name, bytes)).collect()
+    }
+
+    /// The length of the file that the packing claims, in bytes.
+    #[must_use]
+    pub fn claimed_length(&self) -> u64 {
+        self.packing.length
+    }
+
+    /// Verifies head and front pages: `trusted` → newest root → packing and statements → pages.
+    ///
+    /// # Errors
+    /// [`Error::OtherVendor`], [`Error::Unsigned`], [`Error::WrongLength`], [`Error::Damaged`], or what is wrong with a
+    /// document.
+    pub fn verify(self, trusted: &TrustRoot) -> Result<Bundle, Error> {
+        let Self { file, name, head, packing } = self;
+        let root = head.roots.follow(&name, trusted, &head.signatures)?;
+        let packers = root.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
+        if !packing.needs.is_empty() {
+            let (feature, since) = ("a delta on another release".to_owned(), "a newer version".to_owned());
+            return Err(Error::NeedsNewer { document: "pack.json".to_owned(), feature, since });
+        }
+        let found = file.metadata()?.len();
+        if found != packing.length {
+            return Err(Error::WrongLength { file: name, expected: packing.length, found });
+        }
+        let reader = Reader { file: &file, name: &name };
+        let mut front = reader.front(&packing)?;
+        let tail = frame::stored(&[0; member::END_LEN]);
+        let tail_at = packing.length.saturating_sub(tail.len() as u64);
+        if reader.read("the tail", tail_at, packing.length)? != tail {
+            return Err(reader.damaged("the tail", tail_at, packing.length));
+        }
+        let data_bytes = tail_at
+            .checked_sub(packing.data_offset)
+            .ok_or_else(|| Error::inconsistent("pack.json", "the data begins behind the end of the file"))?;
+        let mut take = |member: String| {
+            front
+                .remove(&member)
+                .ok_or_else(|| Error::inconsistent("the front", format!("`{member}` is missing")))
+        };
+        let contents = Contents::parse(&take("contents".to_owned())?, data_bytes)?;
+        let mut releases = Vec::new();
+        for (document, bytes) in statements(&head) {
+            let signers = root.check(&document, bytes, RoleName::Release, &head.signatures)?;
+            let statement = Statement::parse(&document, bytes)?;
+            let sequence = statement.sequence;
+            let (list, refs) = (
+                take(format!("releases/{sequence}/blobs"))?,
+                take(format!("releases/{sequence}/refs.json"))?,
+            );
+            if document != format!("releases/{sequence}/release.json") {
+                return Err(Error::inconsistent(&document, format!("it is sequence {sequence}")));
+            }
+            releases.push(Release::assemble(statement, bytes, signers, &head, &list, refs)?);
+        }
+        if let Some(name) = front.keys().next() {
+            return Err(Error::inconsistent("the front", format!("`{name}` does not belong there")));
+        }
+        if releases.iter().map(Release::digest).ne(packing.statements.iter().copied()) {
+            return Err(Error::inconsistent("pack.json", "it names other statements than those in the head"));
+        }
+        let index = index(&contents, &releases)?;
+        Ok(Bundle { file, name, packing, packers, root, head, contents, releases, index })
+    }
+
+    fn statements(&self) -> impl Iterator<Item = (String, &[u8])> {
+        statements(&self.head)
+    }
+}
+
+fn statements(head: &Head) -> impl Iterator<Item = (String, &[u8])> {
+    head.statements
+        .iter()
+        .map(|(sequence, bytes)| (format!("releases/{sequence}/release.json"), bytes.as_slice()))
+}
+
+impl Bundle {
+    /// Opens an archive and verifies its front.
+    ///
+    /// # Errors
+    /// See [`Unverified::open`] and [`Unverified::verify`].
+    pub fn open(path: &Path, trusted: &TrustRoot) -> Result<Self, Error> {
+        Unverified::open(path)?.verify(trusted)
+    }
+
+    /// How the releases travel in this file.
+    #[must_use]
+    pub fn packing(&self) -> &Packing {
+        &self.packing
+    }
+
+    /// The packing's digest.
+    #[must_use]
+    pub fn packing_digest(&self) -> Digest {
+        Digest::of(&self.head.packing)
+    }
+
+    /// The keys of role `pack` whose signatures over the packing are good.
+    #[must_use]
+    pub fn packers(&self) -> &[KeyId] {
+        &self.packers
+    }
+
+    /// The chain of trust roots that the archive carries.
+    #[must_use]
+    pub fn roots(&self) -> &RootChain {
+        &self.head.roots
+    }
+
+    /// What is where.
+    #[must_use]
+    pub fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// Hashes every frame and every blob, on all cores, and lists what is wrong.
+    ///
+    /// # Errors
+    /// If the archive cannot be read, or [`Error::Interrupted`]; damage is a finding, not an error.
+    pub fn check(&self, progress: &dyn Progress) -> Result<Findings, Error> {
+        damage::find(self, progress)
+    }
+
+    /// Writes one blob to `out`; reads only the frames that it lies in.
+    ///
+    /// # Errors
+    /// [`Error::MissingBlob`], [`Error::Damaged`], or I/O.
+    pub fn read_blob(&self, digest: &Digest, out: &mut dyn std::io::Write) -> Result<(), Error> {
+        data::read_blob(self, digest, out)
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader { file: &self.file, name: &self.name }
+    }
+}
+
+impl Source for Bundle {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn releases(&self) -> &[Release] {
+        &self.releases
+    }
+
+    fn trust_root(&self) -> &TrustRoot {
+        &self.root
+    }
+
+    fn signatures(&self) -> Vec<Signature> {
+        self.head.signatures.iter().cloned().collect()
+    }
+
+    fn copy_blobs(
+        &self,
+        wanted: &BTreeSet<Digest>,
+        sink: &dyn BlobSink,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        data::copy_blobs(self, wanted, sink, progress)
+    }
+}
+
+impl Release {
+    /// Puts a verified statement together with the documents whose digests it names.
+    fn assemble(
+        statement: Statement,
+        statement_bytes: &[u8],
+        signers: Vec<KeyId>,
+        head: &Head,
+        list: &[u8],
+        refs_bytes: Vec<u8>,
+    ) -> Result<Self, Error> {
+        let sequence = statement.sequence;
+        let summary = statement.blob_list;
+        let (list_name, refs_name) =
+            (format!("releases/{sequence}/blobs"), format!("releases/{sequence}/refs.json"));
+        let found = Digest::of(list);
+        if found != summary.digest {
+            return Err(Error::WrongContent { wanted: summary.digest, found });
+        }
+        let found = Digest::of(&refs_bytes);
+        if found != statement.refs.digest || refs_bytes.len() as u64 != statement.refs.size {
+            return Err(Error::WrongContent { wanted: statement.refs.digest, found });
+        }
+        let blob_list = BlobList::parse(&list_name, list)?;
+        if blob_list.len() as u64 != summary.count || blob_list.total_bytes() != summary.content_bytes {
+            return Err(Error::inconsistent(&list_name, "the statement counts its content otherwise"));
+        }
+        let refs = Refs::parse(&refs_name, &refs_bytes)?;
+        refs.check_against(&refs_name, &blob_list)?;
+        let document = Digest::of(statement_bytes);
+        let signatures = head.signatures.of(&document).into_iter().cloned().collect();
+        let statement_bytes = statement_bytes.to_owned();
+        Ok(Self { statement, statement_bytes, signatures, signers, blob_list, refs, refs_bytes })
+    }
+}
+
+/// Finds each blob, and makes sure that the contents hold all that the releases list and nothing else.
+fn index(contents: &Contents, releases: &[Release]) -> Result<BTreeMap<Digest, usize>, Error> {
+    let refuse = |why: String| Error::inconsistent("contents", why);
+    let mut index = BTreeMap::new();
+    for (position, entry) in contents.entries.iter().enumerate() {
+        let digest = entry.blob.digest;
+        if index.insert(digest, position).is_some() {
+            return Err(refuse(format!("{digest} stands twice")));
+        }
+        match releases.iter().find_map(|r| r.blob_list.size(&digest)) {
+            Some(size) if size == entry.blob.size => {}
+            Some(size) => {
+                return Err(refuse(format!(
+                    "{digest} is {} bytes long, the blob list says {size}",
+                    entry.blob.size
+                )));
+            }
+            None => return Err(refuse(format!("{digest} is on no signed blob list"))),
+        }
+    }
+    for blob in releases.iter().flat_map(|r| r.blob_list.iter()) {
+        if !index.contains_key(&blob.digest) {
+            return Err(refuse(format!("{} is missing", blob.digest)));
+        }
+    }
+    Ok(index)
+}
+
+/// Reads checked stretches of the file.
+struct Reader<'a> {
+    file: &'a fs::File,
+    name: &'a str,
+}
+
+impl Reader<'_> {
+    /// Reads from `start` to `end`; a file that ends before is damaged in `part`.
+    fn read(&self, part: &str, start: u64, end: u64) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
+        match self.file.file().read_exact_at(&mut bytes, start) {
+            Ok(()) => Ok(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(self.damaged(part, start, end))
+            }
+            Err(error) => Err(name_error(self.name, &error)),
+        }
+    }
+
+    /// Reads and checks the front pages and the filler behind them: member name → content.
+    fn front(&self, packing: &Packing) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+        let offset = check_places(packing)?;
+        let mut plain = Vec::new();
+        for (number, page) in packing.pages.iter().enumerate() {
+            let part = format!("front page {number}");
+            let bytes = self.read(&part, page.offset, page.offset + page.length)?;
+            if Digest::of(&bytes) != page.digest {
+                return Err(self.damaged(&part, page.offset, page.offset + page.length));
+            }
+            plain.extend_from_slice(&decode(&part, &bytes, page.plain_length)?);
+        }
+        self.check_filler(offset, packing.data_offset)?;
+        member::read_all("the front", &plain)
+    }
+
+    fn check_filler(&self, start: u64, end: u64) -> Result<(), Error> {
+        let header = frame::filler(end - start);
+        let mut at = start;
+        while at < end {
+            let piece_end = end.min(at + FILLER_PIECE);
+            let piece = self.read("the filler of the front", at, piece_end)?;
+            let from = usize::try_from(at - start).unwrap_or(usize::MAX);
+            if piece != header[from..from + piece.len()] {
+                return Err(self.damaged("the filler of the front", start, end));
+            }
+            at = piece_end;
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, part: &str, start: u64, end: u64) -> Error {
+        Error::Damaged { file: self.name.to_owned(), part: part.to_owned(), start, end }
+    }
+}
+
+/// Refuses pages that are not one behind the other between head and data, or too large; says where they end.
+fn check_places(packing: &Packing) -> Result<u64, Error> {
+    let refuse = |why: String| Error::inconsistent("pack.json", why);
+    if packing.pages.len() > MAX_PAGES {
+        let (size, limit) = (packing.pages.len() as u64, MAX_PAGES as u64);
+        return Err(Error::TooLarge { what: "the number of front pages".to_owned(), size, limit });
+    }
+    let mut end = HEAD_BYTES;
+    for (number, page) in packing.pages.iter().enumerate() {
+        let Page { offset, length, plain_length, .. } = *page;
+        let fits = (1..=PAGE_PLAIN_BYTES).contains(&plain_length)
+            && (1..=frame::stored_len(plain_length)).contains(&length)
+            && offset == end;
+        if !fits {
+            return Err(refuse(format!("front page {number} is not where it can be")));
+        }
+        end += length;
+    }
+    let plain: u64 = packing.pages.iter().map(|p| p.plain_length).sum();
+    if plain > MAX_FRONT_PLAIN_BYTES {
+        let what = "the front of the archive".to_owned();
+        return Err(Error::TooLarge { what, size: plain, limit: MAX_FRONT_PLAIN_BYTES });
+    }
+    // The filler must have room for its header, and be no longer than what the pages could have needed.
+    let room = packing
+        .data_offset
+        .checked_sub(end)
+        .ok_or_else(|| refuse("the data begins in the front".to_owned()))?;
+    if !(frame::MIN_FILLER..=MAX_FRONT_PLAIN_BYTES).contains(&room) || packing.data_offset > packing.length {
+        return Err(refuse("the data does not begin where it can".to_owned()));
+    }
+    Ok(end)
+}
+
+/// The content of a frame whose hash has been checked, exactly `plain_len` bytes of it.
+fn decode(part: &str, frame_bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
+    let capacity = usize::try_from(plain_len).unwrap_or(0);
+    let plain = match frame::stored_pieces(frame_bytes) {
+        Some(pieces) => Ok(pieces.concat()),
+        None => zstd::bulk::decompress(frame_bytes, capacity),
+    };
+    match plain {
+        Ok(plain) if plain.len() == capacity => Ok(plain),
+        // The hash was right, so this is no damage: whoever packed it lied about it.
+        _ => Err(Error::inconsistent(part, format!("it does not hold {plain_len} bytes"))),
+    }
+}
+
+fn name_error(name: &str, error: &std::io::Error) -> Error {
+    let text: Cow<'_, str> = format!("failed to read `{name}`: {error}").into();
+    Error::Io(std::io::Error::new(error.kind(), text))
+}

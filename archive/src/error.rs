@@ -1,0 +1,291 @@
+//! What can be wrong with a release, its file, or the keys that vouch for it.
+
+use std::io;
+
+use crate::explain::{Class, Code, Explain};
+use crate::trust::{KeyId, RoleName};
+use crate::{Digest, ReleaseName};
+
+/// Why an archive, a document in it, or a key was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text is not `sha256:` and 64 lower-case hexadecimal characters.
+    #[error("`{0}` is not a sha256 digest")]
+    NotADigest(String),
+    /// An image reference that Docker's rules do not allow.
+    #[error("`{reference}` is not an image reference: {why}")]
+    BadReference {
+        /// As it was written.
+        reference: String,
+        /// The rule that it breaks.
+        why: String,
+    },
+    /// A name or number that breaks the rule for its kind.
+    #[error("`{value}` cannot be {what}: {rule}")]
+    BadValue {
+        /// What it was meant to be: `a product name`.
+        what: &'static str,
+        /// As it was written.
+        value: String,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
+    /// The content ended early or went on past its announced size, in bytes.
+    #[error("content `{digest}` is not {announced} bytes long (found {found})")]
+    WrongSize {
+        /// The content that was wanted.
+        digest: Digest,
+        /// The size that was announced for it.
+        announced: u64,
+        /// How many bytes there were, or how many had come when reading was stopped.
+        found: u64,
+    },
+    /// The content is complete, but it is other content.
+    #[error("content `{wanted}` is really `{found}`")]
+    WrongContent {
+        /// The content that was wanted.
+        wanted: Digest,
+        /// What came instead.
+        found: Digest,
+    },
+    /// A document is not the JSON that it should be.
+    #[error("`{document}` is not valid")]
+    Json {
+        /// The document's name.
+        document: String,
+        /// What the parser says, with line and column.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A document says something that contradicts itself or another signed document.
+    #[error("`{document}` is not consistent: {why}")]
+    Inconsistent {
+        /// The document's name.
+        document: String,
+        /// The contradiction.
+        why: String,
+    },
+    /// Something from outside is larger than it may be, in bytes or entries.
+    #[error("{what} has a size of {size}, the limit is {limit}")]
+    TooLarge {
+        /// What it is.
+        what: String,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A document needs a newer Sealift.
+    #[error("`{document}` needs `{feature}`, which Sealift {since} and later know; this is {ours}", ours = env!("CARGO_PKG_VERSION"))]
+    NeedsNewer {
+        /// The document's name.
+        document: String,
+        /// The feature.
+        feature: String,
+        /// The first version that knows it.
+        since: String,
+    },
+    /// The file is not a Sealift archive at all.
+    #[error("`{file}` is not a Sealift archive: {why}")]
+    NotAnArchive {
+        /// The file.
+        file: String,
+        /// What gave it away.
+        why: String,
+    },
+    /// The file ends too early (or goes on after its end), in bytes.
+    #[error("`{file}` is {found} bytes long, but its signed packing says {expected}")]
+    WrongLength {
+        /// The file.
+        file: String,
+        /// What the packing says.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// Bytes of the archive have changed.
+    #[error("`{file}` is damaged in {part} (bytes {start} to {end})")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// Which part of the format: `the head`, `frame 17`.
+        part: String,
+        /// First byte of the part.
+        start: u64,
+        /// First byte behind the part.
+        end: u64,
+    },
+    /// A blob of the release is not in this source.
+    #[error("`{source_name}` does not hold content `{digest}`")]
+    MissingBlob {
+        /// The archive or other source.
+        source_name: String,
+        /// The content.
+        digest: Digest,
+    },
+    /// Too few keys of a role have signed a document.
+    #[error("`{document}` has {have} of the {need} signatures that role `{role}` needs")]
+    Unsigned {
+        /// The document's name.
+        document: String,
+        /// The role that must sign it.
+        role: RoleName,
+        /// Distinct keys of the role whose signatures are good.
+        have: usize,
+        /// The role's threshold.
+        need: usize,
+        /// Keys that would count.
+        keys: Vec<KeyId>,
+    },
+    /// The archive's chain of trust roots does not contain the one that is pinned here.
+    #[error(
+        "`{file}` comes from another vendor: its trust root version {version} is not the one pinned here"
+    )]
+    OtherVendor {
+        /// The archive.
+        file: String,
+        /// The version that both should have in common.
+        version: u64,
+    },
+    /// A private key could not be unlocked.
+    #[error("the password does not open `{file}`")]
+    WrongPassword {
+        /// The key file.
+        file: String,
+    },
+    /// A key file holds something else.
+    #[error("`{file}` is not {wanted}: {why}")]
+    BadKey {
+        /// The key file, or where else the key came from.
+        file: String,
+        /// What was expected there.
+        wanted: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The trust root does not know this key in this role.
+    #[error("key {key} does not have role `{role}` in trust root version {version}")]
+    KeyWithoutRole {
+        /// The key.
+        key: KeyId,
+        /// The role that it would need.
+        role: RoleName,
+        /// The version of the trust root.
+        version: u64,
+    },
+    /// The disk has too little room for what will be written, in bytes.
+    #[error("`{place}` has {free} bytes free, {needed} are needed")]
+    NoSpace {
+        /// The directory.
+        place: String,
+        /// What will be written.
+        needed: u64,
+        /// What is free.
+        free: u64,
+    },
+    /// The archive carries several releases or another one than was asked for.
+    #[error("`{file}` does not carry {wanted}")]
+    OtherRelease {
+        /// The archive.
+        file: String,
+        /// The release that was expected.
+        wanted: ReleaseName,
+    },
+    /// Somebody else is working on the same file.
+    #[error("`{place}` is being worked on by another process")]
+    Busy {
+        /// The file.
+        place: String,
+    },
+    /// Somebody asked to stop.
+    #[error("stopped as asked")]
+    Interrupted,
+    /// Reading or writing failed; the message names the path.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Error {
+    /// A contradiction in a document.
+    pub(crate) fn inconsistent(document: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Inconsistent { document: document.into(), why: why.into() }
+    }
+}
+
+impl Explain for Error {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::NotADigest(_) => 101,
+            Self::BadReference { .. } => 102,
+            Self::BadValue { .. } => 103,
+            Self::WrongSize { .. } => 104,
+            Self::WrongContent { .. } => 105,
+            Self::Json { .. } => 106,
+            Self::Inconsistent { .. } => 107,
+            Self::TooLarge { .. } => 108,
+            Self::NeedsNewer { .. } => 109,
+            Self::NotAnArchive { .. } => 110,
+            Self::WrongLength { .. } => 111,
+            Self::Damaged { .. } => 112,
+            Self::MissingBlob { .. } => 113,
+            Self::Unsigned { .. } => 114,
+            Self::OtherVendor { .. } => 115,
+            Self::WrongPassword { .. } => 116,
+            Self::BadKey { .. } => 117,
+            Self::KeyWithoutRole { .. } => 118,
+            Self::NoSpace { .. } => 119,
+            Self::OtherRelease { .. } => 120,
+            Self::Interrupted => 121,
+            Self::Busy { .. } => 122,
+            Self::Io(_) => 199,
+        })
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::NotADigest(_)
+            | Self::BadReference { .. }
+            | Self::BadValue { .. }
+            | Self::WrongPassword { .. }
+            | Self::BadKey { .. }
+            | Self::KeyWithoutRole { .. } => Class::Usage,
+            Self::NoSpace { .. } => Class::NoSpace,
+            Self::Interrupted => Class::Interrupted,
+            Self::Busy { .. } => Class::Busy,
+            Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
+            Self::Io(_) => Class::Failed,
+            _ => Class::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::WrongLength { found, expected, .. } if found < expected => {
+                "the copy is incomplete: copy the file again and compare its size".into()
+            }
+            Self::Damaged { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } | Self::WrongSize { .. } => {
+                "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
+            }
+            Self::NeedsNewer { since, .. } => format!("update Sealift to {since} or later"),
+            Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
+            Self::Unsigned { keys, .. } => format!(
+                "it must be signed by: {}; is this the trust root of the vendor who made it?",
+                keys.iter().map(KeyId::short).collect::<Vec<_>>().join(", ")
+            ),
+            Self::OtherVendor { .. } => {
+                "ask who made this archive; a pinned trust root is never replaced by what an archive brings".into()
+            }
+            Self::WrongPassword { .. } => "set COSIGN_PASSWORD, or run it on a terminal and type the password".into(),
+            Self::KeyWithoutRole { .. } => {
+                "use a key that `sealift trust init` gave this role, or make a new trust root".into()
+            }
+            Self::NoSpace { needed, free, .. } => {
+                format!("free {} more bytes, or choose another place", needed.saturating_sub(*free))
+            }
+            Self::Busy { .. } => "wait until it has finished, then run the command again".into(),
+            Self::Interrupted => "run the same command again: it goes on where it stopped".into(),
+            _ => return None,
+        })
+    }
+}

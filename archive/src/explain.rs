@@ -1,0 +1,88 @@
+//! What a person needs from an error: a stable code, the exit status, and what to do next.
+//!
+//! Every library of Sealift has one error enum that implements [`Explain`]; the binaries print it with
+//! [`report`] and exit with [`Class::exit_status`]. Codes never change their meaning and are listed in
+//! `docs/errors.md`: `SL01xx` archive and trust, `SL02xx` fetching, `SL03xx` the store, `SL04xx` the vendor's
+//! commands, `SL05xx` the appliance's commands, `SL06xx` the registry.
+
+use std::error::Error;
+use std::fmt;
+
+/// A stable error code, shown as `SL0104`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(pub u16);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SL{:04}", self.0)
+    }
+}
+
+/// What kind of failure it was, for programs: each class has its own exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// The work could not be done (disk, input, a program that is missing).
+    Failed,
+    /// The command line or a file that a person wrote is wrong.
+    Usage,
+    /// A check said no: damage, a signature, an order that is not allowed. Trying again does not help.
+    Refused,
+    /// There is not enough room. Nothing was written.
+    NoSpace,
+    /// Somebody else is at work on the same thing; try again later.
+    Busy,
+    /// A registry or server could not be reached or did not answer as it must.
+    Unreachable,
+    /// A person or the system asked to stop; the next run goes on from here.
+    Interrupted,
+}
+
+impl Class {
+    /// The process's exit status. 2 is also what the argument parser uses; 130 is 128 + SIGINT.
+    #[must_use]
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::NoSpace => 4,
+            Self::Busy => 5,
+            Self::Unreachable => 6,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// An error that can be explained to a person and to a program.
+pub trait Explain: Error {
+    /// The stable code.
+    fn code(&self) -> Code;
+    /// The kind of failure.
+    fn class(&self) -> Class;
+    /// What to do next, as a sentence without a full stop's worth of ceremony; `None` if the message says it all.
+    fn hint(&self) -> Option<String>;
+}
+
+/// The whole message: what happened, the causes below it, and the hint.
+#[must_use]
+pub fn report(error: &dyn Explain) -> String {
+    let mut text = format!("error[{}]: {error}", error.code());
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        // Wrappers often repeat their source in their own message; a person reads it once.
+        if !said.contains(&words) {
+            text.push_str("\n  because: ");
+            text.push_str(&words);
+        }
+        said = words;
+        cause = inner.source();
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str("\nhint: ");
+        text.push_str(&hint);
+    }
+    text
+}

@@ -1,0 +1,237 @@
+//! zstd frames (RFC 8878) that we make and read ourselves: *stored* frames, whose length follows from their content's
+//! length, and skippable frames as filler. Neither needs a decompressor.
+//!
+//! A stored frame: magic, one descriptor byte (single segment, 4-byte content size, checksum), content size, raw
+//! blocks of 128 KiB (the last one shorter), low 4 bytes of XXH64 of the content. There is one form for each content.
+
+use std::hash::Hasher as _;
+
+use twox_hash::XxHash64;
+
+/// `Zstandard frames`' magic number, little endian.
+const MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+/// Content size in 4 bytes (bits 7–6 = 2), single segment (bit 5), checksum (bit 2).
+const DESCRIPTOR: u8 = 0b1010_0100;
+/// Magic number of the skippable frames we use as filler, little endian.
+const FILLER_MAGIC: [u8; 4] = [0x50, 0x2A, 0x4D, 0x18];
+/// Magic, descriptor, content size.
+const HEADER_LEN: u64 = 9;
+const BLOCK_HEADER_LEN: u64 = 3;
+const CHECKSUM_LEN: u64 = 4;
+/// The largest block that RFC 8878 allows.
+const BLOCK_BYTES: u64 = 128 << 10;
+/// Shortest filler: a skippable frame without content.
+pub const MIN_FILLER: u64 = 8;
+
+/// Length of the stored frame of `plain` bytes.
+#[must_use]
+pub const fn stored_len(plain: u64) -> u64 {
+    HEADER_LEN + plain + BLOCK_HEADER_LEN * plain.div_ceil(BLOCK_BYTES) + CHECKSUM_LEN
+}
+
+/// Where the plain byte at `offset` stands in its stored frame.
+#[must_use]
+pub const fn stored_position(offset: u64) -> u64 {
+    HEADER_LEN + offset + BLOCK_HEADER_LEN * (offset / BLOCK_BYTES + 1)
+}
+
+/// How many plain bytes from `offset` on stand without a gap in the stored frame.
+#[must_use]
+pub const fn stored_run(offset: u64) -> u64 {
+    BLOCK_BYTES - offset % BLOCK_BYTES
+}
+
+/// Makes a stored frame piece by piece.
+#[derive(Debug)]
+pub struct StoredEncoder {
+    plain_len: u64,
+    taken: u64,
+    hash: XxHash64,
+}
+
+impl StoredEncoder {
+    /// Begins a frame of `plain_len` bytes (more than 0, at most 4 GiB − 1) and writes its header to `out`.
+    #[must_use]
+    pub fn begin(plain_len: u64, out: &mut Vec<u8>) -> Self {
+        out.extend_from_slice(&MAGIC);
+        out.push(DESCRIPTOR);
+        out.extend_from_slice(&u32::try_from(plain_len).unwrap_or(u32::MAX).to_le_bytes());
+        Self { plain_len, taken: 0, hash: XxHash64::with_seed(0) }
+    }
+
+    /// Plain bytes that the frame still lacks.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.plain_len - self.taken
+    }
+
+    /// Takes as many bytes as fit into this frame, writes them to `out`, and says how many it took.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        let mut rest = &bytes[..bytes.len().min(usize::try_from(self.missing()).unwrap_or(usize::MAX))];
+        let took = rest.len();
+        self.hash.write(rest);
+        while !rest.is_empty() {
+            if self.taken.is_multiple_of(BLOCK_BYTES) {
+                let size = self.missing().min(BLOCK_BYTES);
+                let last = u64::from(size == self.missing());
+                out.extend_from_slice(&(size << 3 | last).to_le_bytes()[..3]);
+            }
+            let run = rest.len().min(usize::try_from(stored_run(self.taken)).unwrap_or(usize::MAX));
+            out.extend_from_slice(&rest[..run]);
+            self.taken += run as u64;
+            rest = &rest[run..];
+        }
+        if self.missing() == 0 && took > 0 {
+            let checksum = self.hash.finish().to_le_bytes();
+            out.extend_from_slice(&checksum[..4]);
+        }
+        took
+    }
+}
+
+/// The stored frame of bytes in memory.
+#[must_use]
+pub fn stored(plain: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(usize::try_from(stored_len(plain.len() as u64)).unwrap_or(0));
+    StoredEncoder::begin(plain.len() as u64, &mut out).push(plain, &mut out);
+    out
+}
+
+/// The plain length of a frame that begins like a stored frame; `None` if it is no stored frame of ours.
+#[must_use]
+pub fn stored_plain_len(frame: &[u8]) -> Option<u64> {
+    let rest = frame.strip_prefix(&MAGIC)?.strip_prefix(&[DESCRIPTOR])?;
+    let size = rest.first_chunk::<4>()?;
+    Some(u64::from(u32::from_le_bytes(*size)))
+}
+
+/// The pieces of content in a stored frame, in order and without a copy; `None` if a block is not as we write it.
+/// Checks the form, not the checksum.
+#[must_use]
+pub fn stored_pieces(frame: &[u8]) -> Option<Vec<&[u8]>> {
+    let plain_len = stored_plain_len(frame)?;
+    if plain_len == 0 || frame.len() as u64 != stored_len(plain_len) {
+        return None;
+    }
+    let mut pieces = Vec::new();
+    let mut rest = frame.get(usize::try_from(HEADER_LEN).ok()?..)?;
+    let mut missing = plain_len;
+    while missing > 0 {
+        let size = missing.min(BLOCK_BYTES);
+        let last = u64::from(size == missing);
+        let (header, after) = rest.split_first_chunk::<3>()?;
+        if *header != (size << 3 | last).to_le_bytes()[..3] {
+            return None;
+        }
+        let (piece, after) = after.split_at_checked(usize::try_from(size).ok()?)?;
+        pieces.push(piece);
+        rest = after;
+        missing -= size;
+    }
+    Some(pieces)
+}
+
+/// The content of a stored frame, with its checksum checked; `None` if the form or the checksum is wrong.
+#[must_use]
+pub fn decode_stored(frame: &[u8]) -> Option<Vec<u8>> {
+    let plain = stored_pieces(frame)?.concat();
+    let mut hash = XxHash64::with_seed(0);
+    hash.write(&plain);
+    frame.ends_with(&hash.finish().to_le_bytes()[..4]).then_some(plain)
+}
+
+/// A filler of `len` bytes, header and zeros; `len` is at least [`MIN_FILLER`] and below 4 GiB.
+#[must_use]
+pub fn filler(len: u64) -> Vec<u8> {
+    let mut out = vec![0; usize::try_from(len).unwrap_or(0)];
+    out[..8].copy_from_slice(&filler_header(len));
+    out
+}
+
+/// Whether `bytes` are exactly one filler.
+#[must_use]
+pub fn is_filler(bytes: &[u8]) -> bool {
+    match bytes.split_first_chunk::<8>() {
+        Some((header, zeros)) => {
+            *header == filler_header(bytes.len() as u64) && zeros.iter().all(|&b| b == 0)
+        }
+        None => false,
+    }
+}
+
+fn filler_header(len: u64) -> [u8; 8] {
+    let mut header = [0; 8];
+    header[..4].copy_from_slice(&FILLER_MAGIC);
+    let content = u32::try_from(len.saturating_sub(MIN_FILLER)).unwrap_or(u32::MAX);
+    header[4..].copy_from_slice(&content.to_le_bytes());
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(len: usize) -> Vec<u8> {
+        (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect()
+    }
+
+    #[test]
+    fn stored_frames_are_zstd_and_have_the_length_that_was_planned() {
+        let block = usize::try_from(BLOCK_BYTES).unwrap();
+        for len in [1, 511, 512, block - 1, block, block + 1, 3 * block, 4 << 20] {
+            let plain = plain(len);
+            let frame = stored(&plain);
+            assert_eq!(frame.len() as u64, stored_len(len as u64), "{len}");
+            assert_eq!(zstd::decode_all(&frame[..]).unwrap(), plain, "{len}: stock zstd");
+            assert_eq!(decode_stored(&frame).unwrap(), plain, "{len}: our reader");
+            for offset in [0, len / 2, len - 1] {
+                let position = usize::try_from(stored_position(offset as u64)).unwrap();
+                assert_eq!(frame[position], plain[offset], "{len}: byte {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_of_any_size_make_the_same_frame() {
+        let plain = plain(300_000);
+        for size in [1_usize, 512, 70_000, 131_072, 300_000] {
+            let mut out = Vec::new();
+            let mut encoder = StoredEncoder::begin(plain.len() as u64, &mut out);
+            for piece in plain.chunks(size) {
+                assert_eq!(encoder.push(piece, &mut out), piece.len());
+            }
+            assert_eq!(encoder.push(b"more", &mut out), 0, "the frame is full");
+            assert!(out == stored(&plain), "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn no_bit_of_a_stored_frame_changes_unnoticed() {
+        let frame = stored(&plain(1000));
+        for position in 0..frame.len() {
+            for bit in 0..8 {
+                let mut bad = frame.clone();
+                bad[position] ^= 1 << bit;
+                assert!(decode_stored(&bad).is_none(), "byte {position}, bit {bit}");
+            }
+        }
+        for len in 0..frame.len() {
+            assert!(decode_stored(&frame[..len]).is_none(), "cut to {len}");
+        }
+    }
+
+    #[test]
+    fn no_bit_of_a_filler_changes_unnoticed() {
+        for len in [8, 9, 600] {
+            let good = filler(len);
+            assert!(is_filler(&good));
+            assert_eq!(zstd::decode_all(&[stored(b"x"), good.clone()].concat()[..]).unwrap(), b"x");
+            for position in 0..good.len() {
+                let mut bad = good.clone();
+                bad[position] ^= 1;
+                assert!(!is_filler(&bad), "byte {position} of {len}");
+            }
+        }
+        assert!(!is_filler(&[]) && !is_filler(&filler(8)[..7]));
+    }
+}

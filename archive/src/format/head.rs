@@ -1,0 +1,119 @@
+//! The head: plain JSON documents in one stored frame, padded with filler to exactly [`HEAD_BYTES`]. The only part
+//! that is parsed before a signature has been checked, so it needs no decompressor and has a fixed size.
+
+use std::collections::BTreeMap;
+
+use super::{HEAD_BYTES, HEAD_LEN, frame, member};
+use crate::trust::{RootChain, Signature, Signatures, TrustRoot};
+use crate::{Error, Sequence};
+
+/// Most documents in a head; each takes at least two tar blocks of it.
+const MAX_DOCUMENTS: usize = HEAD_LEN / 1024;
+
+/// The documents of the head, as they are stored; nothing about them has been checked.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// `pack.json`.
+    pub packing: Vec<u8>,
+    /// `releases/<sequence>/release.json`, by sequence.
+    pub statements: BTreeMap<Sequence, Vec<u8>>,
+    /// `root/<version>.json`, by version.
+    pub roots: RootChain,
+    /// `signatures/…`.
+    pub signatures: Signatures,
+}
+
+impl Head {
+    /// The head area, exactly [`HEAD_BYTES`] long.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if the documents do not fit.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        let plain = member::write_all(&self.members());
+        let mut area = frame::stored(&plain);
+        let used = area.len() as u64;
+        if used + frame::MIN_FILLER > HEAD_BYTES {
+            let what = "the head of the archive (statements, trust roots and signatures)".to_owned();
+            return Err(Error::TooLarge { what, size: used, limit: HEAD_BYTES - frame::MIN_FILLER });
+        }
+        area.extend(frame::filler(HEAD_BYTES - used));
+        Ok(area)
+    }
+
+    /// Reads a head area. `file` names the archive in errors.
+    ///
+    /// # Errors
+    /// [`Error::NotAnArchive`] if it does not even begin like one, [`Error::Damaged`] if its checksum or filler is
+    /// wrong, [`Error::Inconsistent`] and others for documents that should not be there.
+    pub fn parse(file: &str, area: &[u8]) -> Result<Self, Error> {
+        let refuse = |why: &str| Error::NotAnArchive { file: file.to_owned(), why: why.to_owned() };
+        let damaged = || Error::Damaged {
+            file: file.to_owned(),
+            part: "the head".to_owned(),
+            start: 0,
+            end: HEAD_BYTES,
+        };
+        let plain_len =
+            frame::stored_plain_len(area).ok_or_else(|| refuse("it does not begin with a stored frame"))?;
+        if area.len() != HEAD_LEN {
+            return Err(refuse("it is shorter than a head"));
+        }
+        let split = usize::try_from(frame::stored_len(plain_len)).unwrap_or(usize::MAX);
+        let (frame0, filler) = area.split_at_checked(split).ok_or_else(damaged)?;
+        let plain = frame::decode_stored(frame0).ok_or_else(damaged)?;
+        if !frame::is_filler(filler) {
+            return Err(damaged());
+        }
+        Self::from_members(file, member::read_all("the head", &plain)?)
+    }
+
+    fn members(&self) -> Vec<(String, Vec<u8>)> {
+        let mut members = vec![("pack.json".to_owned(), self.packing.clone())];
+        for (sequence, statement) in &self.statements {
+            members.push((format!("releases/{sequence}/release.json"), statement.clone()));
+        }
+        for root in self.roots.iter() {
+            members.push((format!("root/{}.json", root.version()), root.bytes().to_owned()));
+        }
+        let signatures: BTreeMap<String, &Signature> =
+            self.signatures.iter().map(|s| (format!("signatures/{}", s.path()), s)).collect();
+        members.extend(signatures.into_iter().map(|(name, s)| (name, s.bundle.clone())));
+        members
+    }
+
+    fn from_members(file: &str, members: BTreeMap<String, Vec<u8>>) -> Result<Self, Error> {
+        let unexpected =
+            |name: &str| Error::inconsistent("the head", format!("`{name}` does not belong there"));
+        if members.len() > MAX_DOCUMENTS {
+            let (size, limit) = (members.len() as u64, MAX_DOCUMENTS as u64);
+            return Err(Error::TooLarge { what: format!("the head of `{file}`"), size, limit });
+        }
+        let mut head = Self::default();
+        let mut packing = None;
+        for (name, content) in members {
+            let parts: Vec<&str> = name.split('/').collect();
+            match parts[..] {
+                ["pack.json"] => packing = Some(content),
+                ["releases", sequence, "release.json"] => {
+                    let sequence = sequence.parse().map_err(|_| unexpected(&name))?;
+                    head.statements.insert(sequence, content);
+                }
+                ["root", version] => {
+                    let root = TrustRoot::parse(&name, &content)?;
+                    if version != format!("{}.json", root.version()) {
+                        return Err(Error::inconsistent(&name, format!("it is version {}", root.version())));
+                    }
+                    head.roots.insert(&name, root)?;
+                }
+                ["signatures", document, key] => {
+                    let path = format!("{document}/{key}");
+                    let signature = Signature::from_file(&path, content)?.ok_or_else(|| unexpected(&name))?;
+                    head.signatures.push(signature);
+                }
+                _ => return Err(unexpected(&name)),
+            }
+        }
+        head.packing = packing.ok_or_else(|| Error::inconsistent("the head", "`pack.json` is missing"))?;
+        Ok(head)
+    }
+}

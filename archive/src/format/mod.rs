@@ -1,0 +1,30 @@
+//! The bytes of an archive, piece by piece. `FORMAT.md` is the norm; each module here is one chapter of it.
+
+pub mod contents;
+pub mod frame;
+pub mod head;
+pub mod layout;
+pub mod member;
+pub mod packing;
+
+/// Version of the file format.
+pub const FORMAT: u32 = 1;
+/// Length of the head area: frame 0 and its filler.
+pub const HEAD_BYTES: u64 = 256 << 10;
+/// The head area is read before any signature is checked, so its size is what an attacker can make us hold.
+pub const HEAD_LEN: usize = 256 << 10;
+/// Most plain bytes of a front page, and of a stored frame that we write.
+pub const PAGE_PLAIN_BYTES: u64 = 4 << 20;
+/// Most plain bytes of a stored data frame.
+pub const STORED_PLAIN_BYTES: u64 = 4 << 20;
+/// Plain bytes of a squeezed data frame that we write. Larger ones squeeze a little better (up to
+/// [`MAX_PLAIN_BYTES`]), smaller ones keep the memory of a reader and of each squeezing core small.
+pub const SQUEEZED_PLAIN_BYTES: u64 = 4 << 20;
+/// Most plain bytes of any data frame that a reader takes.
+pub const MAX_PLAIN_BYTES: u64 = 16 << 20;
+/// Most plain bytes of all front pages together that a reader takes: a release of 100 GB in 20,000 blobs needs 6 MB.
+pub const MAX_FRONT_PLAIN_BYTES: u64 = 64 << 20;
+/// Unit of the tar stream; every zstd frame holds a whole number of them.
+pub const TAR_BLOCK: u64 = 512;
+/// The front area ends at a multiple of this, so that data starts on a page of the file system.
+pub const FRONT_ALIGN: u64 = 4 << 10;

@@ -1,0 +1,101 @@
+//! `pack.json`, the packing: how releases travel in this file. Signed by the role `pack`; it only authorises bytes to
+//! reach the decompressor.
+
+use serde::{Deserialize, Serialize};
+
+use super::FORMAT;
+use crate::release::{API_VERSION, Requirement, expect_kind};
+use crate::{Digest, Error, json};
+
+const KIND: &str = "Packing";
+/// Largest packing, in bytes.
+pub const MAX_PACKING_BYTES: usize = 64 << 10;
+
+/// How releases travel in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Packing {
+    api_version: String,
+    kind: String,
+    /// Version of the file format.
+    pub format: u32,
+    /// Features that a reader must know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<Requirement>,
+    /// Digests of the statements in this file, by rising sequence.
+    pub statements: Vec<Digest>,
+    /// Digests of statements whose content this file builds on and does not carry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Digest>,
+    /// Length of the file in bytes, from the first byte of the head to the last of the tail.
+    pub length: u64,
+    /// Where the first data frame begins, in bytes from the start.
+    pub data_offset: u64,
+    /// The front pages, in order, from the end of the head on without a gap.
+    pub pages: Vec<Page>,
+}
+
+/// One front page: a zstd frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Page {
+    /// First byte, from the start of the file.
+    pub offset: u64,
+    /// Length as it stands in the file.
+    pub length: u64,
+    /// Length of its content.
+    pub plain_length: u64,
+    /// SHA-256 as it stands in the file.
+    pub digest: Digest,
+}
+
+/// The part that even an old reader understands.
+#[derive(Deserialize)]
+struct Readable {
+    format: u32,
+    #[serde(default)]
+    requires: Vec<Requirement>,
+}
+
+impl Packing {
+    /// A packing of this version's format.
+    #[must_use]
+    pub fn new(statements: Vec<Digest>, length: u64, data_offset: u64, pages: Vec<Page>) -> Self {
+        Self {
+            api_version: API_VERSION.to_owned(),
+            kind: KIND.to_owned(),
+            format: FORMAT,
+            requires: Vec::new(),
+            statements,
+            needs: Vec::new(),
+            length,
+            data_offset,
+            pages,
+        }
+    }
+
+    /// Reads `pack.json`. Its places are checked against the file by the reader of the archive.
+    ///
+    /// # Errors
+    /// [`Error::NeedsNewer`] first; [`Error::Json`], [`Error::TooLarge`], [`Error::Inconsistent`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        const NAME: &str = "pack.json";
+        let readable: Readable = json::parse(NAME, bytes, MAX_PACKING_BYTES)?;
+        let newer =
+            |feature: String, since: String| Error::NeedsNewer { document: NAME.to_owned(), feature, since };
+        if let Some(unknown) = readable.requires.into_iter().next() {
+            return Err(newer(unknown.feature, unknown.since));
+        }
+        if readable.format != FORMAT {
+            return Err(newer(format!("format {}", readable.format), "a newer version".to_owned()));
+        }
+        expect_kind(NAME, bytes, MAX_PACKING_BYTES, KIND)?;
+        json::parse(NAME, bytes, MAX_PACKING_BYTES)
+    }
+
+    /// The document's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        json::to_document(self)
+    }
+}

@@ -1,0 +1,264 @@
+//! The place of one blob in an archive in the making.
+//!
+//! A stored blob is framed and hashed as it arrives, and written where the layout says; a squeezed one is written to
+//! the spool. Going on after an interruption means to read back what is there, through the same hashes.
+
+use std::os::unix::fs::FileExt as _;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Packer, lock, name_error};
+use crate::format::frame::StoredEncoder;
+use crate::format::layout::{SpoolPlace, StoredPlace};
+use crate::format::member;
+use crate::{Blob, BlobWriter, Check, Digest, Error};
+
+/// How much is gathered before it is written: few system calls, and little memory for each of many slots.
+const WRITE_BYTES: usize = 256 << 10;
+/// How much is read back at a time.
+const READ_BYTES: usize = 128 << 10;
+
+/// A blob on its way into the archive.
+#[derive(Debug)]
+pub(super) struct Slot<'a> {
+    packer: &'a Packer,
+    check: Check,
+    place: Place,
+    /// Whether what passes stands in the file already.
+    replaying: bool,
+    settled: bool,
+}
+
+#[derive(Debug)]
+enum Place {
+    Stored(StoredPlace, Box<Framer>),
+    Spool(SpoolPlace),
+}
+
+/// Cuts the tar member of a stored blob into frames.
+#[derive(Debug)]
+struct Framer {
+    /// Plain lengths of the frames to come, last first.
+    lengths: Vec<u64>,
+    encoder: Option<StoredEncoder>,
+    hash: Sha256,
+    digests: Vec<Digest>,
+    buffer: Vec<u8>,
+    /// Where the buffer belongs, from the start of the file.
+    at: u64,
+}
+
+impl<'a> Slot<'a> {
+    /// Begins a blob, or goes on with what an earlier try left of it.
+    pub(super) fn open(packer: &'a Packer, blob: Blob) -> Result<Self, Error> {
+        let there = lock(&packer.parts).remove(&blob.digest).unwrap_or(0).min(blob.size);
+        let mut slot = Self::begin(packer, blob)?;
+        slot.replay(there)?;
+        Ok(slot)
+    }
+
+    /// Takes over a blob that is complete already, if it really is.
+    pub(super) fn replay_whole(packer: &'a Packer, blob: Blob) -> Result<(), Error> {
+        let mut slot = Self::begin(packer, blob)?;
+        slot.replay(blob.size)?;
+        slot.replaying = true;
+        slot.settle()
+    }
+
+    fn begin(packer: &'a Packer, blob: Blob) -> Result<Self, Error> {
+        let layout = &packer.layout;
+        let place = if let Some(place) = layout.stored_place(&blob.digest) {
+            Place::Stored(place, Box::new(Framer::new(place, layout.data_offset)))
+        } else if let Some(place) = layout.spool_place(&blob.digest) {
+            Place::Spool(place)
+        } else {
+            let source_name = "the plan of this archive".to_owned();
+            return Err(Error::MissingBlob { source_name, digest: blob.digest });
+        };
+        let mut slot = Self { packer, check: Check::new(blob), place, replaying: false, settled: false };
+        slot.put_header()?;
+        Ok(slot)
+    }
+
+    fn put_header(&mut self) -> Result<(), Error> {
+        let blob = self.check.wanted();
+        let header = member::header(&blob.digest.blob_path(), blob.size);
+        match &mut self.place {
+            Place::Stored(_, framer) => framer.push(&header, self.packer, self.replaying),
+            Place::Spool(place) => {
+                let at = place.offset - member::HEADER_LEN;
+                let written = self.packer.spool.file().write_all_at(&header, at);
+                written.map_err(|e| name_error(&self.packer.paths.spool, &e))
+            }
+        }
+    }
+
+    /// Takes `bytes` of content back in from where an earlier try wrote them.
+    fn replay(&mut self, bytes: u64) -> Result<(), Error> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.replaying = true;
+        let mut buffer = vec![0; READ_BYTES];
+        while self.check.seen() < bytes {
+            let offset = self.check.seen();
+            let (file, path, at, run) = match &self.place {
+                Place::Stored(place, _) => {
+                    let (at, run) = place.run_at(offset);
+                    (&self.packer.file, &self.packer.paths.partial, self.packer.layout.data_offset + at, run)
+                }
+                Place::Spool(place) => {
+                    (&self.packer.spool, &self.packer.paths.spool, place.offset + offset, bytes - offset)
+                }
+            };
+            let len = usize::try_from(run.min(bytes - offset)).unwrap_or(usize::MAX).min(READ_BYTES);
+            match file.file().read_exact_at(&mut buffer[..len], at) {
+                // The file is shorter than the journal thinks: the verdict will be that the content is wrong.
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => buffer[..len].fill(0),
+                Err(error) => return Err(name_error(path, &error)),
+                Ok(()) => {}
+            }
+            self.take(&buffer[..len])?;
+        }
+        if let Place::Stored(_, framer) = &mut self.place {
+            framer.flush(self.packer, true)?;
+        }
+        self.replaying = false;
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let offset = self.check.seen();
+        self.check.update(bytes).inspect_err(|_| {
+            // Whoever sends too much may have sent anything before: nothing of it is kept for a later try.
+            self.settled = true;
+        })?;
+        match &mut self.place {
+            Place::Stored(_, framer) => framer.push(bytes, self.packer, self.replaying),
+            Place::Spool(_) if self.replaying => Ok(()),
+            Place::Spool(place) => {
+                let written = self.packer.spool.file().write_all_at(bytes, place.offset + offset);
+                written.map_err(|e| name_error(&self.packer.paths.spool, &e))
+            }
+        }
+    }
+
+    /// The verdict, and if it is good the last bytes and the note that the blob is here.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.settled = true;
+        let blob = self.check.wanted();
+        self.check.clone().finish()?;
+        if let Place::Stored(place, framer) = &mut self.place {
+            let zeros = [0; 512];
+            let padding = usize::try_from(member::padding(blob.size)).unwrap_or(0);
+            framer.push(&zeros[..padding], self.packer, self.replaying)?;
+            framer.flush(self.packer, self.replaying)?;
+            let mut frames = lock(&self.packer.frames);
+            for (index, digest) in (place.first_frame as usize..).zip(framer.digests.drain(..)) {
+                frames[index] = Some(digest);
+            }
+        }
+        if !self.replaying {
+            lock(&self.packer.journal).done(&blob.digest)?;
+        }
+        lock(&self.packer.done).insert(blob.digest);
+        Ok(())
+    }
+
+    /// Leaves a note for the next try. Only what is really on disk counts, or a power cut would make it a lie that
+    /// costs the next run a whole download to find out.
+    fn note_part(&mut self) -> Result<(), Error> {
+        let file = match &mut self.place {
+            Place::Stored(_, framer) => {
+                framer.flush(self.packer, false)?;
+                &self.packer.file
+            }
+            Place::Spool(_) => &self.packer.spool,
+        };
+        file.sync_data()?;
+        let (digest, seen) = (self.check.wanted().digest, self.check.seen());
+        lock(&self.packer.journal).part(&digest, seen)?;
+        lock(&self.packer.parts).insert(digest, seen);
+        Ok(())
+    }
+}
+
+impl BlobWriter for Slot<'_> {
+    fn position(&self) -> u64 {
+        self.check.seen()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.take(bytes)
+    }
+
+    fn restart(&mut self) -> Result<(), Error> {
+        self.check = Check::new(self.check.wanted());
+        self.settled = false;
+        if let Place::Stored(place, framer) = &mut self.place {
+            **framer = Framer::new(*place, self.packer.layout.data_offset);
+        }
+        self.put_header()
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), Error> {
+        self.settle()
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if !self.settled && !self.replaying && self.check.seen() > 0 {
+            // The note is a help for the next try; without it the blob is fetched from its start.
+            let _ = self.note_part();
+        }
+    }
+}
+
+impl Framer {
+    fn new(place: StoredPlace, data_offset: u64) -> Self {
+        let mut lengths: Vec<u64> = place.frames().collect();
+        lengths.reverse();
+        Self {
+            lengths,
+            encoder: None,
+            hash: Sha256::new(),
+            digests: Vec::new(),
+            buffer: Vec::new(),
+            at: data_offset + place.offset,
+        }
+    }
+
+    fn push(&mut self, mut bytes: &[u8], packer: &Packer, replaying: bool) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            if self.encoder.is_none() {
+                // The size check has refused more bytes than were planned, so there is a frame for these.
+                let Some(length) = self.lengths.pop() else { return Ok(()) };
+                self.encoder = Some(StoredEncoder::begin(length, &mut self.buffer));
+            }
+            let Some(encoder) = &mut self.encoder else { return Ok(()) };
+            let took = encoder.push(bytes, &mut self.buffer);
+            bytes = &bytes[took..];
+            if encoder.missing() == 0 {
+                self.encoder = None;
+                self.flush(packer, replaying)?;
+                let digest = std::mem::take(&mut self.hash).finalize().into();
+                self.digests.push(Digest::from_raw(digest));
+            } else if self.buffer.len() >= WRITE_BYTES {
+                self.flush(packer, replaying)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hashes what was gathered and, unless it stands there already, writes it.
+    fn flush(&mut self, packer: &Packer, replaying: bool) -> Result<(), Error> {
+        self.hash.update(&self.buffer);
+        if !replaying {
+            packer.file.file().write_all_at(&self.buffer, self.at).map_err(|e| packer.name_error(&e))?;
+        }
+        self.at += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! What a release is: its signed statement, the list of its content, and what its names point at.
+
+mod blob_list;
+mod names;
+mod refs;
+mod statement;
+
+pub use blob_list::BlobList;
+pub use names::{ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
+pub use refs::{Descriptor, GitRepository, ManifestInfo, Refs};
+pub use statement::{
+    BlobListSummary, Kubernetes, MAX_REFS_BYTES, MAX_STATEMENT_BYTES, OperatingSystem, Requirement, Statement,
+};
+
+/// Version of all documents that Sealift writes.
+pub const API_VERSION: &str = "sealift/v1";
+
+use serde::Deserialize;
+
+use crate::Error;
+
+/// The two fields that say what a document is; read before anything else in it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TypeMeta {
+    api_version: String,
+    kind: String,
+}
+
+/// Refuses a document of another kind or of a version that we do not know.
+pub(crate) fn expect_kind(document: &str, bytes: &[u8], limit: usize, kind: &str) -> Result<(), Error> {
+    let meta: TypeMeta = crate::json::parse(document, bytes, limit)?;
+    if meta.kind != kind {
+        return Err(Error::inconsistent(document, format!("it is a `{}`, not a `{kind}`", meta.kind)));
+    }
+    if meta.api_version != API_VERSION {
+        let why = format!("its apiVersion is `{}`, this Sealift knows `{API_VERSION}`", meta.api_version);
+        return Err(Error::inconsistent(document, why));
+    }
+    Ok(())
+}

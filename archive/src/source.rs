@@ -1,0 +1,96 @@
+//! Where a release comes from and where its blobs go.
+//!
+//! A [`Source`] hides whether a release lies in an archive, on a server or on a peer node; a [`BlobSink`] hides
+//! whether blobs go into an archive or a store. What passes between them is checked by the writer, blob by blob.
+
+use std::collections::BTreeSet;
+
+use crate::progress::Progress;
+use crate::trust::{KeyId, Signature, TrustRoot};
+use crate::{Blob, BlobList, Digest, Error, Refs, Statement};
+
+/// A release whose statement, blob list and refs have been checked against a trust root and each other.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// What the release is.
+    pub statement: Statement,
+    /// The statement, byte for byte as it was signed.
+    pub statement_bytes: Vec<u8>,
+    /// The signatures over it that came along.
+    pub signatures: Vec<Signature>,
+    /// The keys of role `release` whose signatures are good.
+    pub signers: Vec<KeyId>,
+    /// All its content.
+    pub blob_list: BlobList,
+    /// What its names point at.
+    pub refs: Refs,
+    /// `refs.json`, byte for byte.
+    pub refs_bytes: Vec<u8>,
+}
+
+impl Release {
+    /// Digest of the statement: the release's identity, whatever it came from.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.statement_bytes)
+    }
+}
+
+/// A place that holds verified releases and their content.
+pub trait Source {
+    /// What to call it in messages: a path or URL.
+    fn name(&self) -> &str;
+
+    /// The releases it holds, by rising sequence.
+    fn releases(&self) -> &[Release];
+
+    /// The newest trust root that it brings and that follows from the one it was opened with.
+    fn trust_root(&self) -> &TrustRoot;
+
+    /// The chain of trust roots and all signatures that came along, for the record.
+    fn signatures(&self) -> Vec<Signature>;
+
+    /// Copies `wanted` blobs into the sink, in the order that suits the source. Reads each byte once.
+    ///
+    /// # Errors
+    /// Damage, a blob that is not there, whatever the sink says, or [`Error::Interrupted`].
+    fn copy_blobs(
+        &self,
+        wanted: &BTreeSet<Digest>,
+        sink: &dyn BlobSink,
+        progress: &dyn Progress,
+    ) -> Result<(), Error>;
+}
+
+/// Takes blobs in. Writers of different blobs may be used at the same time from different threads.
+pub trait BlobSink: Sync {
+    /// Begins a blob, or goes on where an earlier try stopped (see [`BlobWriter::position`]).
+    ///
+    /// # Errors
+    /// I/O, or a blob that the sink did not expect.
+    fn open(&self, blob: Blob) -> Result<Box<dyn BlobWriter + '_>, Error>;
+}
+
+/// Takes one blob in. Dropping it unfinished keeps what may be of use to a later try, never a wrong blob.
+pub trait BlobWriter: Send {
+    /// How many bytes are there already: the offset of the next byte that [`BlobWriter::write`] expects.
+    fn position(&self) -> u64;
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// I/O, or [`Error::WrongSize`] as soon as there are more than announced.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Forgets what is there and begins at offset 0, for a server that cannot go on in the middle.
+    ///
+    /// # Errors
+    /// I/O.
+    fn restart(&mut self) -> Result<(), Error>;
+
+    /// Checks the blob, and only then makes it part of the sink.
+    ///
+    /// # Errors
+    /// [`Error::WrongSize`], [`Error::WrongContent`], or I/O. What was written is then worthless and gone.
+    fn finish(self: Box<Self>) -> Result<(), Error>;
+}

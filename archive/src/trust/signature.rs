@@ -1,0 +1,202 @@
+//! Signatures: Sigstore bundles v0.3 over exactly the stored bytes of a document, one file a signer:
+//! `signatures/<sha256 of the document>/<key id>.sigstore.json` (a folder a document, because a ustar name has room for
+//! only one of the two hashes).
+//!
+//! `cosign verify-blob --key K --bundle S --insecure-ignore-tlog FILE` accepts them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fs_err as fs;
+
+use sigstore_bundle::{BundleV03, VerificationMaterialV03};
+use sigstore_types::bundle::{MessageDigest, MessageSignature, SignatureContent};
+use sigstore_types::{Bundle, HashAlgorithm, Sha256Hash};
+
+use super::{KeyId, PublicKey, Role, RoleName, SecretKey};
+use crate::{Digest, Error, durable};
+
+/// Largest signature file, in bytes. Ours are about 400.
+pub const MAX_SIGNATURE_BYTES: usize = 16 << 10;
+/// Most signatures that are looked at for one document: more than any threshold, too few to keep a CPU busy.
+const MAX_SIGNATURES_TRIED: usize = 64;
+const SUFFIX: &str = ".sigstore.json";
+/// Where signatures are kept, in an archive, beside a trust root, and in a store.
+const FOLDER: &str = "signatures";
+
+/// One signer's signature over one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// SHA-256 of the signed document.
+    pub document: Digest,
+    /// The key that is said to have signed; who really did is found by trying.
+    pub key: KeyId,
+    /// The Sigstore bundle, as stored.
+    pub bundle: Vec<u8>,
+}
+
+impl Signature {
+    /// Signs a document.
+    ///
+    /// # Errors
+    /// [`Error::BadKey`] if the key cannot sign.
+    pub fn sign(document: &[u8], key: &SecretKey) -> Result<Self, Error> {
+        let digest = Digest::of(document);
+        let message = MessageSignature::new(key.sign_digest(&digest)?).with_message_digest(
+            MessageDigest::new(HashAlgorithm::Sha2256, Sha256Hash::new(*digest.as_raw()).into()),
+        );
+        let material = VerificationMaterialV03::PublicKey { hint: key.public().hint() };
+        let bundle = BundleV03::new(material, SignatureContent::MessageSignature(message)).into_bundle();
+        let bundle = bundle.to_json().map_err(|e| Error::BadKey {
+            file: format!("key {}", key.public().id().short()),
+            wanted: "able to sign",
+            why: e.to_string(),
+        })?;
+        Ok(Self { document: digest, key: key.public().id(), bundle: bundle.into_bytes() })
+    }
+
+    /// Where it is kept below `signatures/`: `<sha256 of the document>/<key id>.sigstore.json`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}/{}{SUFFIX}", self.document.hex(), self.key)
+    }
+
+    /// Takes a file in: its path below `signatures/` says what it signs and who signed. `None` if it is the path of
+    /// another kind of file.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn from_file(path: &str, bundle: Vec<u8>) -> Result<Option<Self>, Error> {
+        let Some((document, key)) = path.strip_suffix(SUFFIX).and_then(|stem| stem.split_once('/')) else {
+            return Ok(None);
+        };
+        let (Ok(document), Ok(key)) = (format!("sha256:{document}").parse(), key.parse()) else {
+            return Ok(None);
+        };
+        if bundle.len() > MAX_SIGNATURE_BYTES {
+            let (size, limit) = (bundle.len() as u64, MAX_SIGNATURE_BYTES as u64);
+            return Err(Error::TooLarge { what: path.to_owned(), size, limit });
+        }
+        Ok(Some(Self { document, key, bundle }))
+    }
+
+    /// Whether `key` made this signature over a document with this digest.
+    fn is_by(&self, key: &PublicKey, document: &Digest) -> bool {
+        let Ok(bundle) =
+            std::str::from_utf8(&self.bundle).map_err(drop).and_then(|t| Bundle::from_json(t).map_err(drop))
+        else {
+            return false;
+        };
+        match bundle.content {
+            SignatureContent::MessageSignature(message) => key.verifies(document, &message.signature),
+            _ => false,
+        }
+    }
+}
+
+/// All signatures that came along with some documents.
+#[derive(Clone, Debug, Default)]
+pub struct Signatures(Vec<Signature>);
+
+impl Signatures {
+    /// Adds one; a second one at the same path replaces nothing and counts for nothing.
+    pub fn push(&mut self, signature: Signature) {
+        self.0.push(signature);
+    }
+
+    /// Those over one document, sorted by path.
+    #[must_use]
+    pub fn of(&self, document: &Digest) -> Vec<&Signature> {
+        let mut found: BTreeMap<String, &Signature> = BTreeMap::new();
+        for signature in self.0.iter().filter(|s| s.document == *document) {
+            found.entry(signature.path()).or_insert(signature);
+        }
+        found.into_values().collect()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Signature> {
+        self.0.iter()
+    }
+
+    /// Checks that enough distinct keys of `role` signed exactly these bytes, and says which.
+    ///
+    /// # Errors
+    /// [`Error::Unsigned`].
+    pub fn check(
+        &self,
+        name: &str,
+        document: &[u8],
+        role_name: RoleName,
+        role: &Role,
+        keys: &BTreeMap<KeyId, PublicKey>,
+    ) -> Result<Vec<KeyId>, Error> {
+        let digest = Digest::of(document);
+        let mut signers = Vec::new();
+        for signature in self.of(&digest).into_iter().take(MAX_SIGNATURES_TRIED) {
+            // A hint or a file name is not covered by the signature, so each key that has not signed yet is tried.
+            let by = role.keys.iter().find(|id| {
+                !signers.contains(*id) && keys.get(id).is_some_and(|key| signature.is_by(key, &digest))
+            });
+            signers.extend(by);
+        }
+        if signers.len() >= role.threshold {
+            Ok(signers)
+        } else {
+            Err(Error::Unsigned {
+                document: name.to_owned(),
+                role: role_name,
+                have: signers.len(),
+                need: role.threshold,
+                keys: role.keys.iter().copied().collect(),
+            })
+        }
+    }
+}
+
+/// Signatures kept in files beside the documents that they sign.
+impl Signatures {
+    /// Reads all signatures over one document from `dir/signatures/`; none if there is no such folder.
+    ///
+    /// # Errors
+    /// I/O, or [`Error::TooLarge`].
+    pub fn read_from(dir: &Path, document: &Digest) -> Result<Self, Error> {
+        let folder = dir.join(FOLDER).join(document.hex());
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut found = Self::default();
+        for entry in entries {
+            let entry = entry?;
+            let path = format!("{}/{}", document.hex(), entry.file_name().to_string_lossy());
+            if entry.metadata()?.len() <= MAX_SIGNATURE_BYTES as u64 {
+                found.0.extend(Signature::from_file(&path, fs::read(entry.path())?)?);
+            }
+        }
+        found.0.sort_by_key(Signature::path);
+        Ok(found)
+    }
+
+    /// Writes all signatures to `dir/signatures/`, durably.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn write_to(&self, dir: &Path) -> Result<(), Error> {
+        for signature in &self.0 {
+            let path = dir.join(FOLDER).join(signature.path());
+            if let Some(folder) = path.parent() {
+                durable::create_dir_all(folder)?;
+            }
+            durable::write(&path, &signature.bundle)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromIterator<Signature> for Signatures {
+    fn from_iter<I: IntoIterator<Item = Signature>>(signatures: I) -> Self {
+        Self(signatures.into_iter().collect())
+    }
+}

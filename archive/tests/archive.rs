@@ -1,0 +1,448 @@
+//! Archives are made, read, damaged, interrupted and offered to the wrong people.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sealift_archive::format::layout::{Layout, Storing};
+use sealift_archive::packer::{Front, Packed, Packer};
+use sealift_archive::release::BlobListSummary;
+use sealift_archive::trust::{PublicKey, RoleName, RootChain, SecretKey, Signature, TrustRoot};
+use sealift_archive::{
+    Blob, BlobList, BlobSink, BlobWriter, Bundle, Check, Digest, Error, Progress, Refs, Release, ReleaseName,
+    Source, Statement, Unwatched,
+};
+use tempfile::TempDir;
+
+const LEVEL: i32 = 3;
+const MIB: usize = 1 << 20;
+
+/// A vendor with one key for everything: enough for what is tested here.
+struct Vendor {
+    key: SecretKey,
+    root: TrustRoot,
+}
+
+impl Vendor {
+    fn new() -> Self {
+        let (key, _) = SecretKey::generate(b"").unwrap();
+        let everybody: Vec<PublicKey> = vec![key.public().clone()];
+        let roles = [RoleName::Root, RoleName::Release, RoleName::Pack].map(|role| (role, everybody.clone()));
+        let root = TrustRoot::first(&roles.into()).unwrap();
+        Self { key, root }
+    }
+}
+
+/// A release of blobs of many sizes, every third one squeezed.
+struct Content {
+    blobs: BTreeMap<Digest, Vec<u8>>,
+    release: Release,
+}
+
+impl Content {
+    fn new(contents: Vec<Vec<u8>>) -> Self {
+        let mut list = BlobList::default();
+        let mut blobs = BTreeMap::new();
+        for content in contents {
+            list.insert(Blob::of(&content)).unwrap();
+            blobs.insert(Digest::of(&content), content);
+        }
+        let refs = Refs::default();
+        let refs_bytes = refs.to_bytes();
+        let summary = BlobListSummary {
+            digest: Digest::of(list.to_text().as_bytes()),
+            count: list.len() as u64,
+            content_bytes: list.total_bytes(),
+        };
+        let name = ReleaseName {
+            product: "acme".parse().unwrap(),
+            version: "1.0".parse().unwrap(),
+            sequence: 3.try_into().unwrap(),
+        };
+        let statement = Statement::new(name, summary, Blob::of(&refs_bytes));
+        let statement_bytes = statement.to_bytes();
+        let release = Release {
+            statement,
+            statement_bytes,
+            signatures: Vec::new(),
+            signers: Vec::new(),
+            blob_list: list,
+            refs,
+            refs_bytes,
+        };
+        Self { blobs, release }
+    }
+
+    fn of_sizes(sizes: &[usize]) -> Self {
+        Self::new(sizes.iter().enumerate().map(|(seed, &size)| noise(seed as u64, size)).collect())
+    }
+
+    fn layout(&self) -> Layout {
+        let storing = |d: &Digest| if d.as_raw()[0] % 3 == 0 { Storing::Squeezed } else { Storing::Stored };
+        Layout::plan(std::slice::from_ref(&self.release), storing).unwrap()
+    }
+
+    fn open(&self, path: &Path) -> Packer {
+        Packer::open(path, self.layout(), self.release.digest(), &Unwatched).unwrap()
+    }
+
+    fn fill(&self, packer: &Packer) {
+        for blob in packer.missing() {
+            put(packer, blob, &self.blobs[&blob.digest]);
+        }
+    }
+
+    fn finish(&self, packer: Packer, vendor: &Vendor) -> Packed {
+        let mut roots = RootChain::default();
+        roots.insert("root", vendor.root.clone()).unwrap();
+        let signatures = [vendor.root.bytes(), self.release.statement_bytes.as_slice()]
+            .map(|document| Signature::sign(document, &vendor.key).unwrap());
+        let releases = std::slice::from_ref(&self.release);
+        let front = Front { releases, roots, signatures: signatures.into_iter().collect() };
+        let sign = |packing: &[u8]| Ok(vec![Signature::sign(packing, &vendor.key)?]);
+        packer.finish(front, LEVEL, sign, &Unwatched).unwrap()
+    }
+
+    fn pack(&self, dir: &TempDir, vendor: &Vendor) -> PathBuf {
+        let path = dir.path().join("acme-1.0.tar.zst");
+        let packer = self.open(&path);
+        self.fill(&packer);
+        self.finish(packer, vendor).path
+    }
+
+    fn all(&self) -> BTreeSet<Digest> {
+        self.blobs.keys().copied().collect()
+    }
+}
+
+fn put(sink: &dyn BlobSink, blob: Blob, content: &[u8]) {
+    let mut writer = sink.open(blob).unwrap();
+    let from = usize::try_from(writer.position()).unwrap();
+    for piece in content[from..].chunks(70_001) {
+        writer.write(piece).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+/// Bytes that do not repeat (half of the sizes) or do (the other half).
+fn noise(seed: u64, size: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    if seed % 2 == 0 {
+        let mut bytes: Vec<u8> = std::iter::repeat_with(&mut next).take(size / 8 + 1).flatten().collect();
+        bytes.truncate(size);
+        bytes
+    } else {
+        next().iter().cycle().take(size).copied().collect()
+    }
+}
+
+/// Keeps blobs in memory once they are checked.
+#[derive(Default)]
+struct Memory(Mutex<BTreeMap<Digest, Vec<u8>>>);
+
+struct MemoryWriter<'a> {
+    memory: &'a Memory,
+    check: Check,
+    bytes: Vec<u8>,
+}
+
+impl BlobSink for Memory {
+    fn open(&self, blob: Blob) -> Result<Box<dyn BlobWriter + '_>, Error> {
+        Ok(Box::new(MemoryWriter { memory: self, check: Check::new(blob), bytes: Vec::new() }))
+    }
+}
+
+impl BlobWriter for MemoryWriter<'_> {
+    fn position(&self) -> u64 {
+        self.check.seen()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.bytes.extend_from_slice(bytes);
+        self.check.update(bytes)
+    }
+
+    fn restart(&mut self) -> Result<(), Error> {
+        self.bytes.clear();
+        self.check = Check::new(self.check.wanted());
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        let digest = self.check.wanted().digest;
+        self.check.finish()?;
+        self.memory.0.lock().unwrap().insert(digest, self.bytes);
+        Ok(())
+    }
+}
+
+fn many_sizes() -> Content {
+    Content::of_sizes(&[
+        0,
+        1,
+        511,
+        512,
+        513,
+        100_000,
+        131_072,
+        3 * MIB,
+        4 * MIB - 512,
+        4 * MIB,
+        9 * MIB + 5,
+        40,
+        77,
+        4096,
+    ])
+}
+
+#[test]
+fn what_goes_in_comes_out() {
+    let (dir, vendor, content) = (TempDir::new().unwrap(), Vendor::new(), many_sizes());
+    let path = content.pack(&dir, &vendor);
+    let bundle = Bundle::open(&path, &vendor.root).unwrap();
+    assert_eq!(bundle.releases().len(), 1);
+    assert_eq!(bundle.releases()[0].statement, content.release.statement);
+    assert_eq!(bundle.releases()[0].signers, [vendor.key.public().id()]);
+
+    let memory = Memory::default();
+    bundle.copy_blobs(&content.all(), &memory, &Unwatched).unwrap();
+    assert!(*memory.0.lock().unwrap() == content.blobs, "all blobs, in order");
+    for (digest, bytes) in &content.blobs {
+        let mut out = Vec::new();
+        bundle.read_blob(digest, &mut out).unwrap();
+        assert!(out == *bytes, "{digest} alone");
+    }
+    let some: BTreeSet<Digest> = content.all().into_iter().step_by(3).collect();
+    let memory = Memory::default();
+    bundle.copy_blobs(&some, &memory, &Unwatched).unwrap();
+    assert_eq!(memory.0.into_inner().unwrap().into_keys().collect::<BTreeSet<_>>(), some);
+
+    let findings = bundle.check(&Unwatched).unwrap();
+    assert_eq!((findings.damages.len(), findings.blobs), (0, content.blobs.len()));
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "nothing is left beside the archive: {left:?}");
+}
+
+#[test]
+fn stock_zstd_reads_one_tar_stream() {
+    let (dir, vendor, content) = (TempDir::new().unwrap(), Vendor::new(), many_sizes());
+    let plain = zstd::decode_all(fs_err::File::open(content.pack(&dir, &vendor)).unwrap()).unwrap();
+    let mut names = BTreeSet::new();
+    for entry in tar::Archive::new(&plain[..]).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        if let Some(hex) = name.strip_prefix("blobs/sha256/") {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+            assert_eq!(Digest::of(&bytes).hex(), hex);
+        }
+        names.insert(name);
+    }
+    for name in [
+        "pack.json",
+        "releases/3/release.json",
+        "releases/3/blobs",
+        "releases/3/refs.json",
+        "root/1.json",
+        "contents",
+    ] {
+        assert!(names.contains(name), "{name} in {names:?}");
+    }
+    assert!(plain.ends_with(&[0; 1024]), "a tar end");
+}
+
+#[test]
+fn the_same_release_makes_the_same_bytes_on_any_number_of_threads() {
+    let (vendor, content) = (Vendor::new(), many_sizes());
+    let mut data: Vec<Vec<u8>> = Vec::new();
+    for threads in [1, 8] {
+        let dir = TempDir::new().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let bytes = fs_err::read(pool.install(|| content.pack(&dir, &vendor))).unwrap();
+        // The head holds signatures, and ECDSA signatures differ each time; everything behind it is the same.
+        data.push(bytes[256 << 10..].to_vec());
+    }
+    assert!(data[0] == data[1]);
+}
+
+/// Says where it stops, and remembers.
+struct StopAfter(AtomicU64);
+
+impl Progress for StopAfter {
+    fn advance(&self, bytes: u64) {
+        let left = self.0.load(Ordering::SeqCst);
+        self.0.store(left.saturating_sub(bytes), Ordering::SeqCst);
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
+}
+
+#[test]
+fn an_interrupted_packing_goes_on_where_it_stopped() {
+    let (dir, vendor, content) = (TempDir::new().unwrap(), Vendor::new(), many_sizes());
+    let whole = fs_err::read(content.pack(&dir, &vendor)).unwrap();
+    let path = dir.path().join("again.tar.zst");
+    let big = *content.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap().0;
+    let layout = content.layout();
+    let packer = content.open(&path);
+    for blob in layout.blobs().filter(|b| b.digest != big).take(5) {
+        put(&packer, blob, &content.blobs[&blob.digest]);
+    }
+    let blob = Blob::of(&content.blobs[&big]);
+    let mut writer = packer.open(blob).unwrap();
+    writer.write(&content.blobs[&big][..5_000_001]).unwrap();
+    drop(writer);
+    drop(packer);
+    // What the journal remembers and the disk lost is fetched again.
+    let partial = dir.path().join("again.tar.zst.partial");
+    let lost = layout.stored.iter().find(|p| p.blob.digest != big && p.blob.size > 0).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&partial).unwrap();
+    let (at, _) = lost.run_at(0);
+    std::os::unix::fs::FileExt::write_all_at(&file, b"lost?", layout.data_offset + at).unwrap();
+
+    let packer = content.open(&path);
+    let missing: BTreeSet<Digest> = packer.missing().iter().map(|b| b.digest).collect();
+    let was_there =
+        5 - usize::from(layout.blobs().filter(|b| b.digest != big).take(5).any(|b| b == lost.blob));
+    assert_eq!(missing.len(), content.blobs.len() - was_there);
+    assert_eq!(packer.open(blob).unwrap().position(), 5_000_001);
+    // Dropped untouched, the part is still remembered.
+    drop(packer);
+    let packer = content.open(&path);
+    content.fill(&packer);
+    content.finish(packer, &vendor);
+    let again = fs_err::read(&path).unwrap();
+    assert!(again[256 << 10..] == whole[256 << 10..]);
+}
+
+#[test]
+fn a_wrong_blob_is_refused_and_can_come_again() {
+    let (dir, vendor, content) = (TempDir::new().unwrap(), Vendor::new(), many_sizes());
+    let path = dir.path().join("acme.tar.zst");
+    let packer = content.open(&path);
+    for blob in packer.missing() {
+        let mut writer = packer.open(blob).unwrap();
+        let mut wrong = content.blobs[&blob.digest].clone();
+        if let Some(first) = wrong.first_mut() {
+            *first ^= 1;
+            writer.write(&wrong).unwrap();
+            assert!(matches!(writer.finish(), Err(Error::WrongContent { .. })));
+        }
+        let mut writer = packer.open(blob).unwrap();
+        assert_eq!(writer.position(), 0, "nothing of the wrong blob is kept");
+        assert!(matches!(writer.write(&vec![0; wrong.len() + 1]), Err(Error::WrongSize { .. })));
+        drop(writer);
+    }
+    assert_eq!(packer.missing().len(), content.blobs.len());
+    content.fill(&packer);
+    content.finish(packer, &vendor);
+    assert!(Bundle::open(&path, &vendor.root).unwrap().check(&Unwatched).unwrap().damages.is_empty());
+}
+
+#[test]
+fn two_packers_do_not_meet_in_one_file() {
+    let (dir, content) = (TempDir::new().unwrap(), many_sizes());
+    let path = dir.path().join("acme.tar.zst");
+    let first = content.open(&path);
+    let second = Packer::open(&path, content.layout(), content.release.digest(), &Unwatched);
+    assert!(matches!(second, Err(Error::Busy { .. })));
+    drop(first);
+}
+
+#[test]
+fn the_wrong_people_and_the_wrong_files_are_refused() {
+    let (dir, vendor, content) = (TempDir::new().unwrap(), Vendor::new(), Content::of_sizes(&[10, 20]));
+    let path = content.pack(&dir, &vendor);
+    let stranger = Vendor::new();
+    assert!(matches!(Bundle::open(&path, &stranger.root), Err(Error::OtherVendor { .. })));
+
+    // Signed by a key that the root does not know, under a name that it does.
+    let forged = Vendor { key: stranger.key, root: vendor.root.clone() };
+    let path = content.pack(&dir, &forged);
+    assert!(matches!(Bundle::open(&path, &vendor.root), Err(Error::Unsigned { role: RoleName::Root, .. })));
+
+    let text = dir.path().join("text");
+    std::fs::write(&text, "hello").unwrap();
+    assert!(matches!(Bundle::open(&text, &vendor.root), Err(Error::NotAnArchive { .. })));
+    assert!(matches!(Bundle::open(&dir.path().join("nothing"), &vendor.root), Err(Error::Io(_))));
+}
+
+#[test]
+fn no_flipped_bit_and_no_cut_goes_unnoticed() {
+    const FLIPS: usize = 200;
+    const CUTS: usize = 50;
+    let (dir, vendor) = (TempDir::new().unwrap(), Vendor::new());
+    let content = Content::of_sizes(&[1, 600, 5000, 200_000, MIB, 5 * MIB]);
+    let path = content.pack(&dir, &vendor);
+    let good = fs_err::read(&path).unwrap();
+    let bad_path = dir.path().join("bad.tar.zst");
+    let refused = |bytes: &[u8]| {
+        std::fs::write(&bad_path, bytes).unwrap();
+        let memory = Memory::default();
+        let said = Bundle::open(&bad_path, &vendor.root)
+            .and_then(|bundle| bundle.copy_blobs(&content.all(), &memory, &Unwatched));
+        // Whatever arrived before the damage was noticed is what it should be.
+        for (digest, bytes) in memory.0.into_inner().unwrap() {
+            assert_eq!(Digest::of(&bytes), digest);
+        }
+        said.is_err()
+    };
+    assert!(!refused(&good), "the good one is taken");
+    // Half of the places in the head and front, the other half over the rest.
+    let front = 300 << 10;
+    let places = (0..FLIPS / 2)
+        .map(|i| i * front / (FLIPS / 2))
+        .chain((0..FLIPS / 2).map(|i| front + i * (good.len() - front) / (FLIPS / 2)));
+    let mut bad = good.clone();
+    for (number, place) in places.enumerate() {
+        bad[place] ^= 1 << (number % 8);
+        assert!(refused(&bad), "bit {} of byte {place}", number % 8);
+        bad[place] = good[place];
+    }
+    for cut in (0..CUTS).map(|i| i * good.len() / CUTS) {
+        assert!(refused(&good[..cut]), "cut to {cut}");
+    }
+    assert!(refused(&[good.as_slice(), b"\0"].concat()), "one byte more");
+}
+
+#[test]
+fn damage_is_named_with_the_blobs_that_it_costs() {
+    let (dir, vendor) = (TempDir::new().unwrap(), Vendor::new());
+    let content = Content::of_sizes(&[600, 5 * MIB, 9 * MIB, 100]);
+    let path = content.pack(&dir, &vendor);
+    let bundle = Bundle::open(&path, &vendor.root).unwrap();
+    let contents = bundle.contents().clone();
+    let mut bytes = fs_err::read(&path).unwrap();
+    for (number, frame) in contents.frames.iter().enumerate() {
+        let place = usize::try_from(bundle.packing().data_offset + frame.offset).unwrap() + 100;
+        bytes[place] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let findings = Bundle::open(&path, &vendor.root).unwrap().check(&Unwatched).unwrap();
+        assert_eq!(findings.damages.len(), 1, "frame {number}");
+        let damage = &findings.damages[0];
+        assert_eq!(damage.frame as usize, number);
+        let last = contents.entries[frame.last_blob as usize].blob.digest;
+        assert!(damage.blobs.contains(&last), "frame {number}: {damage:?}");
+        bytes[place] ^= 1;
+    }
+}
+
+#[test]
+fn copying_stops_when_asked() {
+    let (dir, vendor, content) = (TempDir::new().unwrap(), Vendor::new(), many_sizes());
+    let bundle = Bundle::open(&content.pack(&dir, &vendor), &vendor.root).unwrap();
+    let stop = StopAfter(AtomicU64::new(5_000_000));
+    let memory = Memory::default();
+    assert!(matches!(bundle.copy_blobs(&content.all(), &memory, &stop), Err(Error::Interrupted)));
+    let arrived: usize = memory.0.into_inner().unwrap().values().map(Vec::len).sum();
+    assert!(arrived < 6_000_000, "{arrived}");
+}
