@@ -1,0 +1,78 @@
+# The commands of this project; `make` alone lists them.
+
+CACHE := $(or $(SEALIFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sealift)
+
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
+
+SCRIPTS := .ci/run tests/setup tests/images
+
+# The tests make network namespaces and run containers. Whoever is not root builds as themselves, and only the test
+# programs run under sudo.
+ifneq ($(shell id -u),0)
+RUN_AS_ROOT := --config 'target."cfg(all())".runner = ["sudo", "env", "PATH=$(PATH)", "SEALIFT_CACHE=$(CACHE)"]'
+endif
+
+# One step after the other, with make -j too: each of them uses all cores by itself.
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: demo
+demo: ## watch a release cross an air gap: no root, no network beyond the build
+	cargo build --release --locked --workspace --bins
+	target/release/sealift-demo
+
+.PHONY: test
+test: setup ## run all tests, end to end with real peers too (needs root)
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace $(RUN_AS_ROOT)
+
+.PHONY: lint
+lint: setup ## check format, code, scripts and dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	shellcheck $(SCRIPTS)
+	test -x $(CARGO_DENY)/bin/cargo-deny || \
+	  cargo install --locked --root $(CARGO_DENY) cargo-deny@$(CARGO_DENY_VERSION)
+	$(CARGO_DENY)/bin/cargo-deny check bans licenses sources
+
+.PHONY: bench
+bench: setup ## measure create and import, paired with skopeo, tar and zstd
+	cargo build --release --locked --workspace --bins
+	target/release/sealift-bench
+
+.PHONY: build
+build: ## build the programs as they are shipped, into target/release
+	cargo build --release --locked --workspace --bins
+
+.PHONY: man
+man: build ## write the manual pages into target/man
+	mkdir -p target/man
+	set -e; for program in sealift sealiftctl sealift-registry; do target/release/$$program man target/man; done
+
+.PHONY: setup
+setup: ## install Debian packages, build the peers and the test images (only what is missing)
+	tests/setup
+
+.PHONY: test-cluster
+test-cluster: ## (later) test with Flux and a Kubernetes API server
+	@echo 'make test-cluster: comes when Flux is served; then Flux and a Kubernetes API server are tested here' >&2
+	@exit 1
+
+.PHONY: fuzz
+fuzz: ## (later) fuzz the parsers
+	@echo 'make fuzz: comes with the fuzz targets of the parsers; their corpus will be part of make test' >&2
+	@exit 1
+
+.PHONY: soak
+soak: ## (later) import, activate and roll back for hours
+	@echo 'make soak: comes with the long runs of import, activation and rollback under power cuts' >&2
+	@exit 1
+
+.PHONY: lab
+lab: ## (later) walk through the whole story on virtual machines
+	@echo 'make lab: comes with the appliance image; then the whole story is played on virtual machines here' >&2
+	@exit 1

@@ -1,0 +1,39 @@
+//! The programs of others: Debian's, and those built from `tests/peers/go.mod`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::process;
+
+/// Where Debian puts programs for root, which an ordinary user's `PATH` leaves out.
+const ROOT_PROGRAM_DIRS: [&str; 2] = ["/usr/sbin", "/sbin"];
+
+/// The path of a peer program, the pinned one if there is one.
+#[must_use]
+pub fn tool(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::iter::once(made("tools"))
+        .chain(std::env::split_paths(&path))
+        .chain(ROOT_PROGRAM_DIRS.map(PathBuf::from))
+        .map(|dir| dir.join(name))
+        .find(|program| program.is_file())
+        .unwrap_or_else(|| panic!("`{name}` is missing; run: make setup"))
+}
+
+/// A directory that `tests/setup` made, by the name it prints.
+pub(crate) fn made(name: &str) -> PathBuf {
+    // The script owns the rule for where things are; asking it keeps the rule in one place.
+    static PATHS: OnceLock<String> = OnceLock::new();
+    let paths = PATHS.get_or_init(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("setup");
+        process::text(Command::new(script).arg("--print-paths"))
+    });
+    let path = paths
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+        .unwrap_or_else(|| panic!("`tests/setup --print-paths` does not say where `{name}` is"));
+    let path = PathBuf::from(path);
+    assert!(path.is_dir(), "`{}` is missing; run: make setup", path.display());
+    path
+}
