@@ -1,5 +1,7 @@
 //! Archives are made, read, damaged, interrupted and offered to the wrong people.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -80,10 +80,13 @@ impl Unverified {
         self.statements().map(|(name, bytes)| Statement::parse(&name, bytes)).collect()
     }
 
-    /// The length of the file that the packing claims, in bytes.
-    #[must_use]
-    pub fn claimed_length(&self) -> u64 {
-        self.packing.length
+    /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
+    /// who made it.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`] if it brings none.
+    pub fn own_root(&self) -> Result<&TrustRoot, Error> {
+        self.head.roots.iter().next().ok_or_else(|| Error::inconsistent("the head", "it holds no trust root"))
     }
 
     /// Verifies head and front pages: `trusted` → newest root → packing and statements → pages.
