@@ -1,0 +1,292 @@
+//! `sealift bundle`: fetch what the lock names, sign, pack.
+//!
+//! Everything is decided by the plan: which blobs come from an earlier bundle, from disk, from registries. Keys are
+//! opened while content is fetched, and the signature that was missing is found before the first byte is.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use sealift_archive::format::layout::{Layout, Storing};
+use sealift_archive::packer::{Front, Packed, Packer};
+use sealift_archive::trust::{RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
+use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, durable};
+use sealift_fetch::{Client, Kind, Wanted};
+
+use crate::definition::{Definition, ImageSource};
+use crate::keys::{self, Password};
+use crate::lock::Lock;
+use crate::{Error, folder, oci_layout, statement, trust};
+
+/// What to bundle and how.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The definition.
+    pub definition: &'a Path,
+    /// The trust root that goes along.
+    pub trust: &'a Path,
+    /// Private keys of role `release`.
+    pub release_keys: &'a [PathBuf],
+    /// Private keys of role `pack`.
+    pub pack_keys: &'a [PathBuf],
+    /// A folder with a statement that was signed apart.
+    pub statement: Option<&'a Path>,
+    /// An earlier bundle, whose content need not be fetched again.
+    pub previous: Option<&'a Path>,
+    /// The folder for the archive.
+    pub out: &'a Path,
+    /// zstd's level for what is squeezed.
+    pub level: i32,
+}
+
+/// What will be done.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The archive.
+    pub path: PathBuf,
+    /// All content.
+    pub content: Tally,
+    /// What comes from the earlier bundle.
+    pub from_previous: Tally,
+    /// What comes from folders and layouts.
+    pub from_disk: Tally,
+    /// What is fetched.
+    pub to_fetch: Tally,
+    /// The most disk that it takes at one time, in bytes.
+    pub disk_bytes: u64,
+}
+
+/// How many and how much.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Blobs.
+    pub blobs: usize,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Tally {
+    fn of(blobs: impl Iterator<Item = Blob>) -> Self {
+        blobs.fold(Self::default(), |t, b| Self { blobs: t.blobs + 1, bytes: t.bytes + b.size })
+    }
+}
+
+/// A bundle that is planned: all that can be known before the first byte is.
+#[derive(Debug)]
+pub struct Planned {
+    /// For people and programs.
+    pub plan: Plan,
+    lock: Lock,
+    base: PathBuf,
+    release: Release,
+    layout: Layout,
+    root: TrustRoot,
+    signatures: Signatures,
+    previous: Option<Bundle>,
+    from_previous: BTreeSet<Digest>,
+}
+
+/// Plans a bundle.
+///
+/// # Errors
+/// A lock that is missing or stale, a trust root, statement or earlier bundle that does not fit.
+pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
+    let definition = Definition::read(order.definition)?;
+    let lock = Lock::read(order.definition, &definition)?;
+    let base = order.definition.parent().unwrap_or(Path::new("")).to_owned();
+    let release = statement::draft(&definition, &lock)?;
+    let (root, mut signatures) = trust::read(order.trust)?;
+    root.check(&order.trust.display().to_string(), root.bytes(), RoleName::Root, &signatures)?;
+    if let Some(dir) = order.statement {
+        statement::read_signatures(&release, dir)?.iter().for_each(|s| signatures.push(s.clone()));
+    }
+    let storing = lock.storing();
+    let layout = Layout::plan(std::slice::from_ref(&release), |digest| {
+        storing.get(digest).copied().unwrap_or(Storing::Stored)
+    })?;
+    let previous = order.previous.map(|path| Bundle::open(path, &root)).transpose()?;
+    let from_previous: BTreeSet<Digest> = previous
+        .iter()
+        .flat_map(|bundle| bundle.contents().entries.iter().map(|e| e.blob.digest))
+        .filter(|digest| release.blob_list.size(digest).is_some())
+        .collect();
+    let on_disk = digests_on_disk(&lock);
+    let count =
+        |wanted: &dyn Fn(&Digest) -> bool| Tally::of(release.blob_list.iter().filter(|b| wanted(&b.digest)));
+    let name = format!("{}-{}.tar.zst", definition.product, definition.version);
+    let plan = Plan {
+        path: order.out.join(name),
+        content: count(&|_| true),
+        from_previous: count(&|d| from_previous.contains(d)),
+        from_disk: count(&|d| on_disk.contains(d) && !from_previous.contains(d)),
+        to_fetch: count(&|d| !on_disk.contains(d) && !from_previous.contains(d)),
+        disk_bytes: layout.max_disk_bytes(),
+    };
+    Ok(Planned { plan, lock, base, release, layout, root, signatures, previous, from_previous })
+}
+
+fn digests_on_disk(lock: &Lock) -> HashSet<Digest> {
+    let images = lock
+        .images
+        .iter()
+        .filter(|image| matches!(image.source, ImageSource::OciLayout { .. }))
+        .flat_map(|image| image.manifests.iter().chain(&image.blobs).map(|c| c.digest));
+    images.chain(lock.git.iter().map(|git| git.pack.digest)).collect()
+}
+
+/// Opens the keys that an order names, one after the other, and checks that they may do what they are for.
+///
+/// # Errors
+/// A wrong password, a file that is no key, a key without its role.
+pub fn open_keys(order: &Order<'_>, root: &TrustRoot, password: &Password) -> Result<Keys, Error> {
+    let open = |files: &[PathBuf], role: RoleName| {
+        let opened = keys::open_all(files, password)?;
+        opened.iter().try_for_each(|key| root.expect_member(role, key))?;
+        Ok::<_, Error>(opened)
+    };
+    Ok(Keys {
+        release: open(order.release_keys, RoleName::Release)?,
+        pack: open(order.pack_keys, RoleName::Pack)?,
+    })
+}
+
+/// Keys, opened.
+#[derive(Debug)]
+pub struct Keys {
+    release: Vec<SecretKey>,
+    pack: Vec<SecretKey>,
+}
+
+impl Planned {
+    /// The trust root that goes along.
+    #[must_use]
+    pub fn root(&self) -> &TrustRoot {
+        &self.root
+    }
+
+    /// The release that is packed.
+    #[must_use]
+    pub fn release(&self) -> &Release {
+        &self.release
+    }
+
+    /// Opens the archive in the making, with whatever an earlier try left in it.
+    ///
+    /// # Errors
+    /// No space, somebody else at work on it, or I/O.
+    pub fn open(&self, progress: &dyn Progress) -> Result<Packer, Error> {
+        if let Some(parent) = self.plan.path.parent() {
+            durable::create_dir_all(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        }
+        Ok(Packer::open(&self.plan.path, self.layout.clone(), self.release.digest(), progress)?)
+    }
+
+    /// Brings in what lies on this machine: an earlier bundle, folders, layouts.
+    ///
+    /// # Errors
+    /// Content that is missing or other than locked, [`Error::StaleLock`] for a folder that has changed.
+    pub fn copy_local(
+        &self,
+        definition: &Path,
+        packer: &Packer,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        let missing = || packer.missing().into_iter().map(|b| b.digest).collect::<BTreeSet<_>>();
+        if let Some(previous) = &self.previous {
+            let wanted = missing().intersection(&self.from_previous).copied().collect();
+            previous.copy_blobs(&wanted, packer, progress)?;
+        }
+        let still = missing();
+        for git in self.lock.git.iter().filter(|git| still.contains(&git.pack.digest)) {
+            let pack = folder::pack(&self.base.join(&git.path), &git.branch, git.date)?;
+            if pack.blob() != git.pack {
+                return Err(Error::StaleLock {
+                    lock: Lock::path_of(definition),
+                    definition: definition.to_owned(),
+                    why: format!("folder `{}` has changed since", git.path.display()),
+                });
+            }
+            pack.copy(packer)?;
+            progress.advance(git.pack.size);
+        }
+        for image in &self.lock.images {
+            let ImageSource::OciLayout { path, .. } = &image.source else { continue };
+            let layout = oci_layout::Layout::open(&self.base.join(path))?;
+            let still = missing();
+            for content in image.manifests.iter().chain(&image.blobs).filter(|c| still.contains(&c.digest)) {
+                progress.go_on()?;
+                layout.copy(content.blob(), packer)?;
+                progress.advance(content.size);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches the rest, all at the same time and each blob once.
+    ///
+    /// # Errors
+    /// What registries answer.
+    pub async fn fetch(
+        &self,
+        client: &Client,
+        packer: &Arc<Packer>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<(), Error> {
+        let mut missing: BTreeMap<Digest, Blob> =
+            packer.missing().into_iter().map(|b| (b.digest, b)).collect();
+        let mut wanted = Vec::new();
+        for image in &self.lock.images {
+            let ImageSource::Registry(from) = &image.source else { continue };
+            let manifests = image.manifests.iter().map(|c| (c, Kind::Manifest));
+            for (content, kind) in manifests.chain(image.blobs.iter().map(|c| (c, Kind::Blob))) {
+                if let Some(blob) = missing.remove(&content.digest) {
+                    wanted.push(Wanted { blob, kind, from: from.clone() });
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        Ok(client.fetch_all(wanted, packer.clone(), progress.clone()).await?)
+    }
+
+    /// All signatures over trust root and statement that go along; enough of them over the statement.
+    ///
+    /// # Errors
+    /// [`sealift_archive::Error::Unsigned`].
+    pub fn sign(&self, keys: &Keys) -> Result<Signatures, Error> {
+        let mut signatures = self.signatures.clone();
+        for key in &keys.release {
+            signatures.push(Signature::sign(&self.release.statement_bytes, key)?);
+        }
+        self.root.check("release.json", &self.release.statement_bytes, RoleName::Release, &signatures)?;
+        Ok(signatures)
+    }
+
+    /// Signs the packing and finishes the archive.
+    ///
+    /// # Errors
+    /// Too few keys of role `pack`, or what the packer says.
+    pub fn finish(
+        self,
+        packer: Packer,
+        signatures: Signatures,
+        keys: &Keys,
+        level: i32,
+        progress: &dyn Progress,
+    ) -> Result<Packed, Error> {
+        let mut roots = RootChain::default();
+        roots.insert("root.json", self.root.clone())?;
+        let front = Front { releases: std::slice::from_ref(&self.release), roots, signatures };
+        let sign = |packing: &[u8]| {
+            let made: Vec<Signature> =
+                keys.pack.iter().map(|key| Signature::sign(packing, key)).collect::<Result<_, _>>()?;
+            self.root.check("pack.json", packing, RoleName::Pack, &made.iter().cloned().collect())?;
+            Ok(made)
+        };
+        Ok(packer.finish(front, level, sign, progress)?)
+    }
+}

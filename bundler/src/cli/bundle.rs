@@ -1,0 +1,253 @@
+//! `lock` and `bundle`: the commands that talk to registries.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::runtime::{Builder, Runtime};
+
+use sealift_archive::packer::{Packed, Packer};
+use sealift_archive::trust::{KeyId, Signatures};
+use sealift_archive::{Digest, Progress, ReleaseName};
+use sealift_fetch::meter::{Display, Interrupt, Meter};
+use sealift_fetch::{Client, Options, unless_interrupted};
+
+use super::output::{Lines, Output, path, size};
+use super::{BundleArgs, LockArgs, NetworkArgs};
+use crate::Error;
+use crate::bundle::{self, Keys, Order, Plan, Planned};
+use crate::definition::Definition;
+use crate::keys::Password;
+use crate::lock::resolve;
+
+/// Reproducible builds say with this variable what time it is, in seconds since 1970.
+const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
+
+impl NetworkArgs {
+    fn client(&self) -> Result<Client, Error> {
+        let mut options =
+            Options { plain_http: self.plain_http, ca_files: self.ca_file.clone(), ..Options::default() };
+        if let Some(concurrency) = self.concurrency {
+            options.concurrency = concurrency;
+        }
+        Ok(Client::new(options)?)
+    }
+}
+
+fn runtime() -> Result<Runtime, Error> {
+    Ok(Builder::new_multi_thread().enable_all().build()?)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Locked {
+    lock: std::path::PathBuf,
+    images: usize,
+    git: usize,
+    blobs: usize,
+    bytes: u64,
+}
+
+pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
+    let definition = Definition::read(&args.definition)?;
+    let base = args.definition.parent().unwrap_or(Path::new(""));
+    let client = args.network.client()?;
+    let date = epoch(&args.definition)?;
+    // Nobody knows yet how many bytes it is; this one is here for Ctrl-C.
+    let meter = Meter::start("locking", 0, Display::Silent, &Interrupt::on_signals()?);
+    let locking = async { Ok(resolve(&client, &definition, base, date).await) };
+    let lock = runtime()?.block_on(unless_interrupted(&meter, locking))??;
+    let file = lock.write(&args.definition)?;
+    let mut content: Vec<_> = lock.contents().map(|c| c.blob()).collect();
+    content.sort_unstable();
+    content.dedup();
+    let locked = Locked {
+        lock: file,
+        images: lock.images.len(),
+        git: lock.git.len(),
+        blobs: content.len(),
+        bytes: content.iter().map(|b| b.size).sum(),
+    };
+    output.result(&locked, || {
+        let mut lines =
+            Lines::title(&format!("Locked {}", definition.name())).line("file", path(&locked.lock));
+        for image in &lock.images {
+            lines = lines.line("image", format!("{}  {}", image.name, image.target.digest.short()));
+        }
+        for git in &lock.git {
+            lines = lines.line("git", format!("{}  {}", git.name, &git.commit.as_str()[..12]));
+        }
+        lines.line("content", format!("{} blobs, {}", locked.blobs, size(locked.bytes))).text()
+    })
+}
+
+fn epoch(definition: &Path) -> Result<u64, Error> {
+    let Ok(text) = std::env::var(EPOCH_VARIABLE) else { return Ok(0) };
+    text.parse().map_err(|_| Error::Definition {
+        file: definition.to_owned(),
+        place: String::new(),
+        why: format!("{EPOCH_VARIABLE} is `{text}`, not a number of seconds since 1970"),
+        nearest: None,
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Bundled<'a> {
+    release: ReleaseName,
+    digest: Digest,
+    plan: &'a Plan,
+    archive: &'a Packed,
+    signers: Vec<KeyId>,
+    seconds: Seconds,
+}
+
+/// Where the time went. Keys are opened while content is fetched.
+#[derive(Serialize)]
+struct Seconds {
+    total: f64,
+    keys: f64,
+    content: f64,
+    finish: f64,
+}
+
+pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
+    let begun = Instant::now();
+    let order = Order {
+        definition: &args.definition,
+        trust: &args.trust,
+        release_keys: &args.release_key,
+        pack_keys: &args.pack_key,
+        statement: args.statement.as_deref(),
+        previous: args.previous.as_deref(),
+        out: &args.output,
+        level: args.level,
+    };
+    let planned = bundle::plan(&order)?;
+    if args.plan {
+        return output.result(&planned.plan, || describe(&planned.plan).text());
+    }
+    let password = Password::default();
+    // Asked before a progress bar covers the question.
+    password.get(args.release_key.first().or(args.pack_key.first()).unwrap_or(&args.trust))?;
+    let meter = Arc::new(output.meter("packing", planned.plan.content.bytes)?);
+    let gathered = gather(&order, &planned, &args.network, &password, &(meter.clone() as Arc<dyn Progress>))?;
+    let finishing = Instant::now();
+    let (release, digest) = (planned.release().statement.name(), planned.release().digest());
+    let plan = planned.plan.clone();
+    let signers = gathered.signatures.of(&digest).iter().map(|s| s.key).collect();
+    let archive =
+        planned.finish(gathered.packer, gathered.signatures, &gathered.keys, args.level, &*meter)?;
+    // Whoever else watched has gone with the content.
+    if let Some(meter) = Arc::into_inner(meter) {
+        meter.finish();
+    }
+    let seconds = Seconds {
+        total: begun.elapsed().as_secs_f64(),
+        keys: gathered.keys_took.as_secs_f64(),
+        content: gathered.content_took.as_secs_f64(),
+        finish: finishing.elapsed().as_secs_f64(),
+    };
+    let bundled = Bundled { release, digest, plan: &plan, archive: &archive, signers, seconds };
+    output.result(&bundled, || {
+        let s = &bundled.seconds;
+        describe(&plan)
+            .line("written", size(archive.bytes))
+            .line("release", format!("{}, {}", bundled.release, bundled.digest.short()))
+            .line(
+                "time",
+                format!(
+                    "{:.2} s (content {:.2}, keys {:.2} at the same time, finish {:.2})",
+                    s.total, s.content, s.keys, s.finish
+                ),
+            )
+            .end(&format!("next: sealift verify {} --trust {}", path(&archive.path), path(&args.trust)))
+    })
+}
+
+/// Everything that the archive is made of, at hand.
+struct Gathered {
+    packer: Packer,
+    keys: Keys,
+    signatures: Signatures,
+    keys_took: Duration,
+    content_took: Duration,
+}
+
+/// Opens keys and gathers content, at the same time: one waits for a CPU, the other for a network.
+fn gather(
+    order: &Order<'_>,
+    planned: &Planned,
+    network: &NetworkArgs,
+    password: &Password,
+    progress: &Arc<dyn Progress>,
+) -> Result<Gathered, Error> {
+    let begun = Instant::now();
+    let packer = planned.open(&**progress)?;
+    let failed = Arc::new(AtomicBool::new(false));
+    let watched: Arc<dyn Progress> = Arc::new(Watched { progress: progress.clone(), failed: failed.clone() });
+    std::thread::scope(|scope| {
+        let keys = scope.spawn(|| {
+            let opened = bundle::open_keys(order, planned.root(), password).and_then(|keys| {
+                // Too few signatures are found now, not when everything has been fetched.
+                let signatures = planned.sign(&keys)?;
+                Ok((keys, signatures, begun.elapsed()))
+            });
+            failed.store(opened.is_err(), Ordering::Relaxed);
+            opened
+        });
+        let content = gather_content(order, planned, network, packer, &watched);
+        let content_took = begun.elapsed();
+        // If the keys are wrong, the content was only interrupted: the keys' error is the one to show.
+        let (keys, signatures, keys_took) =
+            keys.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(Gathered { packer: content?, keys, signatures, keys_took, content_took })
+    })
+}
+
+fn gather_content(
+    order: &Order<'_>,
+    planned: &Planned,
+    network: &NetworkArgs,
+    packer: Packer,
+    progress: &Arc<dyn Progress>,
+) -> Result<Packer, Error> {
+    planned.copy_local(order.definition, &packer, &**progress)?;
+    if packer.missing().is_empty() {
+        return Ok(packer);
+    }
+    let packer = Arc::new(packer);
+    let fetched = runtime()?.block_on(async { planned.fetch(&network.client()?, &packer, progress).await });
+    let packer = Arc::into_inner(packer);
+    fetched?;
+    // Whoever still held a part of it has gone with the runtime.
+    packer.ok_or(Error::Archive(sealift_archive::Error::Interrupted))
+}
+
+/// Progress that also stops when the keys turn out to be wrong.
+struct Watched {
+    progress: Arc<dyn Progress>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Progress for Watched {
+    fn advance(&self, bytes: u64) {
+        self.progress.advance(bytes);
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) || self.progress.is_interrupted()
+    }
+}
+
+fn describe(plan: &Plan) -> Lines {
+    let tally = |t: &bundle::Tally| format!("{} blobs, {}", t.blobs, size(t.bytes));
+    Lines::title(&path(&plan.path))
+        .line("content", tally(&plan.content))
+        .line("previous", tally(&plan.from_previous))
+        .line("from disk", tally(&plan.from_disk))
+        .line("to fetch", tally(&plan.to_fetch))
+        .line("disk", format!("at most {}", size(plan.disk_bytes)))
+}

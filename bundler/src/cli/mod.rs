@@ -1,0 +1,253 @@
+//! The command line of `sealift`.
+
+mod bundle;
+mod look;
+mod output;
+mod sign;
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use sealift_archive::Explain as _;
+
+use crate::Error;
+use crate::definition::Definition;
+use crate::trust::ExistingKeys;
+use output::Output;
+
+/// Packs software releases into one signed archive for places without internet
+#[derive(Debug, Parser)]
+#[command(
+    name = "sealift",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  sealift trust init trust/                            make keys and a trust root, once
+  sealift lock RELEASE.yaml                            pin every reference to a digest
+  sealift bundle RELEASE.yaml --trust trust/root.json \\
+      --release-key trust/release.key --pack-key trust/pack.key -o out/
+  sealift verify out/acme-1.5.0.tar.zst --trust trust/root.json
+
+Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 refused (damage, signatures),
+4 no space, 5 busy, 6 a registry did not answer, 130 interrupted."
+)]
+pub struct Cli {
+    /// Print results, plans and errors as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the keys of a vendor and the trust root that appliances pin
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    /// Pin every reference of a definition to a digest, in `RELEASE.lock.json`
+    Lock(LockArgs),
+    /// Write the statement of a locked release, to be signed apart
+    Statement(StatementArgs),
+    /// Sign a statement
+    Sign(SignArgs),
+    /// Fetch what the lock names, sign it, and pack it into one archive
+    Bundle(Box<BundleArgs>),
+    /// Check every signature and every byte of an archive
+    Verify(VerifyArgs),
+    /// Show what an archive carries
+    Inspect(InspectArgs),
+    /// Turn an archive into a plain OCI layout
+    Export(ExportArgs),
+    /// Print the JSON schema of `RELEASE.yaml`
+    Schema,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write man pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TrustCommand {
+    /// Make root, release and pack keys (cosign's format) and version 1 of the trust root
+    #[command(after_help = "\
+COSIGN_PASSWORD is the password of all keys; without it, a terminal is asked.
+Keep root.key offline; give root.json and signatures/ to the appliance image.")]
+    Init {
+        /// Folder for root.json and the keys
+        dir: PathBuf,
+        #[command(flatten)]
+        existing: ExistingKeys,
+    },
+}
+
+#[derive(Debug, Args)]
+struct LockArgs {
+    /// The definition
+    #[arg(value_name = "RELEASE.yaml")]
+    definition: PathBuf,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// How registries are reached.
+#[derive(Debug, Args)]
+struct NetworkArgs {
+    /// Speak plain HTTP also to hosts that are not this machine
+    #[arg(long)]
+    plain_http: bool,
+    /// Trust this certificate authority too (PEM); may be repeated
+    #[arg(long, value_name = "FILE")]
+    ca_file: Vec<PathBuf>,
+    /// Requests under way at a time
+    #[arg(long, value_name = "N")]
+    concurrency: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+struct StatementArgs {
+    /// The definition
+    #[arg(value_name = "RELEASE.yaml")]
+    definition: PathBuf,
+    /// Folder for release.json, the blob list and refs.json
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each person runs it with a key of their own and sends the folder on:
+  sealift sign statement/ --key alice.key --trust trust/root.json")]
+struct SignArgs {
+    /// The folder that `sealift statement` wrote
+    dir: PathBuf,
+    /// Private key of role `release`; may be repeated
+    #[arg(long, value_name = "KEY", required = true)]
+    key: Vec<PathBuf>,
+    /// Check first that the keys may sign
+    #[arg(long, value_name = "ROOT.json")]
+    trust: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct BundleArgs {
+    /// The definition
+    #[arg(value_name = "RELEASE.yaml")]
+    definition: PathBuf,
+    /// The trust root that goes along
+    #[arg(long, value_name = "ROOT.json")]
+    trust: PathBuf,
+    /// Private key of role `release`; may be repeated; not needed with `--statement`
+    #[arg(long, value_name = "KEY", required_unless_present = "statement")]
+    release_key: Vec<PathBuf>,
+    /// Private key of role `pack`; may be repeated
+    #[arg(long, value_name = "KEY", required = true)]
+    pack_key: Vec<PathBuf>,
+    /// Folder with a statement that was signed apart
+    #[arg(long, value_name = "DIR")]
+    statement: Option<PathBuf>,
+    /// An earlier bundle: what it holds is not fetched again
+    #[arg(long, value_name = "BUNDLE")]
+    previous: Option<PathBuf>,
+    /// Folder for the archive
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// How hard to squeeze what is not compressed yet
+    #[arg(long, value_name = "1..19", default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=19))]
+    level: i32,
+    /// Say what would be done, and stop
+    #[arg(long)]
+    plan: bool,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    /// The archive
+    bundle: PathBuf,
+    /// The trust root to check against
+    #[arg(long, value_name = "ROOT.json")]
+    trust: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct InspectArgs {
+    /// The archive
+    bundle: PathBuf,
+    /// The trust root to check against; without it, the archive is believed about who made it
+    #[arg(long, value_name = "ROOT.json")]
+    trust: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ExportArgs {
+    /// The archive
+    bundle: PathBuf,
+    /// The trust root to check against; without it, the archive is believed about who made it
+    #[arg(long, value_name = "ROOT.json")]
+    trust: Option<PathBuf>,
+    /// What to turn it into
+    #[arg(long, value_enum, default_value_t = Format::OciLayout)]
+    format: Format,
+    /// Folder to be made
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// A directory in the OCI image layout
+    OciLayout,
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// What went wrong, to be shown by [`Cli::describe`].
+    pub fn run(&self) -> Result<(), Error> {
+        let output = Output { json: self.json };
+        match &self.command {
+            Command::Trust(TrustCommand::Init { dir, existing }) => sign::init_trust(output, dir, existing),
+            Command::Lock(args) => bundle::lock(output, args),
+            Command::Statement(args) => sign::statement(output, args),
+            Command::Sign(args) => sign::sign(output, args),
+            Command::Bundle(args) => bundle::bundle(output, args),
+            Command::Verify(args) => look::verify(output, args),
+            Command::Inspect(args) => look::inspect(output, args),
+            Command::Export(args) => look::export(output, args),
+            Command::Schema => output.document(&Definition::schema()),
+            Command::Completions { shell } => {
+                let mut text = Vec::new();
+                clap_complete::generate(*shell, &mut Self::command(), "sealift", &mut text);
+                output.bytes(&text)
+            }
+            Command::Man { dir } => {
+                fs_err::create_dir_all(dir)?;
+                Ok(clap_mangen::generate_to(Self::command(), dir)?)
+            }
+        }
+    }
+
+    /// An error as this command line wants to see it.
+    #[must_use]
+    pub fn describe(&self, error: &Error) -> String {
+        if !self.json {
+            return sealift_archive::report(error);
+        }
+        let value = serde_json::json!({
+            "error": { "code": error.code().to_string(), "message": error.to_string(), "hint": error.hint() }
+        });
+        value.to_string()
+    }
+}

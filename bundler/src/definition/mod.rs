@@ -1,0 +1,281 @@
+//! `RELEASE.yaml`, what a release engineer writes. `sealift schema` prints its JSON schema, made from these types.
+
+mod image;
+mod later;
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use sealift_archive::release::API_VERSION;
+use sealift_archive::{Digest, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
+
+use crate::Error;
+pub use image::{Image, ImageSource};
+
+const KIND: &str = "Release";
+/// Largest definition, in bytes.
+const MAX_DEFINITION_BYTES: u64 = 4 << 20;
+/// How like a known key an unknown one must be to be called a slip of the pen (1 = the same).
+const LIKENESS: f64 = 0.7;
+
+/// A release, as it is defined.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Definition {
+    /// `sealift/v1`
+    pub api_version: String,
+    /// `Release`
+    pub kind: String,
+    /// What is shipped.
+    pub product: Product,
+    /// The version, for people.
+    pub version: Version,
+    /// Only grows; an appliance takes a release only above its active one.
+    pub sequence: Sequence,
+    /// The lowest sequence that stays allowed once this release has been seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Sequence>,
+    /// The platforms to carry: `[linux/amd64]`, or `all`.
+    pub platforms: Platforms,
+    /// Versions from which an appliance may step to this one.
+    #[serde(default)]
+    pub upgrade_from: Vec<Version>,
+    /// What operating system the release runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<OperatingSystem>,
+    /// What Kubernetes the release runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Kubernetes>,
+    /// Container images.
+    #[serde(default)]
+    pub images: Vec<Image>,
+    /// Git repositories.
+    #[serde(default)]
+    pub git: Vec<Git>,
+}
+
+/// Which children of an index are carried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Platforms {
+    /// All that there are.
+    All(AllPlatforms),
+    /// These.
+    Some(Vec<Platform>),
+}
+
+/// The word `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AllPlatforms {
+    /// All that there are.
+    All,
+}
+
+/// Facts about the operating system.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OperatingSystem {
+    /// `ubuntu-24.04`
+    pub base: String,
+}
+
+/// Facts about Kubernetes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Kubernetes {
+    /// `k3s`
+    pub distribution: String,
+    /// `v1.36.4+k3s1`
+    pub version: Version,
+}
+
+/// A folder that becomes a Git repository of one commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Git {
+    /// Served as `/git/<name>.git`.
+    pub name: RepositoryName,
+    /// The folder, relative to the definition.
+    pub path: PathBuf,
+    /// The branch that holds the commit.
+    #[serde(default = "main_branch")]
+    pub branch: String,
+}
+
+fn main_branch() -> String {
+    "main".to_owned()
+}
+
+impl Definition {
+    /// Reads a definition.
+    ///
+    /// # Errors
+    /// [`Error::Definition`] with line and column; [`Error::NotYet`] for what this version cannot carry.
+    pub fn read(file: &Path) -> Result<Self, Error> {
+        let size = fs::metadata(file)?.len();
+        if size > MAX_DEFINITION_BYTES {
+            let (what, limit) = (file.display().to_string(), MAX_DEFINITION_BYTES);
+            return Err(sealift_archive::Error::TooLarge { what, size, limit }.into());
+        }
+        Self::parse(file, &fs::read_to_string(file)?)
+    }
+
+    /// Reads the text of a definition; `file` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Definition::read`].
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Error> {
+        let refuse = |why: String| Error::Definition {
+            file: file.to_owned(),
+            place: String::new(),
+            why,
+            nearest: None,
+        };
+        if let Some(what) = later::find(text) {
+            return Err(Error::NotYet { file: file.to_owned(), what });
+        }
+        let definition: Self = serde_saphyr::from_str(text).map_err(|e| explain(file, &e))?;
+        if definition.api_version != API_VERSION || definition.kind != KIND {
+            return Err(refuse(format!(
+                "it is a `{} {}`, not a `{API_VERSION} {KIND}`",
+                definition.api_version, definition.kind
+            )));
+        }
+        if definition.floor.is_some_and(|floor| floor > definition.sequence) {
+            return Err(refuse("`floor` is above `sequence`".to_owned()));
+        }
+        for (index, git) in definition.git.iter().enumerate() {
+            if definition.git[..index].iter().any(|other| other.name == git.name) {
+                return Err(refuse(format!("two Git repositories are named `{}`", git.name)));
+            }
+        }
+        Ok(definition)
+    }
+
+    /// The release's name.
+    #[must_use]
+    pub fn name(&self) -> ReleaseName {
+        ReleaseName { product: self.product.clone(), version: self.version.clone(), sequence: self.sequence }
+    }
+
+    /// Identity of what is defined: comments and the order of keys change nothing.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&sealift_archive::json::to_document(self))
+    }
+
+    /// The JSON schema.
+    #[must_use]
+    pub fn schema() -> schemars::Schema {
+        schemars::schema_for!(Self)
+    }
+}
+
+impl Platforms {
+    /// The chosen platforms; `None` means all.
+    #[must_use]
+    pub fn chosen(&self) -> Option<&[Platform]> {
+        match self {
+            Self::All(_) => None,
+            Self::Some(platforms) => Some(platforms),
+        }
+    }
+}
+
+/// Where and what, and for an unknown key the known one that is most like it.
+fn explain(file: &Path, error: &serde_saphyr::Error) -> Error {
+    let place =
+        error.location().map_or_else(String::new, |l| format!(" line {}, column {}", l.line(), l.column()));
+    let text = error.without_snippet().to_string();
+    // The place is told once, in front.
+    let why = text.split(" at line ").next().unwrap_or(&text).trim_start_matches("error: ").to_owned();
+    Error::Definition { file: file.to_owned(), place, nearest: nearest_key(&why), why }
+}
+
+/// The parser says: unknown field `platform`, expected one of a, b.
+fn nearest_key(why: &str) -> Option<String> {
+    let (wrong, known) = why.split_once("unknown field `")?.1.split_once("`, expected ")?;
+    known
+        .trim_start_matches("one of ")
+        .split([',', ' ', '`'])
+        .filter(|known| !known.is_empty())
+        .map(|known| (strsim::jaro_winkler(wrong, known), known))
+        .filter(|(likeness, _)| *likeness >= LIKENESS)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "
+apiVersion: sealift/v1
+kind: Release
+product: acme
+version: 1.5.0
+sequence: 15
+platforms: [linux/amd64]
+upgradeFrom: [1.4.0]
+images:
+  - nginx:1.25
+  - {reference: 127.0.0.1:5000/acme/api:1, name: ghcr.io/acme/api:1}
+  - {ociLayout: build/layout, reference: worker:1, name: ghcr.io/acme/worker:1}
+git:
+  - {name: fleet, path: gitops}
+";
+
+    fn read(text: &str) -> Result<Definition, Error> {
+        Definition::parse(Path::new("RELEASE.yaml"), text)
+    }
+
+    #[test]
+    fn a_definition_is_read() {
+        let definition = read(GOOD).unwrap();
+        assert_eq!(definition.name().to_string(), "acme 1.5.0 (sequence 15)");
+        let names: Vec<String> = definition.images.iter().map(|i| i.name.to_string()).collect();
+        assert_eq!(names, ["docker.io/library/nginx:1.25", "ghcr.io/acme/api:1", "ghcr.io/acme/worker:1"]);
+        assert_eq!(definition.git[0].branch, "main");
+        let commented = format!("# a comment\n{GOOD}");
+        assert_eq!(read(&commented).unwrap().digest(), definition.digest());
+        assert_eq!(read(&GOOD.replace("[linux/amd64]", "all")).unwrap().platforms.chosen(), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let with = |from: &str, to: &str| {
+            let text = GOOD.replace(from, to);
+            assert_ne!(text, GOOD);
+            sealift_archive::report(&read(&text).unwrap_err())
+        };
+        let cases: [(&[&str], String); 9] = [
+            (
+                &["SL0401", "line 7", "platfroms", "did you mean `platforms`?"],
+                with("platforms:", "platfroms:"),
+            ),
+            (&["line 5", "cannot be a version"], with("1.5.0", "../1")),
+            (&["line 10", "is not an image reference"], with("nginx:1.25", "Nginx:1:2")),
+            (
+                &["line 11", "did you mean `name`?"],
+                with("name: ghcr.io/acme/api:1", "nmae: ghcr.io/acme/api:1"),
+            ),
+            (&["not a `sealift/v1 Release`"], with("kind: Release", "kind: Relaese")),
+            (&["SL0402", "`charts`"], with("git:", "charts: []\ngit:")),
+            (
+                &["SL0402", "`images[].dockerArchive`"],
+                with("ociLayout: build/layout", "dockerArchive: build/t.tar"),
+            ),
+            (&["missing field `product`"], with("product: acme\n", "")),
+            (&["line 14"], with("path: gitops}", "path: gitops")),
+        ];
+        for (expected, said) in cases {
+            for part in expected {
+                assert!(said.contains(part), "{part}: {said}");
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `RELEASE.lock.json`: every reference of a definition, resolved to digests and sizes. Meant to be committed.
+//!
+//! From the lock alone follows everything that is signed and packed; `sealift bundle` asks a registry for content by
+//! digest and for nothing else.
+
+mod resolve;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use sealift_archive::format::layout::Storing;
+use sealift_archive::release::{API_VERSION, ObjectId, RepositoryName};
+use sealift_archive::{Blob, Digest, Reference, durable, json};
+
+use crate::Error;
+use crate::definition::{Definition, ImageSource};
+pub use resolve::resolve;
+
+const KIND: &str = "Lock";
+/// Largest lock, in bytes: a release of 20,000 blobs needs about 5 MB.
+const MAX_LOCK_BYTES: usize = 64 << 20;
+/// What a lock says about packs; the media type is ours, nobody serves packs by it.
+const PACK_MEDIA_TYPE: &str = "application/x-git-packed-objects";
+
+/// A definition with everything pinned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lock {
+    api_version: String,
+    kind: String,
+    /// Identity of the definition that was locked.
+    pub definition: Digest,
+    /// Images, in the order of the definition.
+    pub images: Vec<LockedImage>,
+    /// Git repositories, in the order of the definition.
+    pub git: Vec<LockedGit>,
+}
+
+/// An image, pinned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LockedImage {
+    /// The reference under which the appliance serves it.
+    pub name: Reference,
+    /// Where its content is.
+    pub source: ImageSource,
+    /// The index or manifest that the reference led to.
+    pub target: Content,
+    /// All manifests that are carried, the target among them, in an order in which they may be pushed.
+    pub manifests: Vec<Content>,
+    /// Configurations and layers, each once.
+    pub blobs: Vec<Content>,
+}
+
+/// A piece of content with its type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Content {
+    /// Media type.
+    pub media_type: String,
+    /// Digest.
+    pub digest: Digest,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// A folder as a Git repository, pinned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LockedGit {
+    /// The repository's name.
+    pub name: RepositoryName,
+    /// The folder, relative to the definition.
+    pub path: PathBuf,
+    /// The branch.
+    pub branch: String,
+    /// The one commit.
+    pub commit: ObjectId,
+    /// Its date, in seconds since 1970 (`SOURCE_DATE_EPOCH` when it was locked, else 0).
+    pub date: u64,
+    /// The one pack.
+    pub pack: Blob,
+}
+
+impl Content {
+    /// Digest and size.
+    #[must_use]
+    pub fn blob(&self) -> Blob {
+        Blob { digest: self.digest, size: self.size }
+    }
+}
+
+impl Lock {
+    fn new(definition: Digest, images: Vec<LockedImage>, git: Vec<LockedGit>) -> Self {
+        Self { api_version: API_VERSION.to_owned(), kind: KIND.to_owned(), definition, images, git }
+    }
+
+    /// Where the lock of a definition lies: beside it, `RELEASE.yaml` → `RELEASE.lock.json`.
+    #[must_use]
+    pub fn path_of(definition: &Path) -> PathBuf {
+        definition.with_extension("lock.json")
+    }
+
+    /// Reads the lock of `definition`, which was read from `file`.
+    ///
+    /// # Errors
+    /// [`Error::NoLock`], [`Error::StaleLock`] if it was made from another definition, or what is wrong with it.
+    pub fn read(file: &Path, definition: &Definition) -> Result<Self, Error> {
+        let path = Self::path_of(file);
+        let stale = |why: &str| Error::StaleLock {
+            lock: path.clone(),
+            definition: file.to_owned(),
+            why: why.to_owned(),
+        };
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NoLock { lock: path, definition: file.to_owned() });
+            }
+            read => read?,
+        };
+        let lock: Self = json::parse(&path.display().to_string(), &bytes, MAX_LOCK_BYTES)?;
+        if lock.api_version != API_VERSION || lock.kind != KIND {
+            return Err(stale("another version of Sealift made it"));
+        }
+        if lock.definition != definition.digest() {
+            return Err(stale("the definition has changed since"));
+        }
+        Ok(lock)
+    }
+
+    /// Writes the lock beside its definition, durably.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn write(&self, file: &Path) -> Result<PathBuf, Error> {
+        let path = Self::path_of(file);
+        durable::write(&path, &json::to_document(self))?;
+        Ok(path)
+    }
+
+    /// Every piece of content, with its media type.
+    pub fn contents(&self) -> impl Iterator<Item = Content> + '_ {
+        let images = self.images.iter().flat_map(|i| i.manifests.iter().chain(&i.blobs).cloned());
+        let packs = self.git.iter().map(|g| Content {
+            media_type: PACK_MEDIA_TYPE.to_owned(),
+            digest: g.pack.digest,
+            size: g.pack.size,
+        });
+        images.chain(packs)
+    }
+
+    /// How each piece of content is kept in an archive: by the media type under which it is named first.
+    #[must_use]
+    pub fn storing(&self) -> HashMap<Digest, Storing> {
+        let mut storing = HashMap::new();
+        for content in self.contents() {
+            storing.entry(content.digest).or_insert_with(|| Storing::of_media_type(&content.media_type));
+        }
+        storing
+    }
+}

@@ -1,0 +1,186 @@
+//! From references to digests: every image is asked for once, all at the same time.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+
+use sealift_archive::{Digest, Platform, Reference};
+use sealift_fetch::Client;
+
+use super::{Content, Lock, LockedGit, LockedImage};
+use crate::definition::{Definition, Git, Image, ImageSource};
+use crate::image::{Child, Manifest};
+use crate::{Error, folder, oci_layout};
+
+/// Images that are resolved at a time. The client bounds the requests to each registry; this bounds memory.
+const IMAGES_AT_A_TIME: usize = 32;
+/// Indexes of indexes of indexes are somebody's mistake.
+const MAX_DEPTH: usize = 4;
+/// Most manifests under one reference.
+const MAX_MANIFESTS: usize = 256;
+
+/// Resolves everything that a definition names. Paths are relative to `base`; `date` is that of Git commits made from
+/// folders, in seconds since 1970.
+///
+/// # Errors
+/// What a registry, a layout or git answers; names that stand twice; platforms that are not there.
+pub async fn resolve(
+    client: &Client,
+    definition: &Definition,
+    base: &Path,
+    date: u64,
+) -> Result<Lock, Error> {
+    let mut names = BTreeSet::new();
+    if let Some(twice) = definition.images.iter().find(|image| !names.insert(&image.name)) {
+        return Err(Error::NameTwice(twice.name.clone()));
+    }
+    let platforms = definition.platforms.chosen();
+    let images = stream::iter(&definition.images)
+        .map(|image| resolve_image(client, image, platforms, base))
+        .buffered(IMAGES_AT_A_TIME)
+        .try_collect()
+        .await?;
+    let git =
+        definition.git.iter().map(|git| resolve_folder(git, base, date)).collect::<Result<_, Error>>()?;
+    Ok(Lock::new(definition.digest(), images, git))
+}
+
+fn resolve_folder(git: &Git, base: &Path, date: u64) -> Result<LockedGit, Error> {
+    let packed = folder::pack(&base.join(&git.path), &git.branch, date)?;
+    Ok(LockedGit {
+        name: git.name.clone(),
+        path: git.path.clone(),
+        branch: git.branch.clone(),
+        commit: packed.commit.clone(),
+        date,
+        pack: packed.blob(),
+    })
+}
+
+/// Where manifests come from.
+enum Manifests<'a> {
+    Registry(&'a Client, &'a Reference),
+    Layout(Box<oci_layout::Layout>),
+}
+
+impl Manifests<'_> {
+    async fn get(&self, wanted: Content) -> Result<Manifest, Error> {
+        let (name, blob) = (self.name_of(wanted.digest), wanted.blob());
+        let (media_type, bytes) = match self {
+            Self::Registry(client, reference) => {
+                let manifest = client.manifest(&reference.at(blob.digest)).await?;
+                (manifest.media_type, manifest.bytes)
+            }
+            Self::Layout(layout) => (wanted.media_type, layout.manifest(blob)?),
+        };
+        Manifest::parse(&name, &media_type, &bytes)
+    }
+
+    fn name_of(&self, digest: Digest) -> String {
+        match self {
+            Self::Registry(_, reference) => reference.at(digest).to_string(),
+            Self::Layout(layout) => format!("{digest} in {}", layout.path().display()),
+        }
+    }
+}
+
+async fn resolve_image(
+    client: &Client,
+    image: &Image,
+    platforms: Option<&[Platform]>,
+    base: &Path,
+) -> Result<LockedImage, Error> {
+    let (manifests, top) = match &image.source {
+        ImageSource::Registry(reference) => {
+            let answer = client.manifest(reference).await?;
+            let top = Manifest::parse(&reference.to_string(), &answer.media_type, &answer.bytes)?;
+            (Manifests::Registry(client, reference), top)
+        }
+        ImageSource::OciLayout { path, reference } => {
+            let layout = oci_layout::Layout::open(&base.join(path))?;
+            let wanted = layout.find(reference.as_deref())?;
+            let bytes = layout.manifest(wanted.blob())?;
+            let top = Manifest::parse(&image.name.to_string(), &wanted.media_type, &bytes)?;
+            (Manifests::Layout(Box::new(layout)), top)
+        }
+    };
+    let mut found =
+        Found { name: image.name.to_string(), platforms, manifests: Vec::new(), blobs: Vec::new() };
+    let target = top.content.clone();
+    found.take(&manifests, top, 0).await?;
+    Ok(LockedImage {
+        name: image.name.clone(),
+        source: image.source.clone(),
+        target,
+        manifests: found.manifests,
+        blobs: found.blobs,
+    })
+}
+
+/// What was found below one reference, children before their parents.
+struct Found<'a> {
+    name: String,
+    platforms: Option<&'a [Platform]>,
+    manifests: Vec<Content>,
+    blobs: Vec<Content>,
+}
+
+impl Found<'_> {
+    fn take<'s>(
+        &'s mut self,
+        from: &'s Manifests<'_>,
+        manifest: Manifest,
+        depth: usize,
+    ) -> BoxFuture<'s, Result<(), Error>> {
+        async move {
+            if depth > MAX_DEPTH || self.manifests.len() >= MAX_MANIFESTS {
+                let why = "its indexes hold too many manifests, or each other".to_owned();
+                return Err(Error::BadImage { image: self.name.clone(), why });
+            }
+            for blob in manifest.blobs {
+                if !self.blobs.contains(&blob) {
+                    self.blobs.push(blob);
+                }
+            }
+            let chosen = self.choose(manifest.children)?;
+            let children: Vec<Manifest> = stream::iter(chosen)
+                .map(|child| from.get(child))
+                .buffered(IMAGES_AT_A_TIME)
+                .try_collect()
+                .await?;
+            for child in children {
+                self.take(from, child, depth + 1).await?;
+            }
+            if !self.manifests.contains(&manifest.content) {
+                self.manifests.push(manifest.content);
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    /// The children of an index that are carried. Those without a platform (attestations and the like) belong to
+    /// nobody's choice and come along only with `all`.
+    fn choose(&self, children: Vec<Child>) -> Result<Vec<Content>, Error> {
+        let Some(platforms) = self.platforms.filter(|_| !children.is_empty()) else {
+            return Ok(children.into_iter().map(|c| c.content).collect());
+        };
+        let mut chosen = Vec::new();
+        for wanted in platforms {
+            let mut matching = children.iter().filter(|c| c.is_for(wanted)).peekable();
+            if matching.peek().is_none() {
+                let has: Vec<&str> = children.iter().filter_map(|c| c.platform.as_deref()).collect();
+                let has = if has.is_empty() { "none that are named".to_owned() } else { has.join(", ") };
+                return Err(Error::NoPlatform { image: self.name.clone(), platform: wanted.clone(), has });
+            }
+            for child in matching {
+                if !chosen.contains(&child.content) {
+                    chosen.push(child.content.clone());
+                }
+            }
+        }
+        Ok(chosen)
+    }
+}

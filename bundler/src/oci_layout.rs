@@ -1,0 +1,155 @@
+//! Directories in the OCI image layout (image spec 1.1, image-layout.md): read as a source, written by `export`.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use oci_spec::image::{Descriptor, ImageIndex};
+
+use sealift_archive::{Blob, BlobSink, Digest, VerifyingReader};
+
+use crate::Error;
+use crate::lock::Content;
+
+/// What the specification wants in `oci-layout`.
+pub const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+/// Annotation with a tag or a full name, on entries of `index.json`.
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// containerd's annotation with the full name.
+pub const IMAGE_NAME: &str = "io.containerd.image.name";
+/// Largest `index.json` and largest manifest, in bytes: what registries take.
+const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+/// How much of a blob is read at a time.
+const COPY_BYTES: usize = 1 << 20;
+
+/// A layout that images are taken from.
+#[derive(Debug)]
+pub struct Layout {
+    path: PathBuf,
+    index: ImageIndex,
+}
+
+impl Layout {
+    /// Opens a layout and reads its index.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] if the directory is no layout.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let refuse = |why: String| Error::Layout { layout: path.to_owned(), why };
+        let marker =
+            fs::read_to_string(path.join("oci-layout")).map_err(|e| refuse(format!("it is none: {e}")))?;
+        if !marker.contains("imageLayoutVersion") {
+            return Err(refuse("its `oci-layout` file is not that of an image layout".to_owned()));
+        }
+        let bytes = read_capped(&path.join("index.json")).map_err(|e| refuse(e.to_string()))?;
+        let index = ImageIndex::from_reader(&bytes[..])
+            .map_err(|e| refuse(format!("its `index.json` is not valid: {e}")))?;
+        Ok(Self { path: path.to_owned(), index })
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The entry of the index with this tag, full name or digest; without one, the only entry.
+    ///
+    /// # Errors
+    /// [`Error::Layout`], with what there is.
+    pub fn find(&self, reference: Option<&str>) -> Result<Content, Error> {
+        let refuse = |why: String| Error::Layout { layout: self.path.clone(), why };
+        let entries = self.index.manifests();
+        let found: Vec<&Descriptor> = match reference {
+            Some(wanted) => entries.iter().filter(|d| is_called(d, wanted)).collect(),
+            None => entries.iter().collect(),
+        };
+        let names = || {
+            let names: Vec<String> = entries
+                .iter()
+                .map(|d| names_of(d).next().unwrap_or_else(|| d.digest().to_string()))
+                .collect();
+            names.join(", ")
+        };
+        let [descriptor] = found[..] else {
+            let why = match reference {
+                Some(wanted) if found.is_empty() => format!("it holds no `{wanted}`; it holds {}", names()),
+                Some(wanted) => format!("it holds `{wanted}` {} times", found.len()),
+                None => format!("say with `reference:` which of its images is meant; it holds {}", names()),
+            };
+            return Err(refuse(why));
+        };
+        let digest = descriptor.digest().to_string();
+        let digest = digest.parse().map_err(|_| refuse(format!("`{digest}` is not sha256")))?;
+        Ok(Content { media_type: descriptor.media_type().to_string(), digest, size: descriptor.size() })
+    }
+
+    /// Reads a manifest, checked.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] if it is missing or too large, or that it is other content.
+    pub fn manifest(&self, blob: Blob) -> Result<Vec<u8>, Error> {
+        let refuse = |why: String| Error::Layout { layout: self.path.clone(), why };
+        if blob.size > MAX_MANIFEST_BYTES {
+            return Err(refuse(format!("{} is too large for a manifest", blob.digest)));
+        }
+        let mut reader = VerifyingReader::new(self.open_blob(blob.digest)?, blob);
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map_err(|e| refuse(e.to_string()))?;
+        reader.finish()?;
+        Ok(bytes)
+    }
+
+    /// Copies a blob into a sink, which checks it.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] if it is missing, what the sink says, or I/O.
+    pub fn copy(&self, blob: Blob, sink: &dyn BlobSink) -> Result<(), Error> {
+        let mut file = self.open_blob(blob.digest)?;
+        let mut writer = sink.open(blob)?;
+        if writer.position() > 0 {
+            writer.restart()?;
+        }
+        let mut buffer = vec![0; COPY_BYTES];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                n => writer.write(&buffer[..n])?,
+            }
+        }
+        Ok(writer.finish()?)
+    }
+
+    fn open_blob(&self, digest: Digest) -> Result<fs::File, Error> {
+        fs::File::open(self.path.join(digest.blob_path()))
+            .map_err(|e| Error::Layout { layout: self.path.clone(), why: e.to_string() })
+    }
+}
+
+fn read_capped(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_MANIFEST_BYTES {
+        return Err(std::io::Error::other(format!(
+            "`{}` is larger than {MAX_MANIFEST_BYTES} bytes",
+            path.display()
+        )));
+    }
+    Ok(bytes)
+}
+
+fn names_of(descriptor: &Descriptor) -> impl Iterator<Item = String> + '_ {
+    let annotations = descriptor.annotations().as_ref();
+    [IMAGE_NAME, REF_NAME].into_iter().filter_map(move |key| annotations?.get(key).cloned())
+}
+
+/// By any of its names, by the tag at the end of one, or by its digest.
+fn is_called(descriptor: &Descriptor, wanted: &str) -> bool {
+    let tag = wanted.rsplit_once(':').map_or(wanted, |(_, tag)| tag);
+    descriptor.digest().to_string() == wanted
+        || names_of(descriptor).any(|name| {
+            name == wanted
+                || (wanted == tag && name.ends_with(&format!(":{tag}")))
+                || (name == tag && wanted != tag)
+        })
+}

@@ -1,0 +1,137 @@
+//! From a lock to a statement: blob list, refs and `release.json`, a pure function of definition and lock.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use sealift_archive::release::{
+    self, BlobListSummary, Descriptor, GitRepository, MAX_STATEMENT_BYTES, ManifestInfo,
+};
+use sealift_archive::trust::{RoleName, SecretKey, Signature, Signatures, TrustRoot};
+use sealift_archive::{Blob, BlobList, Digest, Refs, Release, Sequence, Statement, durable};
+
+use crate::Error;
+use crate::definition::Definition;
+use crate::lock::Lock;
+
+/// Name of the statement in its folder.
+const STATEMENT: &str = "release.json";
+
+/// Draws the release up. Nobody has signed it yet.
+///
+/// # Errors
+/// If the lock contradicts itself.
+pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
+    let mut blob_list = BlobList::default();
+    for content in lock.contents() {
+        blob_list.insert(content.blob())?;
+    }
+    let refs = refs(lock);
+    refs.check_against("refs.json", &blob_list)?;
+    let refs_bytes = refs.to_bytes();
+    // What a reader would refuse must not be signed.
+    Refs::parse("refs.json", &refs_bytes)?;
+    let summary = BlobListSummary {
+        digest: Digest::of(blob_list.to_text().as_bytes()),
+        count: blob_list.len() as u64,
+        content_bytes: blob_list.total_bytes(),
+    };
+    let mut statement = Statement::new(definition.name(), summary, Blob::of(&refs_bytes));
+    statement.floor = definition.floor.unwrap_or(Sequence::FIRST);
+    statement.platforms = definition.platforms.chosen().map(<[_]>::to_vec).unwrap_or_default();
+    statement.upgrade_from.clone_from(&definition.upgrade_from);
+    statement.os = definition.os.as_ref().map(|os| release::OperatingSystem { base: os.base.clone() });
+    statement.kubernetes = definition
+        .kubernetes
+        .as_ref()
+        .map(|k| release::Kubernetes { distribution: k.distribution.clone(), version: k.version.clone() });
+    let statement_bytes = statement.to_bytes();
+    Ok(Release {
+        statement,
+        statement_bytes,
+        signatures: Vec::new(),
+        signers: Vec::new(),
+        blob_list,
+        refs,
+        refs_bytes,
+    })
+}
+
+fn refs(lock: &Lock) -> Refs {
+    let mut refs = Refs::default();
+    for image in &lock.images {
+        let descriptor = Descriptor {
+            media_type: image.target.media_type.clone(),
+            digest: image.target.digest,
+            size: image.target.size,
+            artifact_type: None,
+            annotations: std::collections::BTreeMap::new(),
+        };
+        refs.images.insert(image.name.clone(), descriptor);
+        for manifest in &image.manifests {
+            let info = ManifestInfo { media_type: manifest.media_type.clone(), size: manifest.size };
+            refs.manifests.insert(manifest.digest, info);
+        }
+    }
+    for git in &lock.git {
+        let head = format!("refs/heads/{}", git.branch);
+        let repository = GitRepository {
+            refs: [(head.clone(), git.commit.clone())].into(),
+            head,
+            packs: vec![git.pack.digest],
+        };
+        refs.git.insert(git.name.clone(), repository);
+    }
+    refs
+}
+
+/// Writes `release.json`, the blob list and `refs.json` to a folder, for people who sign.
+///
+/// # Errors
+/// I/O.
+pub fn write(release: &Release, dir: &Path) -> Result<PathBuf, Error> {
+    durable::create_dir_all(dir)?;
+    durable::write(&dir.join("blobs"), release.blob_list.to_text().as_bytes())?;
+    durable::write(&dir.join("refs.json"), &release.refs_bytes)?;
+    let statement = dir.join(STATEMENT);
+    durable::write(&statement, &release.statement_bytes)?;
+    Ok(statement)
+}
+
+/// The signatures in a folder over the statement of `release`.
+///
+/// # Errors
+/// [`Error::OtherStatement`] if the folder's statement is another one.
+pub fn read_signatures(release: &Release, dir: &Path) -> Result<Signatures, Error> {
+    let file = dir.join(STATEMENT);
+    if fs::read(&file)? != release.statement_bytes {
+        return Err(Error::OtherStatement { file });
+    }
+    Ok(Signatures::read_from(dir, &release.digest())?)
+}
+
+/// Signs the statement in a folder; with a trust root, only with keys that may.
+///
+/// # Errors
+/// A document that is no statement, a key without the role, or I/O.
+pub fn sign(
+    dir: &Path,
+    keys: &[SecretKey],
+    root: Option<&TrustRoot>,
+) -> Result<(Statement, Vec<Signature>), Error> {
+    let file = dir.join(STATEMENT);
+    let size = fs::metadata(&file)?.len();
+    if size > MAX_STATEMENT_BYTES as u64 {
+        let (what, limit) = (file.display().to_string(), MAX_STATEMENT_BYTES as u64);
+        return Err(sealift_archive::Error::TooLarge { what, size, limit }.into());
+    }
+    let bytes = fs::read(&file)?;
+    // Nobody signs what Sealift would not read.
+    let statement = Statement::parse(&file.display().to_string(), &bytes)?;
+    for key in keys {
+        root.map_or(Ok(()), |root| root.expect_member(RoleName::Release, key))?;
+    }
+    let signatures = keys.iter().map(|key| Signature::sign(&bytes, key)).collect::<Result<Vec<_>, _>>()?;
+    signatures.iter().cloned().collect::<Signatures>().write_to(dir)?;
+    Ok((statement, signatures))
+}
