@@ -1,1 +1,36 @@
 //! Getting content over a network, checked and resumed.
+//!
+//! [`Client`] speaks the pull half of the OCI distribution protocol (distribution-spec 1.1). What it fetches goes
+//! into a [`BlobSink`](sealift_archive::BlobSink), which checks each blob against its digest; the client's own
+//! part is that no more than the announced bytes arrive there, that broken connections are taken up again where
+//! they broke, that registries are asked no more often than they like, and that an error says which of them said
+//! what.
+//!
+//! It is written on `reqwest` and not on `oci-client`, which knows no size limit, no `Retry-After` and no retry,
+//! and into which no HTTP client that does can be put.
+//!
+//! [`Meter`] is the progress bar of both programs, and how they learn of Ctrl-C.
+
+mod access;
+mod answer;
+mod batch;
+mod client;
+mod credentials;
+mod error;
+mod feed;
+mod header;
+mod host;
+mod http;
+pub mod meter;
+mod options;
+mod request;
+mod retry;
+mod stop;
+mod transfer;
+
+pub use client::{Client, Kind, MAX_MANIFEST_BYTES, Manifest, Wanted};
+pub use error::{Error, Place, Said, Status};
+
+pub use meter::{Interrupt, Meter};
+pub use options::{Options, Retry};
+pub use stop::unless_interrupted;

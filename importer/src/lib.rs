@@ -1,1 +1,11 @@
 //! The appliance's side: verify, load, activate, roll back.
+//!
+//! What an import does is a [`import::Plan`] first; [`import::execute`] follows it. Where the release comes from is
+//! hidden behind `sealift_archive::Source`, where it goes is the business of `sealift_store`.
+
+pub mod cli;
+mod error;
+pub mod import;
+pub mod status;
+
+pub use error::Error;

@@ -1,1 +1,29 @@
 //! Read-only OCI registry, Git over HTTP and status page of an appliance.
+//!
+//! A [`Server`] answers from a store and from nothing else: every name is looked up in a closed table made from the
+//! releases that lie there. It never writes, and it never dials anybody.
+//!
+//! - `/v2/…` is the OCI distribution API, as far as it reads;
+//! - `/git/<name>.git` is a Git repository of the active release;
+//! - `/` tells a person what runs and whether all is well, `/healthz` and `/readyz` tell a program.
+//!
+//! A change of the active release is seen by the next request.
+
+mod address;
+mod app;
+mod catalog;
+mod cli;
+mod content;
+mod error;
+mod git;
+mod live;
+mod oci;
+mod range;
+mod server;
+mod status;
+mod tls;
+
+pub use cli::Options;
+pub use error::Error;
+pub use server::{Config, Server};
+pub use tls::TlsFiles;

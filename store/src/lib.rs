@@ -1,1 +1,52 @@
 //! The appliance's content store, Git mirrors and release history on disk.
+//!
+//! A store is a directory that a person can read; there is no database:
+//!
+//! ```text
+//! blobs/sha256/<hex>         content, immutable; a file has this name only once its bytes are checked and durable
+//! releases/<sequence>/       release.json, signatures/, blobs (the blob list), refs.json, state
+//! git/<name>.git             bare mirrors; packs are hard links to blobs, refs in refs/namespaces/<sequence>/
+//! current -> releases/<n>    the one pointer that makes a release live, replaced atomically
+//! incoming/<digest>/         an import under way: journal, partial files, the release until it is staged
+//! trust/                     pinned root, newest root seen, counters
+//! audit.jsonl                what was verified, by which key, from where, when; append only
+//! lock                       held (flock) by whoever writes
+//! ```
+//!
+//! Readers need no lock: everything they see is replaced by one rename. [`Store`] reads; what writes stands on
+//! [`Writer`], which only [`Store::lock`] gives out.
+
+mod activation;
+mod audit;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod git;
+mod incoming;
+mod intake;
+mod jsonl;
+mod lock;
+mod mirror;
+pub mod policy;
+mod release;
+mod space;
+mod stamp;
+mod state;
+mod store;
+mod sweep;
+mod trust;
+mod verify;
+
+pub use activation::{Activation, Mark, Step};
+pub use audit::{Event, Record, Subject};
+pub use error::Error;
+pub use incoming::{Incoming, Unfinished};
+pub use intake::Intake;
+pub use lock::{Holder, Writer};
+pub use release::StoredRelease;
+pub use space::{Disk, Need};
+pub use stamp::Stamp;
+pub use state::State;
+pub use store::Store;
+pub use trust::{Counters, RootFile, Trust, spell};
+pub use verify::{Finding, Trouble, Verdict};

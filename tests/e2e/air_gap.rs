@@ -186,7 +186,7 @@ fn cosign_accepts_both_documents(content: &Path, vendor: &Vendor, namespace: &Na
         let document = content.join(document);
         let key = vendor.path(key);
         let digest = layout::digest(&fs_err::read(&document).expect("the document"));
-        let signature = format!("signatures/{}.{}.sigstore.json", layout::hex_of(&digest), key_id(&key));
+        let signature = format!("signatures/{}/{}.sigstore.json", layout::hex_of(&digest), key_id(&key));
         process::run(
             namespace
                 .command(peers::tool("cosign"))

@@ -1,0 +1,174 @@
+//! What a program took, with everything that it ran: time, CPU, memory, bytes written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+/// The program that measures; safe Rust has no way to ask the kernel.
+const MEASURE: &str = include_str!("measure.py");
+/// A program that takes longer hangs.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// Figures of one run, in seconds and bytes; or of one run over another, without a unit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Figures {
+    /// Seconds by the clock on the wall.
+    pub(super) wall: f64,
+    /// Seconds of all cores, in user and kernel mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cpu: Option<f64>,
+    /// Resident bytes of the largest process, at its peak.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) peak: Option<f64>,
+    /// Bytes that went towards a disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) written: Option<f64>,
+    /// Bytes of the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<f64>,
+}
+
+impl Figures {
+    /// Nothing but a time.
+    pub(super) fn seconds(wall: f64) -> Self {
+        Self { wall, ..Self::default() }
+    }
+
+    /// With the size of the file that came of it.
+    pub(super) fn with_size_of(self, result: &Path) -> io::Result<Self> {
+        Ok(Self { size: Some(number(fs::metadata(result)?.len())), ..self })
+    }
+
+    /// One thing and then another, whose result counts.
+    pub(super) fn then(self, next: Self) -> Self {
+        Self {
+            wall: self.wall + next.wall,
+            cpu: both(self.cpu, next.cpu, |a, b| a + b),
+            peak: both(self.peak, next.peak, f64::max),
+            written: both(self.written, next.written, |a, b| a + b),
+            size: next.size,
+        }
+    }
+
+    /// One thing while another does its part of the work: the clock runs once.
+    pub(super) fn along(self, helper: Self) -> Self {
+        Self { wall: self.wall, size: self.size, ..self.then(helper) }
+    }
+
+    /// How many times the other's figures.
+    pub(super) fn over(self, other: Self) -> Self {
+        let ratio = |a, b| both(a, b, |a, b| a / b);
+        Self {
+            wall: self.wall / other.wall,
+            cpu: ratio(self.cpu, other.cpu),
+            peak: ratio(self.peak, other.peak),
+            written: ratio(self.written, other.written),
+            size: ratio(self.size, other.size),
+        }
+    }
+}
+
+fn both(a: Option<f64>, b: Option<f64>, join: impl Fn(f64, f64) -> f64) -> Option<f64> {
+    Some(join(a?, b?))
+}
+
+/// Bytes as a figure.
+#[expect(clippy::cast_precision_loss, reason = "exact up to 9 petabytes")]
+pub(super) fn number(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+/// Runs programs and measures them.
+#[derive(Debug)]
+pub(super) struct Meter {
+    report: PathBuf,
+}
+
+impl Meter {
+    /// Reports go through a file in `dir`.
+    pub(super) fn new(dir: &Path) -> Self {
+        Self { report: dir.join("figures.json") }
+    }
+
+    /// Runs a command that must succeed; says what it took, and what it said on standard output.
+    ///
+    /// What was written before lies on the disk when it begins, so nobody pays for the one before.
+    pub(super) fn run(&self, command: &Command) -> io::Result<(Figures, Vec<u8>)> {
+        run(&mut Command::new("sync"))?;
+        let mut measured = Command::new("python3");
+        measured.args(["-c", MEASURE]).arg(&self.report).arg(DEADLINE.as_secs().to_string());
+        measured.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => measured.env(name, value),
+                None => measured.env_remove(name),
+            };
+        }
+        if let Some(dir) = command.get_current_dir() {
+            measured.current_dir(dir);
+        }
+        let said = run(&mut measured)?;
+        Ok((serde_json::from_slice(&fs::read(&self.report)?)?, said))
+    }
+}
+
+/// Runs a command that must succeed, and says what it said on standard output.
+pub(super) fn run(command: &mut Command) -> io::Result<Vec<u8>> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", name(command))))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(io::Error::other(format!("{}: {}\n{}", name(command), output.status, String::from_utf8_lossy(&said))))
+}
+
+fn name(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    // The program that measures is a page of text.
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).filter(|word| *word != MEASURE).collect();
+    format!("`{}`", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_measured_with_what_it_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "python3 -c 'b = bytearray(64 << 20); sum(range(10 ** 6))'; pwd; echo $GREETING"]);
+        command.current_dir("/").env("GREETING", "hello");
+        let (figures, said) = Meter::new(dir.path()).run(&command).unwrap();
+        assert_eq!(said, b"/\nhello\n");
+        assert!(figures.wall > 0.0 && figures.cpu > Some(0.0), "{figures:?}");
+        assert!(figures.peak > Some(number(64 << 20)), "{figures:?}");
+    }
+
+    #[test]
+    fn a_program_that_fails_is_an_error_that_says_what_it_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no such image >&2; exit 3"]);
+        let error = Meter::new(dir.path()).run(&command).unwrap_err().to_string();
+        assert!(error.contains("no such image") && error.contains("exit status: 3"), "{error}");
+        let error = run(&mut Command::new("/nowhere/tool")).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/tool"), "{error}");
+    }
+
+    #[test]
+    fn figures_add_up() {
+        let first = Figures { wall: 1.0, cpu: Some(2.0), peak: Some(30.0), written: Some(4.0), size: Some(5.0) };
+        let second = Figures { wall: 2.0, cpu: Some(1.0), peak: Some(10.0), written: Some(4.0), size: None };
+        let then = Figures { wall: 3.0, cpu: Some(3.0), peak: Some(30.0), written: Some(8.0), size: None };
+        assert_eq!(first.then(second), then);
+        assert_eq!(first.along(second), Figures { wall: 1.0, size: Some(5.0), ..then });
+        let over = Figures { wall: 0.5, cpu: Some(2.0), peak: Some(3.0), written: Some(1.0), size: None };
+        assert_eq!(first.over(second), over);
+    }
+}

@@ -1,0 +1,183 @@
+//! The client: manifests by name, content by digest, and everything at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reqwest::Response;
+use reqwest::header::{CONTENT_TYPE, HeaderName};
+use sealift_archive::{Blob, BlobSink, Digest, Progress, Reference};
+use serde::Deserialize;
+
+use crate::answer::{self, BodyError};
+use crate::batch;
+use crate::error::Error;
+use crate::feed::Budget;
+use crate::host::Host;
+use crate::http::Http;
+use crate::options::Options;
+use crate::request::Request;
+use crate::retry::{Failure, Tries};
+
+/// The largest manifest that is read. Registries must take manifests of 4 MiB (distribution-spec, "Pushing
+/// Manifests"), and clients refuse larger ones.
+pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+
+/// The manifests and indexes that we understand, as an `Accept` header.
+pub(crate) const MANIFEST_TYPES: &str = "application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.oci.image.index.v1+json, \
+     application/vnd.docker.distribution.manifest.v2+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json";
+
+/// The header in which registries name what they send.
+const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// A manifest or index, exactly as the registry has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The bytes that the digest is of.
+    pub bytes: Vec<u8>,
+    /// What they are: as they say themselves, or else as the registry says.
+    pub media_type: String,
+    /// Their digest.
+    pub digest: Digest,
+}
+
+/// Content that is to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Digest and size.
+    pub blob: Blob,
+    /// Under which path registries keep it.
+    pub kind: Kind,
+    /// An image in the repository that has it, named in errors.
+    pub from: Reference,
+}
+
+/// Under which path registries keep content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `manifests/<digest>`: manifests and indexes.
+    Manifest,
+    /// `blobs/<digest>`: configs, layers and all the rest.
+    Blob,
+}
+
+/// Fetches from registries. Cheap to clone; clones share connections, tokens and limits.
+///
+/// It must be used within a tokio runtime.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) http: Http,
+    pub(crate) options: Options,
+    pub(crate) budget: Budget,
+    hosts: Mutex<HashMap<String, Arc<Host>>>,
+}
+
+impl Client {
+    /// A client with these options.
+    ///
+    /// # Errors
+    /// A CA file cannot be used.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let http = Http::new(&options)?;
+        Ok(Self(Arc::new(Inner { http, options, budget: Budget::new(), hosts: Mutex::default() })))
+    }
+
+    /// The manifest or index that a reference names, by its digest if it has one and else by its tag.
+    ///
+    /// # Errors
+    /// What the registry or the network says; other content than was named; more than [`MAX_MANIFEST_BYTES`].
+    pub async fn manifest(&self, reference: &Reference) -> Result<Manifest, Error> {
+        let mut tries = Tries::new(self.0.options.retry);
+        loop {
+            match self.0.manifest(reference).await {
+                Ok(manifest) => return Ok(manifest),
+                Err(failure) => tries.wait(failure).await?,
+            }
+        }
+    }
+
+    /// Gets everything that is wanted into the sink, many at the same time and each digest once.
+    ///
+    /// What the sink has a part of goes on there. After a failure nothing new is begun, what is under way is
+    /// finished, and all failures are told together. When `progress` says that somebody asked to stop, all
+    /// stops within a moment, and what has come stays in the sink. If the future is dropped, writers are
+    /// closed a moment later on their own threads.
+    ///
+    /// # Errors
+    /// What the registries, the network and the sink say, or `Interrupted`.
+    pub async fn fetch_all(
+        &self,
+        wanted: Vec<Wanted>,
+        sink: Arc<dyn BlobSink + Send + Sync>,
+        progress: Arc<dyn Progress>,
+    ) -> Result<(), Error> {
+        batch::fetch_all(&self.0, wanted, sink, progress).await
+    }
+}
+
+impl Inner {
+    /// What is known of a host, from now on if nothing was.
+    pub(crate) fn host(&self, name: &str) -> Arc<Host> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = hosts.entry(name.to_owned()).or_insert_with(|| Arc::new(Host::new(name, &self.options)));
+        Arc::clone(host)
+    }
+
+    async fn manifest(&self, reference: &Reference) -> Result<Manifest, Failure> {
+        let named = match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => digest.to_string(),
+            (None, tag) => tag.unwrap_or_default().to_owned(),
+        };
+        let path = format!("manifests/{named}");
+        let request = Request { reference, path, accept: Some(MANIFEST_TYPES), from: None };
+        let mut answer = request.send(&self.http, &self.host(reference.host())).await?;
+        let announced = answer.response.content_length();
+        let body = match announced {
+            Some(length) if length > MAX_MANIFEST_BYTES => Err(BodyError::TooLong),
+            _ => answer::body(&mut answer.response, MAX_MANIFEST_BYTES).await,
+        };
+        let place = Box::new(answer.place.clone());
+        let bytes = body.map_err(|error| match error {
+            BodyError::TooLong => Error::TooLong { place: place.clone(), limit: MAX_MANIFEST_BYTES }.into(),
+            BodyError::BrokenOff { received, why } => {
+                let size = announced.unwrap_or(received);
+                Failure::Passing(Error::BrokenOff { place: place.clone(), received, size, why })
+            }
+        })?;
+        let digest = Digest::of(&bytes);
+        for wanted in [reference.digest(), named_digest(&answer.response)].into_iter().flatten() {
+            if wanted != digest {
+                return Err(Error::WrongContent { place, wanted, found: digest }.into());
+            }
+        }
+        match media_type(&bytes, &answer.response) {
+            Some(media_type) => Ok(Manifest { bytes, media_type, digest }),
+            None => Err(answer.nonsense("it does not say what kind of manifest it is")),
+        }
+    }
+}
+
+/// The digest that an answer claims for its content. Digests of other kinds are not ours to judge.
+pub(crate) fn named_digest(response: &Response) -> Option<Digest> {
+    response.headers().get(DOCKER_CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
+}
+
+/// The part of all kinds of manifests that says which kind it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Typed {
+    media_type: Option<String>,
+}
+
+/// The digest vouches for what a manifest says of itself, so that comes before what the registry says.
+fn media_type(bytes: &[u8], response: &Response) -> Option<String> {
+    let own = serde_json::from_slice::<Typed>(bytes).ok().and_then(|typed| typed.media_type);
+    own.or_else(|| {
+        let field = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+        Some(field.split(';').next()?.trim().to_ascii_lowercase())
+    })
+}

@@ -1,0 +1,325 @@
+//! Why something could not be fetched.
+
+use std::fmt;
+
+use sealift_archive::{Class, Code, Digest, Explain};
+
+/// What was asked for, and where: the part that all errors of a request share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The image for which the request was made.
+    pub reference: String,
+    /// The host that answered, or should have: after a redirect it is not the registry's own.
+    pub host: String,
+    /// The address without its query, in which storage services carry secrets.
+    pub url: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for `{}`", self.url, self.reference)
+    }
+}
+
+/// Why something could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Where content goes to failed, or somebody asked to stop.
+    #[error(transparent)]
+    Archive(#[from] sealift_archive::Error),
+    /// A file with CA certificates is not usable.
+    #[error("`{file}` is not a PEM file with certificates: {why}")]
+    BadCa {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The HTTP client cannot be set up on this machine.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Setup(String),
+    /// Docker's configuration does not give the credentials that it promises.
+    #[error("the credentials for `{host}` cannot be had from `{file}`: {why}")]
+    Credentials {
+        /// The registry.
+        host: String,
+        /// Docker's configuration.
+        file: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// No connection, or no answer.
+    #[error("cannot reach `{}`: {why} ({place})", place.host)]
+    Unreachable {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// What the network said.
+        why: String,
+    },
+    /// The answer ended before its content did.
+    #[error("`{}` broke off after {received} of {size} bytes: {why} ({place})", place.host)]
+    BrokenOff {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// Bytes of the content that are here.
+        received: u64,
+        /// Bytes that there should be.
+        size: u64,
+        /// What the network said.
+        why: String,
+    },
+    /// The server's certificate is not one that this machine trusts.
+    #[error("the certificate of `{}` is not trusted: {why} ({place})", place.host)]
+    Untrusted {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// What is wrong with the certificate.
+        why: String,
+    },
+    /// The server does not speak TLS, and plain HTTP is not allowed.
+    #[error("`{}` does not speak TLS ({place})", place.host)]
+    NotTls {
+        /// What was asked, and where.
+        place: Box<Place>,
+    },
+    /// A redirect that is not followed.
+    #[error("`{}` redirects to where we do not follow: {why} ({place})", place.host)]
+    BadRedirect {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// Why it is not followed.
+        why: String,
+    },
+    /// The server said no.
+    #[error("`{}` answered {status}{said} ({place})", place.host)]
+    Answer {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// The HTTP status.
+        status: Status,
+        /// Code and message of the answer.
+        said: Said,
+    },
+    /// The server wants us to wait longer than is sensible.
+    #[error("`{}` answered {status} and wants us to wait {seconds} s{said} ({place})", place.host)]
+    LongWait {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// The HTTP status.
+        status: Status,
+        /// How long it wants us to wait.
+        seconds: u64,
+        /// Code and message of the answer.
+        said: Said,
+    },
+    /// The token service of a registry gives us no token.
+    #[error("`{host}` lets us not in: its token service {realm} answered {status}{said} (for `{reference}`)")]
+    Login {
+        /// The image for which a token was asked.
+        reference: String,
+        /// The registry.
+        host: String,
+        /// The token service.
+        realm: String,
+        /// The HTTP status.
+        status: Status,
+        /// Code and message of the answer.
+        said: Said,
+    },
+    /// The answer is not what the protocol wants.
+    #[error("the answer of `{}` makes no sense: {why} ({place})", place.host)]
+    BadAnswer {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The server announced another length than the content's. Nothing was read.
+    #[error("`{}` announced {announced} bytes instead of {size} ({place})", place.host)]
+    WrongLength {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// The length that the server announced.
+        announced: u64,
+        /// The length that the content has.
+        size: u64,
+    },
+    /// The server sent more than the content. It was stopped at the limit.
+    #[error("`{}` sends more than {limit} bytes ({place})", place.host)]
+    TooLong {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// The most that was wanted, in bytes.
+        limit: u64,
+    },
+    /// The server sent, or said that it would send, other content.
+    #[error("`{}` has content `{found}` instead of `{wanted}` ({place})", place.host)]
+    WrongContent {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// The content that was wanted.
+        wanted: Digest,
+        /// What came instead.
+        found: Digest,
+    },
+    /// Two descriptors disagree about the size of one content.
+    #[error("content `{digest}` cannot be both {one} and {other} bytes long (for `{reference}`)")]
+    TwoSizes {
+        /// The image with the second descriptor.
+        reference: String,
+        /// The content.
+        digest: Digest,
+        /// The first size.
+        one: u64,
+        /// The second size.
+        other: u64,
+    },
+    /// It was tried again and again.
+    #[error("{cause}; gave up after {tries} tries")]
+    GaveUp {
+        /// Tries in a row that brought nothing.
+        tries: u32,
+        /// What happened at the last one.
+        cause: Box<Error>,
+    },
+    /// Several things could not be fetched; each is told.
+    #[error("{} things could not be fetched:{}", .0.len(), Listed(.0))]
+    Several(Vec<Error>),
+}
+
+/// An HTTP status, shown with its usual words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub u16);
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match reqwest::StatusCode::from_u16(self.0) {
+            // Shown with the words: `404 Not Found`.
+            Ok(status) => write!(f, "{status}"),
+            Err(_) => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// What a server said beside the status; may be nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said(pub String);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " and said `{}`", self.0) }
+    }
+}
+
+/// One line for each error.
+struct Listed<'a>(&'a [Error]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|error| write!(f, "\n  - {error}"))
+    }
+}
+
+impl Error {
+    /// The errors of a run as one: itself if there is only one.
+    ///
+    /// `None` if there are none.
+    pub(crate) fn all(mut errors: Vec<Self>) -> Option<Self> {
+        if errors.len() > 1 { Some(Self::Several(errors)) } else { errors.pop() }
+    }
+}
+
+impl Explain for Error {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::Archive(error) => return error.code(),
+            Self::GaveUp { cause, .. } => return cause.code(),
+            Self::BadCa { .. } => 201,
+            Self::Setup(_) => 202,
+            Self::Credentials { .. } => 203,
+            Self::Unreachable { .. } => 204,
+            Self::BrokenOff { .. } => 205,
+            Self::Untrusted { .. } => 206,
+            Self::NotTls { .. } => 207,
+            Self::BadRedirect { .. } => 208,
+            Self::Answer { .. } => 209,
+            Self::LongWait { .. } => 210,
+            Self::Login { .. } => 211,
+            Self::BadAnswer { .. } => 212,
+            Self::WrongLength { .. } => 213,
+            Self::TooLong { .. } => 214,
+            Self::WrongContent { .. } => 215,
+            Self::TwoSizes { .. } => 216,
+            Self::Several(_) => 217,
+        })
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Archive(error) => error.class(),
+            Self::GaveUp { cause, .. } => cause.class(),
+            Self::BadCa { .. } | Self::Credentials { .. } => Class::Usage,
+            Self::Setup(_) => Class::Failed,
+            Self::Unreachable { .. }
+            | Self::BrokenOff { .. }
+            | Self::Untrusted { .. }
+            | Self::NotTls { .. }
+            | Self::BadRedirect { .. }
+            | Self::Answer { .. }
+            | Self::LongWait { .. }
+            | Self::Login { .. }
+            | Self::BadAnswer { .. } => Class::Unreachable,
+            Self::WrongLength { .. }
+            | Self::TooLong { .. }
+            | Self::WrongContent { .. }
+            | Self::TwoSizes { .. } => Class::Refused,
+            Self::Several(errors) => {
+                let first = errors.first().map_or(Class::Failed, Explain::class);
+                if errors.iter().all(|error| error.class() == first) { first } else { Class::Failed }
+            }
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Archive(error) => return error.hint(),
+            Self::GaveUp { cause, .. } => return cause.hint(),
+            Self::Several(errors) => return errors.iter().find_map(Explain::hint),
+            Self::BadCa { .. } => "it must hold one or more `-----BEGIN CERTIFICATE-----` blocks".into(),
+            Self::Credentials { host, .. } => format!("run `docker login {host}` again, or remove the entry"),
+            Self::Unreachable { .. } => {
+                "check the name of the host, the network and the proxy settings".into()
+            }
+            Self::BrokenOff { .. } => "run the same command again: it goes on where it stopped".into(),
+            Self::Untrusted { .. } => {
+                "if it is a private registry, give its CA certificate with --ca-file".into()
+            }
+            Self::NotTls { .. } => "if that is intended, allow it with --plain-http".into(),
+            Self::Answer { place, status, .. } => return status.hint(&place.host),
+            Self::LongWait { .. } => "run the same command again later: it goes on where it stopped".into(),
+            Self::Login { host, .. } => format!("check the account with `docker login {host}`"),
+            Self::WrongLength { .. } | Self::TooLong { .. } | Self::WrongContent { .. } => {
+                "the registry, or something between it and us, changes content: do not use what it sends"
+                    .into()
+            }
+            Self::TwoSizes { .. } => "one of the two manifests is wrong: build that image again".into(),
+            Self::Setup(_) | Self::BadRedirect { .. } | Self::BadAnswer { .. } => return None,
+        })
+    }
+}
+
+impl Status {
+    fn hint(self, host: &str) -> Option<String> {
+        Some(match self.0 {
+            401 => format!("log in with `docker login {host}`"),
+            403 => format!("the account for `{host}` may not read this repository"),
+            404 => {
+                "check the name and the tag; to an account without rights, private repositories look the same"
+                    .into()
+            }
+            408 | 429 | 500..=599 => "run the same command again later: it goes on where it stopped".into(),
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,62 @@
+//! What a caller may choose about fetching.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to reach registries, and how long to insist.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Falls back to plain HTTP where a registry does not speak TLS. Loopback hosts never need this.
+    pub plain_http: bool,
+    /// PEM files with certificates to trust beside those of the system.
+    pub ca_files: Vec<PathBuf>,
+    /// The directory with Docker's `config.json`; if not given, `DOCKER_CONFIG` or `~/.docker`.
+    pub docker_config: Option<PathBuf>,
+    /// Requests to one host at the same time. At least one.
+    pub concurrency: usize,
+    /// How long a connection may take to stand, TLS included.
+    pub connect_timeout: Duration,
+    /// How long a server may be silent, before its answer or in the middle of it.
+    pub silence_timeout: Duration,
+    /// When to try again.
+    pub retry: Retry,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            plain_http: false,
+            ca_files: Vec::new(),
+            docker_config: None,
+            // Enough to fill a line of 50 ms with small blobs; registries commonly refuse far more.
+            concurrency: 16,
+            connect_timeout: Duration::from_secs(10),
+            silence_timeout: Duration::from_secs(30),
+            retry: Retry::default(),
+        }
+    }
+}
+
+/// When to try again, and when to give up.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// Tries in a row that bring nothing new before it is given up. At least one.
+    pub tries: u32,
+    /// The wait after the first failed try; each further one is twice as long, give or take a random part.
+    pub first_wait: Duration,
+    /// The longest of these waits.
+    pub longest_wait: Duration,
+    /// The longest wait that a registry may ask for (`Retry-After`). If it wants a longer one, that is an error.
+    pub longest_told_wait: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            tries: 6,
+            first_wait: Duration::from_millis(250),
+            longest_wait: Duration::from_secs(10),
+            longest_told_wait: Duration::from_secs(120),
+        }
+    }
+}

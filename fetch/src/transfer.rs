@@ -1,0 +1,199 @@
+//! One blob, from a registry into a sink, however often the connection breaks off.
+
+use std::sync::Arc;
+
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use sealift_archive::{BlobSink, Progress};
+
+use crate::answer;
+use crate::client::{self, Inner, Kind, Wanted};
+use crate::error::{Error, Place};
+use crate::feed::{Feed, Told};
+use crate::header::ContentRange;
+use crate::request::{Answer, Request};
+use crate::retry::{Failure, Tries};
+use crate::stop::Stop;
+
+/// One blob to be transferred.
+pub(crate) struct Transfer<'a> {
+    pub(crate) client: &'a Inner,
+    pub(crate) wanted: &'a Wanted,
+    pub(crate) sink: &'a Arc<dyn BlobSink + Send + Sync>,
+    pub(crate) progress: &'a Arc<dyn Progress>,
+    pub(crate) stop: &'a Stop,
+}
+
+/// How the bytes in a feed came about.
+#[derive(Debug, Default)]
+struct Story {
+    /// They are put together from several answers, or from an earlier run and an answer.
+    patched: bool,
+    /// Where the last of them came from.
+    place: Option<Place>,
+    /// The server was found not to answer ranges as it should.
+    without_ranges: bool,
+}
+
+impl Transfer<'_> {
+    /// Gets the blob into the sink.
+    pub(crate) async fn run(&self) -> Result<(), Error> {
+        let told = Told::new(Arc::clone(self.progress));
+        let (mut story, mut verdict) = self.pass(&told, false).await?;
+        if story.patched && verdict.as_ref().is_err_and(is_unfit) {
+            // What an earlier run left may have been damaged since, and two answers may not fit together. One
+            // whole answer has no such excuse.
+            tracing::warn!(digest = %self.wanted.blob.digest, "the parts do not fit: fetching it again as a whole");
+            (story, verdict) = self.pass(&told, true).await?;
+        }
+        verdict.map_err(|error| story.refusal(error))
+    }
+
+    /// Fills a writer and has it checked. The inner result is the sink's verdict on a complete blob.
+    async fn pass(
+        &self,
+        told: &Told,
+        afresh: bool,
+    ) -> Result<(Story, Result<(), sealift_archive::Error>), Error> {
+        let budget = self.client.budget.clone();
+        let mut feed = Feed::open(Arc::clone(self.sink), self.wanted.blob, told.clone(), budget).await?;
+        if afresh && feed.position() > 0 {
+            feed.restart().await?;
+        }
+        let mut story = Story { patched: feed.position() > 0, ..Story::default() };
+        let filled = tokio::select! {
+            filled = self.fill(&mut feed, &mut story) => filled,
+            interrupted = self.stop.interrupted() => Err(interrupted),
+        };
+        match filled {
+            Ok(()) => Ok((story, feed.finish().await)),
+            Err(error) => {
+                feed.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn fill(&self, feed: &mut Feed, story: &mut Story) -> Result<(), Error> {
+        let mut tries = Tries::new(self.client.options.retry);
+        let mut furthest = feed.position();
+        while feed.position() < self.wanted.blob.size {
+            let Err(failure) = self.piece(feed, story).await else { break };
+            // Bytes that had come before count for nothing: else a server that cannot resume would be asked for
+            // the same half for ever.
+            tries.came(feed.position().saturating_sub(furthest));
+            furthest = furthest.max(feed.position());
+            tries.wait(failure).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for what is missing, and feeds what comes. `Ok` means that the blob is complete.
+    async fn piece(&self, feed: &mut Feed, story: &mut Story) -> Result<(), Failure> {
+        let size = self.wanted.blob.size;
+        let from = feed.position();
+        let (path, accept) = match self.wanted.kind {
+            Kind::Manifest => {
+                (format!("manifests/{}", self.wanted.blob.digest), Some(client::MANIFEST_TYPES))
+            }
+            Kind::Blob => (format!("blobs/{}", self.wanted.blob.digest), None),
+        };
+        // Registries know ranges of blobs only.
+        let ranges = self.wanted.kind == Kind::Blob && !story.without_ranges;
+        let request = Request {
+            reference: &self.wanted.from,
+            path,
+            accept,
+            from: (from > 0 && ranges).then_some(from),
+        };
+        let answer = request.send(&self.client.http, &self.client.host(self.wanted.from.host())).await?;
+        let Some(offset) = offset(&answer, request.from, size) else {
+            story.without_ranges = true;
+            return match answer.nonsense("it brings another range than was asked for") {
+                Failure::Final(error) if request.from.is_some() => Err(Failure::Passing(error)),
+                failure => Err(failure),
+            };
+        };
+        check_headers(&answer, self.wanted, offset)?;
+        if offset != from {
+            feed.restart().await?;
+        }
+        story.patched = offset > 0;
+        story.place = Some(answer.place.clone());
+        pour(answer, feed, size).await
+    }
+}
+
+impl Story {
+    /// What the sink's verdict means for the one who sent the content.
+    fn refusal(self, error: sealift_archive::Error) -> Error {
+        match (error, self.place) {
+            (sealift_archive::Error::WrongContent { wanted, found }, Some(place)) => {
+                Error::WrongContent { place: Box::new(place), wanted, found }
+            }
+            (error, _) => Error::Archive(error),
+        }
+    }
+}
+
+fn is_unfit(error: &sealift_archive::Error) -> bool {
+    use sealift_archive::Error::{WrongContent, WrongSize};
+    matches!(error, WrongContent { .. } | WrongSize { .. })
+}
+
+/// Where in the blob the answer begins; `None` if it is not what was asked for.
+fn offset(answer: &Answer, asked: Option<u64>, size: u64) -> Option<u64> {
+    match (answer.response.status(), asked) {
+        // A server may always send the whole.
+        (StatusCode::OK, _) => Some(0),
+        (StatusCode::PARTIAL_CONTENT, Some(from)) => {
+            let field = answer.response.headers().get(CONTENT_RANGE)?;
+            let range = ContentRange::parse(field.to_str().ok()?)?;
+            let fits = range.first == from
+                && range.last == size - 1
+                && range.complete.is_none_or(|complete| complete == size);
+            fits.then_some(from)
+        }
+        _ => None,
+    }
+}
+
+/// Refuses by what the answer says of itself, before any of it is read.
+fn check_headers(answer: &Answer, wanted: &Wanted, offset: u64) -> Result<(), Failure> {
+    let place = || Box::new(answer.place.clone());
+    let header = |name| answer.response.headers().get(name)?.to_str().ok()?.parse::<u64>().ok();
+    if let Some(announced) = header(CONTENT_LENGTH)
+        && announced != wanted.blob.size - offset
+    {
+        let announced = offset.saturating_add(announced);
+        return Err(Error::WrongLength { place: place(), announced, size: wanted.blob.size }.into());
+    }
+    match client::named_digest(&answer.response) {
+        Some(found) if found != wanted.blob.digest => {
+            Err(Error::WrongContent { place: place(), wanted: wanted.blob.digest, found }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Feeds an answer's body, never more than `size` bytes in all.
+async fn pour(mut answer: Answer, feed: &mut Feed, size: u64) -> Result<(), Failure> {
+    loop {
+        let left = size - feed.position();
+        let why = match answer.response.chunk().await {
+            Ok(Some(bytes)) if bytes.len() as u64 > left => {
+                return Err(Error::TooLong { place: Box::new(answer.place), limit: size }.into());
+            }
+            Ok(Some(bytes)) => {
+                feed.write(bytes).await?;
+                continue;
+            }
+            // An error behind the last byte takes nothing away.
+            Ok(None) | Err(_) if left == 0 => return Ok(()),
+            Ok(None) => "the answer ended".to_owned(),
+            Err(error) => answer::broken_off(&error),
+        };
+        let place = Box::new(answer.place);
+        return Err(Failure::Passing(Error::BrokenOff { place, received: feed.position(), size, why }));
+    }
+}

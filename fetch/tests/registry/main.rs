@@ -1,0 +1,13 @@
+//! The client against the lab's registry: what it does with answers that are right, wrong, late or cut off.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+mod access;
+mod bench;
+mod broken;
+mod many;
+mod named;
+mod refused;
+mod setting;
+mod sink;
+mod stopping;
+mod tls;

@@ -1,0 +1,51 @@
+//! `history`: the audit log, for people.
+
+use sealift_store::{Event, Record, Subject};
+
+use super::Cli;
+use super::output::{Lines, Output, instant, keys};
+use crate::Error;
+
+pub(super) fn history(cli: &Cli, output: Output) -> Result<(), Error> {
+    let records = cli.store()?.audit()?;
+    output.result(&records, || match records.as_slice() {
+        [] => "Nothing has happened here yet\n".to_owned(),
+        records => records.iter().map(describe).collect(),
+    })
+}
+
+fn describe(record: &Record) -> String {
+    let title = |what: String| Lines::title(format_args!("{}  {what}", instant(record.time)));
+    let before = |from: &Option<Subject>| from.as_ref().map(Subject::name);
+    let lines = match &record.event {
+        Event::TrustPinned { source, version, fingerprint } => {
+            title(format!("trust root version {version} was pinned"))
+                .line("from", source)
+                .fingerprint(fingerprint)
+        }
+        Event::TrustUpdated { source, version, fingerprint } => {
+            title(format!("trust root version {version} came along"))
+                .line("from", source)
+                .fingerprint(fingerprint)
+        }
+        Event::Staged { release, source, keys: signers, trust_root } => {
+            title(format!("{} was verified and staged", release.name()))
+                .line("from", source)
+                .line("signed by", format_args!("{} (trust root version {trust_root})", keys(signers)))
+        }
+        Event::Refused { source, code, reason } => {
+            title("a source was refused".to_owned()).line("from", source).line(code, reason)
+        }
+        Event::Activated { release, from } => {
+            title(format!("{} became active", release.name())).line_if("before", before(from))
+        }
+        Event::RolledBack { release, from } => {
+            title(format!("{} became active by a rollback", release.name())).line_if("before", before(from))
+        }
+        Event::Failed { release, reason } => {
+            title(format!("{} failed", release.name())).line("reason", reason)
+        }
+        other => title(format!("{other:?}")),
+    };
+    lines.end()
+}

@@ -1,0 +1,191 @@
+//! The command line of `sealiftctl`.
+
+mod history;
+mod import;
+mod output;
+mod status;
+mod switch;
+mod trust;
+mod verify;
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use sealift_archive::Explain as _;
+use sealift_fetch::meter::{Display, Interrupt, Meter};
+use sealift_store::{Store, Writer};
+
+use crate::Error;
+use output::Output;
+
+/// Takes releases from a stick into an appliance's store, and says which one runs
+#[derive(Debug, Parser)]
+#[command(
+    name = "sealiftctl",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  sealiftctl trust pin root.json                    trust a vendor, once
+  sealiftctl import /media/stick/acme-1.5.0.tar.zst verify and load a release
+  sealiftctl activate 1.5.0                         let it run
+  sealiftctl rollback                               back to what ran before
+  sealiftctl status                                 what runs, and what to do next
+
+Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 refused (damage, signatures, order),
+4 no space, 5 busy, 130 interrupted."
+)]
+pub struct Cli {
+    /// The store's directory
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "SEALIFT_STORE",
+        default_value = "/var/lib/sealift"
+    )]
+    store: PathBuf,
+    /// Print results, plans and errors as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say whose releases are taken
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    /// Verify a release and load it into the store
+    Import(ImportArgs),
+    /// Show what runs, what can follow, what is wrong and what to do next
+    Status,
+    /// Show what was verified, by which key, from where, and when
+    History,
+    /// Make a release that is here the active one
+    Activate(ActivateArgs),
+    /// Go back to the release that was active before
+    #[command(after_help = "\
+What was gone back from stays here: `sealiftctl activate` makes it the active one again.
+An activation that was interrupted is given up by a rollback.")]
+    Rollback(PlanArgs),
+    /// Read the whole store, and say whether it is whole
+    Verify(VerifyArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write man pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TrustCommand {
+    /// Pin a vendor's trust root; it can never be replaced
+    #[command(after_help = "\
+Makes the store if there is none. A folder `signatures` beside the file is checked.
+Compare the fingerprint that is printed with the vendor's, by another way than the file came.")]
+    Pin {
+        /// The trust root
+        #[arg(value_name = "ROOT.json")]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+An import that was interrupted goes on where it stopped: run the same command again.
+Until a release is activated, nothing that runs is changed.")]
+struct ImportArgs {
+    /// The archive
+    bundle: PathBuf,
+    /// Make it the active release as well
+    #[arg(long)]
+    activate: bool,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+#[derive(Debug, Args)]
+struct ActivateArgs {
+    /// Version or sequence of the release
+    version: String,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+#[derive(Debug, Args)]
+struct PlanArgs {
+    /// Say what would be done, and stop
+    #[arg(long)]
+    plan: bool,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    /// Remove content that has changed, so that an import can bring it back
+    #[arg(long)]
+    discard_damaged: bool,
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// What went wrong, to be shown by [`Cli::describe`].
+    pub fn run(&self) -> Result<(), Error> {
+        let output = Output { json: self.json };
+        match &self.command {
+            Command::Trust(TrustCommand::Pin { file }) => trust::pin(self, output, file),
+            Command::Import(args) => import::import(self, output, args),
+            Command::Status => status::status(self, output),
+            Command::History => history::history(self, output),
+            Command::Activate(args) => switch::activate(self, output, args),
+            Command::Rollback(args) => switch::rollback(self, output, args),
+            Command::Verify(args) => verify::verify(self, output, args),
+            Command::Completions { shell } => {
+                let mut text = Vec::new();
+                clap_complete::generate(*shell, &mut Self::command(), "sealiftctl", &mut text);
+                output.bytes(&text)
+            }
+            Command::Man { dir } => {
+                fs_err::create_dir_all(dir)?;
+                Ok(clap_mangen::generate_to(Self::command(), dir)?)
+            }
+        }
+    }
+
+    /// An error as this command line wants to see it.
+    #[must_use]
+    pub fn describe(&self, error: &Error) -> String {
+        if !self.json {
+            return sealift_archive::report(error);
+        }
+        let value = serde_json::json!({
+            "error": { "code": error.code().to_string(), "message": error.to_string(), "hint": error.hint() }
+        });
+        value.to_string()
+    }
+
+    /// A meter for long work on so many bytes; Ctrl-C stops what it watches.
+    fn meter(&self, what: &str, bytes: u64) -> Result<Meter, Error> {
+        let display = if self.json { Display::Silent } else { Display::for_stderr() };
+        Ok(Meter::start(what, bytes, display, &Interrupt::on_signals()?))
+    }
+
+    fn store(&self) -> Result<Store, Error> {
+        Ok(Store::open(&self.store)?)
+    }
+
+    /// The store, locked; `command` is what somebody else is told who comes meanwhile.
+    fn writer(&self, command: &str) -> Result<Writer, Error> {
+        Ok(self.store()?.lock(&format!("sealiftctl {command}"))?)
+    }
+}

@@ -1,0 +1,195 @@
+//! What an operator wants to know at a glance: what runs, what can follow, what can be gone back to, what is wrong,
+//! and what to do next.
+
+use std::path::PathBuf;
+
+use sealift_archive::{Digest, Product, Sequence, Version};
+use sealift_store::policy::{Known, Situation};
+use sealift_store::{Disk, Error as StoreError, State, Store, StoredRelease, Subject, Unfinished};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::Error;
+
+/// Below this share of free space, in percent, the next import may not fit.
+const LOW_DISK_PERCENT: u64 = 10;
+
+/// The whole picture.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The store.
+    pub store: PathBuf,
+    /// What runs.
+    pub active: Option<Subject>,
+    /// The releases that are here, the latest first.
+    pub releases: Vec<Entry>,
+    /// Where a rollback would lead.
+    pub rollback: Option<Subject>,
+    /// The lowest sequence that is allowed.
+    pub floor: Option<Sequence>,
+    /// The trust root.
+    pub trust: Option<TrustStatus>,
+    /// The file system.
+    pub disk: Disk,
+    /// Imports that were begun and not finished.
+    pub unfinished: Vec<Unfinished>,
+    /// What is wrong.
+    pub problems: Vec<String>,
+    /// What to do next.
+    pub next: Vec<String>,
+}
+
+/// A release that is here.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// The product.
+    pub product: Product,
+    /// Its version.
+    pub version: Version,
+    /// Its place in the order.
+    pub sequence: Sequence,
+    /// Digest of its statement.
+    pub digest: Digest,
+    /// Its state.
+    #[serde(flatten)]
+    pub state: State,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+    /// Bytes of its content; releases share some of it.
+    pub content_bytes: u64,
+}
+
+impl Entry {
+    fn of(release: &StoredRelease) -> Result<Self, StoreError> {
+        let statement = release.statement()?;
+        Ok(Self {
+            product: statement.product,
+            version: statement.version,
+            sequence: release.sequence(),
+            digest: release.digest(),
+            state: release.state().clone(),
+            since: release.since(),
+            content_bytes: statement.blob_list.content_bytes,
+        })
+    }
+}
+
+/// The pinned trust root and what followed from it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustStatus {
+    /// Version of the newest root: what sources are checked against.
+    pub version: u64,
+    /// Its fingerprint.
+    pub fingerprint: Digest,
+    /// Version of the pinned root.
+    pub pinned_version: u64,
+    /// Its fingerprint.
+    pub pinned_fingerprint: Digest,
+}
+
+impl Status {
+    /// Looks at a store.
+    ///
+    /// # Errors
+    /// I/O. What is damaged is told as a problem.
+    pub fn of(store: &Store) -> Result<Self, Error> {
+        let mut problems = Vec::new();
+        let mut tell = |error: StoreError| match error {
+            StoreError::Io(error) => Err(error),
+            other => {
+                problems.push(other.to_string());
+                Ok(())
+            }
+        };
+        let mut releases = Vec::new();
+        for release in store.releases().or_else(|error| tell(error).map(|()| Vec::new()))?.iter().rev() {
+            match Entry::of(release) {
+                Ok(entry) => releases.push(entry),
+                Err(error) => tell(error)?,
+            }
+        }
+        let situation = store.situation().or_else(|error| tell(error).map(|()| Situation::default()))?;
+        let active = situation.active().map(Known::subject);
+        let is_active = |subject: &Subject| active.as_ref() == Some(subject);
+        let rollback = situation.judge_rollback().ok().map(Known::subject).filter(|to| !is_active(to));
+        let trust = match store.trust() {
+            Ok(trust) => Some(TrustStatus {
+                version: trust.newest.version(),
+                fingerprint: trust.newest.digest(),
+                pinned_version: trust.pinned.version(),
+                pinned_fingerprint: trust.pinned.digest(),
+            }),
+            Err(StoreError::NotPinned { .. }) => None,
+            Err(error) => {
+                tell(error)?;
+                None
+            }
+        };
+        let mut status = Self {
+            store: store.root().to_owned(),
+            active,
+            releases,
+            rollback,
+            floor: situation.floor,
+            trust,
+            disk: store.disk()?,
+            unfinished: store.unfinished()?,
+            problems,
+            next: Vec::new(),
+        };
+        status.look_for_problems();
+        status.next = status.what_next();
+        Ok(status)
+    }
+
+    fn look_for_problems(&mut self) {
+        for entry in &self.releases {
+            match &entry.state {
+                State::Failed { reason } => self.problems.push(format!("{} failed: {reason}", entry.version)),
+                State::Activating => {
+                    self.problems.push(format!("activating {} was interrupted", entry.version));
+                }
+                _ => {}
+            }
+        }
+        for import in &self.unfinished {
+            let name = import.release.name();
+            self.problems.push(format!("the import of {name} from `{}` is not finished", import.source));
+        }
+        if self.disk.free_bytes < self.disk.total_bytes / 100 * LOW_DISK_PERCENT {
+            self.problems.push(format!("less than {LOW_DISK_PERCENT} % of the disk is free"));
+        }
+    }
+
+    fn what_next(&self) -> Vec<String> {
+        if self.trust.is_none() {
+            return vec!["sealiftctl trust pin root.json".to_owned()];
+        }
+        let mut next = Vec::new();
+        for entry in &self.releases {
+            match entry.state {
+                State::Activating => {
+                    next.push(format!("sealiftctl activate {}", entry.version));
+                    next.push("sealiftctl rollback".to_owned());
+                }
+                State::Staged if self.can_follow(entry) => {
+                    next.push(format!("sealiftctl activate {}", entry.version));
+                }
+                _ => {}
+            }
+        }
+        next.extend(self.unfinished.iter().map(|import| format!("sealiftctl import {}", import.source)));
+        if next.is_empty() && self.releases.is_empty() {
+            next.push("sealiftctl import BUNDLE".to_owned());
+        }
+        next
+    }
+
+    fn can_follow(&self, entry: &Entry) -> bool {
+        self.active.as_ref().is_none_or(|active| active.sequence < entry.sequence)
+    }
+}

@@ -1,0 +1,7 @@
+//! Releases come to an appliance, from memory and from real archives, through the library and through the program.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod import;
+mod sealiftctl;
+mod vendor;

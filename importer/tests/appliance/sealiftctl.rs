@@ -1,0 +1,255 @@
+//! The program as an operator uses it: what it prints, where, and how it exits.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::vendor::{ACME, OTHER, Offer, Vendor, contents};
+use fs_err as fs;
+use sealift_archive::{BlobList, Statement};
+use sealift_store::Store;
+use tempfile::TempDir;
+
+/// How long anything here may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+struct Appliance {
+    dir: TempDir,
+}
+
+impl Appliance {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// With a pinned trust root, and releases up to this one imported and activated.
+    fn with_releases(last: u64) -> Self {
+        let appliance = Self::new();
+        ACME.write_root(appliance.dir.path());
+        appliance.done(&["trust", "pin", "root.json"]);
+        for sequence in 1..=last {
+            let bundle = appliance.bundle(&ACME, sequence);
+            appliance.done(&["import", &bundle, "--activate"]);
+        }
+        appliance
+    }
+
+    /// Packs `acme 1.N`, and says the archive's name.
+    fn bundle(&self, vendor: &Vendor, sequence: u64) -> String {
+        self.bundle_with(vendor, sequence, |_, _| ())
+    }
+
+    fn bundle_with(
+        &self,
+        vendor: &Vendor,
+        sequence: u64,
+        change: fn(&mut Statement, &mut BlobList),
+    ) -> String {
+        let offer = Offer::with(vendor, sequence, contents(sequence..sequence + 3, 100_000), change);
+        offer.pack(vendor, self.dir.path()).file_name().unwrap().to_str().unwrap().to_owned()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("sealiftctl"));
+        command.current_dir(self.dir.path()).args(["--store", "store"]).args(args);
+        command.env_remove("SEALIFT_STORE").stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn done(&self, args: &[&str]) {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// All that a run says, for a snapshot.
+    fn told(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        format!(
+            "$ sealiftctl {}\nexit status {}\n--- stdout\n{}--- stderr\n{}",
+            args.join(" "),
+            output.status.code().unwrap(),
+            text(&output.stdout),
+            text(&output.stderr)
+        )
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.path("store")).unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+/// Compares a snapshot, without what differs from run to run and machine to machine.
+macro_rules! assert_told {
+    ($name:literal, $told:expr) => {
+        insta::with_settings!({
+            omit_expression => true,
+            filters => vec![
+                (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "[time: 18 characters]"),
+                (r"(?:[0-9a-f]{4} ){7}[0-9a-f]{4}", "[half a fingerprint]"),
+                (r"signed by   [0-9a-f]{12}", "signed by   [key]"),
+                (r"\b[0-9a-f]{12}\b", "[short digest]"),
+                (r"sha256:[0-9a-f]{64}", "[digest]"),
+                (r"[0-9.]+ [kMGT]?B free", "[room] free"),
+                (r"free, [0-9.]+ [kMGT]?B used", "free, [room] used"),
+                (r"process \d+", "process [pid]"),
+            ],
+        }, { insta::assert_snapshot!($name, $told) });
+    };
+}
+
+#[test]
+fn a_first_release() {
+    let appliance = Appliance::new();
+    ACME.write_root(appliance.dir.path());
+    let bundle = appliance.bundle(&ACME, 1);
+    assert_told!("no_store", appliance.told(&["status"]));
+    assert_told!("pin", appliance.told(&["trust", "pin", "root.json"]));
+    assert_told!("pin_again", appliance.told(&["trust", "pin", "root.json"]));
+    assert_told!("status_empty", appliance.told(&["status"]));
+    assert_told!("import_plan", appliance.told(&["import", &bundle, "--plan"]));
+    assert_told!("import", appliance.told(&["import", &bundle]));
+    assert_told!("status_staged", appliance.told(&["status"]));
+    assert_told!("activate_plan", appliance.told(&["activate", "1.1", "--plan"]));
+    assert_told!("activate", appliance.told(&["activate", "1.1"]));
+    assert_told!("import_again", appliance.told(&["import", &bundle]));
+}
+
+#[test]
+fn an_update_and_back() {
+    let appliance = Appliance::with_releases(1);
+    let bundle = appliance.bundle(&ACME, 2);
+    assert_told!("update", appliance.told(&["import", &bundle, "--activate"]));
+    assert_told!("status_updated", appliance.told(&["status"]));
+    assert_told!("rollback", appliance.told(&["rollback"]));
+    assert_told!("rollback_again", appliance.told(&["rollback"]));
+    assert_told!("activate_by_sequence", appliance.told(&["activate", "2"]));
+    assert_told!("activate_unknown", appliance.told(&["activate", "9"]));
+    assert_told!("history", appliance.told(&["history"]));
+    assert_told!("verify", appliance.told(&["verify"]));
+}
+
+#[test]
+fn what_is_refused() {
+    let appliance = Appliance::with_releases(2);
+    let before = appliance.store().stamp().unwrap();
+    let bundle = appliance.bundle(&ACME, 1);
+    assert_told!("import_older", appliance.told(&["import", &bundle]));
+    let below = appliance.bundle_with(&ACME, 1, |statement, _| statement.upgrade_from.clear());
+    assert_told!("import_other_content", appliance.told(&["import", &below]));
+    let skipping = appliance.bundle(&ACME, 4);
+    assert_told!("import_skipping", appliance.told(&["import", &skipping]));
+    let foreign = appliance.bundle(&OTHER, 3);
+    assert_told!("import_foreign", appliance.told(&["import", &foreign, "--activate"]));
+    // Only what is missing here is read, so the damage must lie in new content.
+    let new = Offer::new(&ACME, 3, contents(100..103, 100_000)).pack(&ACME, appliance.dir.path());
+    flip_a_byte(&new);
+    assert_told!("import_damaged", appliance.told(&["import", "acme-1.3.tar.zst", "--activate"]));
+    fs::write(appliance.path("notes.txt"), "hello").unwrap();
+    assert_told!("import_notes", appliance.told(&["import", "notes.txt"]));
+    assert_eq!(appliance.store().stamp().unwrap(), before);
+    let refused =
+        fs::read_to_string(appliance.path("store/audit.jsonl")).unwrap().matches("\"refused\"").count();
+    assert_eq!(refused, 5, "the log has every refusal; the one import that found its release here is none");
+}
+
+#[test]
+fn a_store_without_trust_takes_nothing() {
+    let appliance = Appliance::new();
+    let bundle = appliance.bundle(&ACME, 1);
+    Store::create(&appliance.path("store")).unwrap();
+    assert_told!("import_unpinned", appliance.told(&["import", &bundle]));
+    assert_told!("status_unpinned", appliance.told(&["status"]));
+}
+
+#[test]
+fn two_at_once() {
+    let appliance = Appliance::with_releases(0);
+    let bundle = appliance.bundle(&ACME, 1);
+    let _first = appliance.store().lock("sealiftctl import other.tar.zst").unwrap();
+    assert_told!("import_busy", appliance.told(&["import", &bundle]));
+    appliance.done(&["import", &bundle, "--plan"]);
+    appliance.done(&["status"]);
+}
+
+#[test]
+fn damage_in_the_store() {
+    let appliance = Appliance::with_releases(2);
+    let store = appliance.store();
+    let list = store.release(2.try_into().unwrap()).unwrap().blob_list().unwrap();
+    let blobs: Vec<_> = list.iter().map(|blob| store.blob_path(&blob.digest)).collect();
+    fs::remove_file(&blobs[0]).unwrap();
+    flip_a_byte(&blobs[1]);
+    assert_told!("verify_damaged", appliance.told(&["verify"]));
+    assert_told!("verify_discard", appliance.told(&["verify", "--discard-damaged"]));
+    assert_told!("import_repairs", appliance.told(&["import", "acme-1.2.tar.zst"]));
+    appliance.done(&["verify"]);
+}
+
+#[test]
+fn programs_get_json() {
+    let appliance = Appliance::with_releases(1);
+    let json = |args: &[&str]| -> serde_json::Value {
+        let output = appliance.run(&[&["--json"], args].concat());
+        let (out, err) = (output.stdout, output.stderr);
+        assert_eq!(output.status.success(), err.is_empty(), "{}", String::from_utf8_lossy(&err));
+        serde_json::from_slice(if output.status.success() { &out } else { &err }).unwrap()
+    };
+    let bundle = appliance.bundle(&ACME, 2);
+    assert_eq!(json(&["import", &bundle, "--plan"])["need"]["missingBlobs"], 1);
+    assert_eq!(json(&["import", &bundle])["state"], "staged");
+    assert_eq!(json(&["activate", "1.2", "--plan"])["steps"][0]["state"], "activating");
+    assert_eq!(json(&["activate", "1.2"])["to"]["version"], "1.2");
+    let status = json(&["status"]);
+    assert_eq!(
+        (&status["active"]["version"], &status["rollback"]["version"]),
+        (&"1.2".into(), &"1.1".into())
+    );
+    assert_eq!(json(&["rollback", "--plan"])["to"]["sequence"], 1);
+    assert_eq!(json(&["history"]).as_array().unwrap().len(), 5);
+    assert_eq!(json(&["verify"])["findings"], serde_json::json!([]));
+    assert_eq!(json(&["activate", "9"])["error"]["code"], "SL0503");
+}
+
+#[test]
+fn a_killed_import_is_finished_by_the_next() {
+    let appliance = Appliance::with_releases(0);
+    let offer = Offer::new(&ACME, 1, contents(0..2_000, 20_000));
+    let bundle = offer.pack(&ACME, appliance.dir.path());
+    let args = ["import", bundle.to_str().unwrap(), "--activate"];
+    let mut import = appliance.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let blobs = appliance.path("store/blobs/sha256");
+    let begun = Instant::now();
+    while fs::read_dir(&blobs).unwrap().next().is_none() {
+        assert!(begun.elapsed() < DEADLINE, "nothing has come");
+        std::thread::yield_now();
+    }
+    import.kill().unwrap();
+    import.wait().unwrap();
+    let kept = fs::read_dir(&blobs).unwrap().count();
+    assert!(kept < offer.blobs.len(), "it was killed in the middle");
+    assert!(appliance.store().releases().unwrap().is_empty());
+    let store = appliance.store();
+    let need = store.need(&offer.release.blob_list, &offer.release.refs).unwrap();
+    assert_eq!(need.missing_blobs, offer.blobs.len() - kept, "what has a name is whole");
+    appliance.done(&args);
+    appliance.done(&["verify"]);
+    assert_eq!(fs::read_dir(appliance.path("store/incoming")).unwrap().count(), 0);
+}
+
+/// Changes a byte in the middle of a file.
+fn flip_a_byte(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() * 3 / 4;
+    bytes[middle] ^= 1;
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}

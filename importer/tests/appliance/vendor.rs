@@ -1,0 +1,150 @@
+//! A vendor for tests: releases with real signatures, offered from memory or packed into a real archive.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use sealift_archive::format::layout::{Layout, Storing};
+use sealift_archive::packer::{Front, Packer};
+use sealift_archive::release::BlobListSummary;
+use sealift_archive::trust::{RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
+use sealift_archive::{
+    Blob, BlobList, BlobSink, Digest, Progress, Refs, Release, ReleaseName, Source, Statement, Unwatched,
+};
+
+/// A vendor with one key for everything.
+pub(crate) struct Vendor {
+    pub(crate) key: SecretKey,
+    pub(crate) root: TrustRoot,
+}
+
+/// Making a key costs half a second, so the tests of one program share two vendors.
+pub(crate) static ACME: LazyLock<Vendor> = LazyLock::new(Vendor::new);
+pub(crate) static OTHER: LazyLock<Vendor> = LazyLock::new(Vendor::new);
+
+impl Vendor {
+    fn new() -> Self {
+        let (key, _) = SecretKey::generate(b"").unwrap();
+        let roles = [RoleName::Root, RoleName::Release, RoleName::Pack];
+        let root = TrustRoot::first(&roles.map(|role| (role, vec![key.public().clone()])).into()).unwrap();
+        Self { key, root }
+    }
+
+    /// Writes `root.json` and its signature, as `sealift trust init` does.
+    pub(crate) fn write_root(&self, dir: &Path) -> PathBuf {
+        let file = dir.join("root.json");
+        fs_err::write(&file, self.root.bytes()).unwrap();
+        self.signature(self.root.bytes()).write_to(dir).unwrap();
+        file
+    }
+
+    fn signature(&self, document: &[u8]) -> Signatures {
+        [Signature::sign(document, &self.key).unwrap()].into_iter().collect()
+    }
+}
+
+/// A release and its content in memory: `acme 1.N`, sequence N, which can follow `acme 1.(N-1)`.
+pub(crate) struct Offer {
+    pub(crate) release: Release,
+    pub(crate) blobs: BTreeMap<Digest, Vec<u8>>,
+    root: TrustRoot,
+}
+
+impl Offer {
+    pub(crate) fn new(vendor: &Vendor, sequence: u64, contents: Vec<Vec<u8>>) -> Self {
+        Self::with(vendor, sequence, contents, |_, _| ())
+    }
+
+    pub(crate) fn with(
+        vendor: &Vendor,
+        sequence: u64,
+        contents: Vec<Vec<u8>>,
+        change: impl FnOnce(&mut Statement, &mut BlobList),
+    ) -> Self {
+        let blobs: BTreeMap<Digest, Vec<u8>> = contents.into_iter().map(|c| (Digest::of(&c), c)).collect();
+        let mut blob_list = BlobList::default();
+        for content in blobs.values() {
+            blob_list.insert(Blob::of(content)).unwrap();
+        }
+        let name = ReleaseName {
+            product: "acme".parse().unwrap(),
+            version: format!("1.{sequence}").parse().unwrap(),
+            sequence: sequence.try_into().unwrap(),
+        };
+        let refs = Refs::default();
+        let refs_bytes = refs.to_bytes();
+        let nothing = BlobListSummary { digest: Digest::of(b""), count: 0, content_bytes: 0 };
+        let mut statement = Statement::new(name, nothing, Blob::of(&refs_bytes));
+        statement.upgrade_from = vec![format!("1.{}", sequence - 1).parse().unwrap()];
+        change(&mut statement, &mut blob_list);
+        statement.blob_list = BlobListSummary {
+            digest: Digest::of(blob_list.to_text().as_bytes()),
+            count: blob_list.len() as u64,
+            content_bytes: blob_list.total_bytes(),
+        };
+        let statement_bytes = statement.to_bytes();
+        let signatures = vendor.signature(&statement_bytes).iter().cloned().collect();
+        let signers = vec![vendor.key.public().id()];
+        let release =
+            Release { statement, statement_bytes, signatures, signers, blob_list, refs, refs_bytes };
+        Self { release, blobs, root: vendor.root.clone() }
+    }
+
+    /// Packs it into `dir`.
+    pub(crate) fn pack(&self, vendor: &Vendor, dir: &Path) -> PathBuf {
+        let target = dir.join(format!("acme-{}.tar.zst", self.release.statement.version));
+        let releases = std::slice::from_ref(&self.release);
+        let layout = Layout::plan(releases, |_| Storing::Stored).unwrap();
+        let packer = Packer::open(&target, layout, self.release.digest(), &Unwatched).unwrap();
+        self.copy_blobs(&self.blobs.keys().copied().collect(), &packer, &Unwatched).unwrap();
+        let mut roots = RootChain::default();
+        roots.insert("root.json", vendor.root.clone()).unwrap();
+        let mut signatures = vendor.signature(vendor.root.bytes());
+        self.release.signatures.iter().for_each(|signature| signatures.push(signature.clone()));
+        let front = Front { releases, roots, signatures };
+        packer
+            .finish(front, 1, |packing| Ok(vec![Signature::sign(packing, &vendor.key)?]), &Unwatched)
+            .unwrap()
+            .path
+    }
+}
+
+impl Source for Offer {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn releases(&self) -> &[Release] {
+        std::slice::from_ref(&self.release)
+    }
+
+    fn trust_root(&self) -> &TrustRoot {
+        &self.root
+    }
+
+    fn signatures(&self) -> Vec<Signature> {
+        self.release.signatures.clone()
+    }
+
+    fn copy_blobs(
+        &self,
+        wanted: &BTreeSet<Digest>,
+        sink: &dyn BlobSink,
+        progress: &dyn Progress,
+    ) -> Result<(), sealift_archive::Error> {
+        for digest in wanted {
+            progress.go_on()?;
+            let content = &self.blobs[digest];
+            let mut writer = sink.open(Blob::of(content))?;
+            writer.write(content)?;
+            progress.advance(content.len() as u64);
+            writer.finish()?;
+        }
+        Ok(())
+    }
+}
+
+/// Content that differs for each number.
+pub(crate) fn contents(numbers: std::ops::Range<u64>, size: usize) -> Vec<Vec<u8>> {
+    numbers.map(|number| number.to_le_bytes().iter().copied().cycle().take(size).collect()).collect()
+}

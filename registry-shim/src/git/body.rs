@@ -1,0 +1,98 @@
+//! The body of a Git request: a few kilobytes of wants and haves, from somebody who may send anything.
+//!
+//! It is taken into memory before a child process sees it, with a limit on its size as it arrives, on its size once
+//! inflated, and on the time that it takes.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{self, HeaderMap};
+use flate2::read::GzDecoder;
+use futures_util::StreamExt as _;
+use tokio::time::timeout;
+
+use super::packet;
+
+/// Largest request, in bytes, as it arrives and once it is inflated. A client with 20,000 refs sends 1 MiB.
+const MAX_REQUEST_BYTES: usize = 4 << 20;
+
+/// How long a client may take to send its request.
+const RECEIVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why a body was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Error {
+    /// An encoding other than gzip.
+    WrongEncoding,
+    /// More than [`MAX_REQUEST_BYTES`].
+    TooLarge,
+    /// It did not arrive within [`RECEIVE_LIMIT`].
+    TooSlow,
+    /// It ended early, or it is not the gzip or the packets that it should be.
+    Malformed,
+}
+
+/// Takes a request in.
+pub(crate) async fn receive(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Error> {
+    let is_gzip = match headers.get(header::CONTENT_ENCODING).map(axum::http::HeaderValue::as_bytes) {
+        None | Some(b"identity") => false,
+        Some(b"gzip" | b"x-gzip") => true,
+        Some(_) => return Err(Error::WrongEncoding),
+    };
+    let bytes = timeout(RECEIVE_LIMIT, collect(body)).await.map_err(|_| Error::TooSlow)??;
+    let request = if is_gzip { inflate(&bytes, MAX_REQUEST_BYTES)? } else { bytes };
+    if packet::are_whole(&request) { Ok(request) } else { Err(Error::Malformed) }
+}
+
+async fn collect(body: Body) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece: Bytes = piece.map_err(|_| Error::Malformed)?;
+        if bytes.len() + piece.len() > MAX_REQUEST_BYTES {
+            return Err(Error::TooLarge);
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
+    let mut plain = Vec::new();
+    let one_too_many = limit as u64 + 1;
+    GzDecoder::new(bytes).take(one_too_many).read_to_end(&mut plain).map_err(|_| Error::Malformed)?;
+    if plain.len() > limit { Err(Error::TooLarge) } else { Ok(plain) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write as _;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_bomb_goes_off_within_the_limit() {
+        let plain = vec![b'0'; 1000];
+        let packed = gzip(&plain);
+        assert_eq!(inflate(&packed, 1000).unwrap(), plain);
+        assert_eq!(inflate(&packed, 999), Err(Error::TooLarge));
+        assert_eq!(inflate(&gzip(&vec![0; 64 << 20]), 1000), Err(Error::TooLarge));
+    }
+
+    #[test]
+    fn damaged_gzip_is_malformed() {
+        let packed = gzip(b"0032want 95d09f2b10159347eece71399a7e2e907ea3df4f\n");
+        for cut in 0..packed.len() {
+            assert_eq!(inflate(&packed[..cut], 1000), Err(Error::Malformed), "cut at {cut}");
+        }
+        assert_eq!(inflate(b"0000", 1000), Err(Error::Malformed));
+    }
+}

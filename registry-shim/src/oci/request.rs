@@ -1,0 +1,254 @@
+//! What a path below `/v2/` asks for.
+//!
+//! Paths arrive as they were sent: no server in between has removed `..` or decoded `%2f`. They are cut at the
+//! slashes first and decoded after that, once, so an encoded slash stays inside its segment, where the grammar of
+//! names refuses it like every other character that has no place there. Nothing of a path ever becomes a file name.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use sealift_archive::Digest;
+
+use super::refusal::{Reason, Refusal};
+use crate::address::looks_like_host;
+
+/// Longest repository name, host included, in characters (spec.md: clients limit host and name to 255).
+const MAX_NAME: usize = 255;
+/// Longest tag, in characters (spec.md, "Pulling manifests").
+const MAX_TAG: usize = 128;
+/// Longest part of a refused name that is repeated in the refusal, in characters.
+const MAX_ECHO: usize = 64;
+
+/// A well-formed request to read something.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Request {
+    /// The repository, as the client named it; maybe with a host in front.
+    pub(crate) name: String,
+    /// What of it.
+    pub(crate) item: Item,
+}
+
+/// What there is to read in a repository.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Item {
+    /// A manifest by tag.
+    Tag(String),
+    /// A manifest by digest.
+    Manifest(Digest),
+    /// Any content.
+    Blob(Digest),
+    /// The list of tags.
+    Tags,
+    /// The manifests that refer to this one.
+    Referrers(Digest),
+}
+
+impl Request {
+    /// Reads a path, without its leading `/v2/`.
+    pub(crate) fn parse(path: &str) -> Result<Self, Refusal> {
+        let segments: Vec<Cow<'_, str>> = path
+            .split('/')
+            .map(|segment| percent_decode_str(segment).decode_utf8())
+            .collect::<Result<_, _>>()
+            .map_err(|_| Refusal::new(Reason::NameInvalid, "the path is not UTF-8"))?;
+        let [name @ .., kind, last] = &segments[..] else { return Err(no_such_endpoint()) };
+        let item = match (&**kind, &**last) {
+            ("manifests", reference) if reference.contains(':') => {
+                Item::Manifest(parse_digest(reference, Reason::ManifestUnknown)?)
+            }
+            ("manifests", tag) => Item::Tag(tag.to_owned()),
+            ("blobs", digest) => Item::Blob(parse_digest(digest, Reason::BlobUnknown)?),
+            ("referrers", digest) => Item::Referrers(parse_digest(digest, Reason::ManifestUnknown)?),
+            ("tags", "list") => Item::Tags,
+            _ => return Err(no_such_endpoint()),
+        };
+        let name = parse_name(name)?;
+        if let Item::Tag(tag) = &item {
+            check_tag(tag)?;
+        }
+        Ok(Self { name, item })
+    }
+}
+
+/// Whether this can be the name of a registry host: letters, digits, dots and dashes, or an address in brackets, with
+/// or without a port.
+pub(crate) fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let good_host = match address {
+        Some(address) => !address.is_empty() && address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':'),
+        None => !host.is_empty() && host.bytes().all(word),
+    };
+    let good_port = port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    text.len() <= MAX_NAME && good_host && good_port
+}
+
+/// The grammar of names (spec.md, "Pulling manifests"), with a host allowed in front.
+fn parse_name(segments: &[Cow<'_, str>]) -> Result<String, Refusal> {
+    let components = match segments {
+        [host, repository @ ..] if !repository.is_empty() && looks_like_host(host) && is_host(host) => {
+            repository
+        }
+        all => all,
+    };
+    let name = segments.join("/");
+    if name.len() <= MAX_NAME && !components.is_empty() && components.iter().all(|c| is_component(c)) {
+        Ok(name)
+    } else {
+        Err(Refusal::new(Reason::NameInvalid, format!("`{}` is not a repository name", echo(&name))))
+    }
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+fn is_component(text: &str) -> bool {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let ends = |b: Option<&u8>| b.is_some_and(|&b| alphanumeric(b));
+    let bytes = text.as_bytes();
+    ends(bytes.first())
+        && ends(bytes.last())
+        && bytes.chunk_by(|&a, &b| alphanumeric(a) == alphanumeric(b)).all(|run| {
+            alphanumeric(run[0]) || matches!(run, b"." | b"_" | b"__") || run.iter().all(|&b| b == b'-')
+        })
+}
+
+/// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`; what does not fit is a tag that nothing has.
+fn check_tag(tag: &str) -> Result<(), Refusal> {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let good = tag.len() <= MAX_TAG
+        && tag.bytes().next().is_some_and(word)
+        && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-');
+    if good {
+        Ok(())
+    } else {
+        Err(Refusal::new(Reason::ManifestUnknown, format!("`{}` is not a tag", echo(tag))))
+    }
+}
+
+/// A digest that we could have; `unknown` if it is one of an algorithm in which we have nothing.
+fn parse_digest(text: &str, unknown: Reason) -> Result<Digest, Refusal> {
+    if let Ok(digest) = text.parse() {
+        return Ok(digest);
+    }
+    let invalid = || Refusal::new(Reason::DigestInvalid, format!("`{}` is not a digest", echo(text)));
+    let (algorithm, encoded) = text.split_once(':').ok_or_else(invalid)?;
+    let is_algorithm = algorithm
+        .split(['+', '.', '_', '-'])
+        .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+    let is_encoded =
+        !encoded.is_empty() && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"=_-".contains(&b));
+    if algorithm != "sha256" && is_algorithm && is_encoded {
+        Err(Refusal::new(unknown, format!("nothing is kept under `{algorithm}` digests")))
+    } else {
+        Err(invalid())
+    }
+}
+
+fn no_such_endpoint() -> Refusal {
+    Refusal::new(Reason::NameUnknown, "there is nothing at this path")
+}
+
+/// As much of a name from outside as a message needs.
+fn echo(text: &str) -> String {
+    text.chars().take(MAX_ECHO).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+    #[test]
+    fn a_path_asks_for_one_thing() {
+        let digest: Digest = DIGEST.parse().unwrap();
+        let encoded = DIGEST.replace(':', "%3A");
+        let cases = [
+            ("a/manifests/1.0", "a", Item::Tag("1.0".to_owned())),
+            (&format!("a/b/c/manifests/{DIGEST}"), "a/b/c", Item::Manifest(digest)),
+            (&format!("a/manifests/{encoded}"), "a", Item::Manifest(digest)),
+            (&format!("a/blobs/{DIGEST}"), "a", Item::Blob(digest)),
+            (&format!("a/referrers/{DIGEST}"), "a", Item::Referrers(digest)),
+            ("a/tags/list", "a", Item::Tags),
+            // Words of the protocol are names as well.
+            ("tags/list/tags/list", "tags/list", Item::Tags),
+            ("blobs/manifests/manifests/blobs", "blobs/manifests", Item::Tag("blobs".to_owned())),
+            ("127.0.0.1:5000/a/manifests/1", "127.0.0.1:5000/a", Item::Tag("1".to_owned())),
+            ("127.0.0.1%3A5000/a/manifests/1", "127.0.0.1:5000/a", Item::Tag("1".to_owned())),
+            ("[::1]:5000/a/manifests/1", "[::1]:5000/a", Item::Tag("1".to_owned())),
+            ("a__b/c--d/tags/list", "a__b/c--d", Item::Tags),
+        ];
+        for (path, name, item) in cases {
+            let expected = Request { name: name.to_owned(), item };
+            assert_eq!(Request::parse(path), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_refused_for_its_reason() {
+        let long = |n| "a".repeat(n);
+        let cases = [
+            ("", Reason::NameUnknown),
+            ("_catalog", Reason::NameUnknown),
+            ("a/tags", Reason::NameUnknown),
+            ("a/blobs/uploads/", Reason::NameUnknown),
+            ("manifests/1", Reason::NameInvalid),
+            ("a//b/manifests/1", Reason::NameInvalid),
+            ("A/manifests/1", Reason::NameInvalid),
+            ("a/../b/manifests/1", Reason::NameInvalid),
+            ("../../etc/manifests/passwd", Reason::NameInvalid),
+            ("%2e%2e/%2e%2e/manifests/1", Reason::NameInvalid),
+            ("a%2fb/manifests/1", Reason::NameInvalid),
+            ("a%00/manifests/1", Reason::NameInvalid),
+            ("a%ff/manifests/1", Reason::NameInvalid),
+            ("a%252e/manifests/1", Reason::NameInvalid),
+            ("ghcr.io:x/a/manifests/1", Reason::NameInvalid),
+            ("a.b:1/manifests/1", Reason::NameInvalid),
+            (&format!("{}/manifests/1", long(MAX_NAME + 1)), Reason::NameInvalid),
+            ("a/manifests/.INVALID", Reason::ManifestUnknown),
+            ("a/manifests/", Reason::ManifestUnknown),
+            ("a/manifests/..%2f..%2fetc", Reason::ManifestUnknown),
+            (&format!("a/manifests/{}", long(MAX_TAG + 1)), Reason::ManifestUnknown),
+            ("a/manifests/sha256:abc", Reason::DigestInvalid),
+            ("a/blobs/abc", Reason::DigestInvalid),
+            ("a/blobs/..", Reason::DigestInvalid),
+            ("a/blobs/sha256:..%2f..%2fetc%2fpasswd", Reason::DigestInvalid),
+            (&format!("a/blobs/{}", DIGEST.to_uppercase()), Reason::DigestInvalid),
+            (&format!("a/blobs/{}", DIGEST.replace("cf24", "CF24")), Reason::DigestInvalid),
+            ("a/blobs/sha512:00", Reason::BlobUnknown),
+            ("a/referrers/sha256:abc", Reason::DigestInvalid),
+            ("a/referrers/:", Reason::DigestInvalid),
+        ];
+        for (path, reason) in cases {
+            let refusal = Request::parse(path).expect_err(path);
+            assert_eq!(refusal.reason(), reason, "{path}");
+        }
+        assert!(Request::parse(&format!("{}/manifests/{}", long(MAX_NAME), long(MAX_TAG))).is_ok());
+    }
+
+    #[test]
+    fn components_follow_the_grammar() {
+        for good in ["a", "0", "a.b", "a_b", "a__b", "a-b", "a---b", "a.b_c__d-e"] {
+            assert!(is_component(good), "{good}");
+        }
+        for wrong in ["", ".", "..", "-", ".a", "a.", "a..b", "a___b", "a.-b", "a_.b", "A", "a b", "ä", "a%"]
+        {
+            assert!(!is_component(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_words_not_urls() {
+        for good in ["docker.io", "localhost", "127.0.0.1:5000", "[::1]", "[::1]:5000", "Example.COM"] {
+            assert!(is_host(good), "{good}");
+        }
+        for wrong in
+            ["", ":", "a:", ":5000", "a:b", "a/b", "a@b", "[", "[]", "[::1", "a b", "a\r\nb", "http://a"]
+        {
+            assert!(!is_host(wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Is it alive, is it ready, and a page for people.
+
+mod page;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::task::spawn_blocking;
+
+use self::page::{Page, TrustLine};
+use crate::app::App;
+
+const HTML: &str = "text/html; charset=utf-8";
+/// The page brings its style along and nothing else, and belongs in nobody's frame.
+const CONTENT_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+const NOT_KEPT: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+/// The process runs.
+pub(crate) async fn alive() -> Response {
+    ([NOT_KEPT], "ok\n").into_response()
+}
+
+/// The store can be read as it is now, and everything that should be served is.
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
+    match app.live().view().await.problem() {
+        None => ([NOT_KEPT], "ready\n").into_response(),
+        Some(problem) => {
+            (StatusCode::SERVICE_UNAVAILABLE, [NOT_KEPT], format!("{}\n", problem.text)).into_response()
+        }
+    }
+}
+
+/// What runs here, and is it well?
+pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
+    let view = app.live().view().await;
+    let store = app.live().store().clone();
+    let trust = spawn_blocking(move || {
+        let newest = store.trust()?.newest;
+        Ok::<_, sealift_store::Error>(TrustLine { version: newest.version(), fingerprint: newest.digest() })
+    });
+    let trust = match trust.await {
+        Ok(trust) => trust.map_err(|error| error.to_string()),
+        Err(stopped) => Err(stopped.to_string()),
+    };
+    let page = Page { releases: view.releases(), problem: view.problem(), trust };
+    let policy = [(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY)];
+    (policy, [NOT_KEPT], page.to_string()).into_response()
+}

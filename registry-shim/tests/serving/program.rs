@@ -1,0 +1,128 @@
+//! The program: how it starts, what it says, how it stops.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::fixture::{Content, TestStore, attempt};
+
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sealift-registry"));
+    command.env_remove("SEALIFT_STORE").env_remove("RUST_LOG");
+    command
+}
+
+/// A program that is killed if the test ends before it.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> (Self, Vec<String>) {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut running = Self(child);
+        let mut line = String::new();
+        BufReader::new(running.0.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let urls = line.trim_end().strip_prefix("ready ").unwrap_or_else(|| panic!("it says `{line}`"));
+        (running, urls.split(' ').map(str::to_owned).collect())
+    }
+
+    /// Asks it to stop, and returns what it logged.
+    fn stop(mut self, signal: Signal) -> (Option<i32>, String) {
+        let pid = Pid::from_child(&self.0);
+        kill_process(pid, signal).expect("it runs");
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.0.try_wait().expect("a status") {
+                break status;
+            }
+            assert!(begun.elapsed() < STOP_DEADLINE, "it does not stop");
+            std::thread::yield_now();
+        };
+        let mut log = String::new();
+        self.0.stderr.take().expect("a pipe").read_to_string(&mut log).expect("text");
+        (status.code(), log)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // What has ended already cannot be killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn get(url: &str) -> String {
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    client.get(url).send().await.expect("an answer").text().await.expect("text")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_where_it_listens_and_stops_when_asked() {
+    let store = TestStore::new();
+    store.add(1, "active", &Content::default().image("ghcr.io/acme/api:1", "api"));
+    store.point_at(1);
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut command = program();
+        command.env("SEALIFT_STORE", store.dir());
+        command.args(["--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--log-format", "json"]);
+        let (running, urls) = Running::start(&mut command);
+        assert_eq!(urls.len(), 2);
+        for url in &urls {
+            assert!(!url.ends_with(":0"), "{url}");
+            assert_eq!(get(&format!("{url}/v2/acme/api/manifests/1?ns=ghcr.io")).await, "api");
+        }
+        let (status, log) = running.stop(signal);
+        assert_eq!(status, Some(0), "{log}");
+        for line in log.lines() {
+            let entry: serde_json::Value =
+                serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            assert!(entry["level"].is_string(), "{line}");
+        }
+        assert!(log.contains("\"ready\"") && log.contains("stopping"), "{log}");
+    }
+}
+
+#[test]
+fn it_does_not_hold_up_its_end_for_idle_clients() {
+    let store = TestStore::new();
+    let (running, urls) =
+        Running::start(program().arg("--store").arg(store.dir()).args(["--listen", "127.0.0.1:0"]));
+    let address = urls[0].trim_start_matches("http://").to_owned();
+    let idle: Vec<_> =
+        (0..4).map(|_| std::net::TcpStream::connect(&address).expect("a connection")).collect();
+    let (status, log) = running.stop(Signal::TERM);
+    assert_eq!(status, Some(0), "{log}");
+    drop(idle);
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_told_with_code_and_hint() {
+    let store = TestStore::new();
+    let empty = tempfile::tempdir().expect("a directory");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("an address").to_string();
+    let run = |arguments: &[&str]| -> Output { attempt(program().args(arguments)) };
+    let good = store.dir().to_str().expect("text");
+    let bad = empty.path().to_str().expect("text");
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&["--store", "/nonexistent", "--listen", "127.0.0.1:0"], 2, "error[SL0301]: `/nonexistent`"),
+        (&["--store", bad, "--listen", "127.0.0.1:0"], 2, "hint: "),
+        (&["--store", good, "--listen", &taken], 1, "error[SL0601]: cannot listen on 127.0.0.1"),
+        (&["--store", good, "--listen", "192.0.2.1:80"], 1, "hint: use an address of this machine"),
+        (&["--store", good, "--listen", "localhost"], 2, "invalid value"),
+        (&["--store", good, "--tls-cert", "x"], 2, "--tls-key"),
+        (&["--store", good, "--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"], 1, "error[SL0699]: "),
+    ];
+    for (arguments, status, expected) in cases {
+        let output = run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}

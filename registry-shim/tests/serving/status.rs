@@ -1,0 +1,93 @@
+//! What a person and a program are told about how things stand.
+
+use sealift_archive::trust::{RoleName, SecretKey, TrustRoot};
+
+use crate::fixture::{Content, TestStore};
+
+async fn page(store: &TestStore) -> String {
+    let answer = store.serve().await.get("/").await;
+    assert_eq!((answer.status.as_u16(), answer.header("Content-Type")), (200, "text/html; charset=utf-8"));
+    assert_eq!(answer.header("Cache-Control"), "no-store");
+    assert_eq!(answer.header("X-Content-Type-Options"), "nosniff");
+    assert!(answer.header("Content-Security-Policy").starts_with("default-src 'none'"));
+    let text = answer.text();
+    for foreign in ["<script", "src=", "http://", "https://", "@import", "url("] {
+        assert!(!text.contains(foreign), "{foreign} in {text}");
+    }
+    text
+}
+
+/// The text between two headings.
+fn section<'a>(page: &'a str, title: &str) -> &'a str {
+    let (_, rest) = page.split_once(title).unwrap_or_else(|| panic!("no `{title}` in {page}"));
+    rest.split_once("</section>").expect("its end").0
+}
+
+fn trust_root() -> TrustRoot {
+    let key = SecretKey::generate(b"").expect("a key").0;
+    let members =
+        [RoleName::Root, RoleName::Release, RoleName::Pack].map(|role| (role, vec![key.public().clone()]));
+    TrustRoot::first(&members.into()).expect("a trust root")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_store_says_what_to_do() {
+    let page = page(&TestStore::new()).await;
+    for expected in ["Nothing active yet", "sealiftctl import", "has no trust root"] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_is_told_first_and_the_rest_in_its_place() {
+    let store = TestStore::new();
+    let content = || Content::default().image("ghcr.io/acme/api:1", "api").blob(vec![0; 12_345_678]);
+    for (sequence, state) in [(1, "failed"), (2, "retained"), (3, "retained"), (4, "active"), (5, "staged")] {
+        store.add(sequence, state, &content());
+    }
+    store.point_at(4);
+    let root = trust_root();
+    fs_err::write(store.dir().join("trust/root.json"), root.bytes()).expect("a trust root");
+    let page = page(&store).await;
+    assert!(page.contains("<title>acme 4.0 – Healthy</title>"), "{page}");
+    let header = page.split_once("</header>").expect("a header").0;
+    for expected in [
+        "Healthy",
+        "<h1>acme 4.0</h1>",
+        "sequence 4",
+        "2026-11-23 02:48 UTC",
+        "1 image, 0 Git repositories, 12.3 MB",
+    ] {
+        assert!(header.contains(expected), "{expected}: {header}");
+    }
+    let releases = |title| {
+        let words = section(&page, title).split("<td>acme ").skip(1);
+        words.map(|rest| rest.split('<').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(releases("Staged"), ["5.0"]);
+    assert_eq!(releases("Can be rolled back to"), ["3.0", "2.0"]);
+    assert_eq!(releases("Failed"), ["1.0"]);
+    assert!(section(&page, "Failed").contains("the &lt;disk&gt; was full"));
+    assert!(page.contains("Trust root version 1"), "{page}");
+    assert!(page.replace(' ', "").contains(&root.digest().hex()), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_told_on_the_page() {
+    let store = TestStore::new();
+    store.add(1, "active", &Content::default());
+    store.point_at(1);
+    fs_err::write(store.release_dir(1).join("refs.json"), "<b>").expect("damage");
+    let page = page(&store).await;
+    for expected in ["Not healthy", "error[SL0", "refs.json", "hint:"] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_nothing_else() {
+    let served = TestStore::new().serve().await;
+    for path in ["/index.html", "/favicon.ico", "/metrics", "/v1", "/v22", "/git", "/git/"] {
+        assert_eq!(served.get(path).await.status, 404, "{path}");
+    }
+}

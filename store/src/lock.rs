@@ -1,0 +1,107 @@
+//! One writer at a time.
+//!
+//! The lock is a `flock` on the file `lock`: it ends with the process that holds it, however that ends, so there is
+//! never a stale lock to clear. What the file says serves the message of whoever comes second, and nothing else.
+
+use std::fmt;
+use std::fs::TryLockError;
+use std::io::{self, Read as _, Write as _};
+use std::ops::Deref;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Store, sweep};
+
+pub(crate) const LOCK_FILE: &str = "lock";
+/// Longest description of a holder that is read, in bytes.
+const MAX_HOLDER_BYTES: u64 = 4 << 10;
+
+/// A store that nobody else is changing. All that writes is found here; reading goes through [`Store`].
+#[derive(Debug)]
+pub struct Writer {
+    store: Store,
+    lock: fs::File,
+}
+
+/// Who holds the lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pid: u32,
+    command: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The holder may not have come round to writing its name yet.
+        if self.command.is_empty() {
+            f.write_str("another process")
+        } else {
+            write!(f, "`{}` (process {})", self.command, self.pid)
+        }
+    }
+}
+
+impl Store {
+    /// Locks the store for changes, and clears away what a crashed writer left half done. `command` is what others
+    /// are told who come meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if somebody else has the lock, or I/O.
+    pub fn lock(&self, command: &str) -> Result<Writer, Error> {
+        let path = self.root().join(LOCK_FILE);
+        let mut lock = fs::File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = Vec::new();
+                lock.take(MAX_HOLDER_BYTES).read_to_end(&mut text)?;
+                let holder = serde_json::from_slice(&text).unwrap_or_default();
+                return Err(Error::Busy { store: self.root().to_owned(), holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        let holder = Holder { pid: std::process::id(), command: command.to_owned() };
+        let text = serde_json::to_vec(&holder).map_err(io::Error::from)?;
+        lock.set_len(0)?;
+        lock.write_all(&text)?;
+        let writer = Writer { store: self.clone(), lock };
+        sweep::leftovers(&writer)?;
+        Ok(writer)
+    }
+}
+
+impl Drop for Writer {
+    /// Closing the file is not enough: a child process that is just being started has it open for another moment.
+    fn drop(&mut self) {
+        // If this fails, the lock still ends with the process.
+        let _ = self.lock.unlock();
+    }
+}
+
+impl Deref for Writer {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_writer_is_told_about_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path()).unwrap();
+        let first = store.lock("sealiftctl import a.tar.zst").unwrap();
+        let said = store.lock("sealiftctl rollback").unwrap_err().to_string();
+        let pid = std::process::id();
+        assert!(said.contains(&format!("`sealiftctl import a.tar.zst` (process {pid})")), "{said}");
+        drop(first);
+        // A shorter description leaves nothing of the longer one behind.
+        let _second = store.lock("x").unwrap();
+        assert!(store.lock("y").unwrap_err().to_string().contains("by `x` ("));
+    }
+}

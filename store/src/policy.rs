@@ -1,0 +1,387 @@
+//! Which release may be imported, activated or gone back to: a pure function of what is here and what is offered.
+//!
+//! A release is taken if it is above the active one, at or above the floor, of the product that is installed, and on
+//! a path that its `upgradeFrom` allows, judged from the active release through staged steps. Activation goes one
+//! allowed step forward, or back to a release that was active before. An appliance without an active release has
+//! nothing to step from, so `upgradeFrom` does not apply there.
+
+use sealift_archive::{Digest, Product, ReleaseName, Sequence, Statement, Version};
+
+use crate::{Error, State, Subject};
+
+/// A release that is here.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Its name.
+    pub name: ReleaseName,
+    /// Digest of its statement.
+    pub digest: Digest,
+    /// The versions that it can follow.
+    pub upgrade_from: Vec<Version>,
+    /// Its state.
+    pub state: State,
+}
+
+impl Known {
+    /// What a statement says of a release that is in this state.
+    #[must_use]
+    pub fn new(statement: &Statement, digest: Digest, state: State) -> Self {
+        Self { name: statement.name(), digest, upgrade_from: statement.upgrade_from.clone(), state }
+    }
+
+    /// The release, as logs and plans name it.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        let name = self.name.clone();
+        Subject { product: name.product, version: name.version, sequence: name.sequence, digest: self.digest }
+    }
+
+    fn sequence(&self) -> Sequence {
+        self.name.sequence
+    }
+}
+
+/// All that a decision depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Situation {
+    /// The product that is installed.
+    pub product: Option<Product>,
+    /// The lowest sequence that is allowed.
+    pub floor: Option<Sequence>,
+    /// The releases that are here, by rising sequence.
+    pub releases: Vec<Known>,
+    /// The release that was active until a switch that is not finished yet.
+    pub leaving: Option<Sequence>,
+}
+
+/// What an import of a release would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// It is not here yet, and may come.
+    New,
+    /// It is here, in this state.
+    Here(State),
+}
+
+/// What an activation would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// It is active already.
+    Stay,
+    /// A step to a later release, or the first one.
+    Forward,
+    /// A step back to a release that was active before.
+    Back,
+}
+
+impl Situation {
+    /// The active release.
+    #[must_use]
+    pub fn active(&self) -> Option<&Known> {
+        self.releases.iter().find(|known| known.state == State::Active)
+    }
+
+    /// Judges a release that a source offers, whose signatures are good.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn judge_import(&self, offered: &Statement, digest: Digest) -> Result<Offer, Error> {
+        let name = || Box::new(offered.name());
+        if let Some(stored) = self.releases.iter().find(|known| known.sequence() == offered.sequence) {
+            return if stored.digest == digest {
+                Ok(Offer::Here(stored.state.clone()))
+            } else {
+                Err(Error::SequenceTaken { offered: name(), offered_digest: digest, stored: stored.digest })
+            };
+        }
+        self.judge_product(&offered.name())?;
+        if let Some(active) = self.active().filter(|active| active.sequence() > offered.sequence) {
+            return Err(Error::BelowActive { offered: name(), active: Box::new(active.name.clone()) });
+        }
+        self.judge_floor(&offered.name())?;
+        if let Some(active) = self.active() {
+            let on_the_way = self.reachable_from(active);
+            if !offered.upgrade_from.iter().any(|from| on_the_way.contains(&from)) {
+                return Err(no_path(offered.name(), active, &offered.upgrade_from));
+            }
+        }
+        Ok(Offer::New)
+    }
+
+    /// Judges the activation of a release that is here.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn judge_activation(&self, target: &Known) -> Result<Move, Error> {
+        match &target.state {
+            State::Active => return Ok(Move::Stay),
+            State::Failed { reason } => {
+                let release = Box::new(target.name.clone());
+                return Err(Error::Failed { release, reason: reason.clone() });
+            }
+            State::Staged | State::Activating | State::Retained => {}
+        }
+        self.judge_product(&target.name)?;
+        self.judge_floor(&target.name)?;
+        match self.active() {
+            None => Ok(Move::Forward),
+            Some(active) if target.sequence() < active.sequence() => {
+                if was_active(target) {
+                    return Ok(Move::Back);
+                }
+                let (offered, active) = (Box::new(target.name.clone()), Box::new(active.name.clone()));
+                Err(Error::BelowActive { offered, active })
+            }
+            Some(active) if target.upgrade_from.contains(&active.name.version) => Ok(Move::Forward),
+            Some(active) => Err(no_path(target.name.clone(), active, &target.upgrade_from)),
+        }
+    }
+
+    /// Finds the release that a rollback leads to: the newest below the active one that was active before and is
+    /// not below the floor. If a step forward was begun and not finished, it is only given up, and if a step back was
+    /// begun and has reached its release, it is only finished: the active release stays.
+    ///
+    /// # Errors
+    /// [`Error::NoWayBack`].
+    pub fn judge_rollback(&self) -> Result<&Known, Error> {
+        let refuse = |why: String| Error::NoWayBack { why };
+        let active = self.active().ok_or_else(|| refuse("no release is active".to_owned()))?;
+        let is_begun =
+            |known: &Known| known.state == State::Activating && known.sequence() > active.sequence();
+        if self.releases.iter().any(is_begun) || self.leaving.is_some_and(|left| left > active.sequence()) {
+            return Ok(active);
+        }
+        let earlier: Vec<&Known> = self
+            .releases
+            .iter()
+            .filter(|known| known.sequence() < active.sequence() && was_active(known))
+            .collect();
+        match earlier.last() {
+            None => Err(refuse(format!("no release that was active before {} is here", active.name))),
+            Some(newest) if self.floor.is_some_and(|floor| newest.sequence() < floor) => {
+                let floor = self.floor.map(|floor| floor.to_string()).unwrap_or_default();
+                Err(refuse(format!("{} is below the floor, which is sequence {floor}", newest.name)))
+            }
+            Some(newest) => Ok(newest),
+        }
+    }
+
+    fn judge_product(&self, name: &ReleaseName) -> Result<(), Error> {
+        match &self.product {
+            Some(installed) if *installed != name.product => {
+                Err(Error::OtherProduct { offered: Box::new(name.clone()), installed: installed.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn judge_floor(&self, name: &ReleaseName) -> Result<(), Error> {
+        match self.floor {
+            Some(floor) if name.sequence < floor => {
+                Err(Error::BelowFloor { offered: Box::new(name.clone()), floor })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The versions that can be active after allowed steps forward through releases that are here.
+    fn reachable_from<'a>(&'a self, active: &'a Known) -> Vec<&'a Version> {
+        let mut reachable = vec![&active.name.version];
+        let later = self.releases.iter().filter(|known| known.sequence() > active.sequence());
+        for known in later.filter(|known| known.state.is_served()) {
+            if known.upgrade_from.iter().any(|from| reachable.contains(&from)) {
+                reachable.push(&known.name.version);
+            }
+        }
+        reachable
+    }
+}
+
+/// A release below the active one can only have begun its activation if it was active before.
+fn was_active(known: &Known) -> bool {
+    matches!(known.state, State::Retained | State::Activating)
+}
+
+fn no_path(offered: ReleaseName, active: &Known, upgrade_from: &[Version]) -> Error {
+    Error::NoPath {
+        offered: Box::new(offered),
+        active: Box::new(active.name.clone()),
+        upgrade_from: upgrade_from.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_archive::release::BlobListSummary;
+    use sealift_archive::{Blob, Explain as _};
+
+    use super::*;
+
+    /// `acme 1.N` with sequence N, which can follow `acme 1.(N-1)` unless told otherwise.
+    fn statement(product: &str, sequence: u64, upgrade_from: &[u64]) -> Statement {
+        let version = |n: u64| format!("1.{n}").parse::<Version>().unwrap();
+        let name = ReleaseName {
+            product: product.parse().unwrap(),
+            version: version(sequence),
+            sequence: sequence.try_into().unwrap(),
+        };
+        let nothing = BlobListSummary { digest: Digest::of(b""), count: 0, content_bytes: 0 };
+        let mut statement = Statement::new(name, nothing, Blob::of(b""));
+        statement.upgrade_from = upgrade_from.iter().map(|&n| version(n)).collect();
+        statement
+    }
+
+    fn digest_of(statement: &Statement) -> Digest {
+        Digest::of(&statement.to_bytes())
+    }
+
+    fn here(sequence: u64, state: State) -> Known {
+        let statement = statement("acme", sequence, &[sequence.saturating_sub(1)]);
+        Known::new(&statement, digest_of(&statement), state)
+    }
+
+    fn failed() -> State {
+        State::Failed { reason: "content is missing".to_owned() }
+    }
+
+    fn situation(floor: u64, releases: &[(u64, State)]) -> Situation {
+        Situation {
+            product: (!releases.is_empty()).then(|| "acme".parse().unwrap()),
+            floor: floor.try_into().ok(),
+            releases: releases.iter().map(|(sequence, state)| here(*sequence, state.clone())).collect(),
+            leaving: None,
+        }
+    }
+
+    fn leaving(sequence: u64, situation: Situation) -> Situation {
+        Situation { leaving: sequence.try_into().ok(), ..situation }
+    }
+
+    /// `ok …`, or the code and the message of the error.
+    fn said<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+        result.map_or_else(|e| format!("{} {e}", e.code()), |verdict| format!("ok {verdict:?}"))
+    }
+
+    #[test]
+    fn an_import_must_fit_what_is_here() {
+        use State::{Activating, Active, Retained, Staged};
+        let offered = |sequence| statement("acme", sequence, &[sequence - 1]);
+        let cases = [
+            ("a fresh appliance takes any", situation(0, &[]), statement("acme", 7, &[6]), "ok New"),
+            ("and again, staged", situation(1, &[(7, Staged)]), offered(7), "ok Here(Staged)"),
+            ("one step", situation(1, &[(4, Active)]), offered(5), "ok New"),
+            (
+                "a second step, over a staged one",
+                situation(1, &[(4, Active), (5, Staged)]),
+                offered(6),
+                "ok New",
+            ),
+            (
+                "over one that is on its way",
+                situation(1, &[(4, Active), (5, Activating)]),
+                offered(6),
+                "ok New",
+            ),
+            ("over one gone back from", situation(1, &[(4, Active), (5, Retained)]), offered(6), "ok New"),
+            ("not over a failed one", situation(1, &[(4, Active), (5, failed())]), offered(6), "SL0312"),
+            (
+                "two steps",
+                situation(1, &[(4, Active)]),
+                offered(6),
+                "SL0312 acme 1.6 (sequence 6) cannot follow",
+            ),
+            (
+                "no step",
+                situation(1, &[(4, Active)]),
+                statement("acme", 5, &[]),
+                "only for an appliance that has no",
+            ),
+            (
+                "a retained one does not lead up",
+                situation(1, &[(3, Retained), (5, Active)]),
+                statement("acme", 6, &[3]),
+                "SL0312",
+            ),
+            (
+                "below",
+                situation(1, &[(4, Active)]),
+                offered(3),
+                "SL0310 acme 1.3 (sequence 3) is below acme 1.4",
+            ),
+            (
+                "below, but known",
+                situation(1, &[(3, Retained), (4, Active)]),
+                offered(3),
+                "ok Here(Retained)",
+            ),
+            ("the active one again", situation(1, &[(4, Active)]), offered(4), "ok Here(Active)"),
+            ("another with its sequence", situation(1, &[(4, Active)]), statement("acme", 4, &[]), "SL0309"),
+            (
+                "another with a staged one's",
+                situation(1, &[(4, Active), (5, Staged)]),
+                statement("acme", 5, &[3, 4]),
+                "SL0309",
+            ),
+            ("below the floor", situation(6, &[(4, Active)]), offered(5), "SL0311"),
+            ("at the floor", situation(5, &[(4, Active)]), offered(5), "ok New"),
+            ("below the floor of nothing active", situation(6, &[(6, Staged)]), offered(5), "SL0311"),
+            ("another product", situation(1, &[(4, Active)]), statement("other", 5, &[4]), "SL0308"),
+        ];
+        for (name, situation, offered, expected) in cases {
+            let said = said(situation.judge_import(&offered, digest_of(&offered)));
+            assert!(said.contains(expected), "{name}: {said}");
+        }
+    }
+
+    #[test]
+    fn an_activation_is_one_step() {
+        use State::{Activating, Active, Retained, Staged};
+        let cases = [
+            ("the first", situation(1, &[(7, Staged)]), 7, "ok Forward"),
+            ("one step", situation(1, &[(4, Active), (5, Staged)]), 5, "ok Forward"),
+            ("finish it", situation(1, &[(4, Active), (5, Activating)]), 5, "ok Forward"),
+            ("again what was gone back from", situation(1, &[(4, Active), (5, Retained)]), 5, "ok Forward"),
+            ("two steps", situation(1, &[(4, Active), (5, Staged), (6, Staged)]), 6, "SL0312"),
+            ("already", situation(1, &[(4, Active)]), 4, "ok Stay"),
+            ("back", situation(1, &[(3, Retained), (4, Active)]), 3, "ok Back"),
+            ("finish going back", situation(1, &[(3, Activating), (4, Active)]), 3, "ok Back"),
+            ("back to what never ran", situation(1, &[(3, Staged), (4, Active)]), 3, "SL0310"),
+            ("back below the floor", situation(4, &[(3, Retained), (4, Active)]), 3, "SL0311"),
+            ("a failed one", situation(1, &[(4, Active), (5, failed())]), 5, "SL0313"),
+        ];
+        for (name, situation, target, expected) in cases {
+            let target = situation.releases.iter().find(|known| known.name.sequence.get() == target).unwrap();
+            let said = said(situation.judge_activation(target));
+            assert!(said.contains(expected), "{name}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_rollback_leads_to_what_ran_before() {
+        use State::{Activating, Active, Retained, Staged};
+        let cases = [
+            ("one step", situation(1, &[(3, Retained), (4, Active)]), "ok 3"),
+            ("the newest", situation(1, &[(2, Retained), (3, Retained), (4, Active), (5, Retained)]), "ok 3"),
+            ("never to a staged one", situation(1, &[(2, Retained), (3, Staged), (4, Active)]), "ok 2"),
+            ("finish it", situation(1, &[(2, Retained), (3, Activating), (4, Active)]), "ok 3"),
+            (
+                "finish it, on the way from 5",
+                leaving(5, situation(1, &[(3, Retained), (4, Active), (5, Retained)])),
+                "ok 4",
+            ),
+            (
+                "undo a step forward, on the way from 3",
+                leaving(3, situation(1, &[(3, Retained), (4, Active)])),
+                "ok 3",
+            ),
+            ("give up a step forward", situation(1, &[(3, Retained), (4, Active), (5, Activating)]), "ok 4"),
+            ("nothing ran before", situation(1, &[(4, Active), (5, Staged)]), "SL0315"),
+            ("nothing runs", situation(1, &[(4, Staged)]), "SL0315"),
+            ("not below the floor", situation(4, &[(3, Retained), (4, Active)]), "is below the floor"),
+        ];
+        for (name, situation, expected) in cases {
+            let said = said(situation.judge_rollback().map(|known| known.name.sequence.get()));
+            assert!(said.contains(expected), "{name}: {said}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A release in the store: its documents, as they were signed, and its state.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use sealift_archive::trust::Signatures;
+use sealift_archive::{BlobList, Digest, Refs, Sequence, Statement};
+use time::OffsetDateTime;
+
+use crate::state::Recorded;
+use crate::{Error, State};
+
+pub(crate) const STATEMENT_FILE: &str = "release.json";
+pub(crate) const BLOB_LIST_FILE: &str = "blobs";
+pub(crate) const REFS_FILE: &str = "refs.json";
+
+/// A release that is staged or has come further, as it was when it was looked at.
+#[derive(Clone, Debug)]
+pub struct StoredRelease {
+    dir: PathBuf,
+    sequence: Sequence,
+    state: State,
+    recorded: State,
+    since: OffsetDateTime,
+    digest: Digest,
+}
+
+impl StoredRelease {
+    /// Looks at the release in `dir`; whether it is active is for `current` to say.
+    pub(crate) fn read(dir: PathBuf, sequence: Sequence, is_current: bool) -> Result<Self, Error> {
+        let recorded = match Recorded::read(&dir) {
+            // One damaged file must not stop what does not need it, least of all the import that repairs it.
+            Err(Error::Archive(error)) => Recorded {
+                state: State::Failed { reason: format!("its state cannot be read: {error}") },
+                since: OffsetDateTime::UNIX_EPOCH,
+                release: Digest::of(&fs::read(dir.join(STATEMENT_FILE))?),
+            },
+            recorded => recorded?,
+        };
+        let Recorded { state: recorded, since, release: digest } = recorded;
+        Ok(Self {
+            dir,
+            sequence,
+            state: State::derive(recorded.clone(), is_current),
+            recorded,
+            since,
+            digest,
+        })
+    }
+
+    /// Its directory, `releases/<sequence>`.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its place in the order, and its directory's name.
+    #[must_use]
+    pub fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
+    /// Its state when it was looked at.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What its `state` file says, which may be behind what `current` says.
+    pub(crate) fn recorded(&self) -> &State {
+        &self.recorded
+    }
+
+    /// Whether a switch away from it has moved `current`, and is not finished.
+    pub(crate) fn is_being_left(&self) -> bool {
+        self.recorded == State::Active && self.state != State::Active
+    }
+
+    /// When it entered its state.
+    #[must_use]
+    pub fn since(&self) -> OffsetDateTime {
+        self.since
+    }
+
+    /// Digest of the statement: the release's identity.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The statement, byte for byte as it was signed.
+    ///
+    /// # Errors
+    /// I/O, or a file that has changed since it was staged.
+    pub fn statement_bytes(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.vouched(STATEMENT_FILE, self.digest)?.1)
+    }
+
+    /// What the release is.
+    ///
+    /// # Errors
+    /// I/O, or a file that has changed since it was staged.
+    pub fn statement(&self) -> Result<Statement, Error> {
+        let (path, bytes) = self.vouched(STATEMENT_FILE, self.digest)?;
+        Ok(Statement::parse(&path, &bytes)?)
+    }
+
+    /// What the names of the release point at.
+    ///
+    /// # Errors
+    /// I/O, or a file that is not the one that the statement vouches for.
+    pub fn refs(&self) -> Result<Refs, Error> {
+        let (path, bytes) = self.vouched(REFS_FILE, self.statement()?.refs.digest)?;
+        Ok(Refs::parse(&path, &bytes)?)
+    }
+
+    /// All content of the release.
+    ///
+    /// # Errors
+    /// I/O, or a file that is not the one that the statement vouches for.
+    pub fn blob_list(&self) -> Result<BlobList, Error> {
+        let (path, bytes) = self.vouched(BLOB_LIST_FILE, self.statement()?.blob_list.digest)?;
+        Ok(BlobList::parse(&path, &bytes)?)
+    }
+
+    /// The signatures that came along.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn signatures(&self) -> Result<Signatures, Error> {
+        Ok(Signatures::read_from(&self.dir, &self.digest)?)
+    }
+
+    fn vouched(&self, name: &str, wanted: Digest) -> Result<(String, Vec<u8>), Error> {
+        let path = self.dir.join(name);
+        let bytes = fs::read(&path)?;
+        let found = Digest::of(&bytes);
+        if found == wanted {
+            Ok((path.display().to_string(), bytes))
+        } else {
+            Err(Error::damaged(path, format!("it was {wanted}, now it is {found}")))
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! How much room an import takes, said before its first byte.
+
+use sealift_archive::{Blob, BlobList, Refs, ReleaseName};
+use serde::Serialize;
+
+use crate::{Error, Store};
+
+/// An index file is rarely larger than a quarter of its pack, and never much smaller than a few blocks.
+const INDEX_SHARE: u64 = 4;
+const MIN_INDEX_BYTES: u64 = 64 << 10;
+/// What else is written: documents, refs, the directory entries of the blobs; and so that the disk is not full after.
+const MARGIN_BYTES: u64 = 64 << 20;
+
+/// What is missing of a release, and whether there is room for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Need {
+    /// The blobs that are not here yet.
+    #[serde(skip)]
+    pub missing: Vec<Blob>,
+    /// How many they are.
+    pub missing_blobs: usize,
+    /// Their bytes.
+    pub missing_bytes: u64,
+    /// Bytes that the import takes in all.
+    pub needed_bytes: u64,
+    /// Bytes that are free.
+    pub free_bytes: u64,
+}
+
+/// Bytes of the file system that holds the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disk {
+    /// Bytes that this user can still write.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+}
+
+impl Store {
+    /// The file system that holds the store.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn disk(&self) -> Result<Disk, Error> {
+        let stat = rustix::fs::statvfs(self.root()).map_err(std::io::Error::from)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Disk { free_bytes: bytes(stat.f_bavail), total_bytes: bytes(stat.f_blocks) })
+    }
+
+    /// The blobs of a list that are not here. What is here with the right size was checked before it got its name.
+    #[must_use]
+    pub fn missing(&self, list: &BlobList) -> Vec<Blob> {
+        let is_here = |blob: &Blob| {
+            let meta = std::path::Path::metadata(&self.blob_path(&blob.digest));
+            meta.is_ok_and(|meta| meta.is_file() && meta.len() == blob.size)
+        };
+        list.iter().filter(|blob| !is_here(blob)).collect()
+    }
+
+    /// What an import of a release with this content takes.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn need(&self, list: &BlobList, refs: &Refs) -> Result<Need, Error> {
+        let missing = self.missing(list);
+        let missing_bytes = missing.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size));
+        let packs = refs.git.values().flat_map(|repository| &repository.packs);
+        let index_bytes = packs
+            .map(|pack| MIN_INDEX_BYTES.max(list.size(pack).unwrap_or(0) / INDEX_SHARE))
+            .fold(0, u64::saturating_add);
+        Ok(Need {
+            missing_blobs: missing.len(),
+            missing,
+            missing_bytes,
+            needed_bytes: missing_bytes.saturating_add(index_bytes).saturating_add(MARGIN_BYTES),
+            free_bytes: self.disk()?.free_bytes,
+        })
+    }
+
+    /// Refuses a need that there is no room for.
+    ///
+    /// # Errors
+    /// The archive's `NoSpace`, with both numbers.
+    pub fn expect_room(&self, need: &Need) -> Result<(), Error> {
+        if need.needed_bytes <= need.free_bytes {
+            return Ok(());
+        }
+        let place = self.root().display().to_string();
+        let (needed, free) = (need.needed_bytes, need.free_bytes);
+        Err(sealift_archive::Error::NoSpace { place, needed, free }.into())
+    }
+
+    /// Says what of a release that is here is missing after all.
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`], a document that is damaged, or I/O.
+    pub(crate) fn expect_content(&self, name: &ReleaseName, list: &BlobList) -> Result<(), Error> {
+        let missing = self.missing(list);
+        let Some(first) = missing.first() else { return Ok(()) };
+        let what = match missing.len() {
+            1 => format!("content {} is missing", first.digest),
+            count => format!("{count} blobs are missing, the first is {}", first.digest),
+        };
+        Err(Error::Incomplete { release: Box::new(name.clone()), missing: what })
+    }
+}

@@ -1,0 +1,75 @@
+//! Clearing away what a writer left half done when it was killed or the power went.
+//!
+//! Only whoever holds the lock may do it, and then everything half done belongs to nobody.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err as fs;
+
+use crate::incoming::{self, JOURNAL_FILE};
+use crate::{Error, Writer};
+
+/// How the files begin that `durable` and the intake write before they rename them (tempfile's prefix).
+const TEMPORARY_PREFIX: &str = ".tmp";
+/// How long the journal of an interrupted import is kept for another try.
+const KEEP_INTERRUPTED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// Removes partial files, and imports that nobody will go on with.
+pub(crate) fn leftovers(writer: &Writer) -> Result<(), Error> {
+    for entry in entries(writer.root())? {
+        remove_if_temporary(&entry)?;
+    }
+    remove_temporary_below(&writer.trust_dir())?;
+    remove_temporary_below(&writer.releases_dir())?;
+    let staged: Vec<_> = writer.releases()?.iter().map(|release| release.digest().hex()).collect();
+    for entry in entries(&writer.incoming_dir())? {
+        let is_staged = staged.iter().any(|hex| entry.file_name().as_os_str() == hex.as_str());
+        if is_staged || is_expired(&entry.path()) {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            incoming::remove_partial(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an entry of `incoming/` has no journal, or one that nothing was written to for long.
+fn is_expired(dir: &Path) -> bool {
+    let written = fs::metadata(dir.join(JOURNAL_FILE)).and_then(|meta| meta.modified());
+    // A clock that went back makes nothing expire.
+    written.map_or(true, |at| at.elapsed().is_ok_and(|age| age > KEEP_INTERRUPTED))
+}
+
+fn remove_temporary_below(dir: &Path) -> Result<(), Error> {
+    for entry in entries(dir)? {
+        if !remove_if_temporary(&entry)? && entry.file_type()?.is_dir() {
+            remove_temporary_below(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_temporary(entry: &fs::DirEntry) -> Result<bool, Error> {
+    if !is_temporary(&entry.file_name()) {
+        return Ok(false);
+    }
+    if entry.file_type()?.is_dir() {
+        fs::remove_dir_all(entry.path())?;
+    } else {
+        fs::remove_file(entry.path())?;
+    }
+    Ok(true)
+}
+
+/// Whether this is the name of a file that was never finished.
+pub(crate) fn is_temporary(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes())
+}
+
+fn entries(dir: &Path) -> Result<Vec<fs::DirEntry>, Error> {
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    Ok(fs::read_dir(dir)?.collect::<Result<_, _>>()?)
+}

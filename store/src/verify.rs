@@ -1,0 +1,339 @@
+//! Is the store whole? Every blob is read and hashed, every document compared with what vouches for it, every Git
+//! mirror walked.
+//!
+//! An error means that it could not be checked; what is wrong with the store is a [`Finding`].
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use rayon::prelude::*;
+use sealift_archive::trust::RoleName;
+use sealift_archive::{Blob, Check, Digest, Progress};
+use serde::Serialize;
+
+use crate::lock::LOCK_FILE;
+use crate::store::{LOST_AND_FOUND, PARTS};
+use crate::sweep::is_temporary;
+use crate::{Error, State, Store, StoredRelease, Writer, audit, mirror};
+
+/// How much of a blob is in memory at a time, for each thread.
+const READ_BYTES: usize = 1 << 20;
+
+/// What a check of the whole store found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    /// How many releases there are.
+    pub releases: usize,
+    /// How many blobs were read.
+    pub blobs: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many of the blobs belong to no release: an interrupted import left them for its next try.
+    pub unused_blobs: usize,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is wrong with a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// The kind of trouble.
+    pub kind: Trouble,
+    /// Where: a path in the store.
+    pub path: PathBuf,
+    /// What exactly.
+    pub what: String,
+}
+
+/// Kinds of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Trouble {
+    /// Something that a release needs is not there.
+    Missing,
+    /// Something is there, but is not what was written.
+    Changed,
+    /// A document is not signed by those who must sign it.
+    Unsigned,
+    /// A Git mirror is not complete.
+    Git,
+    /// `current` leads nowhere.
+    Pointer,
+    /// Something is there that does not belong to a store.
+    Foreign,
+}
+
+impl Verdict {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn add(&mut self, kind: Trouble, path: impl Into<PathBuf>, what: impl Into<String>) {
+        self.findings.push(Finding { kind, path: path.into(), what: what.into() });
+    }
+}
+
+impl Store {
+    /// Bytes that [`Store::verify`] will read.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn content_bytes(&self) -> Result<u64, Error> {
+        Ok(self.blob_files()?.iter().map(|file| file.size).sum())
+    }
+
+    /// Checks the whole store.
+    ///
+    /// # Errors
+    /// I/O, or the archive's `Interrupted`: then it is not known whether the store is whole.
+    pub fn verify(&self, progress: &dyn Progress) -> Result<Verdict, Error> {
+        let mut verdict = Verdict::default();
+        self.verify_names(&mut verdict)?;
+        if let Err(error) = self.active() {
+            let Error::BadPointer { .. } = error else { return Err(error) };
+            verdict.add(Trouble::Pointer, self.current_link(), error.to_string());
+        }
+        // A pointer that leads nowhere does not keep the rest from being checked.
+        let mut wanted = BTreeMap::new();
+        for sequence in self.sequences()? {
+            let is_current = self.active().is_ok_and(|active| active == Some(sequence));
+            let release = StoredRelease::read(self.release_dir(sequence), sequence, is_current)?;
+            verdict.releases += 1;
+            self.verify_release(&release, &mut wanted, &mut verdict)?;
+        }
+        self.verify_blobs(&wanted, progress, &mut verdict)?;
+        Ok(verdict)
+    }
+
+    fn verify_release(
+        &self,
+        release: &StoredRelease,
+        wanted: &mut BTreeMap<Digest, u64>,
+        verdict: &mut Verdict,
+    ) -> Result<(), Error> {
+        if let State::Failed { reason } = release.state() {
+            verdict.add(Trouble::Missing, release.dir(), reason.clone());
+        }
+        let documents = release.statement_bytes().and_then(|statement| {
+            Ok((statement, release.blob_list()?, release.refs()?, release.signatures()?))
+        });
+        let (statement, blobs, refs, signatures) = match documents {
+            Ok(documents) => documents,
+            Err(Error::Io(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Err(error) => {
+                verdict.add(Trouble::Changed, release.dir(), error.to_string());
+                return Ok(());
+            }
+        };
+        let trust = self.trust()?;
+        // A release that was taken under the keys of an earlier root stays what it is.
+        let is_signed = [&trust.newest, &trust.pinned]
+            .iter()
+            .any(|root| root.check("release.json", &statement, RoleName::Release, &signatures).is_ok());
+        if !is_signed {
+            verdict.add(Trouble::Unsigned, release.dir(), "the trust root does not vouch for its statement");
+        }
+        wanted.extend(blobs.iter().map(|blob| (blob.digest, blob.size)));
+        for mirror in mirror::of(self, release.sequence(), &refs) {
+            let path = self.git_path(mirror.name());
+            match mirror.lacks()? {
+                Some(lack) => verdict.add(Trouble::Git, path, format!("{lack} is missing")),
+                None => {
+                    if let Some(what) = mirror.check()? {
+                        verdict.add(Trouble::Git, path, what);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_blobs(
+        &self,
+        wanted: &BTreeMap<Digest, u64>,
+        progress: &dyn Progress,
+        verdict: &mut Verdict,
+    ) -> Result<(), Error> {
+        let files = self.blob_files()?;
+        let troubles: Vec<Option<String>> =
+            files.par_iter().map(|file| verify_blob(file, wanted, progress)).collect::<Result<_, _>>()?;
+        for (file, trouble) in files.iter().zip(troubles) {
+            verdict.blobs += 1;
+            verdict.bytes += file.size;
+            verdict.unused_blobs += usize::from(!wanted.contains_key(&file.digest));
+            if let Some(what) = trouble {
+                verdict.add(Trouble::Changed, &file.path, what);
+            }
+        }
+        for digest in
+            wanted.keys().filter(|digest| files.binary_search_by_key(digest, |f| &f.digest).is_err())
+        {
+            verdict.add(Trouble::Missing, self.blob_path(digest), "a release needs it");
+        }
+        Ok(())
+    }
+
+    fn verify_names(&self, verdict: &mut Verdict) -> Result<(), Error> {
+        let is_part = |name: &str| PARTS.iter().any(|part| Path::new(part).starts_with(name));
+        let is_file = |name: &str| [LOCK_FILE, audit::AUDIT_FILE, LOST_AND_FOUND].contains(&name);
+        let at_root = |name: &str| is_part(name) || is_file(name) || self.current_link().ends_with(name);
+        foreign(self.root(), at_root, verdict)?;
+        foreign(&self.blobs_dir(), |name| format!("sha256:{name}").parse::<Digest>().is_ok(), verdict)?;
+        foreign(&self.releases_dir(), |name| name.parse::<sealift_archive::Sequence>().is_ok(), verdict)?;
+        let is_mirror = |name: &str| {
+            name.strip_suffix(".git")
+                .is_some_and(|name| name.parse::<sealift_archive::RepositoryName>().is_ok())
+        };
+        foreign(&self.git_dir(), is_mirror, verdict)
+    }
+
+    /// The files under `blobs/`, sorted by digest.
+    fn blob_files(&self) -> Result<Vec<BlobFile>, Error> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.blobs_dir())? {
+            let entry = entry?;
+            let digest = entry.file_name().to_str().and_then(|name| format!("sha256:{name}").parse().ok());
+            if let Some(digest) = digest {
+                files.push(BlobFile { digest, size: entry.metadata()?.len(), path: entry.path() });
+            }
+        }
+        files.sort_unstable_by_key(|file| file.digest);
+        Ok(files)
+    }
+}
+
+impl Writer {
+    /// Removes the blobs that a check found changed: they are worth nothing, and once they are gone an import brings
+    /// them back. Says how many.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn discard(&self, verdict: &Verdict) -> Result<usize, Error> {
+        let blobs_dir = self.blobs_dir();
+        let is_blob = |finding: &&Finding| {
+            finding.kind == Trouble::Changed && finding.path.parent() == Some(blobs_dir.as_path())
+        };
+        let changed: Vec<&Finding> = verdict.findings.iter().filter(is_blob).collect();
+        changed.iter().try_for_each(|finding| fs::remove_file(&finding.path))?;
+        sealift_archive::durable::sync_dir(&blobs_dir)?;
+        Ok(changed.len())
+    }
+}
+
+struct BlobFile {
+    digest: Digest,
+    size: u64,
+    path: PathBuf,
+}
+
+/// Reads a blob, and says what is wrong with it.
+fn verify_blob(
+    file: &BlobFile,
+    wanted: &BTreeMap<Digest, u64>,
+    progress: &dyn Progress,
+) -> Result<Option<String>, Error> {
+    if let Some(size) = wanted.get(&file.digest).filter(|size| **size != file.size) {
+        progress.advance(file.size);
+        return Ok(Some(format!("it is {} bytes long, its release says {size}", file.size)));
+    }
+    let mut check = Check::new(Blob { digest: file.digest, size: file.size });
+    let mut content = fs::File::open(&file.path)?.take(file.size);
+    let mut buffer = vec![0; READ_BYTES.min(usize::try_from(file.size).unwrap_or(READ_BYTES).max(1))];
+    loop {
+        progress.go_on()?;
+        let read = content.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(check.finish().err().map(|error| error.to_string()));
+        }
+        check.update(&buffer[..read])?;
+        progress.advance(read as u64);
+    }
+}
+
+/// Finds what does not belong into a directory.
+fn foreign(dir: &Path, belongs: impl Fn(&str) -> bool, verdict: &mut Verdict) -> Result<(), Error> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !is_temporary(&name) && !name.to_str().is_some_and(&belongs) {
+            verdict.add(Trouble::Foreign, entry.path(), "it does not belong to a store");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_archive::{Unwatched, durable};
+
+    use super::*;
+    use crate::fixture::{Content, Place};
+
+    type Damage = fn(&Place, &Path);
+
+    #[test]
+    fn damage_is_found_and_named() {
+        use Trouble::{Changed, Foreign, Git, Missing, Pointer, Unsigned};
+        let cases: [(&str, Trouble, Damage); 10] = [
+            ("a blob is gone", Missing, |_, blob| fs::remove_file(blob).unwrap()),
+            ("a blob has changed", Changed, |_, blob| replace(blob, b"ONE")),
+            ("a blob is shorter", Changed, |_, blob| replace(blob, b"on")),
+            ("a statement has changed", Changed, |p, _| {
+                replace(&p.store.root().join("releases/1/release.json"), b"{}");
+            }),
+            ("a blob list is gone", Changed, |p, _| {
+                fs::remove_file(p.store.root().join("releases/1/blobs")).unwrap();
+            }),
+            ("a state has changed", Missing, |p, _| replace(&p.store.root().join("releases/1/state"), b"{}")),
+            ("signatures are gone", Unsigned, |p, _| {
+                fs::remove_dir_all(p.store.root().join("releases/1/signatures")).unwrap();
+            }),
+            ("a mirror is gone", Git, |p, _| {
+                fs::remove_dir_all(p.store.root().join("git/fleet.git")).unwrap();
+            }),
+            ("current leads nowhere", Pointer, |p, _| {
+                durable::replace_link(Path::new("releases/9"), &p.store.current_link()).unwrap();
+            }),
+            ("something foreign", Foreign, |p, _| {
+                fs::write(p.store.root().join("releases/notes.txt"), "").unwrap();
+            }),
+        ];
+        for (name, kind, damage) in cases {
+            let place = Place::new();
+            let writer = place.writer();
+            Content::with_git(1, 1).stage(&writer).unwrap();
+            let second = Content::new(2, &[b"one", b"two"]);
+            second.stage(&writer).unwrap();
+            let verdict = place.store.verify(&Unwatched).unwrap();
+            assert!(verdict.is_whole(), "before {name}: {:?}", verdict.findings);
+            assert_eq!((verdict.releases, verdict.blobs, verdict.unused_blobs), (2, 3, 0));
+            damage(&place, &place.store.blob_path(&Digest::of(b"one")));
+            let findings = place.store.verify(&Unwatched).unwrap().findings;
+            assert!(findings.iter().any(|finding| finding.kind == kind), "{name}: {findings:?}");
+        }
+    }
+
+    #[test]
+    fn changed_content_is_discarded_and_comes_back() {
+        let place = Place::new();
+        let writer = place.writer();
+        let content = Content::new(1, &[b"one", b"two"]);
+        content.stage(&writer).unwrap();
+        replace(&place.store.blob_path(&Digest::of(b"one")), b"ONE");
+        let verdict = place.store.verify(&Unwatched).unwrap();
+        assert_eq!(writer.discard(&verdict).unwrap(), 1);
+        content.stage(&writer).unwrap();
+        assert!(place.store.verify(&Unwatched).unwrap().is_whole());
+    }
+
+    fn replace(path: &Path, content: &[u8]) {
+        durable::write(path, content).unwrap();
+    }
+}
