@@ -5,5 +5,6 @@
 //! they do wrong on request and every time the same.
 
 mod background;
+pub mod bench;
 pub mod demo;
 pub mod vendor;

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::explain::{Class, Code, Explain};
 use crate::trust::{KeyId, RoleName};
-use crate::{Digest, ReleaseName};
+use crate::Digest;
 
 /// Why an archive, a document in it, or a key was refused.
 #[derive(Debug, thiserror::Error)]
@@ -184,14 +184,6 @@ pub enum Error {
         /// What is free.
         free: u64,
     },
-    /// The archive carries several releases or another one than was asked for.
-    #[error("`{file}` does not carry {wanted}")]
-    OtherRelease {
-        /// The archive.
-        file: String,
-        /// The release that was expected.
-        wanted: ReleaseName,
-    },
     /// Somebody else is working on the same file.
     #[error("`{place}` is being worked on by another process")]
     Busy {
@@ -235,9 +227,8 @@ impl Explain for Error {
             Self::BadKey { .. } => 117,
             Self::KeyWithoutRole { .. } => 118,
             Self::NoSpace { .. } => 119,
-            Self::OtherRelease { .. } => 120,
-            Self::Interrupted => 121,
-            Self::Busy { .. } => 122,
+            Self::Interrupted => 120,
+            Self::Busy { .. } => 121,
             Self::Io(_) => 199,
         })
     }

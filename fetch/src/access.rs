@@ -63,19 +63,34 @@ struct Held {
     challenge: Option<Challenge>,
 }
 
+/// What a token service thinks of our credential.
+#[derive(Debug)]
+enum Verdict {
+    Known,
+    Unknown { realm: String, status: Status, said: Said },
+}
+
 /// What one host knows about us.
 #[derive(Debug)]
 pub(crate) struct Access {
     docker_config: Option<PathBuf>,
     credential: OnceCell<Option<Credential>>,
-    /// Set when a token service does not know our credential: asking on would lock the account.
-    refused: OnceLock<(String, Status, Said)>,
+    /// Set when a token service has taken our credential, or does not know it. Until then it is shown by one
+    /// request at a time: many wrong ones at once would lock the account.
+    verdict: OnceLock<Verdict>,
+    trial: tokio::sync::Mutex<()>,
     held: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Held>>>>,
 }
 
 impl Access {
     pub(crate) fn new(docker_config: Option<PathBuf>) -> Self {
-        Self { docker_config, credential: OnceCell::new(), refused: OnceLock::new(), held: Mutex::default() }
+        Self {
+            docker_config,
+            credential: OnceCell::new(),
+            verdict: OnceLock::new(),
+            trial: tokio::sync::Mutex::default(),
+            held: Mutex::default(),
+        }
     }
 
     /// The pass to try first, if there is one. An expired one is renewed.
@@ -167,27 +182,36 @@ impl Access {
         reference: &Reference,
         asked: &TokenRequest<'_>,
     ) -> Result<(Pass, Option<Instant>), Failure> {
-        if let Some((realm, status, said)) = self.refused.get() {
-            return Err(login(reference, host, realm, *status, said.clone()).into());
-        }
         let url: Url =
             asked.realm.parse().map_err(|_| bad_realm(reference, host, asked.realm, "is not a URL"))?;
         if !http.allows(&url) {
             return Err(bad_realm(reference, host, asked.realm, "is not encrypted").into());
+        }
+        let shows_credential = asked.credential.is_some();
+        let _trial = match self.verdict.get() {
+            None if shows_credential => Some(self.trial.lock().await),
+            _ => None,
+        };
+        if let Some(Verdict::Unknown { realm, status, said }) = self.verdict.get() {
+            return Err(login(reference, host, realm, *status, said.clone()).into());
         }
         let place = Place::new(reference, &url);
         let sent = Instant::now();
         let mut response =
             asked.build(http, url).send().await.map_err(|error| http::failure(&error, place.clone()))?;
         if response.status().is_success() {
+            if shows_credential {
+                // Another request may have learned it before; the verdict is the same.
+                let _ = self.verdict.set(Verdict::Known);
+            }
             return read_token(&mut response, place, sent).await;
         }
         if response.status() == StatusCode::UNAUTHORIZED || response.status() == StatusCode::FORBIDDEN {
             let status = Status(response.status().as_u16());
             let said = answer::said(&mut response).await;
-            if asked.credential.is_some() && response.status() == StatusCode::UNAUTHORIZED {
-                // If another request was faster, it learned the same.
-                let _ = self.refused.set((place.url.clone(), status, said.clone()));
+            if shows_credential && response.status() == StatusCode::UNAUTHORIZED {
+                let realm = place.url.clone();
+                let _ = self.verdict.set(Verdict::Unknown { realm, status, said: said.clone() });
             }
             return Err(login(reference, host, &place.url, status, said).into());
         }

@@ -107,7 +107,7 @@ impl Host {
     /// The address of `rest` behind `/v2/`.
     pub(crate) async fn url(&self, http: &Http, rest: &str) -> Result<Url, Error> {
         let is_loopback = http::is_loopback(&Scheme::Https.url(&self.authority, "")?);
-        let candidates: &[Scheme] = match (is_loopback, http.plain_http()) {
+        let candidates: &[Scheme] = match (is_loopback, http.allows_plain()) {
             // Without a certificate for `localhost` hardly anybody speaks TLS on loopback.
             (true, _) => &[Scheme::Http, Scheme::Https],
             (false, true) => &[Scheme::Https, Scheme::Http],

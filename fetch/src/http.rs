@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::time::Duration;
 
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, Url};
@@ -19,7 +20,7 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// The same for all answers on one connection together: enough for 80 MB/s over 50 ms.
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// Load balancers drop idle connections silently, some after half a minute.
-const IDLE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The variables by which proxies are set.
 const PROXY_VARIABLES: [&str; 6] =
     ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -30,7 +31,8 @@ pub(crate) struct Http {
     outside: Client,
     /// Never asks a proxy: what is on this machine is not to be seen from there.
     loopback: Client,
-    plain_http: bool,
+    /// Whether plain HTTP may be spoken with hosts that are not on this machine.
+    allows_plain: bool,
 }
 
 impl Http {
@@ -42,7 +44,7 @@ impl Http {
         } else {
             outside.clone()
         };
-        Ok(Self { outside, loopback, plain_http: options.plain_http })
+        Ok(Self { outside, loopback, allows_plain: options.plain_http })
     }
 
     /// The client for requests to `url`.
@@ -51,20 +53,20 @@ impl Http {
     }
 
     /// Whether plain HTTP may be spoken with hosts that are not on this machine.
-    pub(crate) fn plain_http(&self) -> bool {
-        self.plain_http
+    pub(crate) fn allows_plain(&self) -> bool {
+        self.allows_plain
     }
 
     /// Whether a request may be sent to `url` at all.
     pub(crate) fn allows(&self, url: &Url) -> bool {
-        allows(self.plain_http, url)
+        allows(self.allows_plain, url)
     }
 }
 
-fn allows(plain_http: bool, url: &Url) -> bool {
+fn allows(allows_plain: bool, url: &Url) -> bool {
     match url.scheme() {
         "https" => true,
-        "http" => plain_http || is_loopback(url),
+        "http" => allows_plain || is_loopback(url),
         _ => false,
     }
 }
@@ -99,7 +101,7 @@ fn build(
     change: impl Fn(ClientBuilder) -> ClientBuilder,
 ) -> Result<Client, Error> {
     let common = || {
-        let plain_http = options.plain_http;
+        let allows_plain = options.plain_http;
         let builder = Client::builder()
             .user_agent(concat!("sealift/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.connect_timeout)
@@ -107,7 +109,7 @@ fn build(
             .pool_idle_timeout(IDLE_TIMEOUT)
             .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
             .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .redirect(Policy::custom(move |attempt| match refusal(plain_http, &attempt) {
+            .redirect(Policy::custom(move |attempt| match refusal(allows_plain, &attempt) {
                 Some(why) => attempt.error(why),
                 None => attempt.follow(),
             }));
@@ -124,14 +126,14 @@ fn build(
 }
 
 /// Why a redirect is not followed. That no credentials go to another host is the client's own rule.
-fn refusal(plain_http: bool, attempt: &Attempt<'_>) -> Option<String> {
+fn refusal(allows_plain: bool, attempt: &Attempt<'_>) -> Option<String> {
     let next = attempt.url();
     let is_inward = is_loopback(next) && attempt.previous().last().is_some_and(|url| !is_loopback(url));
     if attempt.previous().len() > MAX_REDIRECTS {
         Some(format!("more than {MAX_REDIRECTS} redirects"))
     } else if is_inward {
         Some("a host outside may not send us to this machine".to_owned())
-    } else if !allows(plain_http, next) {
+    } else if !allows(allows_plain, next) {
         Some(format!("{} is not encrypted", without_secrets(next)))
     } else {
         None
@@ -140,7 +142,7 @@ fn refusal(plain_http: bool, attempt: &Attempt<'_>) -> Option<String> {
 
 impl Place {
     /// The place of a request to `url` for an image.
-    pub(crate) fn new(reference: impl ToString, url: &Url) -> Self {
+    pub(crate) fn new(reference: &impl ToString, url: &Url) -> Self {
         let host = url.host_str().unwrap_or_default();
         Self {
             reference: reference.to_string(),
@@ -188,12 +190,11 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
 
 /// The TLS library's error, if it is below this one. An `io::Error` does not show what it wraps as its source.
 fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    causes(error).find_map(|cause| {
-        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        match wrapped {
-            Some(wrapped) => wrapped.downcast_ref(),
-            None => cause.downcast_ref(),
+    causes(error).find_map(|mut cause| {
+        while let Some(wrapped) = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            cause = wrapped;
         }
+        cause.downcast_ref()
     })
 }
 
@@ -236,16 +237,16 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
             // Closing before the client's greeting was read would reset the connection under the answer.
-            stream.read(&mut [0; 4096]).await.unwrap();
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
         };
         let http = Http::new(&Options::default()).unwrap();
         let (answer, ()) = tokio::join!(http.client(&url).get(url.clone()).send(), server);
-        let failed = failure(&answer.unwrap_err(), Place::new("acme/app", &url));
+        let failed = failure(&answer.unwrap_err(), Place::new(&"acme/app", &url));
         assert!(matches!(failed, Failure::Final(Error::NotTls { .. })), "{failed:?}");
 
         drop(listener);
         let error = http.client(&url).get(url.clone()).send().await.unwrap_err();
-        let failed = failure(&error, Place::new("acme/app", &url));
+        let failed = failure(&error, Place::new(&"acme/app", &url));
         assert!(matches!(failed, Failure::Passing(Error::Unreachable { .. })), "{failed:?}");
     }
 

@@ -200,12 +200,12 @@ impl Lines {
         let rate = per_second(done.saturating_sub(before), passed);
         let percent = (done.saturating_mul(100)).checked_div(self.total).unwrap_or(100);
         let (done_text, total) = (DecimalBytes(done), DecimalBytes(self.total));
-        let mut line =
-            format!("{}: {done_text} of {total} ({percent} %), {}/s", self.what, DecimalBytes(rate));
-        if let Some(seconds) = self.total.saturating_sub(done).checked_div(rate) {
-            line.push_str(&format!(", {} left", HumanDuration(Duration::from_secs(seconds))));
-        }
-        Some(line)
+        let left = match self.total.saturating_sub(done).checked_div(rate) {
+            Some(seconds) => format!(", {} left", HumanDuration(Duration::from_secs(seconds))),
+            None => String::new(),
+        };
+        let (what, rate) = (&self.what, DecimalBytes(rate));
+        Some(format!("{what}: {done_text} of {total} ({percent} %), {rate}/s{left}"))
     }
 
     /// The line at the end.

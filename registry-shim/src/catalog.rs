@@ -218,13 +218,14 @@ mod tests {
     }
 
     fn catalog(contents: &[Content]) -> Catalog {
-        let release = |c: &'_ Content| -> (Standing, Statement, Refs, BlobList) {
-            (c.standing, c.statement.clone(), c.refs.clone(), c.blobs.clone())
-        };
-        let owned: Vec<_> = contents.iter().map(release).collect();
-        let releases: Vec<_> = owned
+        let releases: Vec<_> = contents
             .iter()
-            .map(|(standing, statement, refs, blobs)| Release { standing: *standing, statement, refs, blobs })
+            .map(|Content { standing, statement, refs, blobs }| Release {
+                standing: *standing,
+                statement,
+                refs,
+                blobs,
+            })
             .collect();
         Catalog::new(&releases)
     }

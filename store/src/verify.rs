@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use rayon::prelude::*;
 use sealift_archive::trust::RoleName;
-use sealift_archive::{Blob, Check, Digest, Progress};
+use sealift_archive::{Blob, Check, Digest, Progress, Sequence};
 use serde::Serialize;
 
 use crate::lock::LOCK_FILE;
@@ -115,7 +115,7 @@ impl Store {
     fn verify_release(
         &self,
         release: &StoredRelease,
-        wanted: &mut BTreeMap<Digest, u64>,
+        wanted: &mut BTreeMap<Digest, Needed>,
         verdict: &mut Verdict,
     ) -> Result<(), Error> {
         if let State::Failed { reason } = release.state() {
@@ -140,7 +140,8 @@ impl Store {
         if !is_signed {
             verdict.add(Trouble::Unsigned, release.dir(), "the trust root does not vouch for its statement");
         }
-        wanted.extend(blobs.iter().map(|blob| (blob.digest, blob.size)));
+        let needed = |blob: Blob| (blob.digest, Needed { size: blob.size, by: release.sequence() });
+        wanted.extend(blobs.iter().map(needed));
         for mirror in mirror::of(self, release.sequence(), &refs) {
             let path = self.git_path(mirror.name());
             match mirror.lacks()? {
@@ -157,7 +158,7 @@ impl Store {
 
     fn verify_blobs(
         &self,
-        wanted: &BTreeMap<Digest, u64>,
+        wanted: &BTreeMap<Digest, Needed>,
         progress: &dyn Progress,
         verdict: &mut Verdict,
     ) -> Result<(), Error> {
@@ -172,10 +173,11 @@ impl Store {
                 verdict.add(Trouble::Changed, &file.path, what);
             }
         }
-        for digest in
-            wanted.keys().filter(|digest| files.binary_search_by_key(digest, |f| &f.digest).is_err())
-        {
-            verdict.add(Trouble::Missing, self.blob_path(digest), "a release needs it");
+        for (digest, needed) in wanted {
+            if files.binary_search_by_key(digest, |file| file.digest).is_err() {
+                let what = format!("it is missing; release {} needs it", needed.by);
+                verdict.add(Trouble::Missing, self.blob_path(digest), what);
+            }
         }
         Ok(())
     }
@@ -227,6 +229,12 @@ impl Writer {
     }
 }
 
+/// What a release says of a blob.
+struct Needed {
+    size: u64,
+    by: Sequence,
+}
+
 struct BlobFile {
     digest: Digest,
     size: u64,
@@ -236,21 +244,36 @@ struct BlobFile {
 /// Reads a blob, and says what is wrong with it.
 fn verify_blob(
     file: &BlobFile,
-    wanted: &BTreeMap<Digest, u64>,
+    wanted: &BTreeMap<Digest, Needed>,
     progress: &dyn Progress,
 ) -> Result<Option<String>, Error> {
-    if let Some(size) = wanted.get(&file.digest).filter(|size| **size != file.size) {
-        progress.advance(file.size);
-        return Ok(Some(format!("it is {} bytes long, its release says {size}", file.size)));
-    }
-    let mut check = Check::new(Blob { digest: file.digest, size: file.size });
-    let mut content = fs::File::open(&file.path)?.take(file.size);
-    let mut buffer = vec![0; READ_BYTES.min(usize::try_from(file.size).unwrap_or(READ_BYTES).max(1))];
+    let needed = wanted.get(&file.digest);
+    let size = needed.map_or(file.size, |needed| needed.size);
+    let mut check = Check::new(Blob { digest: file.digest, size });
+    let said = match read_through(&file.path, &mut check, progress) {
+        Ok(()) => check.finish().err().map(|error| error.to_string()),
+        Err(sealift_archive::Error::Interrupted) => return Err(sealift_archive::Error::Interrupted.into()),
+        // A sector that cannot be read is damage, and so is a file that is too long.
+        Err(error) => Some(error.to_string()),
+    };
+    Ok(said.map(|what| match needed {
+        Some(needed) => format!("{what}; release {} needs it", needed.by),
+        None => what,
+    }))
+}
+
+fn read_through(
+    path: &Path,
+    check: &mut Check,
+    progress: &dyn Progress,
+) -> Result<(), sealift_archive::Error> {
+    let mut content = fs::File::open(path)?;
+    let mut buffer = vec![0; READ_BYTES];
     loop {
         progress.go_on()?;
         let read = content.read(&mut buffer)?;
         if read == 0 {
-            return Ok(check.finish().err().map(|error| error.to_string()));
+            return Ok(());
         }
         check.update(&buffer[..read])?;
         progress.advance(read as u64);

@@ -47,7 +47,8 @@ impl Ticks {
     pub(super) fn now() -> io::Result<Self> {
         // proc(5): user nice system idle iowait irq softirq steal
         let stat = fs::read_to_string("/proc/stat")?;
-        let cpu: Vec<u64> = stat.lines().next().map(|line| numbers(line).take(8).collect()).unwrap_or_default();
+        let cpu: Vec<u64> =
+            stat.lines().next().map(|line| numbers(line).take(8).collect()).unwrap_or_default();
         let all = cpu.iter().sum();
         let idle: u64 = cpu.iter().skip(3).take(2).sum();
         Ok(Self { all, busy: all - idle, own: OwnTicks::of("self")?.with_children })

@@ -142,7 +142,8 @@ mod tests {
     fn a_program_is_measured_with_what_it_runs() {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", "python3 -c 'b = bytearray(64 << 20); sum(range(10 ** 6))'; pwd; echo $GREETING"]);
+        command
+            .args(["-c", "python3 -c 'b = bytearray(64 << 20); sum(range(10 ** 6))'; pwd; echo $GREETING"]);
         command.current_dir("/").env("GREETING", "hello");
         let (figures, said) = Meter::new(dir.path()).run(&command).unwrap();
         assert_eq!(said, b"/\nhello\n");
@@ -163,7 +164,8 @@ mod tests {
 
     #[test]
     fn figures_add_up() {
-        let first = Figures { wall: 1.0, cpu: Some(2.0), peak: Some(30.0), written: Some(4.0), size: Some(5.0) };
+        let first =
+            Figures { wall: 1.0, cpu: Some(2.0), peak: Some(30.0), written: Some(4.0), size: Some(5.0) };
         let second = Figures { wall: 2.0, cpu: Some(1.0), peak: Some(10.0), written: Some(4.0), size: None };
         let then = Figures { wall: 3.0, cpu: Some(3.0), peak: Some(30.0), written: Some(8.0), size: None };
         assert_eq!(first.then(second), then);

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::measure::Figures;
 
-const LABEL_WIDTH: usize = 30;
+const LABEL_WIDTH: usize = 28;
 const WALL_WIDTH: usize = 20;
-const COLUMN_WIDTH: usize = 9;
+/// What follows the time on the wall.
+const COLUMNS: [(&str, usize); 4] = [("CPU s", 8), ("RSS MiB", 8), ("written MB", 11), ("size MB", 8)];
 
 const MEGABYTE: f64 = 1e6;
 /// Memory is counted in these, as limits on it are.
@@ -72,8 +73,7 @@ impl Chapter {
     /// The table, for people.
     pub(super) fn text(&self) -> String {
         let mut text = format!("{}: {}\n", self.name, self.title);
-        let headings = ["CPU s", "RSS MiB", "writ. MB", "size MB"];
-        line(&mut text, "", "wall s", &headings.map(str::to_owned), None);
+        line(&mut text, "", "wall s", &COLUMNS.map(|(heading, _)| heading.to_owned()), None);
         for row in &self.rows {
             row.write(&mut text);
         }
@@ -106,8 +106,8 @@ impl Row {
 
 fn line(text: &mut String, label: &str, wall: &str, columns: &[String; 4], bar: Option<&str>) {
     let mut line = format!("  {label:<LABEL_WIDTH$} {wall:<WALL_WIDTH$}");
-    for column in columns {
-        write!(line, "{column:>COLUMN_WIDTH$}").expect("a string takes all text");
+    for (column, (_, width)) in columns.iter().zip(COLUMNS) {
+        write!(line, "{column:>width$}").expect("a string takes all text");
     }
     if let Some(bar) = bar {
         write!(line, "  {bar}").expect("a string takes all text");
@@ -165,16 +165,16 @@ mod tests {
     #[test]
     fn a_table_fits_its_width_and_says_what_was_measured() {
         let large = Figures {
-            wall: 123.456,
+            wall: 14.56,
             cpu: Some(234.567),
             peak: Some(1024.0 * MEBIBYTE),
             written: Some(12_345.6 * MEGABYTE),
             size: Some(2000.0 * MEGABYTE),
         };
-        let small = Figures { wall: 61.728, size: None, ..large };
+        let small = Figures { wall: 7.28, size: None, ..large };
         let mut chapter = Chapter::new("size", "2 GB".to_owned());
-        chapter.row("sealift bundle, without keys", vec![large, Figures { wall: 100.0, ..large }]);
-        chapter.bar("bar 1.80 s");
+        chapter.row("sealift bundle, without keys", vec![large, Figures { wall: 14.0, ..large }]);
+        chapter.bar("bar 128 MiB");
         chapter.row("keys", vec![Figures::seconds(0.5)]);
         chapter.ratio("pair by pair", &[large], &[small]);
         chapter.remark("nobody else was at work".to_owned());
@@ -182,10 +182,10 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= MAX_COLUMNS), "{text}");
         let expected = "\
 size: 2 GB
-                                 wall s                  CPU s  RSS MiB writ. MB  size MB
-  sealift bundle, without keys   111.73 (100.00–123.46)   234.57   1024.0  12345.6   2000.0  bar 1.80 s
-  keys                           0.50
-  pair by pair                   2.00                     1.00     1.00     1.00
+                               wall s                 CPU s RSS MiB written MB size MB
+  sealift bundle, without keys 14.28 (14.00–14.56)   234.57  1024.0    12345.6  2000.0  bar 128 MiB
+  keys                         0.50
+  pair by pair                 2.00                    1.00    1.00       1.00
   nobody else was at work
 ";
         assert_eq!(text, expected);

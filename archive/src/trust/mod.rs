@@ -5,5 +5,5 @@ mod root;
 mod signature;
 
 pub use keys::{KeyId, PublicKey, SecretKey};
-pub use root::{MAX_ROOT_BYTES, Role, RoleName, Roles, RootChain, SignedRoot, TrustRoot};
+pub use root::{MAX_ROOT_BYTES, Role, RoleName, Roles, RootChain, TrustRoot};
 pub use signature::{MAX_SIGNATURE_BYTES, Signature, Signatures};

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{KeyId, PublicKey, SecretKey, Signature, Signatures};
+use super::{KeyId, PublicKey, SecretKey, Signatures};
 use crate::release::{API_VERSION, expect_kind};
 use crate::{Digest, Error, json};
 
@@ -193,15 +193,6 @@ impl TrustRoot {
     }
 }
 
-/// A trust root and the signatures that came with it.
-#[derive(Clone, Debug)]
-pub struct SignedRoot {
-    /// The trust root.
-    pub root: TrustRoot,
-    /// Signatures, of it and maybe of other documents.
-    pub signatures: Vec<Signature>,
-}
-
 /// The versions of a trust root that came along, first to last.
 #[derive(Clone, Debug, Default)]
 pub struct RootChain(BTreeMap<u64, TrustRoot>);
@@ -257,6 +248,7 @@ impl RootChain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::Signature;
 
     struct Vendor {
         root: SecretKey,

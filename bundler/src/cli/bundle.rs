@@ -14,7 +14,7 @@ use sealift_archive::{Digest, Progress, ReleaseName};
 use sealift_fetch::meter::{Display, Interrupt, Meter};
 use sealift_fetch::{Client, Options, unless_interrupted};
 
-use super::output::{Lines, Output, path, size};
+use super::output::{Lines, Output, count, path, size};
 use super::{BundleArgs, LockArgs, NetworkArgs};
 use crate::Error;
 use crate::bundle::{self, Keys, Order, Plan, Planned};
@@ -79,7 +79,7 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
         for git in &lock.git {
             lines = lines.line("git", format!("{}  {}", git.name, &git.commit.as_str()[..12]));
         }
-        lines.line("content", format!("{} blobs, {}", locked.blobs, size(locked.bytes))).text()
+        lines.line("content", format!("{}, {}", count(locked.blobs, "blob"), size(locked.bytes))).text()
     })
 }
 
@@ -243,7 +243,7 @@ impl Progress for Watched {
 }
 
 fn describe(plan: &Plan) -> Lines {
-    let tally = |t: &bundle::Tally| format!("{} blobs, {}", t.blobs, size(t.bytes));
+    let tally = |t: &bundle::Tally| format!("{}, {}", count(t.blobs, "blob"), size(t.bytes));
     Lines::title(&path(&plan.path))
         .line("content", tally(&plan.content))
         .line("previous", tally(&plan.from_previous))

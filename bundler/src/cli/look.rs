@@ -8,7 +8,7 @@ use sealift_archive::bundle::{Findings, Unverified};
 use sealift_archive::trust::KeyId;
 use sealift_archive::{Bundle, Digest, ReleaseName, Source as _};
 
-use super::output::{Lines, Output, path, size};
+use super::output::{Lines, Output, count, path, size};
 use super::{ExportArgs, Format, InspectArgs, VerifyArgs};
 use crate::{Error, export, trust};
 
@@ -64,7 +64,7 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
             .line("signed by", short(&verdict.release_keys))
             .line("packed by", short(verdict.pack_keys))
             .line("trust root", format!("version {}", verdict.trust_root))
-            .line("checked", format!("{} in {} blobs", size(verdict.bytes), verdict.findings.blobs));
+            .line("checked", format!("{} in {}", size(verdict.bytes), count(verdict.findings.blobs, "blob")));
         for damage in verdict.findings.damages.iter().take(DAMAGES_SHOWN) {
             let blobs: Vec<String> = damage.blobs.iter().map(Digest::short).collect();
             let place = format!("frame {}, bytes {} to {}", damage.frame, damage.start, damage.end);
@@ -173,7 +173,7 @@ pub(super) fn export(output: Output, args: &ExportArgs) -> Result<(), Error> {
     meter.finish();
     let exported = Exported { layout: &args.output, images };
     output.result(&exported, || {
-        Lines::title(&format!("Exported {images} images to {}", path(&args.output))).text()
+        Lines::title(&format!("Exported {} to {}", count(images, "image"), path(&args.output))).text()
     })
 }
 

@@ -79,6 +79,11 @@ pub(super) fn size(bytes: u64) -> String {
     DecimalBytes(bytes).to_string()
 }
 
+/// `1 blob`, `3 blobs`
+pub(super) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A path as one would type it.
 pub(super) fn path(path: &Path) -> String {
     path.display().to_string()

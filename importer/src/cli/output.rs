@@ -13,7 +13,7 @@ use time::macros::format_description;
 use crate::Error;
 
 /// Widest version in a table, in characters; tables fit 80 columns.
-const MAX_CELL: usize = 24;
+const MAX_CELL: usize = 18;
 
 /// Where results go.
 #[derive(Debug, Clone, Copy)]

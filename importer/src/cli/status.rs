@@ -25,12 +25,11 @@ fn describe(status: &Status) -> String {
             .text(table(&status.releases))
             .text("");
     }
-    lines = lines
-        .line(
-            "roll back",
-            status.rollback.as_ref().map_or("to nothing".to_owned(), |to| format!("to {}", to.name())),
-        )
-        .line_if("floor", status.floor.map(|floor| format!("sequence {floor}")));
+    if status.active.is_some() {
+        let back = status.rollback.as_ref().map_or("to nothing".to_owned(), |to| format!("to {}", to.name()));
+        lines = lines.line("roll back", back);
+    }
+    lines = lines.line_if("floor", status.floor.map(|floor| format!("sequence {floor}")));
     lines = match &status.trust {
         Some(trust) => describe_trust(lines, trust),
         None => lines.line("trust root", "none is pinned"),
@@ -56,7 +55,7 @@ fn table(entries: &[Entry]) -> String {
 }
 
 fn row(sequence: &str, version: &str, state: &str, since: &str, content: &str) -> String {
-    format!("  {sequence:>8}  {version:<14}  {state:<10}  {since:<23}  {content:>10}")
+    format!("  {sequence:>8}  {version:<18}  {state:<10}  {since:<23}  {content:>10}")
 }
 
 fn describe_trust(lines: Lines, trust: &TrustStatus) -> Lines {

@@ -1,5 +1,7 @@
 //! `verify`.
 
+use std::path::Path;
+
 use sealift_store::{Trouble, Verdict};
 
 use super::output::{Lines, Output, count, size};
@@ -15,7 +17,7 @@ pub(super) fn verify(cli: &Cli, output: Output, args: &VerifyArgs) -> Result<(),
     let meter = cli.meter("checking", store.content_bytes()?)?;
     let verdict = store.verify(&meter)?;
     meter.finish();
-    output.result(&verdict, || describe(&verdict))?;
+    output.result(&verdict, || describe(store.root(), &verdict))?;
     if let Some(writer) = writer {
         let discarded = writer.discard(&verdict)?;
         output.remark(&format!("removed {} that had changed\n", count(discarded, "blob")))?;
@@ -31,7 +33,7 @@ pub(super) fn verify(cli: &Cli, output: Output, args: &VerifyArgs) -> Result<(),
     })
 }
 
-fn describe(verdict: &Verdict) -> String {
+fn describe(store: &Path, verdict: &Verdict) -> String {
     let title =
         if verdict.is_whole() { "Good: the store is whole" } else { "DAMAGED: the store is not whole" };
     let unused = (verdict.unused_blobs > 0)
@@ -41,7 +43,8 @@ fn describe(verdict: &Verdict) -> String {
         .line("checked", format_args!("{} in {}", size(verdict.bytes), count(verdict.blobs, "blob")))
         .line_if("unused", unused);
     for finding in verdict.findings.iter().take(FINDINGS_SHOWN) {
-        lines = lines.line("damage", finding.path.display()).line("", &finding.what);
+        let path = finding.path.strip_prefix(store).unwrap_or(&finding.path);
+        lines = lines.line("damage", path.display()).line("", &finding.what);
     }
     let hidden = verdict.findings.len().saturating_sub(FINDINGS_SHOWN);
     lines.line_if("damage", (hidden > 0).then(|| format!("and {hidden} more"))).end()

@@ -1,11 +1,13 @@
 //! The program as an operator uses it: what it prints, where, and how it exits.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::vendor::{ACME, OTHER, Offer, Vendor, contents};
 use fs_err as fs;
+use rustix::process::{Pid, Signal};
 use sealift_archive::{BlobList, Statement};
 use sealift_store::Store;
 use tempfile::TempDir;
@@ -22,12 +24,18 @@ impl Appliance {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    /// With a pinned trust root, and releases up to this one imported and activated.
-    fn with_releases(last: u64) -> Self {
+    /// With a pinned trust root.
+    fn pinned() -> Self {
         let appliance = Self::new();
         ACME.write_root(appliance.dir.path());
         appliance.done(&["trust", "pin", "root.json"]);
-        for sequence in 1..=last {
+        appliance
+    }
+
+    /// With these releases imported and activated, one after the other.
+    fn with_releases(sequences: RangeInclusive<u64>) -> Self {
+        let appliance = Self::pinned();
+        for sequence in sequences {
             let bundle = appliance.bundle(&ACME, sequence);
             appliance.done(&["import", &bundle, "--activate"]);
         }
@@ -93,7 +101,7 @@ macro_rules! assert_told {
         insta::with_settings!({
             omit_expression => true,
             filters => vec![
-                (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "[time: 18 characters]"),
+                (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "YYYY-MM-DD hh:mm:ss UTC"),
                 (r"(?:[0-9a-f]{4} ){7}[0-9a-f]{4}", "[half a fingerprint]"),
                 (r"signed by   [0-9a-f]{12}", "signed by   [key]"),
                 (r"\b[0-9a-f]{12}\b", "[short digest]"),
@@ -101,6 +109,9 @@ macro_rules! assert_told {
                 (r"[0-9.]+ [kMGT]?B free", "[room] free"),
                 (r"free, [0-9.]+ [kMGT]?B used", "free, [room] used"),
                 (r"process \d+", "process [pid]"),
+                (r"bytes \d+ to \d+", "bytes [from] to [to]"),
+                (r"in [0-9.]+ s, [0-9.]+ [kMGT]?B/s", "in [time]"),
+                (r"after [0-9.]+ s", "after [time]"),
             ],
         }, { insta::assert_snapshot!($name, $told) });
     };
@@ -125,7 +136,7 @@ fn a_first_release() {
 
 #[test]
 fn an_update_and_back() {
-    let appliance = Appliance::with_releases(1);
+    let appliance = Appliance::with_releases(1..=1);
     let bundle = appliance.bundle(&ACME, 2);
     assert_told!("update", appliance.told(&["import", &bundle, "--activate"]));
     assert_told!("status_updated", appliance.told(&["status"]));
@@ -139,26 +150,28 @@ fn an_update_and_back() {
 
 #[test]
 fn what_is_refused() {
-    let appliance = Appliance::with_releases(2);
+    let appliance = Appliance::with_releases(2..=3);
     let before = appliance.store().stamp().unwrap();
     let bundle = appliance.bundle(&ACME, 1);
-    assert_told!("import_older", appliance.told(&["import", &bundle]));
-    let below = appliance.bundle_with(&ACME, 1, |statement, _| statement.upgrade_from.clear());
-    assert_told!("import_other_content", appliance.told(&["import", &below]));
-    let skipping = appliance.bundle(&ACME, 4);
+    assert_told!("import_below", appliance.told(&["import", &bundle]));
+    let bundle = appliance.bundle(&ACME, 2);
+    assert_told!("import_retained", appliance.told(&["import", &bundle]));
+    let other = appliance.bundle_with(&ACME, 2, |statement, _| statement.upgrade_from.clear());
+    assert_told!("import_other_content", appliance.told(&["import", &other]));
+    let skipping = appliance.bundle(&ACME, 5);
     assert_told!("import_skipping", appliance.told(&["import", &skipping]));
-    let foreign = appliance.bundle(&OTHER, 3);
+    let foreign = appliance.bundle(&OTHER, 4);
     assert_told!("import_foreign", appliance.told(&["import", &foreign, "--activate"]));
     // Only what is missing here is read, so the damage must lie in new content.
-    let new = Offer::new(&ACME, 3, contents(100..103, 100_000)).pack(&ACME, appliance.dir.path());
+    let new = Offer::new(&ACME, 4, contents(100..103, 100_000)).pack(&ACME, appliance.dir.path());
     flip_a_byte(&new);
-    assert_told!("import_damaged", appliance.told(&["import", "acme-1.3.tar.zst", "--activate"]));
+    assert_told!("import_damaged", appliance.told(&["import", "acme-1.4.tar.zst", "--activate"]));
     fs::write(appliance.path("notes.txt"), "hello").unwrap();
     assert_told!("import_notes", appliance.told(&["import", "notes.txt"]));
     assert_eq!(appliance.store().stamp().unwrap(), before);
     let refused =
         fs::read_to_string(appliance.path("store/audit.jsonl")).unwrap().matches("\"refused\"").count();
-    assert_eq!(refused, 5, "the log has every refusal; the one import that found its release here is none");
+    assert_eq!(refused, 6, "the log has every refusal; the import that found its release here is none");
 }
 
 #[test]
@@ -172,7 +185,7 @@ fn a_store_without_trust_takes_nothing() {
 
 #[test]
 fn two_at_once() {
-    let appliance = Appliance::with_releases(0);
+    let appliance = Appliance::pinned();
     let bundle = appliance.bundle(&ACME, 1);
     let _first = appliance.store().lock("sealiftctl import other.tar.zst").unwrap();
     assert_told!("import_busy", appliance.told(&["import", &bundle]));
@@ -182,7 +195,7 @@ fn two_at_once() {
 
 #[test]
 fn damage_in_the_store() {
-    let appliance = Appliance::with_releases(2);
+    let appliance = Appliance::with_releases(1..=2);
     let store = appliance.store();
     let list = store.release(2.try_into().unwrap()).unwrap().blob_list().unwrap();
     let blobs: Vec<_> = list.iter().map(|blob| store.blob_path(&blob.digest)).collect();
@@ -196,7 +209,7 @@ fn damage_in_the_store() {
 
 #[test]
 fn programs_get_json() {
-    let appliance = Appliance::with_releases(1);
+    let appliance = Appliance::with_releases(1..=1);
     let json = |args: &[&str]| -> serde_json::Value {
         let output = appliance.run(&[&["--json"], args].concat());
         let (out, err) = (output.stdout, output.stderr);
@@ -220,29 +233,53 @@ fn programs_get_json() {
 }
 
 #[test]
-fn a_killed_import_is_finished_by_the_next() {
-    let appliance = Appliance::with_releases(0);
+fn an_import_that_is_killed_is_finished_by_the_next() {
+    stop_in_the_middle(Signal::KILL, None);
+}
+
+#[test]
+fn an_import_that_is_stopped_is_finished_by_the_next() {
+    stop_in_the_middle(Signal::INT, Some(130));
+}
+
+/// Sends a signal to an import once it has made its first blobs durable, and imports again.
+fn stop_in_the_middle(signal: Signal, status: Option<i32>) {
     let offer = Offer::new(&ACME, 1, contents(0..2_000, 20_000));
-    let bundle = offer.pack(&ACME, appliance.dir.path());
-    let args = ["import", bundle.to_str().unwrap(), "--activate"];
-    let mut import = appliance.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let blobs = appliance.path("store/blobs/sha256");
     let begun = Instant::now();
-    while fs::read_dir(&blobs).unwrap().next().is_none() {
-        assert!(begun.elapsed() < DEADLINE, "nothing has come");
+    loop {
+        assert!(begun.elapsed() < DEADLINE, "every import was done before it was stopped");
+        let appliance = Appliance::pinned();
+        let bundle = offer.pack(&ACME, appliance.dir.path());
+        let args = ["import", bundle.to_str().unwrap(), "--activate"];
+        let import = appliance.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let ended = stop_at_the_first_blob(import, &appliance.path("store/blobs/sha256"), signal);
+        if ended.success() {
+            continue;
+        }
+        assert_eq!(ended.code(), status);
+        let store = appliance.store();
+        let kept = fs::read_dir(appliance.path("store/blobs/sha256")).unwrap().count();
+        assert!(store.releases().unwrap().is_empty());
+        let need = store.need(&offer.release.blob_list, &offer.release.refs).unwrap();
+        assert_eq!(need.missing_blobs, offer.blobs.len() - kept, "what has a name is whole");
+        assert_eq!(store.unfinished().unwrap().len(), 1);
+        appliance.done(&args);
+        appliance.done(&["verify"]);
+        assert_eq!(fs::read_dir(appliance.path("store/incoming")).unwrap().count(), 0);
+        return;
+    }
+}
+
+fn stop_at_the_first_blob(mut import: Child, blobs: &Path, signal: Signal) -> ExitStatus {
+    while fs::read_dir(blobs).unwrap().next().is_none() {
+        if let Some(ended) = import.try_wait().unwrap() {
+            return ended;
+        }
         std::thread::yield_now();
     }
-    import.kill().unwrap();
-    import.wait().unwrap();
-    let kept = fs::read_dir(&blobs).unwrap().count();
-    assert!(kept < offer.blobs.len(), "it was killed in the middle");
-    assert!(appliance.store().releases().unwrap().is_empty());
-    let store = appliance.store();
-    let need = store.need(&offer.release.blob_list, &offer.release.refs).unwrap();
-    assert_eq!(need.missing_blobs, offer.blobs.len() - kept, "what has a name is whole");
-    appliance.done(&args);
-    appliance.done(&["verify"]);
-    assert_eq!(fs::read_dir(appliance.path("store/incoming")).unwrap().count(), 0);
+    // It may have ended meanwhile; nobody has waited for it, so its number is still its own.
+    rustix::process::kill_process(Pid::from_child(&import), signal).unwrap();
+    import.wait().unwrap()
 }
 
 /// Changes a byte in the middle of a file.

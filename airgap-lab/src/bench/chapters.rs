@@ -1,0 +1,246 @@
+//! What is measured: create, import, latency, size.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::content::{LARGE, LAYERED, MANY, Set};
+use super::measure::{Figures, Meter};
+use super::peers::Peers;
+use super::scratch::Scratch;
+use super::sealift::{Bundled, FIRST, SECOND, Vendor};
+use super::table::Chapter;
+use crate::vendor::{Config, Proxy, Registry};
+
+/// Of the line between vendor and registry.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
+
+/// Everybody and everything that measuring needs.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) scratch: Scratch,
+    pub(super) meter: Meter,
+    pub(super) vendor: Vendor,
+    pub(super) peers: Peers,
+    pub(super) runs: usize,
+}
+
+/// A release on offer.
+#[derive(Debug)]
+struct Offer {
+    set: Set,
+    registry: Registry,
+    images: Vec<String>,
+}
+
+impl Offer {
+    fn new(set: Set, config: Config) -> io::Result<Self> {
+        let registry = Registry::start_with(config)?;
+        let images = set.publish(&registry)?;
+        Ok(Self { set, registry, images })
+    }
+
+    /// The images as one pulls them from `address`.
+    fn references(&self, address: SocketAddr) -> Vec<String> {
+        self.images.iter().map(|image| format!("{address}/{image}")).collect()
+    }
+}
+
+impl Bench {
+    /// One archive of four images, and back: paired with peers.
+    pub(super) fn create(&self) -> io::Result<Chapter> {
+        let offer = Offer::new(LAYERED, Config::default())?;
+        let references = offer.references(offer.registry.addr());
+        let (ours, theirs) = paired(
+            self.runs,
+            || {
+                let dir = self.scratch.within("ours")?;
+                let definition = Vendor::define(dir.path(), FIRST, offer.registry.addr(), &offer.images)?;
+                self.vendor.lock(&self.meter, &definition)?;
+                self.vendor.bundle(&self.meter, &definition, None)
+            },
+            || {
+                let dir = self.scratch.within("theirs")?;
+                Ok(Peers::create(&self.meter, &references, dir.path())?.0)
+            },
+        )?;
+        let title = format!("{}, from a registry on loopback to one archive", describe(&offer.set));
+        let mut chapter = Chapter::new("create", title);
+        let whole: Vec<Figures> = ours.iter().map(|run| run.figures).collect();
+        let without_keys: Vec<Figures> = ours.iter().map(Bundled::without_keys).collect();
+        chapter.row("sealift bundle", whole.clone());
+        chapter
+            .row("  unlocking keys, meanwhile", ours.iter().map(|run| Figures::seconds(run.keys)).collect());
+        chapter.row("  not waiting for keys", without_keys.clone());
+        chapter.bar("bar 1.80 s");
+        chapter.row("skopeo copy, tar, zstd -3", theirs.clone());
+        chapter.ratio("pair by pair", &whole, &theirs);
+        chapter.ratio("  not waiting for keys", &without_keys, &theirs);
+        Ok(chapter)
+    }
+
+    /// An archive of four images into a store: paired with peers.
+    pub(super) fn import(&self) -> io::Result<Chapter> {
+        let archives = self.scratch.within("archives")?;
+        let offer = Offer::new(LAYERED, Config::default())?;
+        let references = offer.references(offer.registry.addr());
+        let definition =
+            Vendor::define(&archives.path().join("ours"), FIRST, offer.registry.addr(), &offer.images)?;
+        self.vendor.lock(&self.meter, &definition)?;
+        let our_archive = self.vendor.bundle(&self.meter, &definition, None)?.archive;
+        let (_, their_archive) = Peers::create(&self.meter, &references, archives.path())?;
+        let (ours, theirs) = paired(
+            self.runs,
+            || {
+                let dir = self.scratch.within("ours")?;
+                self.vendor.import(&self.meter, &our_archive, &dir.path().join("store"))
+            },
+            || {
+                let dir = self.scratch.within("theirs")?;
+                self.peers.import(&self.meter, &their_archive, &references, dir.path())
+            },
+        )?;
+        let title = format!("{}, from an archive into a place to serve them from", describe(&offer.set));
+        let mut chapter = Chapter::new("import", title);
+        chapter.row("sealiftctl import with fsync", ours.clone());
+        chapter.bar("bar 2.60 s");
+        chapter.row("zstd, tar, skopeo copy", theirs.clone());
+        chapter.ratio("pair by pair", &ours, &theirs);
+        chapter
+            .remark("skopeo copies into a distribution registry, whose CPU and bytes count too".to_owned());
+        Ok(chapter)
+    }
+
+    /// Many images over a slow line, and once more when nothing is new.
+    pub(super) fn latency(&self) -> io::Result<Chapter> {
+        let offer = Offer::new(MANY, Config::default())?;
+        let line = Proxy::start(offer.registry.addr(), ROUND_TRIP)?;
+        let references = offer.references(line.addr());
+        let (ours, theirs) = paired(
+            self.runs,
+            || self.over_the_line(&offer, &line),
+            || {
+                let dir = self.scratch.within("theirs")?;
+                Peers::pull(&self.meter, &references, dir.path())
+            },
+        )?;
+        let (first, again): (Vec<Leg>, Vec<Leg>) = ours.into_iter().unzip();
+        let set = describe(&offer.set);
+        let title = format!("{set}, {} ms round trip", ROUND_TRIP.as_millis());
+        let mut chapter = Chapter::new("latency", title);
+        describe_legs(&mut chapter, &first, "bar 3.00 s");
+        chapter.row("skopeo copy to a layout", theirs.clone());
+        let whole: Vec<Figures> = first.iter().map(Leg::whole).collect();
+        chapter.ratio("pair by pair", &whole, &theirs);
+        chapter.row("again, nothing new:", Vec::new());
+        describe_legs(&mut chapter, &again, "bar 0.50 s");
+        chapter
+            .remark(format!("requests of lock and bundle, in the first run: {}", first[0].requests.text()));
+        let most = again.iter().map(|leg| leg.requests).max_by_key(|requests| requests.blobs);
+        chapter.remark(format!(
+            "again, in the run with the most for blobs: {}",
+            most.unwrap_or_default().text()
+        ));
+        Ok(chapter)
+    }
+
+    fn over_the_line(&self, offer: &Offer, line: &Proxy) -> io::Result<(Leg, Leg)> {
+        let dir = self.scratch.within("ours")?;
+        let first = Vendor::define(&dir.path().join("first"), FIRST, line.addr(), &offer.images)?;
+        let again = Vendor::define(&dir.path().join("again"), SECOND, line.addr(), &offer.images)?;
+        let first = self.leg(offer, &first, None)?;
+        let again = self.leg(offer, &again, Some(&first))?;
+        Ok((first, again))
+    }
+
+    fn leg(&self, offer: &Offer, definition: &Path, previous: Option<&Leg>) -> io::Result<Leg> {
+        offer.registry.forget();
+        let lock = self.vendor.lock(&self.meter, definition)?;
+        let previous = previous.map(|leg| &*leg.bundle.archive);
+        let bundle = self.vendor.bundle(&self.meter, definition, previous)?;
+        Ok(Leg { lock, bundle, requests: Requests::to(&offer.registry) })
+    }
+
+    /// Two gigabytes through both programs, for the memory that they take.
+    pub(super) fn size(&self) -> io::Result<Chapter> {
+        let dir = self.scratch.within("large")?;
+        let kept = dir.path().join("registry");
+        let offer = Offer::new(LARGE, Config { dir: Some(kept), ..Config::default() })?;
+        let definition =
+            Vendor::define(&dir.path().join("ours"), FIRST, offer.registry.addr(), &offer.images)?;
+        self.vendor.lock(&self.meter, &definition)?;
+        let bundled = self.vendor.bundle(&self.meter, &definition, None)?;
+        let imported = self.vendor.import(&self.meter, &bundled.archive, &dir.path().join("store"))?;
+        let mut chapter = Chapter::new("size", format!("{}, once", describe(&offer.set)));
+        chapter.row("sealift bundle", vec![bundled.figures]);
+        chapter.bar("bar 128 MiB");
+        chapter.row("sealiftctl import with fsync", vec![imported]);
+        chapter.bar("bar 128 MiB");
+        Ok(chapter)
+    }
+}
+
+/// One release over the line.
+#[derive(Debug)]
+struct Leg {
+    lock: Figures,
+    bundle: Bundled,
+    requests: Requests,
+}
+
+impl Leg {
+    fn whole(&self) -> Figures {
+        self.lock.then(self.bundle.figures)
+    }
+}
+
+fn describe_legs(chapter: &mut Chapter, legs: &[Leg], bar: &'static str) {
+    chapter.row("sealift lock", legs.iter().map(|leg| leg.lock).collect());
+    chapter.row("sealift bundle", legs.iter().map(|leg| leg.bundle.figures).collect());
+    chapter.row(
+        "  unlocking keys, meanwhile",
+        legs.iter().map(|leg| Figures::seconds(leg.bundle.keys)).collect(),
+    );
+    chapter.row("  not waiting for keys", legs.iter().map(|leg| leg.bundle.without_keys()).collect());
+    chapter.row("lock and bundle", legs.iter().map(Leg::whole).collect());
+    let without_keys = |leg: &Leg| Figures::seconds(leg.lock.wall + leg.bundle.without_keys().wall);
+    chapter.row("  not waiting for keys", legs.iter().map(without_keys).collect());
+    chapter.bar(bar);
+}
+
+/// What a registry was asked.
+#[derive(Debug, Clone, Copy, Default)]
+struct Requests {
+    all: usize,
+    blobs: usize,
+}
+
+impl Requests {
+    fn to(registry: &Registry) -> Self {
+        let seen = registry.seen();
+        let blobs = seen.iter().filter(|request| request.path.contains("/blobs/")).count();
+        Self { all: seen.len(), blobs }
+    }
+
+    fn text(self) -> String {
+        format!("{}, {} of them for blobs", self.all, self.blobs)
+    }
+}
+
+fn describe(set: &Set) -> String {
+    let megabytes = set.bytes() / 1_000_000;
+    format!("{} images on a shared base, {megabytes} MB in {} layers", set.images, set.layers())
+}
+
+/// Does both by turns, once to warm up and then so many times that count.
+fn paired<A, B>(
+    runs: usize,
+    mut ours: impl FnMut() -> io::Result<A>,
+    mut theirs: impl FnMut() -> io::Result<B>,
+) -> io::Result<(Vec<A>, Vec<B>)> {
+    ours()?;
+    theirs()?;
+    let pairs: io::Result<Vec<(A, B)>> = (0..runs).map(|_| Ok((ours()?, theirs()?))).collect();
+    Ok(pairs?.into_iter().unzip())
+}

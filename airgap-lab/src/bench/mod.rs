@@ -1,0 +1,130 @@
+//! `make bench`: time, CPU, memory and bytes of making and importing an archive, beside what others take for it.
+//!
+//! Nothing here passes or fails: machines differ, so what counts is the ratio to a peer that did the same work a
+//! moment before, on the same machine. The bars that were set are printed beside the figures.
+//! Everything lies in `target/bench` and is gone at the end; all traffic stays on loopback.
+
+mod chapters;
+mod content;
+mod machine;
+mod measure;
+mod peers;
+mod scratch;
+mod sealift;
+mod table;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use fs_err as fs;
+use serde::Serialize;
+
+use chapters::Bench;
+use machine::{Machine, Ticks};
+use measure::Meter;
+use peers::Peers;
+use scratch::Scratch;
+use sealift::{Programs, Vendor};
+use table::Chapter;
+
+/// What the large release takes on disk, with some room: in the registry, as an archive, in the store.
+const LARGE_NEEDS_BYTES: u64 = 10_000_000_000;
+
+/// Measures Sealift beside its peers: median (least–most) of paired runs
+#[derive(Debug, Parser)]
+#[command(name = "sealift-bench")]
+pub struct Options {
+    /// Paired runs that count; one more comes before, to warm up
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+    /// Write the raw figures into a file, in seconds and bytes
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Measure only these
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<Question>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Question {
+    /// Four images into an archive
+    Create,
+    /// The archive into a store
+    Import,
+    /// Forty images over a line with latency
+    Latency,
+    /// Two gigabytes, for memory
+    Size,
+}
+
+/// All that was measured, for programs.
+#[derive(Debug, Serialize)]
+struct Report {
+    machine: Machine,
+    runs: u16,
+    chapters: Vec<Chapter>,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// A peer that is missing, or a program that failed, with what it said.
+pub fn run(options: &Options) -> io::Result<()> {
+    let programs = Programs::built()?;
+    let peers = Peers::find()?;
+    let scratch = Scratch::new(programs.target().join("bench"))?;
+    let meter = Meter::new(scratch.path());
+    let vendor = Vendor::new(programs, scratch.path())?;
+    let bench = Bench { scratch, meter, vendor, peers, runs: options.runs.into() };
+    let machine = Machine::this()?;
+    say(&format!(
+        "{}; page cache warm\n{} paired runs after one to warm up: median (least–most)\n",
+        machine.text(),
+        options.runs
+    ))?;
+    let mut report = Report { machine, runs: options.runs, chapters: Vec::new() };
+    for question in Question::value_variants() {
+        if options.only.is_empty() || options.only.contains(question) {
+            let chapter = answer(&bench, *question)?;
+            say(&format!("\n{}", chapter.text()))?;
+            report.chapters.push(chapter);
+        }
+    }
+    match &options.json {
+        Some(file) => fs::write(file, serde_json::to_vec_pretty(&report)?),
+        None => Ok(()),
+    }
+}
+
+fn answer(bench: &Bench, question: Question) -> io::Result<Chapter> {
+    let before = Ticks::now()?;
+    let mut chapter = match question {
+        Question::Create => bench.create(),
+        Question::Import => bench.import(),
+        Question::Latency => bench.latency(),
+        Question::Size => match free_bytes(bench)? {
+            free if free < LARGE_NEEDS_BYTES => return Ok(no_room(free)),
+            _ => bench.size(),
+        },
+    }?;
+    let others = Ticks::now()?.others_since(before);
+    chapter.remark(format!("others used {others} % of the machine meanwhile"));
+    Ok(chapter)
+}
+
+fn free_bytes(bench: &Bench) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(bench.scratch.path())?;
+    Ok(disk.f_bavail * disk.f_frsize)
+}
+
+fn no_room(free: u64) -> Chapter {
+    let (needed, free) = (LARGE_NEEDS_BYTES / 1_000_000_000, free / 1_000_000_000);
+    Chapter::new("size", format!("left out: it needs {needed} GB of disk, and {free} GB are free"))
+}
+
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
