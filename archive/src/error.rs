@@ -2,9 +2,9 @@
 
 use std::io;
 
+use crate::Digest;
 use crate::explain::{Class, Code, Explain};
 use crate::trust::{KeyId, RoleName};
-use crate::Digest;
 
 /// Why an archive, a document in it, or a key was refused.
 #[derive(Debug, thiserror::Error)]

@@ -81,7 +81,8 @@ impl Content {
     }
 
     fn layout(&self) -> Layout {
-        let storing = |d: &Digest| if d.as_raw()[0] % 3 == 0 { Storing::Squeezed } else { Storing::Stored };
+        let storing =
+            |d: &Digest| if d.as_raw()[0].is_multiple_of(3) { Storing::Squeezed } else { Storing::Stored };
         Layout::plan(std::slice::from_ref(&self.release), storing).unwrap()
     }
 
@@ -136,7 +137,7 @@ fn noise(seed: u64, size: usize) -> Vec<u8> {
         state ^= state << 17;
         state.to_le_bytes()
     };
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         let mut bytes: Vec<u8> = std::iter::repeat_with(&mut next).take(size / 8 + 1).flatten().collect();
         bytes.truncate(size);
         bytes
@@ -228,7 +229,7 @@ fn what_goes_in_comes_out() {
 
     let findings = bundle.check(&Unwatched).unwrap();
     assert_eq!((findings.damages.len(), findings.blobs), (0, content.blobs.len()));
-    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+    let left: Vec<_> = fs_err::read_dir(dir.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "nothing is left beside the archive: {left:?}");
 }
 
@@ -373,7 +374,7 @@ fn the_wrong_people_and_the_wrong_files_are_refused() {
     assert!(matches!(Bundle::open(&path, &vendor.root), Err(Error::Unsigned { role: RoleName::Root, .. })));
 
     let text = dir.path().join("text");
-    std::fs::write(&text, "hello").unwrap();
+    fs_err::write(&text, "hello").unwrap();
     assert!(matches!(Bundle::open(&text, &vendor.root), Err(Error::NotAnArchive { .. })));
     assert!(matches!(Bundle::open(&dir.path().join("nothing"), &vendor.root), Err(Error::Io(_))));
 }
@@ -388,7 +389,7 @@ fn no_flipped_bit_and_no_cut_goes_unnoticed() {
     let good = fs_err::read(&path).unwrap();
     let bad_path = dir.path().join("bad.tar.zst");
     let refused = |bytes: &[u8]| {
-        std::fs::write(&bad_path, bytes).unwrap();
+        fs_err::write(&bad_path, bytes).unwrap();
         let memory = Memory::default();
         let said = Bundle::open(&bad_path, &vendor.root)
             .and_then(|bundle| bundle.copy_blobs(&content.all(), &memory, &Unwatched));
@@ -427,7 +428,7 @@ fn damage_is_named_with_the_blobs_that_it_costs() {
     for (number, frame) in contents.frames.iter().enumerate() {
         let place = usize::try_from(bundle.packing().data_offset + frame.offset).unwrap() + 100;
         bytes[place] ^= 1;
-        std::fs::write(&path, &bytes).unwrap();
+        fs_err::write(&path, &bytes).unwrap();
         let findings = Bundle::open(&path, &vendor.root).unwrap().check(&Unwatched).unwrap();
         assert_eq!(findings.damages.len(), 1, "frame {number}");
         let damage = &findings.damages[0];

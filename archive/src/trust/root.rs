@@ -250,6 +250,8 @@ mod tests {
     use super::*;
     use crate::trust::Signature;
 
+    type Change = fn(&mut serde_json::Value);
+
     struct Vendor {
         root: SecretKey,
         trust: TrustRoot,
@@ -338,7 +340,7 @@ mod tests {
     #[test]
     fn a_root_that_contradicts_itself_is_refused() {
         let good: serde_json::Value = serde_json::from_slice(vendor().trust.bytes()).unwrap();
-        let cases: [(&str, fn(&mut serde_json::Value)); 5] = [
+        let cases: [(&str, Change); 5] = [
             ("begin at 1", |v| v["version"] = 0.into()),
             ("wants 0 of 1", |v| v["roles"]["pack"]["threshold"] = 0.into()),
             ("wants 2 of 1", |v| v["roles"]["pack"]["threshold"] = 2.into()),
