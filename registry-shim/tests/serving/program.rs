@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use sealift_archive::Digest;
 
 use crate::fixture::{Content, TestStore, attempt};
 
@@ -30,10 +31,13 @@ impl Running {
         (running, urls.split(' ').map(str::to_owned).collect())
     }
 
-    /// Asks it to stop, and returns what it logged.
-    fn stop(mut self, signal: Signal) -> (Option<i32>, String) {
-        let pid = Pid::from_child(&self.0);
-        kill_process(pid, signal).expect("it runs");
+    /// Asks it to stop.
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("it runs");
+    }
+
+    /// Waits for its end, and returns its status and what it logged.
+    fn end(mut self) -> (Option<i32>, String) {
         let begun = Instant::now();
         let status = loop {
             if let Some(status) = self.0.try_wait().expect("a status") {
@@ -76,7 +80,8 @@ async fn it_says_where_it_listens_and_stops_when_asked() {
             assert!(!url.ends_with(":0"), "{url}");
             assert_eq!(get(&format!("{url}/v2/acme/api/manifests/1?ns=ghcr.io")).await, "api");
         }
-        let (status, log) = running.stop(signal);
+        running.signal(signal);
+        let (status, log) = running.end();
         assert_eq!(status, Some(0), "{log}");
         for line in log.lines() {
             let entry: serde_json::Value =
@@ -95,9 +100,35 @@ fn it_does_not_hold_up_its_end_for_idle_clients() {
     let address = urls[0].trim_start_matches("http://").to_owned();
     let idle: Vec<_> =
         (0..4).map(|_| std::net::TcpStream::connect(&address).expect("a connection")).collect();
-    let (status, log) = running.stop(Signal::TERM);
+    running.signal(Signal::TERM);
+    let (status, log) = running.end();
     assert_eq!(status, Some(0), "{log}");
     drop(idle);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_finishes_what_it_has_begun() {
+    // More than the buffers on the way hold.
+    let content = vec![5; 32 << 20];
+    let store = TestStore::new();
+    store.add(1, "active", &Content::default().image("ghcr.io/acme/api:1", "api").blob(&content));
+    store.point_at(1);
+    let mut command = program();
+    command.arg("--store").arg(store.dir()).args(["--listen", "127.0.0.1:0"]);
+    let (running, urls) = Running::start(&mut command);
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let url = format!("{}/v2/ghcr.io/acme/api/blobs/{}", urls[0], Digest::of(&content));
+    let answer = client.get(url).send().await.expect("an answer");
+    running.signal(Signal::TERM);
+    // It listens no more, and still sends what it has promised.
+    let begun = Instant::now();
+    while client.get(format!("{}/healthz", urls[0])).send().await.is_ok() {
+        assert!(begun.elapsed() < STOP_DEADLINE, "it still takes requests");
+    }
+    assert!(answer.bytes().await.expect("all of it") == content);
+    let (status, log) = running.end();
+    assert_eq!(status, Some(0), "{log}");
+    assert!(!log.contains("before all answers"), "{log}");
 }
 
 #[test]
