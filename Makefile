@@ -50,8 +50,9 @@ build: ## build the programs as they are shipped, into target/release
 
 .PHONY: man
 man: build ## write the manual pages into target/man
-	mkdir -p target/man
-	set -e; for program in sealift sealiftctl sealift-registry; do target/release/$$program man target/man; done
+	target/release/sealift man target/man
+	target/release/sealiftctl man target/man
+	target/release/sealift-registry --man target/man
 
 .PHONY: setup
 setup: ## install Debian packages, build the peers and the test images (only what is missing)

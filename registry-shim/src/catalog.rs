@@ -26,7 +26,7 @@ pub(crate) enum Standing {
     Activating,
     /// The one that `current` names.
     Active,
-    /// Was active before, and can be rolled back to.
+    /// Was active before, and can be activated again.
     Retained,
     /// Complete and verified, waiting for its activation.
     Staged,

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser, ValueEnum};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -38,6 +38,9 @@ pub struct Options {
     /// How to write the log to standard error. `RUST_LOG` says which messages.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+    /// Write the man page into a directory, and do nothing else.
+    #[arg(long, value_name = "DIR", hide = true, exclusive = true)]
+    man: Option<PathBuf>,
 }
 
 /// A form of the log.
@@ -58,6 +61,10 @@ impl Options {
     /// # Errors
     /// Whatever keeps the registry from starting.
     pub fn run(self) -> Result<(), Error> {
+        if let Some(dir) = self.man {
+            fs_err::create_dir_all(&dir)?;
+            return Ok(clap_mangen::generate_to(Self::command(), dir)?);
+        }
         self.log_format.start_logging();
         let runtime =
             Builder::new_multi_thread().enable_all().max_blocking_threads(MAX_BLOCKING_THREADS).build()?;

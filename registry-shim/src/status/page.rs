@@ -81,7 +81,7 @@ impl Display for Page<'_> {
         section(f, "Staged, ready to be activated", self.releases, |s| {
             matches!(s, State::Staged | State::Activating)
         })?;
-        section(f, "Can be rolled back to", self.releases, |s| *s == State::Retained)?;
+        section(f, "Kept, can be activated again", self.releases, |s| *s == State::Retained)?;
         if self.releases.iter().any(|release| is_failed(&release.state)) {
             section(f, "Failed", self.releases, is_failed)?;
         }

@@ -65,7 +65,7 @@ async fn what_runs_is_told_first_and_the_rest_in_its_place() {
         words.map(|rest| rest.split('<').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(releases("Staged"), ["5.0"]);
-    assert_eq!(releases("Can be rolled back to"), ["3.0", "2.0"]);
+    assert_eq!(releases("Kept, can be activated again"), ["3.0", "2.0"]);
     assert_eq!(releases("Failed"), ["1.0"]);
     assert!(section(&page, "Failed").contains("the &lt;disk&gt; was full"));
     assert!(page.contains("Trust root version 1"), "{page}");
