@@ -26,4 +26,4 @@ pub use reference::{INTERNAL_HOST, Reference};
 pub use release::{
     BlobList, Platform, Product, Refs, ReleaseName, RepositoryName, Sequence, Statement, Version,
 };
-pub use source::{BlobSink, BlobWriter, Release, Source};
+pub use source::{BlobSink, BlobWriter, Release, Source, copy_blob};

@@ -4,10 +4,14 @@
 //! whether blobs go into an archive or a store. What passes between them is checked by the writer, blob by blob.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 
 use crate::progress::Progress;
 use crate::trust::{KeyId, Signature, TrustRoot};
 use crate::{Blob, BlobList, Digest, Error, Refs, Statement};
+
+/// How much [`copy_blob`] reads at a time.
+const COPY_BYTES: usize = 256 << 10;
 
 /// A release whose statement, blob list and refs have been checked against a trust root and each other.
 #[derive(Clone, Debug)]
@@ -69,6 +73,24 @@ pub trait BlobSink: Sync {
     /// # Errors
     /// I/O, or a blob that the sink did not expect.
     fn open(&self, blob: Blob) -> Result<Box<dyn BlobWriter + '_>, Error>;
+}
+
+/// Copies one blob from `reader` into a sink, from its start.
+///
+/// # Errors
+/// What the sink says about it, or I/O.
+pub fn copy_blob(blob: Blob, reader: &mut dyn Read, sink: &dyn BlobSink) -> Result<(), Error> {
+    let mut writer = sink.open(blob)?;
+    if writer.position() > 0 {
+        writer.restart()?;
+    }
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return writer.finish(),
+            n => writer.write(&buffer[..n])?,
+        }
+    }
 }
 
 /// Takes one blob in. Dropping it unfinished keeps what may be of use to a later try, never a wrong blob.

@@ -13,7 +13,7 @@ use fs_err as fs;
 use tempfile::TempDir;
 
 use sealift_archive::release::ObjectId;
-use sealift_archive::{Blob, BlobSink};
+use sealift_archive::{Blob, BlobSink, copy_blob};
 
 use crate::Error;
 
@@ -21,7 +21,6 @@ const AUTHOR: &str = "Sealift <sealift@sealift.internal>";
 const MESSAGE: &str = "Content of a release";
 /// zlib's level for the objects of a pack: small files, packed once.
 const COMPRESSION: &str = "--compression=9";
-const COPY_BYTES: usize = 1 << 20;
 
 /// A pack in a temporary directory.
 #[derive(Debug)]
@@ -45,19 +44,7 @@ impl Packed {
     /// # Errors
     /// What the sink says, or I/O.
     pub fn copy(&self, sink: &dyn BlobSink) -> Result<(), Error> {
-        let mut writer = sink.open(self.blob)?;
-        if writer.position() > 0 {
-            writer.restart()?;
-        }
-        let mut file = fs::File::open(&self.file)?;
-        let mut buffer = vec![0; COPY_BYTES];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                n => writer.write(&buffer[..n])?,
-            }
-        }
-        Ok(writer.finish()?)
+        Ok(copy_blob(self.blob, &mut fs::File::open(&self.file)?, sink)?)
     }
 }
 

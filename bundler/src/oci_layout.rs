@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use oci_spec::image::{Descriptor, ImageIndex};
 
-use sealift_archive::{Blob, BlobSink, Digest, VerifyingReader};
+use sealift_archive::{Blob, BlobSink, Digest, VerifyingReader, copy_blob};
 
 use crate::Error;
 use crate::lock::Content;
@@ -19,8 +19,6 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub const IMAGE_NAME: &str = "io.containerd.image.name";
 /// Largest `index.json` and largest manifest, in bytes: what registries take.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
-/// How much of a blob is read at a time.
-const COPY_BYTES: usize = 1 << 20;
 
 /// A layout that images are taken from.
 #[derive(Debug)]
@@ -105,19 +103,7 @@ impl Layout {
     /// # Errors
     /// [`Error::Layout`] if it is missing, what the sink says, or I/O.
     pub fn copy(&self, blob: Blob, sink: &dyn BlobSink) -> Result<(), Error> {
-        let mut file = self.open_blob(blob.digest)?;
-        let mut writer = sink.open(blob)?;
-        if writer.position() > 0 {
-            writer.restart()?;
-        }
-        let mut buffer = vec![0; COPY_BYTES];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                n => writer.write(&buffer[..n])?,
-            }
-        }
-        Ok(writer.finish()?)
+        Ok(copy_blob(blob, &mut self.open_blob(blob.digest)?, sink)?)
     }
 
     fn open_blob(&self, digest: Digest) -> Result<fs::File, Error> {

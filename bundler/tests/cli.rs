@@ -30,11 +30,10 @@ fn sealift(dir: &Path, arguments: &[&str]) -> String {
         .output()
         .unwrap();
     // How long something took is no business of a snapshot.
-    let text = |bytes: Vec<u8>| match String::from_utf8(bytes).unwrap() {
-        said if said.contains(" after ") => {
-            said.lines().map(|line| format!("{}\n", line.split(" after ").next().unwrap())).collect()
-        }
-        said => said,
+    let text = |bytes: Vec<u8>| {
+        let said = String::from_utf8(bytes).unwrap();
+        let lines: Vec<&str> = said.lines().map(|line| line.split(" after ").next().unwrap()).collect();
+        if lines.is_empty() { String::new() } else { lines.join("\n") + "\n" }
     };
     format!(
         "$ sealift {}\n{}--- stderr\n{}--- exit {}\n",
