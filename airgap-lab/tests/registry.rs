@@ -78,10 +78,10 @@ async fn what_a_real_client_pushes_it_can_pull() {
         panic!("an image was pushed")
     };
     for (descriptor, expected) in manifest.layers.iter().zip(&image.blobs()[1..]) {
-        let mut pulled = Vec::new();
+        let mut bytes = Vec::new();
         let descriptor: &OciDescriptor = descriptor;
-        puller.pull_blob(&name, descriptor, &mut pulled).await.unwrap();
-        assert_eq!(pulled, expected[..]);
+        puller.pull_blob(&name, descriptor, &mut bytes).await.unwrap();
+        assert_eq!(bytes, expected[..]);
     }
 
     let stranger = RegistryAuth::Basic("vendor".to_owned(), "wrong".to_owned());
@@ -119,14 +119,14 @@ fn names_and_errors_are_as_the_specification_has_them() {
     assert_eq!(digest, image.digest());
     let child = &image.children()[0];
 
-    let tagged = get(&registry, "/v2/acme/app/manifests/1.0", "");
-    assert_eq!((tagged.status(), &tagged.body[..]), ("200", &image.manifest()[..]));
-    assert_eq!(tagged.header("content-type"), Some(image.media_type()));
+    let by_tag = get(&registry, "/v2/acme/app/manifests/1.0", "");
+    assert_eq!((by_tag.status(), &by_tag.body[..]), ("200", &image.manifest()[..]));
+    assert_eq!(by_tag.header("content-type"), Some(image.media_type()));
     let by_digest = get(&registry, &format!("/v2/acme/app/manifests/{}", child.digest()), "");
     assert_eq!(by_digest.body, child.manifest()[..]);
 
-    let tags = get(&registry, "/v2/acme/app/tags/list", "");
-    assert_eq!(tags.body, br#"{"name":"acme/app","tags":["1.0"]}"#);
+    let list = get(&registry, "/v2/acme/app/tags/list", "");
+    assert_eq!(list.body, br#"{"name":"acme/app","tags":["1.0"]}"#);
     let missing = get(&registry, "/v2/acme/app/manifests/2.0", "");
     assert_eq!(missing.status(), "404");
     assert!(String::from_utf8(missing.body).unwrap().contains("MANIFEST_UNKNOWN"));

@@ -147,17 +147,19 @@ mod tests {
     use super::Proxy;
 
     const ROUND_TRIP: Duration = Duration::from_millis(100);
-    /// How much later than due things may be on a busy machine.
+    /// How much later than due things may be on a busy machine, at the best of several attempts.
     const LATENESS: Duration = Duration::from_millis(90);
+    const ATTEMPTS: u64 = 5;
 
-    /// A server that sends each byte back, to one client.
+    /// A server that sends each byte back, to one client after the other.
     fn echo() -> std::net::SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut reader = stream.try_clone().unwrap();
-            std::io::copy(&mut reader, &mut stream).unwrap();
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut reader = stream.try_clone().unwrap();
+                std::io::copy(&mut reader, &mut stream).unwrap();
+            }
         });
         addr
     }
@@ -172,13 +174,16 @@ mod tests {
     #[test]
     fn a_question_takes_a_round_trip_and_the_first_one_two() {
         let proxy = Proxy::start(echo(), ROUND_TRIP).unwrap();
-        let mut stream = TcpStream::connect(proxy.addr()).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let first = ping(&mut stream);
-        let second = ping(&mut stream);
-        assert!((2 * ROUND_TRIP..2 * ROUND_TRIP + LATENESS).contains(&first), "{first:?}");
-        assert!((ROUND_TRIP..ROUND_TRIP + LATENESS).contains(&second), "{second:?}");
-        assert_eq!(proxy.connections(), 1);
+        let attempt = |_| {
+            let mut stream = TcpStream::connect(proxy.addr()).unwrap();
+            stream.set_nodelay(true).unwrap();
+            (ping(&mut stream), ping(&mut stream))
+        };
+        let (firsts, seconds): (Vec<_>, Vec<_>) = (0..ATTEMPTS).map(attempt).unzip();
+        let (first, second) = (firsts.iter().min().unwrap(), seconds.iter().min().unwrap());
+        assert!((2 * ROUND_TRIP..2 * ROUND_TRIP + LATENESS).contains(first), "{firsts:?}");
+        assert!((ROUND_TRIP..ROUND_TRIP + LATENESS).contains(second), "{seconds:?}");
+        assert_eq!(proxy.connections(), ATTEMPTS);
     }
 
     #[test]

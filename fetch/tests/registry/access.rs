@@ -62,8 +62,8 @@ async fn one_token_for_each_repository_however_many_wait_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_expire_are_renewed_before_they_are_used() {
-    // Shorter than the margin, so each request needs a new one; the registry itself takes them a little longer.
-    let access = token_access(false, Duration::from_secs(1));
+    // Shorter than the client's margin, so it takes each token for expired; to the registry they are still good.
+    let access = token_access(false, Duration::from_secs(4));
     let setting = Setting::with(Config { access, ..Config::default() }, NO_LOGIN);
     let wanted = fill(&setting);
     setting.fetch(vec![wanted[0].clone()]).await.unwrap();

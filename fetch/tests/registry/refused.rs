@@ -9,12 +9,13 @@ use sealift_lab::vendor::{Fault, Target};
 use crate::setting::{Count, SIZE, Setting};
 use crate::sink::MemorySink;
 
+/// What is done wrong; the error's class and code, the most that may be written, and words of the message.
+type Case = (Fault, Class, u16, u64, Vec<String>);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_answers_are_refused_at_once() {
     let other = Digest::of(b"other");
     let size = SIZE as u64;
-    // Fault, class, code, the most that may be written, and words of the message.
-    type Case = (Fault, Class, u16, u64, Vec<String>);
     let cases: Vec<Case> = vec![
         (Fault::Extra(1), Class::Refused, 214, size, vec!["more than 1000000 bytes".into()]),
         (Fault::Extra(500_000_000), Class::Refused, 214, size, vec!["more than 1000000 bytes".into()]),
@@ -76,7 +77,7 @@ async fn a_full_disk_ends_it_with_the_disks_own_error() {
         setting.client.fetch_all(vec![wanted.clone()], sink.clone(), Arc::new(Count::default())).await;
     let error = error.unwrap_err();
     assert!(matches!(error, Error::Archive(sealift_archive::Error::NoSpace { .. })), "{error}");
-    assert_eq!((error.class(), error.code().to_string()), (Class::NoSpace, "SL0119".to_owned()));
+    assert_eq!(error.class(), Class::NoSpace);
     assert_eq!(setting.requests_for(&wanted).len(), 1);
     assert!(sink.part_len(wanted.blob.digest) > 0, "what fitted is still there");
 }
