@@ -46,8 +46,8 @@ pub enum Error {
         store: PathBuf,
         /// How many findings there were.
         findings: usize,
-        /// Whether some of it is content that has changed.
-        has_changed_content: bool,
+        /// Whether `--repair` would help with some of it.
+        can_be_repaired: bool,
     },
     /// What the archive library says.
     #[error(transparent)]
@@ -91,13 +91,16 @@ impl Explain for Error {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::SeveralReleases { .. } => "ask the vendor for a bundle of the one release that you need".into(),
-            Self::NoSuchVersion { known, .. } if known.is_empty() => "import one: `sealiftctl import BUNDLE`".into(),
+            Self::SeveralReleases { .. } => {
+                "ask the vendor for a bundle of the one release that you need".into()
+            }
+            Self::NoSuchVersion { known, .. } if known.is_empty() => {
+                "import one: `sealiftctl import BUNDLE`".into()
+            }
             Self::NoSuchVersion { known, .. } => format!("here are: {}", list(known)),
             Self::AmbiguousVersion { .. } => "name the sequence instead".into(),
-            Self::NotWhole { has_changed_content: true, .. } => {
-                "`sealiftctl verify --discard-damaged` removes the content that has changed; then import the release again"
-                    .into()
+            Self::NotWhole { can_be_repaired: true, .. } => {
+                "`sealiftctl verify --repair` removes what has changed; then import the release again".into()
             }
             Self::NotWhole { .. } => "import the release again: it brings back what is missing".into(),
             Self::Archive(error) => return error.hint(),

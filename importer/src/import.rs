@@ -119,7 +119,13 @@ pub fn plan(store: &Store, source: &dyn Source, activate: bool) -> Result<Plan, 
         let from = situation.active().map(Known::subject);
         match situation.judge_activation(&Known::new(statement, digest, state))? {
             Move::Stay => None,
-            Move::Forward | Move::Back => Some(Switch { from, to: release_subject.clone() }),
+            Move::Forward => Some(Switch { from, to: release_subject.clone() }),
+            // An import never goes back: whoever takes the wrong stick must not change what runs.
+            Move::Back => {
+                let active = situation.active().map_or_else(|| statement.name(), |known| known.name.clone());
+                let (offered, active) = (Box::new(statement.name()), Box::new(active));
+                return Err(sealift_store::Error::BelowActive { offered, active }.into());
+            }
         }
     } else {
         None

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use sealift_archive::{Digest, Product, Sequence, Version};
-use sealift_store::policy::{Known, Situation};
-use sealift_store::{Disk, Error as StoreError, State, Store, StoredRelease, Subject, Unfinished};
+use sealift_store::policy::Known;
+use sealift_store::{Disk, Error as StoreError, Holder, State, Store, StoredRelease, Subject, Unfinished};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -32,6 +32,8 @@ pub struct Status {
     pub trust: Option<TrustStatus>,
     /// The file system.
     pub disk: Disk,
+    /// Who is changing the store.
+    pub busy: Option<Holder>,
     /// Imports that were begun and not finished.
     pub unfinished: Vec<Unfinished>,
     /// What is wrong.
@@ -105,14 +107,17 @@ impl Status {
                 Ok(())
             }
         };
+        if let Err(error) = store.active() {
+            tell(error)?;
+        }
         let mut releases = Vec::new();
-        for release in store.releases().or_else(|error| tell(error).map(|()| Vec::new()))?.iter().rev() {
+        for release in store.releases()?.iter().rev() {
             match Entry::of(release) {
                 Ok(entry) => releases.push(entry),
                 Err(error) => tell(error)?,
             }
         }
-        let situation = store.situation().or_else(|error| tell(error).map(|()| Situation::default()))?;
+        let situation = store.situation()?;
         let active = situation.active().map(Known::subject);
         let is_active = |subject: &Subject| active.as_ref() == Some(subject);
         let rollback = situation.judge_rollback().ok().map(Known::subject).filter(|to| !is_active(to));
@@ -137,6 +142,7 @@ impl Status {
             floor: situation.floor,
             trust,
             disk: store.disk()?,
+            busy: store.holder()?,
             unfinished: store.unfinished()?,
             problems,
             next: Vec::new(),
@@ -148,20 +154,23 @@ impl Status {
 
     fn look_for_problems(&mut self) {
         for entry in &self.releases {
-            match &entry.state {
-                State::Failed { reason } => self.problems.push(format!("{} failed: {reason}", entry.version)),
-                State::Activating => {
-                    self.problems.push(format!("activating {} was interrupted", entry.version));
-                }
-                _ => {}
+            if let State::Failed { reason } = &entry.state {
+                self.problems.push(format!("{} failed: {reason}", entry.version));
             }
+        }
+        if self.disk.free_bytes < self.disk.total_bytes / 100 * LOW_DISK_PERCENT {
+            self.problems.push(format!("less than {LOW_DISK_PERCENT} % of the disk is free"));
+        }
+        if self.busy.is_some() {
+            // What looks unfinished is being done.
+            return;
+        }
+        for entry in self.releases.iter().filter(|entry| entry.state == State::Activating) {
+            self.problems.push(format!("activating {} was interrupted", entry.version));
         }
         for import in &self.unfinished {
             let name = import.release.name();
             self.problems.push(format!("the import of {name} from `{}` is not finished", import.source));
-        }
-        if self.disk.free_bytes < self.disk.total_bytes / 100 * LOW_DISK_PERCENT {
-            self.problems.push(format!("less than {LOW_DISK_PERCENT} % of the disk is free"));
         }
     }
 
@@ -170,6 +179,9 @@ impl Status {
             return vec!["sealiftctl trust pin root.json".to_owned()];
         }
         let mut next = Vec::new();
+        if self.busy.is_some() {
+            return next;
+        }
         for entry in &self.releases {
             match entry.state {
                 State::Activating => {

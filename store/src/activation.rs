@@ -10,7 +10,7 @@ use sealift_archive::{Sequence, durable};
 use serde::Serialize;
 
 use crate::audit::{Event, Subject};
-use crate::policy::{Known, Situation};
+use crate::policy::{Known, Situation, Unreadable};
 use crate::state::Recorded;
 use crate::{Error, State, Store, StoredRelease, Writer, mirror};
 
@@ -88,11 +88,10 @@ impl fmt::Display for Mark {
 }
 
 impl Store {
-    /// All that decisions about releases depend on. A release whose statement is damaged is left out, unless it is
-    /// the active one.
+    /// All that decisions about releases depend on.
     ///
     /// # Errors
-    /// I/O, or a damaged statement of the active release.
+    /// I/O.
     pub fn situation(&self) -> Result<Situation, Error> {
         let counters = self.counters()?;
         let mut situation =
@@ -103,8 +102,13 @@ impl Store {
             }
             match known(&release) {
                 Ok(known) => situation.releases.push(known),
-                Err(error) if *release.state() == State::Active => return Err(error),
-                Err(_) => {}
+                Err(error @ Error::Io(_)) => return Err(error),
+                Err(error) => situation.unreadable.push(Unreadable {
+                    sequence: release.sequence(),
+                    digest: release.digest(),
+                    state: release.state().clone(),
+                    why: error.to_string(),
+                }),
             }
         }
         Ok(situation)
@@ -141,7 +145,7 @@ impl Store {
         Ok(Activation {
             from: from.map(known).transpose()?.map(|known| known.subject()),
             to: target.subject(),
-            steps: steps(&recorded, self.active()?, to),
+            steps: steps(&recorded, self.active_if_any()?, to),
         })
     }
 
@@ -153,7 +157,6 @@ impl Store {
         match self.expect_complete(release) {
             Ok(()) => Ok(true),
             Err(Error::Incomplete { .. } | Error::Damaged { .. }) => Ok(false),
-            Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -273,6 +276,10 @@ fn steps(recorded: &[(Sequence, State)], current: Option<Sequence>, target: Sequ
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
     use crate::fixture::{Content, Place};
 
@@ -353,11 +360,16 @@ mod tests {
             (&[Activate(1), Activate(2), Activate(3), RollBack], RollBack),
             (&[Activate(1), Activate(2), RollBack], Activate(2)),
         ];
+        let fresh = place(&[]);
         for (before, command) in cases {
-            let whole = place(before);
+            let begin = fresh.copy();
+            for earlier in before {
+                earlier.run(&begin.writer()).unwrap();
+            }
+            let whole = begin.copy();
             let steps = command.run(&whole.writer()).unwrap().steps.len();
             for taken in 0..=steps {
-                let crashed = place(before);
+                let crashed = begin.copy();
                 let plan = command.plan(&crashed.store).unwrap();
                 let writer = crashed.writer();
                 plan.steps[..taken].iter().for_each(|&step| writer.take(step, &plan).unwrap());
@@ -397,6 +409,83 @@ mod tests {
         content.stage(&writer).unwrap();
         writer.activate(two).unwrap();
         assert_eq!(place.states(), ["1 retained", "2 active", "3 staged"]);
+    }
+
+    #[test]
+    fn a_broken_pointer_is_mended_by_an_activation() {
+        let place = place(&[Command::Activate(1), Command::Activate(2)]);
+        let writer = place.writer();
+        durable::replace_link(std::path::Path::new("releases/9"), &place.store.current_link()).unwrap();
+        assert_eq!(place.states(), ["1 retained", "2 retained", "3 staged"]);
+        Command::Activate(2).run(&writer).unwrap();
+        assert_eq!(place.states(), ["1 retained", "2 active", "3 staged"]);
+        assert_eq!(place.store.active().unwrap().unwrap().get(), 2);
+    }
+
+    /// What is recorded of releases 1, 2, …, and where `current` leads.
+    #[derive(Clone, Debug)]
+    struct Model {
+        recorded: Vec<(Sequence, State)>,
+        current: Option<Sequence>,
+    }
+
+    impl Model {
+        fn take(&mut self, step: Step) {
+            match step {
+                Step::Mark { sequence, state } => {
+                    let of = |recorded: &&mut (Sequence, State)| recorded.0 == sequence;
+                    self.recorded.iter_mut().find(of).unwrap().1 = state.into();
+                }
+                Step::Point { sequence } => self.current = Some(sequence),
+                Step::Account => {}
+            }
+        }
+
+        fn switch(&mut self, target: Sequence, crash_after: usize) {
+            let steps = steps(&self.recorded, self.current, target);
+            steps.into_iter().take(crash_after).for_each(|step| self.take(step));
+        }
+    }
+
+    fn sequence(number: usize) -> Sequence {
+        (number as u64).try_into().unwrap()
+    }
+
+    fn any_model() -> impl Strategy<Value = Model> {
+        let states = [State::Staged, State::Activating, State::Active, State::Retained];
+        let recorded = vec(select(states.to_vec()), 1..6);
+        (recorded, 0..6_usize).prop_map(|(states, current)| {
+            let current = (1..=states.len()).contains(&current).then(|| sequence(current));
+            let recorded =
+                states.into_iter().enumerate().map(|(n, state)| (sequence(n + 1), state)).collect();
+            Model { recorded, current }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_left_behind_a_switch_ends_well(
+            mut model in any_model(),
+            crashes in vec((1..6_usize, 0..8_usize), 0..4),
+            target in 1..6_usize,
+        ) {
+            let existing = |target: usize, model: &Model| sequence(1 + target % model.recorded.len());
+            for (target, steps) in crashes {
+                let target = existing(target, &model);
+                model.switch(target, steps);
+            }
+            let target = existing(target, &model);
+            model.switch(target, usize::MAX);
+            prop_assert_eq!(model.current, Some(target));
+            for (sequence, state) in &model.recorded {
+                match state {
+                    State::Active => prop_assert_eq!(*sequence, target),
+                    State::Activating => prop_assert!(false, "{} is still activating", sequence),
+                    _ => prop_assert!(*sequence != target),
+                }
+            }
+            prop_assert!(steps(&model.recorded, model.current, target).is_empty(), "nothing is left to do");
+        }
     }
 
     fn last_move(place: &Place) -> Option<Event> {

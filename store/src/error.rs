@@ -152,6 +152,14 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// The active release's statement is damaged, so nobody can say what may follow it.
+    #[error("the active release, sequence {sequence}, cannot be read: {why}")]
+    ActiveUnreadable {
+        /// Its sequence.
+        sequence: Sequence,
+        /// What is wrong with it.
+        why: String,
+    },
     /// What the archive library says of a document, of content, or of space.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -195,6 +203,7 @@ impl Explain for Error {
             Self::NoWayBack { .. } => 315,
             Self::NoGit { .. } => 316,
             Self::Git { .. } => 317,
+            Self::ActiveUnreadable { .. } => 318,
             Self::Archive(error) => return error.code(),
             Self::Io(_) => 399,
         })
@@ -206,9 +215,11 @@ impl Explain for Error {
             Self::Busy { .. } => Class::Busy,
             Self::Archive(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
-            Self::BadPointer { .. } | Self::Damaged { .. } | Self::NoGit { .. } | Self::Io(_) => {
-                Class::Failed
-            }
+            Self::BadPointer { .. }
+            | Self::Damaged { .. }
+            | Self::NoGit { .. }
+            | Self::ActiveUnreadable { .. }
+            | Self::Io(_) => Class::Failed,
             _ => Class::Refused,
         }
     }
@@ -218,7 +229,8 @@ impl Explain for Error {
             Self::NotAStore { .. } => {
                 "name the store with `--store`; `sealiftctl trust pin root.json` makes a new one".into()
             }
-            Self::BadPointer { .. } | Self::Damaged { .. } => {
+            Self::BadPointer { .. } => "activate a release again: `sealiftctl activate VERSION`".into(),
+            Self::Damaged { .. } => {
                 "`sealiftctl verify` lists all damage; importing the release again brings back what is missing".into()
             }
             Self::NoSuchRelease { .. } | Self::NoWayBack { .. } => {
@@ -244,7 +256,7 @@ impl Explain for Error {
                     format!("import and activate {} first", versions.join(" or "))
                 }
             },
-            Self::Failed { .. } | Self::Incomplete { .. } => {
+            Self::Failed { .. } | Self::Incomplete { .. } | Self::ActiveUnreadable { .. } => {
                 "import the release again: it brings back only what is missing".into()
             }
             Self::NoGit { .. } => "install the package `git`; it must be on the PATH".into(),

@@ -9,6 +9,8 @@ use std::io::{self, Read as _, Write as _};
 use std::ops::Deref;
 
 use fs_err as fs;
+use rustix::io::Errno;
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Store, sweep};
@@ -54,9 +56,7 @@ impl Store {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut text = Vec::new();
-                lock.take(MAX_HOLDER_BYTES).read_to_end(&mut text)?;
-                let holder = serde_json::from_slice(&text).unwrap_or_default();
+                let holder = Holder::read(lock)?.unwrap_or_default();
                 return Err(Error::Busy { store: self.root().to_owned(), holder });
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
@@ -69,12 +69,40 @@ impl Store {
         sweep::leftovers(&writer)?;
         Ok(writer)
     }
+
+    /// Who is changing the store, as far as that can be told without touching the lock: good enough to be shown.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn holder(&self) -> Result<Option<Holder>, Error> {
+        match fs::File::open(self.root().join(LOCK_FILE)) {
+            Ok(lock) => Ok(Holder::read(lock)?.filter(Holder::is_alive)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Holder {
+    /// What the file says; nothing if nobody has written to it.
+    fn read(lock: fs::File) -> io::Result<Option<Self>> {
+        let mut text = Vec::new();
+        lock.take(MAX_HOLDER_BYTES).read_to_end(&mut text)?;
+        Ok(serde_json::from_slice(&text).ok())
+    }
+
+    fn is_alive(&self) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        // A process of another user may not be asked, but it is there.
+        pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(Errno::SRCH)))
+    }
 }
 
 impl Drop for Writer {
     /// Closing the file is not enough: a child process that is just being started has it open for another moment.
     fn drop(&mut self) {
-        // If this fails, the lock still ends with the process.
+        // If these fail, the lock still ends with the process, and a dead holder is known to be dead.
+        let _ = self.lock.set_len(0);
         let _ = self.lock.unlock();
     }
 }
@@ -95,11 +123,14 @@ mod tests {
     fn the_second_writer_is_told_about_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(dir.path()).unwrap();
+        assert_eq!(store.holder().unwrap(), None);
         let first = store.lock("sealiftctl import a.tar.zst").unwrap();
+        assert_eq!(store.holder().unwrap().unwrap().command, "sealiftctl import a.tar.zst");
         let said = store.lock("sealiftctl rollback").unwrap_err().to_string();
         let pid = std::process::id();
         assert!(said.contains(&format!("`sealiftctl import a.tar.zst` (process {pid})")), "{said}");
         drop(first);
+        assert_eq!(store.holder().unwrap(), None);
         // A shorter description leaves nothing of the longer one behind.
         let _second = store.lock("x").unwrap();
         assert!(store.lock("y").unwrap_err().to_string().contains("by `x` ("));

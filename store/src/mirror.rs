@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use sealift_archive::release::GitRepository;
-use sealift_archive::{Refs, RepositoryName, Sequence, durable};
+use sealift_archive::{Digest, Refs, RepositoryName, Sequence, durable};
 
 use crate::git::Git;
 use crate::{Error, Store};
@@ -37,10 +37,25 @@ pub(crate) fn of<'r>(store: &'r Store, sequence: Sequence, refs: &'r Refs) -> Ve
     refs.git.iter().map(mirror).collect()
 }
 
+/// Reads every object of a mirror, and says what is wrong with it.
+pub(crate) fn check(store: &Store, name: &RepositoryName) -> Result<Option<String>, Error> {
+    let git = Git { dir: store.git_path(name), repository: name.clone() };
+    match git.run("fsck", &["--full", "--no-dangling", "--no-progress"], "") {
+        Err(Error::Git { message, .. }) => Ok(Some(message)),
+        Err(error) => Err(error),
+        Ok(_) => Ok(None),
+    }
+}
+
 impl Mirror<'_> {
     /// The repository's name.
     pub(crate) fn name(&self) -> &RepositoryName {
         self.name
+    }
+
+    /// The packs that the repository is made of.
+    pub(crate) fn packs(&self) -> &[Digest] {
+        &self.repository.packs
     }
 
     /// Checks the new packs in a repository under `scratch`; the mirror is not touched.
@@ -63,7 +78,7 @@ impl Mirror<'_> {
         for digest in &self.repository.packs {
             let blob = self.store.blob_path(digest);
             let name = pack_name(&blob)?;
-            if !is_indexed(&mirror, &name) {
+            if !is_indexed(&mirror, &name, &blob)? {
                 let pack = pack_file(&git.dir.join("objects"), &name, "pack");
                 fs::hard_link(&blob, &pack)?;
                 git.run("index-pack", &["--strict", &pack.display().to_string()], "")?;
@@ -86,14 +101,11 @@ impl Mirror<'_> {
         for digest in &self.repository.packs {
             let blob = self.store.blob_path(digest);
             let name = pack_name(&blob)?;
-            if is_indexed(&self.objects_dir(), &name) {
+            if is_indexed(&self.objects_dir(), &name, &blob)? {
                 continue;
             }
-            let pack = pack_file(&self.objects_dir(), &name, "pack");
-            if pack.exists() {
-                fs::remove_file(&pack)?;
-            }
-            fs::hard_link(&blob, &pack)?;
+            // By way of the scratch repository, so that a damaged pack is replaced while Git serves from here.
+            fs::rename(pack_file(&prepared, &name, "pack"), pack_file(&self.objects_dir(), &name, "pack"))?;
             // Git takes a pack for present once it sees the index, so that comes last.
             let index = pack_file(&prepared, &name, "idx");
             fs::File::open(&index)?.sync_all()?;
@@ -117,16 +129,6 @@ impl Mirror<'_> {
         };
         let lacking = self.wanted_refs().into_iter().find(|(name, object)| present.get(name) != Some(object));
         Ok(lacking.map(|(name, _)| format!("the ref `{name}` of `{}`", self.name)))
-    }
-
-    /// Reads every object of the mirror, and says what is wrong with it.
-    pub(crate) fn check(&self) -> Result<Option<String>, Error> {
-        let git = self.git(self.store.git_path(self.name));
-        match git.run("fsck", &["--full", "--no-dangling", "--no-progress"], "") {
-            Err(Error::Git { message, .. }) => Ok(Some(message)),
-            Err(error) => Err(error),
-            Ok(_) => Ok(None),
-        }
     }
 
     fn write_refs(&self, git: &Git) -> Result<(), Error> {
@@ -196,8 +198,16 @@ enum Target {
     Ref(String),
 }
 
-fn is_indexed(objects: &Path, pack: &str) -> bool {
-    ["pack", "idx"].iter().all(|kind| pack_file(objects, pack, kind).is_file())
+/// Whether a repository has this very file as a pack, and an index of it. After damage, or in a store that was copied
+/// file by file, the pack is another file than the blob.
+fn is_indexed(objects: &Path, pack: &str, blob: &Path) -> Result<bool, Error> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let (pack, index) = (pack_file(objects, pack, "pack"), pack_file(objects, pack, "idx"));
+    if !pack.is_file() || !index.is_file() {
+        return Ok(false);
+    }
+    Ok(fs::metadata(pack)?.ino() == fs::metadata(blob)?.ino())
 }
 
 fn pack_file(objects: &Path, pack: &str, kind: &str) -> PathBuf {
@@ -219,8 +229,6 @@ fn pack_name(pack: &Path) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
-
-    use sealift_archive::Digest;
 
     use super::*;
     use crate::fixture::{Content, Place, fleet};
@@ -247,7 +255,7 @@ mod tests {
             let refs = release.refs().unwrap();
             let mirrors = of(&place.store, release.sequence(), &refs);
             assert_eq!(mirrors[0].lacks().unwrap(), None);
-            assert_eq!(mirrors[0].check().unwrap(), None);
+            assert_eq!(check(&place.store, mirrors[0].name()).unwrap(), None);
             let pack = place.store.blob_path(&refs.git.values().next().unwrap().packs[0]);
             let meta = fs::metadata(&pack).unwrap();
             assert_eq!((meta.nlink(), meta.mode() & 0o777), (2, 0o444), "a hard link, and nobody may write");

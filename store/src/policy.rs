@@ -41,6 +41,19 @@ impl Known {
     }
 }
 
+/// A release that is here, with a statement that is damaged.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// Its place in the order.
+    pub sequence: Sequence,
+    /// Digest of the statement that it had.
+    pub digest: Digest,
+    /// Its state.
+    pub state: State,
+    /// What is wrong with its statement.
+    pub why: String,
+}
+
 /// All that a decision depends on.
 #[derive(Clone, Debug, Default)]
 pub struct Situation {
@@ -50,6 +63,8 @@ pub struct Situation {
     pub floor: Option<Sequence>,
     /// The releases that are here, by rising sequence.
     pub releases: Vec<Known>,
+    /// Those of them that cannot be read. Only the import that brings them back has anything to do with them.
+    pub unreadable: Vec<Unreadable>,
     /// The release that was active until a switch that is not finished yet.
     pub leaving: Option<Sequence>,
 }
@@ -87,13 +102,16 @@ impl Situation {
     /// The first rule that it breaks.
     pub fn judge_import(&self, offered: &Statement, digest: Digest) -> Result<Offer, Error> {
         let name = || Box::new(offered.name());
-        if let Some(stored) = self.releases.iter().find(|known| known.sequence() == offered.sequence) {
-            return if stored.digest == digest {
-                Ok(Offer::Here(stored.state.clone()))
+        let known = self.releases.iter().map(|known| (known.sequence(), known.digest, &known.state));
+        let unreadable = self.unreadable.iter().map(|one| (one.sequence, one.digest, &one.state));
+        if let Some((_, stored, state)) = known.chain(unreadable).find(|one| one.0 == offered.sequence) {
+            return if stored == digest {
+                Ok(Offer::Here(state.clone()))
             } else {
-                Err(Error::SequenceTaken { offered: name(), offered_digest: digest, stored: stored.digest })
+                Err(Error::SequenceTaken { offered: name(), offered_digest: digest, stored })
             };
         }
+        self.expect_readable_active()?;
         self.judge_product(&offered.name())?;
         if let Some(active) = self.active().filter(|active| active.sequence() > offered.sequence) {
             return Err(Error::BelowActive { offered: name(), active: Box::new(active.name.clone()) });
@@ -121,6 +139,7 @@ impl Situation {
             }
             State::Staged | State::Activating | State::Retained => {}
         }
+        self.expect_readable_active()?;
         self.judge_product(&target.name)?;
         self.judge_floor(&target.name)?;
         match self.active() {
@@ -145,6 +164,7 @@ impl Situation {
     /// [`Error::NoWayBack`].
     pub fn judge_rollback(&self) -> Result<&Known, Error> {
         let refuse = |why: String| Error::NoWayBack { why };
+        self.expect_readable_active()?;
         let active = self.active().ok_or_else(|| refuse("no release is active".to_owned()))?;
         let is_begun =
             |known: &Known| known.state == State::Activating && known.sequence() > active.sequence();
@@ -163,6 +183,16 @@ impl Situation {
                 Err(refuse(format!("{} is below the floor, which is sequence {floor}", newest.name)))
             }
             Some(newest) => Ok(newest),
+        }
+    }
+
+    /// Without the statement of the active release, nobody can say what may follow it.
+    fn expect_readable_active(&self) -> Result<(), Error> {
+        match self.unreadable.iter().find(|one| one.state == State::Active) {
+            Some(active) => {
+                Err(Error::ActiveUnreadable { sequence: active.sequence, why: active.why.clone() })
+            }
+            None => Ok(()),
         }
     }
 
@@ -249,6 +279,7 @@ mod tests {
             product: (!releases.is_empty()).then(|| "acme".parse().unwrap()),
             floor: floor.try_into().ok(),
             releases: releases.iter().map(|(sequence, state)| here(*sequence, state.clone())).collect(),
+            unreadable: Vec::new(),
             leaving: None,
         }
     }
@@ -329,6 +360,25 @@ mod tests {
         ];
         for (name, situation, offered, expected) in cases {
             let said = said(situation.judge_import(&offered, digest_of(&offered)));
+            assert!(said.contains(expected), "{name}: {said}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_active_release_is_only_brought_back() {
+        let four = here(4, State::Active);
+        let (sequence, digest, state) = (four.sequence(), four.digest, four.state.clone());
+        let mut situation = situation(1, &[(3, State::Retained), (5, State::Staged)]);
+        situation.unreadable.push(Unreadable { sequence, digest, state, why: "it is missing".to_owned() });
+        let offered = |sequence| statement("acme", sequence, &[sequence - 1]);
+        let cases = [
+            ("itself", said(situation.judge_import(&offered(4), digest)), "ok Here(Active)"),
+            ("another in its place", said(situation.judge_import(&offered(4), Digest::of(b""))), "SL0309"),
+            ("a later one", said(situation.judge_import(&offered(6), Digest::of(b""))), "SL0318"),
+            ("a step forward", said(situation.judge_activation(&situation.releases[1])), "SL0318"),
+            ("a step back", said(situation.judge_rollback()), "SL0318"),
+        ];
+        for (name, said, expected) in cases {
             assert!(said.contains(expected), "{name}: {said}");
         }
     }

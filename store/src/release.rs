@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use sealift_archive::trust::Signatures;
 use sealift_archive::{BlobList, Digest, Refs, Sequence, Statement};
 use time::OffsetDateTime;
 
-use crate::state::Recorded;
+use crate::state::{Recorded, read_or_damaged};
 use crate::{Error, State};
 
 pub(crate) const STATEMENT_FILE: &str = "release.json";
@@ -30,10 +29,10 @@ impl StoredRelease {
     pub(crate) fn read(dir: PathBuf, sequence: Sequence, is_current: bool) -> Result<Self, Error> {
         let recorded = match Recorded::read(&dir) {
             // One damaged file must not stop what does not need it, least of all the import that repairs it.
-            Err(Error::Archive(error)) => Recorded {
+            Err(error @ (Error::Archive(_) | Error::Damaged { .. })) => Recorded {
                 state: State::Failed { reason: format!("its state cannot be read: {error}") },
                 since: OffsetDateTime::UNIX_EPOCH,
-                release: Digest::of(&fs::read(dir.join(STATEMENT_FILE))?),
+                release: Digest::of(&read_or_damaged(&dir.join(STATEMENT_FILE)).unwrap_or_default()),
             },
             recorded => recorded?,
         };
@@ -133,7 +132,7 @@ impl StoredRelease {
 
     fn vouched(&self, name: &str, wanted: Digest) -> Result<(String, Vec<u8>), Error> {
         let path = self.dir.join(name);
-        let bytes = fs::read(&path)?;
+        let bytes = read_or_damaged(&path)?;
         let found = Digest::of(&bytes);
         if found == wanted {
             Ok((path.display().to_string(), bytes))

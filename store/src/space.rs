@@ -8,6 +8,8 @@ use crate::{Error, Store};
 /// An index file is rarely larger than a quarter of its pack, and never much smaller than a few blocks.
 const INDEX_SHARE: u64 = 4;
 const MIN_INDEX_BYTES: u64 = 64 << 10;
+/// What a file takes at least, and what its size is rounded up to, on the file systems in use.
+const BLOCK_BYTES: u64 = 4 << 10;
 /// What else is written: documents, refs, the directory entries of the blobs; and so that the disk is not full after.
 const MARGIN_BYTES: u64 = 64 << 20;
 
@@ -66,6 +68,8 @@ impl Store {
     pub fn need(&self, list: &BlobList, refs: &Refs) -> Result<Need, Error> {
         let missing = self.missing(list);
         let missing_bytes = missing.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size));
+        let blocks =
+            missing.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size.div_ceil(BLOCK_BYTES)));
         let packs = refs.git.values().flat_map(|repository| &repository.packs);
         let index_bytes = packs
             .map(|pack| MIN_INDEX_BYTES.max(list.size(pack).unwrap_or(0) / INDEX_SHARE))
@@ -74,7 +78,10 @@ impl Store {
             missing_blobs: missing.len(),
             missing,
             missing_bytes,
-            needed_bytes: missing_bytes.saturating_add(index_bytes).saturating_add(MARGIN_BYTES),
+            needed_bytes: blocks
+                .saturating_mul(BLOCK_BYTES)
+                .saturating_add(index_bytes)
+                .saturating_add(MARGIN_BYTES),
             free_bytes: self.disk()?.free_bytes,
         })
     }

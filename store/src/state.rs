@@ -5,6 +5,7 @@
 //! in doubt: [`State::derive`] reads what is meant.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 use fs_err as fs;
@@ -96,7 +97,15 @@ impl Recorded {
     /// Reads the file in a release's directory.
     pub(crate) fn read(release_dir: &Path) -> Result<Self, Error> {
         let path = release_dir.join(STATE_FILE);
-        let bytes = fs::read(&path)?;
+        let bytes = read_or_damaged(&path)?;
         Ok(json::parse(&path.display().to_string(), &bytes, MAX_STATE_BYTES)?)
     }
+}
+
+/// Reads a file that belongs to every release: if it is not there, that is damage.
+pub(crate) fn read_or_damaged(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::damaged(path, "it is missing"),
+        _ => error.into(),
+    })
 }

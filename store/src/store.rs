@@ -77,12 +77,13 @@ impl Store {
         &self.root
     }
 
-    /// Every release that is here, by rising sequence. What is still being imported is not among them.
+    /// Every release that is here, by rising sequence. What is still being imported is not among them. If `current`
+    /// leads nowhere, none of them is active.
     ///
     /// # Errors
-    /// I/O, or a `state` or `current` that cannot be read.
+    /// I/O.
     pub fn releases(&self) -> Result<Vec<StoredRelease>, Error> {
-        let active = self.active()?;
+        let active = self.active_if_any()?;
         let mut releases = Vec::new();
         for sequence in self.sequences()? {
             releases.push(StoredRelease::read(
@@ -97,13 +98,13 @@ impl Store {
     /// One release.
     ///
     /// # Errors
-    /// [`Error::NoSuchRelease`], I/O, or a `state` or `current` that cannot be read.
+    /// [`Error::NoSuchRelease`], or I/O.
     pub fn release(&self, sequence: Sequence) -> Result<StoredRelease, Error> {
         let dir = self.release_dir(sequence);
         if !dir.is_dir() {
             return Err(Error::NoSuchRelease { store: self.root.clone(), sequence });
         }
-        StoredRelease::read(dir, sequence, self.active()? == Some(sequence))
+        StoredRelease::read(dir, sequence, self.active_if_any()? == Some(sequence))
     }
 
     /// Which release is live. `current` alone says it.
@@ -123,6 +124,14 @@ impl Store {
             .and_then(|name| name.to_str()?.parse().ok())
             .filter(|&sequence| self.release_dir(sequence).is_dir());
         sequence.map(Some).ok_or(Error::BadPointer { link, target })
+    }
+
+    /// Which release is live; none if `current` is broken, so that another can be activated.
+    pub(crate) fn active_if_any(&self) -> Result<Option<Sequence>, Error> {
+        match self.active() {
+            Err(Error::BadPointer { .. }) => Ok(None),
+            active => active,
+        }
     }
 
     /// A value that changes whenever what is to be served changes; see [`Stamp`].
@@ -186,5 +195,49 @@ impl Store {
 
     pub(crate) fn trust_dir(&self) -> PathBuf {
         self.root.join(TRUST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_store_is_opened_and_only_an_empty_place_becomes_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("data/store");
+        let said = Store::open(&place).unwrap_err().to_string();
+        assert!(said.contains("there is no such directory"), "{said}");
+        Store::open_or_create(&place).unwrap();
+        assert_eq!(Store::open(&place).unwrap().root(), place);
+
+        // A fresh disk, and a store whose making was interrupted.
+        let half_made = dir.path().join("half");
+        fs::create_dir_all(half_made.join("lost+found")).unwrap();
+        fs::create_dir_all(half_made.join("blobs")).unwrap();
+        assert!(Store::open(&half_made).unwrap_err().to_string().contains("it has no `blobs/sha256/`"));
+        Store::open_or_create(&half_made).unwrap();
+
+        let said = Store::open_or_create(dir.path()).unwrap_err().to_string();
+        assert!(said.contains("other things are there"), "{said}");
+        assert!(!dir.path().join("blobs").exists(), "and nothing was made there");
+    }
+
+    #[test]
+    fn current_leads_to_a_release_or_is_broken() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path()).unwrap();
+        assert_eq!(store.active().unwrap(), None);
+        fs::create_dir(store.release_dir(3.try_into().unwrap())).unwrap();
+        for (target, good) in [
+            ("releases/3", true),
+            ("releases/4", false),
+            ("3", false),
+            ("releases/03", false),
+            ("/releases/3", false),
+        ] {
+            durable::replace_link(Path::new(target), &store.current_link()).unwrap();
+            assert_eq!(store.active().is_ok(), good, "{target}");
+        }
     }
 }

@@ -236,6 +236,26 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_root_seen_is_remembered() {
+        let place = Place::new();
+        let writer = place.writer();
+        let version = |number: u64| {
+            let mut document: serde_json::Value = serde_json::from_slice(ROOT.bytes()).unwrap();
+            document["version"] = number.into();
+            TrustRoot::parse("root.json", &json::to_document(&document)).unwrap()
+        };
+        for (seen, newest) in [(1, 1), (3, 3), (2, 3)] {
+            let root = version(seen);
+            let signed = [Signature::sign(root.bytes(), &KEY).unwrap()].into_iter().collect();
+            writer.remember_root("bundle", &root, &signed).unwrap();
+            let trust = place.store.trust().unwrap();
+            assert_eq!((trust.pinned.version(), trust.newest.version()), (1, newest), "after {seen}");
+        }
+        let digest = version(3).digest();
+        assert!(!Signatures::read_from(&place.store.trust_dir(), &digest).unwrap().of(&digest).is_empty());
+    }
+
+    #[test]
     fn a_fingerprint_is_read_in_groups() {
         let spelt = spell(&ROOT.digest());
         assert_eq!(spelt.replace(' ', ""), ROOT.digest().hex());

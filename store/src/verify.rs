@@ -3,20 +3,20 @@
 //!
 //! An error means that it could not be checked; what is wrong with the store is a [`Finding`].
 
-use std::collections::BTreeMap;
-use std::io::{self, Read as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use rayon::prelude::*;
 use sealift_archive::trust::RoleName;
-use sealift_archive::{Blob, Check, Digest, Progress, Sequence};
+use sealift_archive::{Blob, Check, Digest, Progress, RepositoryName, Sequence};
 use serde::Serialize;
 
 use crate::lock::LOCK_FILE;
 use crate::store::{LOST_AND_FOUND, PARTS};
 use crate::sweep::is_temporary;
-use crate::{Error, State, Store, StoredRelease, Writer, audit, mirror};
+use crate::{Error, State, Store, StoredRelease, audit, mirror};
 
 /// How much of a blob is in memory at a time, for each thread.
 const READ_BYTES: usize = 1 << 20;
@@ -56,8 +56,10 @@ pub struct Finding {
 pub enum Trouble {
     /// Something that a release needs is not there.
     Missing,
-    /// Something is there, but is not what was written.
+    /// Content is there, but is not what was written.
     Changed,
+    /// A document of a release is not what was staged.
+    Document,
     /// A document is not signed by those who must sign it.
     Unsigned,
     /// A Git mirror is not complete.
@@ -100,22 +102,25 @@ impl Store {
             let Error::BadPointer { .. } = error else { return Err(error) };
             verdict.add(Trouble::Pointer, self.current_link(), error.to_string());
         }
-        // A pointer that leads nowhere does not keep the rest from being checked.
-        let mut wanted = BTreeMap::new();
-        for sequence in self.sequences()? {
-            let is_current = self.active().is_ok_and(|active| active == Some(sequence));
-            let release = StoredRelease::read(self.release_dir(sequence), sequence, is_current)?;
+        let mut needs = Needs::default();
+        for release in self.releases()? {
             verdict.releases += 1;
-            self.verify_release(&release, &mut wanted, &mut verdict)?;
+            self.verify_release(&release, &mut needs, &mut verdict)?;
         }
-        self.verify_blobs(&wanted, progress, &mut verdict)?;
+        for name in &needs.mirrors {
+            progress.go_on()?;
+            if let Some(what) = mirror::check(self, name)? {
+                verdict.add(Trouble::Git, self.git_path(name), what);
+            }
+        }
+        self.verify_blobs(&needs.blobs, progress, &mut verdict)?;
         Ok(verdict)
     }
 
     fn verify_release(
         &self,
         release: &StoredRelease,
-        wanted: &mut BTreeMap<Digest, Needed>,
+        needs: &mut Needs,
         verdict: &mut Verdict,
     ) -> Result<(), Error> {
         if let State::Failed { reason } = release.state() {
@@ -126,9 +131,9 @@ impl Store {
         });
         let (statement, blobs, refs, signatures) = match documents {
             Ok(documents) => documents,
-            Err(Error::Io(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Err(error @ Error::Io(_)) => return Err(error),
             Err(error) => {
-                verdict.add(Trouble::Changed, release.dir(), error.to_string());
+                verdict.add(Trouble::Document, release.dir(), error.to_string());
                 return Ok(());
             }
         };
@@ -140,17 +145,14 @@ impl Store {
         if !is_signed {
             verdict.add(Trouble::Unsigned, release.dir(), "the trust root does not vouch for its statement");
         }
-        let needed = |blob: Blob| (blob.digest, Needed { size: blob.size, by: release.sequence() });
-        wanted.extend(blobs.iter().map(needed));
+        let need = |blob: Blob| (blob.digest, Needed { size: blob.size, by: release.sequence() });
+        needs.blobs.extend(blobs.iter().map(need));
         for mirror in mirror::of(self, release.sequence(), &refs) {
-            let path = self.git_path(mirror.name());
-            match mirror.lacks()? {
-                Some(lack) => verdict.add(Trouble::Git, path, format!("{lack} is missing")),
-                None => {
-                    if let Some(what) = mirror.check()? {
-                        verdict.add(Trouble::Git, path, what);
-                    }
-                }
+            if let Some(lack) = mirror.lacks()? {
+                let what = format!("{lack} is missing; release {} needs it", release.sequence());
+                verdict.add(Trouble::Git, self.git_path(mirror.name()), what);
+            } else {
+                needs.mirrors.insert(mirror.name().clone());
             }
         }
         Ok(())
@@ -188,11 +190,9 @@ impl Store {
         let at_root = |name: &str| is_part(name) || is_file(name) || self.current_link().ends_with(name);
         foreign(self.root(), at_root, verdict)?;
         foreign(&self.blobs_dir(), |name| format!("sha256:{name}").parse::<Digest>().is_ok(), verdict)?;
-        foreign(&self.releases_dir(), |name| name.parse::<sealift_archive::Sequence>().is_ok(), verdict)?;
-        let is_mirror = |name: &str| {
-            name.strip_suffix(".git")
-                .is_some_and(|name| name.parse::<sealift_archive::RepositoryName>().is_ok())
-        };
+        foreign(&self.releases_dir(), |name| name.parse::<Sequence>().is_ok(), verdict)?;
+        let is_mirror =
+            |name: &str| name.strip_suffix(".git").is_some_and(|name| name.parse::<RepositoryName>().is_ok());
         foreign(&self.git_dir(), is_mirror, verdict)
     }
 
@@ -211,22 +211,11 @@ impl Store {
     }
 }
 
-impl Writer {
-    /// Removes the blobs that a check found changed: they are worth nothing, and once they are gone an import brings
-    /// them back. Says how many.
-    ///
-    /// # Errors
-    /// I/O.
-    pub fn discard(&self, verdict: &Verdict) -> Result<usize, Error> {
-        let blobs_dir = self.blobs_dir();
-        let is_blob = |finding: &&Finding| {
-            finding.kind == Trouble::Changed && finding.path.parent() == Some(blobs_dir.as_path())
-        };
-        let changed: Vec<&Finding> = verdict.findings.iter().filter(is_blob).collect();
-        changed.iter().try_for_each(|finding| fs::remove_file(&finding.path))?;
-        sealift_archive::durable::sync_dir(&blobs_dir)?;
-        Ok(changed.len())
-    }
+/// What the releases need, together.
+#[derive(Default)]
+struct Needs {
+    blobs: BTreeMap<Digest, Needed>,
+    mirrors: BTreeSet<RepositoryName>,
 }
 
 /// What a release says of a blob.
@@ -303,15 +292,15 @@ mod tests {
 
     #[test]
     fn damage_is_found_and_named() {
-        use Trouble::{Changed, Foreign, Git, Missing, Pointer, Unsigned};
+        use Trouble::{Changed, Document, Foreign, Git, Missing, Pointer, Unsigned};
         let cases: [(&str, Trouble, Damage); 10] = [
             ("a blob is gone", Missing, |_, blob| fs::remove_file(blob).unwrap()),
             ("a blob has changed", Changed, |_, blob| replace(blob, b"ONE")),
             ("a blob is shorter", Changed, |_, blob| replace(blob, b"on")),
-            ("a statement has changed", Changed, |p, _| {
+            ("a statement has changed", Document, |p, _| {
                 replace(&p.store.root().join("releases/1/release.json"), b"{}");
             }),
-            ("a blob list is gone", Changed, |p, _| {
+            ("a blob list is gone", Document, |p, _| {
                 fs::remove_file(p.store.root().join("releases/1/blobs")).unwrap();
             }),
             ("a state has changed", Missing, |p, _| replace(&p.store.root().join("releases/1/state"), b"{}")),
@@ -341,19 +330,6 @@ mod tests {
             let findings = place.store.verify(&Unwatched).unwrap().findings;
             assert!(findings.iter().any(|finding| finding.kind == kind), "{name}: {findings:?}");
         }
-    }
-
-    #[test]
-    fn changed_content_is_discarded_and_comes_back() {
-        let place = Place::new();
-        let writer = place.writer();
-        let content = Content::new(1, &[b"one", b"two"]);
-        content.stage(&writer).unwrap();
-        replace(&place.store.blob_path(&Digest::of(b"one")), b"ONE");
-        let verdict = place.store.verify(&Unwatched).unwrap();
-        assert_eq!(writer.discard(&verdict).unwrap(), 1);
-        content.stage(&writer).unwrap();
-        assert!(place.store.verify(&Unwatched).unwrap().is_whole());
     }
 
     fn replace(path: &Path, content: &[u8]) {

@@ -9,13 +9,14 @@ use crate::Error;
 use crate::import::{Action, Done, Plan, execute, plan, record_refusal};
 
 pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(), Error> {
+    // The journal and the audit log are read in other directories than the command was typed in.
+    let source = std::path::absolute(&args.bundle)?.display().to_string();
     if args.plan.plan {
-        let (_, plan) = open(&cli.store()?, args)?;
+        let (_, plan) = open(&cli.store()?, args, &source)?;
         return output.result(&plan, || describe(&plan).end());
     }
-    let source = args.bundle.display().to_string();
     let writer = cli.writer(&format!("import {source}"))?;
-    let done = open(&writer, args).and_then(|(bundle, plan)| {
+    let done = open(&writer, args, &source).and_then(|(bundle, plan)| {
         output.remark(&describe(&plan).end())?;
         if plan.action == Action::Nothing {
             return execute(&writer, &bundle, plan, &Unwatched);
@@ -35,9 +36,10 @@ pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(),
     output.result(&done, || conclude(&done))
 }
 
-fn open(store: &Store, args: &ImportArgs) -> Result<(Bundle, Plan), Error> {
+fn open(store: &Store, args: &ImportArgs, source: &str) -> Result<(Bundle, Plan), Error> {
     let bundle = Bundle::open(&args.bundle, &store.trust()?.newest)?;
-    let plan = plan(store, &bundle, args.activate)?;
+    let mut plan = plan(store, &bundle, args.activate)?;
+    source.clone_into(&mut plan.source);
     Ok((bundle, plan))
 }
 

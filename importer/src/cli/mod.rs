@@ -28,7 +28,7 @@ use output::Output;
     after_help = "\
 Examples:
   sealiftctl trust pin root.json                    trust a vendor, once
-  sealiftctl import /media/stick/acme-1.5.0.tar.zst verify and load a release
+  sealiftctl import /media/usb/acme-1.5.0.tar.zst   verify and load a release
   sealiftctl activate 1.5.0                         let it run
   sealiftctl rollback                               back to what ran before
   sealiftctl status                                 what runs, and what to do next
@@ -130,9 +130,9 @@ struct PlanArgs {
 
 #[derive(Debug, Args)]
 struct VerifyArgs {
-    /// Remove content that has changed, so that an import can bring it back
+    /// Remove content that has changed, so that an import can bring it back, and make Git mirrors again
     #[arg(long)]
-    discard_damaged: bool,
+    repair: bool,
 }
 
 impl Cli {

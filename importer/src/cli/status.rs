@@ -35,6 +35,7 @@ fn describe(status: &Status) -> String {
         None => lines.line("trust root", "none is pinned"),
     };
     lines = lines.line("disk", describe_disk(status.disk)).line("store", status.store.display());
+    lines = lines.line_if("busy", status.busy.as_ref());
     for problem in &status.problems {
         lines = lines.text(format_args!("wrong: {problem}"));
     }

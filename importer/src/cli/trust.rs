@@ -20,7 +20,7 @@ struct Pinned {
 }
 
 pub(super) fn pin(cli: &Cli, output: Output, file: &Path) -> Result<(), Error> {
-    let file = RootFile::read(file)?;
+    let file = RootFile::read(&std::path::absolute(file)?)?;
     Store::open_or_create(&cli.store)?.lock("sealiftctl trust pin")?.pin(&file)?;
     let pinned = Pinned {
         version: file.root.version(),

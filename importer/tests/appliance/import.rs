@@ -147,7 +147,10 @@ fn a_release_that_lost_content_is_brought_back() {
     let offer = Offer::new(&ACME, 1, contents(0..3, 100));
     import(&writer, &offer, true).unwrap();
     fs_err::remove_file(store.blob_path(offer.blobs.keys().next().unwrap())).unwrap();
-    fs_err::remove_file(store.release(1.try_into().unwrap()).unwrap().dir().join("refs.json")).unwrap();
+    let dir = store.release(1.try_into().unwrap()).unwrap().dir().to_owned();
+    for file in ["refs.json", "release.json"] {
+        fs_err::remove_file(dir.join(file)).unwrap();
+    }
     let source = Watched::new(&offer, false);
     assert_eq!(import(&writer, &source, false).unwrap(), Action::Repair);
     assert_eq!(source.wanted.lock().unwrap().len(), 1);
@@ -164,8 +167,9 @@ fn what_cannot_be_done_is_said_by_the_plan() {
     for sequence in [4, 5] {
         import(&writer, &Offer::new(&ACME, sequence, contents(0..1, 100)), true).unwrap();
     }
-    let cases: [(u64, bool, Change, &str); 6] = [
+    let cases: [(u64, bool, Change, &str); 7] = [
         (3, false, |_, _| (), "SL0310"),
+        (4, true, |_, _| (), "SL0310"),
         (5, false, |statement, _| statement.platforms.push("linux/arm64".parse().unwrap()), "SL0309"),
         (7, false, |_, _| (), "SL0312"),
         (6, false, |statement, _| statement.product = "other".parse().unwrap(), "SL0308"),
