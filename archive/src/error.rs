@@ -6,6 +6,9 @@ use crate::Digest;
 use crate::explain::{Class, Code, Explain};
 use crate::trust::{KeyId, RoleName};
 
+/// Longest word from outside that is shown, in characters.
+const MAX_FOREIGN_WORD: usize = 40;
+
 /// Why an archive, a document in it, or a key was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -199,6 +202,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Something that a newer version knows. The words come from outside, maybe unsigned: they are kept short and plain.
+    pub(crate) fn needs_newer(document: &str, feature: &str, since: &str) -> Self {
+        let plain = |text: &str| text.chars().filter(char::is_ascii_graphic).take(MAX_FOREIGN_WORD).collect();
+        Self::NeedsNewer { document: document.to_owned(), feature: plain(feature), since: plain(since) }
+    }
+
     /// A contradiction in a document.
     pub(crate) fn inconsistent(document: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Inconsistent { document: document.into(), why: why.into() }

@@ -51,7 +51,7 @@ pub trait Source {
     /// The newest trust root that it brings and that follows from the one it was opened with.
     fn trust_root(&self) -> &TrustRoot;
 
-    /// The chain of trust roots and all signatures that came along, for the record.
+    /// All signatures that came along, for the record.
     fn signatures(&self) -> Vec<Signature>;
 
     /// Copies `wanted` blobs into the sink, in the order that suits the source. Reads each byte once.
@@ -78,8 +78,13 @@ pub trait BlobSink: Sync {
 /// Copies one blob from `reader` into a sink, from its start.
 ///
 /// # Errors
-/// What the sink says about it, or I/O.
-pub fn copy_blob(blob: Blob, reader: &mut dyn Read, sink: &dyn BlobSink) -> Result<(), Error> {
+/// What the sink says about it, [`Error::Interrupted`], or I/O.
+pub fn copy_blob(
+    blob: Blob,
+    reader: &mut dyn Read,
+    sink: &dyn BlobSink,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
     let mut writer = sink.open(blob)?;
     if writer.position() > 0 {
         writer.restart()?;
@@ -88,7 +93,11 @@ pub fn copy_blob(blob: Blob, reader: &mut dyn Read, sink: &dyn BlobSink) -> Resu
     loop {
         match reader.read(&mut buffer)? {
             0 => return writer.finish(),
-            n => writer.write(&buffer[..n])?,
+            n => {
+                progress.go_on()?;
+                writer.write(&buffer[..n])?;
+                progress.advance(n as u64);
+            }
         }
     }
 }

@@ -87,7 +87,7 @@ impl Content {
     }
 
     fn open(&self, path: &Path) -> Packer {
-        Packer::open(path, self.layout(), self.release.digest(), &Unwatched).unwrap()
+        Packer::open(path, self.layout(), &Unwatched).unwrap()
     }
 
     fn fill(&self, packer: &Packer) {
@@ -328,6 +328,67 @@ fn an_interrupted_packing_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn what_a_power_cut_took_around_a_blob_is_put_back() {
+    let (dir, vendor, content) = (TempDir::new().unwrap(), Vendor::new(), many_sizes());
+    let whole = fs_err::read(content.pack(&dir, &vendor)).unwrap();
+    let path = dir.path().join("again.tar.zst");
+    let packer = content.open(&path);
+    content.fill(&packer);
+    drop(packer);
+    // Headers and padding pass no hash of a blob: each place where a stored blob begins is wiped.
+    let layout = content.layout();
+    let partial =
+        fs_err::OpenOptions::new().write(true).open(dir.path().join("again.tar.zst.partial")).unwrap();
+    for place in &layout.stored {
+        let at = layout.data_offset + place.offset;
+        std::os::unix::fs::FileExt::write_all_at(partial.file(), &[0; 300], at).unwrap();
+    }
+    let packer = content.open(&path);
+    assert!(packer.missing().is_empty(), "all content is there");
+    content.finish(packer, &vendor);
+    assert!(fs_err::read(&path).unwrap()[256 << 10..] == whole[256 << 10..]);
+}
+
+#[test]
+fn nothing_of_another_plan_stays() {
+    let (dir, vendor) = (TempDir::new().unwrap(), Vendor::new());
+    let path = dir.path().join("acme-1.0.tar.zst");
+    let other = Content::new((0..40).map(|i| vec![b'!'; 3000 + i]).collect());
+    let packer = other.open(&path);
+    other.fill(&packer);
+    drop(packer);
+    let content = many_sizes();
+    let bytes = fs_err::read(content.pack(&dir, &vendor)).unwrap();
+    let clean = TempDir::new().unwrap();
+    let again = fs_err::read(content.pack(&clean, &vendor)).unwrap();
+    assert!(bytes[256 << 10..] == again[256 << 10..]);
+}
+
+#[test]
+fn a_blob_of_another_size_than_planned_is_refused() {
+    let (dir, content) = (TempDir::new().unwrap(), many_sizes());
+    let packer = content.open(&dir.path().join("acme.tar.zst"));
+    for blob in packer.missing() {
+        for size in [blob.size + 1, blob.size.saturating_sub(1)].into_iter().filter(|&s| s != blob.size) {
+            let refused = packer.open(Blob { size, ..blob });
+            assert!(matches!(refused.map(drop), Err(Error::Inconsistent { .. })), "{blob:?} with {size}");
+        }
+    }
+}
+
+#[test]
+fn whoever_waited_for_an_archive_does_not_wipe_it() {
+    let (dir, vendor, content) = (TempDir::new().unwrap(), Vendor::new(), many_sizes());
+    let path = content.pack(&dir, &vendor);
+    let finished = fs_err::read(&path).unwrap();
+    // A second run of the same command begins a file of its own.
+    let packer = content.open(&path);
+    assert_eq!(packer.missing().len(), content.blobs.len());
+    drop(packer);
+    assert!(fs_err::read(&path).unwrap() == finished);
+}
+
+#[test]
 fn a_wrong_blob_is_refused_and_can_come_again() {
     let (dir, vendor, content) = (TempDir::new().unwrap(), Vendor::new(), many_sizes());
     let path = dir.path().join("acme.tar.zst");
@@ -356,7 +417,7 @@ fn two_packers_do_not_meet_in_one_file() {
     let (dir, content) = (TempDir::new().unwrap(), many_sizes());
     let path = dir.path().join("acme.tar.zst");
     let first = content.open(&path);
-    let second = Packer::open(&path, content.layout(), content.release.digest(), &Unwatched);
+    let second = Packer::open(&path, content.layout(), &Unwatched);
     assert!(matches!(second, Err(Error::Busy { .. })));
     drop(first);
 }

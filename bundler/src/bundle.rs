@@ -181,7 +181,7 @@ impl Planned {
         if let Some(parent) = self.plan.path.parent() {
             durable::create_dir_all(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
         }
-        Ok(Packer::open(&self.plan.path, self.layout.clone(), self.release.digest(), progress)?)
+        Ok(Packer::open(&self.plan.path, self.layout.clone(), progress)?)
     }
 
     /// Brings in what lies on this machine: an earlier bundle, folders, layouts.

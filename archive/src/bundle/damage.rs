@@ -4,8 +4,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::Bundle;
-use super::data::{Content, read_frame};
+use super::data::read_frame;
 use crate::format::contents::Entry;
+use crate::format::member;
 use crate::{Check, Digest, Error, Progress, Source as _};
 
 /// What was found in an archive whose front is in order.
@@ -76,62 +77,111 @@ fn check_group(
     (entries, range): (Vec<Entry>, std::ops::Range<u32>),
     progress: &dyn Progress,
 ) -> Result<Vec<Damage>, Error> {
-    let frames = &bundle.contents.frames;
     let mut damages: Vec<Damage> = Vec::new();
-    let mut entries = entries.into_iter();
-    let mut current = entries.next().map(|e| (e, Check::new(e.blob)));
+    let mut members = Members { entries: entries.into_iter(), current: None };
     for number in range {
         progress.go_on()?;
-        let record = frames[number as usize];
-        let content = match read_frame(bundle, number) {
-            Ok(bytes) => Some(Content::of(&format!("frame {number}"), bytes, record.plain_length)?),
+        let record = bundle.contents.frames[number as usize];
+        match read_frame(bundle, number) {
+            Ok(bytes) => {
+                let part = format!("frame {number}");
+                // With its checksum, so that stock zstd will take it too.
+                let plain = super::decode(&part, &bytes, record.plain_length.into())?;
+                let name =
+                    || Error::inconsistent(bundle.name(), format!("frame {number} holds something else"));
+                members.pass(record.plain_length.into(), Some(&plain), &mut Vec::new()).ok_or_else(name)?;
+            }
             Err(Error::Damaged { start, end, .. }) => {
-                damages.push(Damage { frame: number, start, end, blobs: Vec::new() });
-                None
+                let mut blobs = Vec::new();
+                members.pass(record.plain_length.into(), None, &mut blobs);
+                damages.push(Damage { frame: number, start, end, blobs });
             }
             Err(error) => return Err(error),
-        };
-        progress.advance(u64::from(record.length));
-        // All blobs, or parts of blobs, that lie in this frame.
-        while let Some((entry, check)) = &mut current {
-            if entry.frame > number {
-                break;
-            }
-            let start = if entry.frame == number { u64::from(entry.offset) } else { 0 };
-            let left = entry.blob.size - check.seen();
-            let end = (start + left).min(u64::from(record.plain_length));
-            if let Some(content) = &content {
-                content.pieces(start, end).into_iter().try_for_each(|piece| check.update(piece))?;
-            } else {
-                if let Some(damage) = damages.last_mut() {
-                    damage.blobs.push(entry.blob.digest);
-                }
-                // So that the count goes on; the digest is wrong anyway, and the blob is on the list.
-                skip(check, end - start)?;
-            }
-            if check.seen() < entry.blob.size {
-                break;
-            }
-            let is_lost = damages.iter().any(|d| d.blobs.contains(&entry.blob.digest));
-            let (entry, check) = (*entry, check.clone());
-            current = entries.next().map(|e| (e, Check::new(e.blob)));
-            if !is_lost {
-                // Frames are as they were packed, the blob is not what was signed: whoever packed it lied.
-                check.finish().map_err(|_| {
-                    Error::inconsistent(bundle.name(), format!("it does not hold {}", entry.blob.digest))
-                })?;
-            }
         }
+        progress.advance(u64::from(record.length));
     }
     Ok(damages)
 }
 
-fn skip(check: &mut Check, mut bytes: u64) -> Result<(), Error> {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    while bytes > 0 {
-        let n = bytes.min(ZEROS.len() as u64);
-        check.update(&ZEROS[..usize::try_from(n).unwrap_or(0)])?;
-        bytes -= n;
+/// Walks over the tar members of a run of blobs: headers and padding must be ours, contents what was signed.
+struct Members {
+    entries: std::vec::IntoIter<Entry>,
+    current: Option<Member>,
+}
+
+struct Member {
+    entry: Entry,
+    header: [u8; 512],
+    check: Check,
+    /// How much of the member has passed.
+    at: u64,
+    is_lost: bool,
+}
+
+impl Members {
+    /// Passes `len` bytes of the stream, or notes which blobs are lost if they cannot be had. `None` if they are not what
+    /// they must be.
+    fn pass(&mut self, len: u64, mut bytes: Option<&[u8]>, lost: &mut Vec<Digest>) -> Option<()> {
+        let mut left = len;
+        while left > 0 {
+            let mut member = match self.current.take() {
+                Some(member) => member,
+                None => Member::of(self.entries.next()?),
+            };
+            let part = member.part().min(left);
+            let piece = match bytes {
+                Some(all) => {
+                    let (piece, rest) = all.split_at_checked(usize::try_from(part).ok()?)?;
+                    bytes = Some(rest);
+                    Some(piece)
+                }
+                None => None,
+            };
+            member.pass(part, piece, lost)?;
+            left -= part;
+            if member.at < member::len(member.entry.blob.size) {
+                self.current = Some(member);
+            } else if !member.is_lost {
+                member.check.finish().ok()?;
+            }
+        }
+        Some(())
     }
-    Ok(())
+}
+
+impl Member {
+    fn of(entry: Entry) -> Self {
+        let header = member::header(&entry.blob.digest.blob_path(), entry.blob.size);
+        Self { entry, header, check: Check::new(entry.blob), at: 0, is_lost: false }
+    }
+
+    /// How much is left of the part that comes next: header, content or padding.
+    fn part(&self) -> u64 {
+        let content_end = member::HEADER_LEN + self.entry.blob.size;
+        [member::HEADER_LEN, content_end, member::len(self.entry.blob.size)]
+            .into_iter()
+            .find(|&end| end > self.at)
+            .map_or(0, |end| end - self.at)
+    }
+
+    fn pass(&mut self, len: u64, bytes: Option<&[u8]>, lost: &mut Vec<Digest>) -> Option<()> {
+        let content_end = member::HEADER_LEN + self.entry.blob.size;
+        let is_content = (member::HEADER_LEN..content_end).contains(&self.at);
+        match bytes {
+            Some(bytes) if is_content => self.check.update(bytes).ok()?,
+            Some(bytes) if self.at < member::HEADER_LEN => {
+                let from = usize::try_from(self.at).ok()?;
+                (self.header.get(from..from + bytes.len())? == bytes).then_some(())?;
+            }
+            Some(bytes) => bytes.iter().all(|&b| b == 0).then_some(())?,
+            None => {
+                if is_content {
+                    lost.push(self.entry.blob.digest);
+                }
+                self.is_lost |= is_content;
+            }
+        }
+        self.at += len;
+        Some(())
+    }
 }

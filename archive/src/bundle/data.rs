@@ -116,14 +116,14 @@ struct Frames {
 }
 
 /// The content of a frame.
-pub(super) enum Content {
+enum Content {
     /// A stored frame: the content stands in it, in pieces.
     Stored(Vec<u8>),
     Plain(Vec<u8>),
 }
 
 impl Content {
-    pub(super) fn of(part: &str, bytes: Vec<u8>, plain_len: u32) -> Result<Self, Error> {
+    fn of(part: &str, bytes: Vec<u8>, plain_len: u32) -> Result<Self, Error> {
         match frame::stored_plain_len(&bytes) {
             Some(len) if len == u64::from(plain_len) && frame::stored_pieces(&bytes).is_some() => {
                 Ok(Self::Stored(bytes))
@@ -133,7 +133,7 @@ impl Content {
     }
 
     /// The pieces of content from `start` to `end`.
-    pub(super) fn pieces(&self, start: u64, end: u64) -> Vec<&[u8]> {
+    fn pieces(&self, start: u64, end: u64) -> Vec<&[u8]> {
         let pieces = match self {
             Self::Stored(bytes) => frame::stored_pieces(bytes).unwrap_or_default(),
             Self::Plain(plain) => vec![plain.as_slice()],

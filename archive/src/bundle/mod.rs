@@ -12,11 +12,12 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use fs_err as fs;
+use zstd::zstd_safe;
 
 use crate::format::contents::Contents;
 use crate::format::head::Head;
 use crate::format::packing::{Packing, Page};
-use crate::format::{HEAD_BYTES, HEAD_LEN, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member};
+use crate::format::{FRONT_ALIGN, HEAD_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
 
@@ -59,9 +60,9 @@ impl Unverified {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = fs::File::open(path)?;
         let name = path.display().to_string();
-        let mut area = vec![0; HEAD_LEN];
+        let mut area = vec![0; usize::try_from(HEAD_BYTES).unwrap_or(usize::MAX)];
         let mut have = 0;
-        while have < HEAD_LEN {
+        while have < area.len() {
             match file.file().read_at(&mut area[have..], have as u64).map_err(|e| name_error(&name, &e))? {
                 0 => break,
                 n => have += n,
@@ -70,14 +71,6 @@ impl Unverified {
         let head = Head::parse(&name, &area[..have])?;
         let packing = Packing::parse(&head.packing)?;
         Ok(Self { file, name, head, packing })
-    }
-
-    /// What the statements say, without any proof.
-    ///
-    /// # Errors
-    /// Whatever is wrong with a statement.
-    pub fn claims(&self) -> Result<Vec<Statement>, Error> {
-        self.statements().map(|(name, bytes)| Statement::parse(&name, bytes)).collect()
     }
 
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
@@ -107,7 +100,7 @@ impl Unverified {
             return Err(Error::WrongLength { file: name, expected: packing.length, found });
         }
         let reader = Reader { file: &file, name: &name };
-        let mut front = reader.front(&packing)?;
+        let mut front = reader.front(&packing)?.into_iter();
         let tail = frame::stored(&[0; member::END_LEN]);
         let tail_at = packing.length.saturating_sub(tail.len() as u64);
         if reader.read("the tail", tail_at, packing.length)? != tail {
@@ -116,38 +109,35 @@ impl Unverified {
         let data_bytes = tail_at
             .checked_sub(packing.data_offset)
             .ok_or_else(|| Error::inconsistent("pack.json", "the data begins behind the end of the file"))?;
-        let mut take = |member: String| {
-            front
-                .remove(&member)
-                .ok_or_else(|| Error::inconsistent("the front", format!("`{member}` is missing")))
+        // In the order of the format, or not at all.
+        let mut take = |member: &str| match front.next() {
+            Some((name, content)) if name == member => Ok(content),
+            _ => Err(Error::inconsistent("the front", format!("`{member}` is not where it must be"))),
         };
-        let contents = Contents::parse(&take("contents".to_owned())?, data_bytes)?;
         let mut releases = Vec::new();
         for (document, bytes) in statements(&head) {
             let signers = root.check(&document, bytes, RoleName::Release, &head.signatures)?;
             let statement = Statement::parse(&document, bytes)?;
             let sequence = statement.sequence;
-            let (list, refs) = (
-                take(format!("releases/{sequence}/blobs"))?,
-                take(format!("releases/{sequence}/refs.json"))?,
-            );
             if document != format!("releases/{sequence}/release.json") {
                 return Err(Error::inconsistent(&document, format!("it is sequence {sequence}")));
             }
+            let list = take(&format!("releases/{sequence}/blobs"))?;
+            let refs = take(&format!("releases/{sequence}/refs.json"))?;
             releases.push(Release::assemble(statement, bytes, signers, &head, &list, refs)?);
         }
-        if let Some(name) = front.keys().next() {
+        let contents = Contents::parse(&take("contents")?, data_bytes)?;
+        if let Some((name, _)) = front.next() {
             return Err(Error::inconsistent("the front", format!("`{name}` does not belong there")));
+        }
+        if releases.is_empty() {
+            return Err(Error::inconsistent("the head", "it holds no statement"));
         }
         if releases.iter().map(Release::digest).ne(packing.statements.iter().copied()) {
             return Err(Error::inconsistent("pack.json", "it names other statements than those in the head"));
         }
         let index = index(&contents, &releases)?;
         Ok(Bundle { file, name, packing, packers, root, head, contents, releases, index })
-    }
-
-    fn statements(&self) -> impl Iterator<Item = (String, &[u8])> {
-        statements(&self.head)
     }
 }
 
@@ -327,7 +317,7 @@ impl Reader<'_> {
     }
 
     /// Reads and checks the front pages and the filler behind them: member name → content.
-    fn front(&self, packing: &Packing) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+    fn front(&self, packing: &Packing) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let offset = check_places(packing)?;
         let mut plain = Vec::new();
         for (number, page) in packing.pages.iter().enumerate() {
@@ -343,18 +333,16 @@ impl Reader<'_> {
     }
 
     fn check_filler(&self, start: u64, end: u64) -> Result<(), Error> {
-        let header = frame::filler(end - start);
-        let mut at = start;
-        while at < end {
+        const PART: &str = "the filler of the front";
+        let header_end = start + frame::MIN_FILLER;
+        let mut sound = self.read(PART, start, header_end)? == frame::filler_header(end - start);
+        let mut at = header_end;
+        while sound && at < end {
             let piece_end = end.min(at + FILLER_PIECE);
-            let piece = self.read("the filler of the front", at, piece_end)?;
-            let from = usize::try_from(at - start).unwrap_or(usize::MAX);
-            if piece != header[from..from + piece.len()] {
-                return Err(self.damaged("the filler of the front", start, end));
-            }
+            sound = self.read(PART, at, piece_end)?.iter().all(|&b| b == 0);
             at = piece_end;
         }
-        Ok(())
+        if sound { Ok(()) } else { Err(self.damaged(PART, start, end)) }
     }
 
     fn damaged(&self, part: &str, start: u64, end: u64) -> Error {
@@ -390,24 +378,29 @@ fn check_places(packing: &Packing) -> Result<u64, Error> {
         .data_offset
         .checked_sub(end)
         .ok_or_else(|| refuse("the data begins in the front".to_owned()))?;
-    if !(frame::MIN_FILLER..=MAX_FRONT_PLAIN_BYTES).contains(&room) || packing.data_offset > packing.length {
+    if !(frame::MIN_FILLER..=MAX_FRONT_PLAIN_BYTES).contains(&room)
+        || packing.data_offset > packing.length
+        || !packing.data_offset.is_multiple_of(FRONT_ALIGN)
+    {
         return Err(refuse("the data does not begin where it can".to_owned()));
     }
     Ok(end)
 }
 
-/// The content of a frame whose hash has been checked, exactly `plain_len` bytes of it.
-fn decode(part: &str, frame_bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
-    let capacity = usize::try_from(plain_len).unwrap_or(0);
-    let plain = match frame::stored_pieces(frame_bytes) {
-        Some(pieces) => Ok(pieces.concat()),
-        None => zstd::bulk::decompress(frame_bytes, capacity),
+/// The content of a frame whose hash has been checked: one zstd frame with a checksum, exactly `plain_len` bytes of it.
+fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
+    let by_zstd = || {
+        let is_one_frame = frame::has_checksum(bytes)
+            && zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len())
+            && zstd_safe::get_frame_content_size(bytes).is_ok_and(|size| size == Some(plain_len));
+        let capacity = usize::try_from(plain_len).unwrap_or(0);
+        is_one_frame.then(|| zstd::bulk::decompress(bytes, capacity).ok()).flatten()
     };
-    match plain {
-        Ok(plain) if plain.len() == capacity => Ok(plain),
-        // The hash was right, so this is no damage: whoever packed it lied about it.
-        _ => Err(Error::inconsistent(part, format!("it does not hold {plain_len} bytes"))),
-    }
+    let plain = frame::decode_stored(bytes).or_else(by_zstd);
+    // The hash was right, so this is no damage: whoever packed it lied about it.
+    plain
+        .filter(|plain| plain.len() as u64 == plain_len)
+        .ok_or_else(|| Error::inconsistent(part, format!("it is not one frame of {plain_len} bytes")))
 }
 
 fn name_error(name: &str, error: &std::io::Error) -> Error {

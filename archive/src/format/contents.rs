@@ -7,10 +7,11 @@
 //! blob    60  SHA-256, size u64, encoding u32 (0 = identity), frame u32, offset u32 in its content, length u64
 //! ```
 //!
-//! Frames follow each other without a gap from the data offset on. Blobs stand in the order of their data. A blob of
-//! this version is one extent: it starts in `frame` at `offset` and runs on through the following frames.
+//! Frames follow each other without a gap from the data offset on. A blob of this version is one extent: it starts in
+//! `frame` at `offset` and runs on through the following frames. The frames hold the blobs' tar members, one behind the
+//! other in this order, and nothing else; so every place follows from the sizes, and is checked against them.
 
-use super::{MAX_PLAIN_BYTES, TAR_BLOCK, frame};
+use super::{MAX_PLAIN_BYTES, TAR_BLOCK, frame, member};
 use crate::{Blob, Digest, Error};
 
 const MAGIC: &[u8; 8] = b"SLCONT01";
@@ -31,7 +32,7 @@ pub struct Frame {
     pub plain_length: u32,
     /// SHA-256 as it stands in the file.
     pub digest: Digest,
-    /// Index of the last blob that uses it: what a reader may forget after it.
+    /// Index of the last blob that starts in it or before it: with that blob, a reader may forget the frame.
     pub last_blob: u32,
 }
 
@@ -93,8 +94,8 @@ impl Contents {
         Ok(out)
     }
 
-    /// Reads the contents and checks that they describe `data_bytes` bytes of frames in which every blob lies whole,
-    /// behind the one before.
+    /// Reads the contents and checks that they describe `data_bytes` bytes of frames that hold the blobs' members and
+    /// nothing else.
     ///
     /// # Errors
     /// [`Error::Inconsistent`] with the record that is wrong; [`Error::NeedsNewer`] for an encoding of a later version.
@@ -122,11 +123,20 @@ impl Contents {
         if offset != data_bytes {
             return Err(refuse(format!("its frames are {offset} bytes long, the data is {data_bytes}")));
         }
-        let mut place = Place::default();
+        let mut stream = Stream::over(&contents.frames);
         for index in 0..blob_count {
             let entry = input.entry().ok_or_else(cut)??;
-            place.advance(&contents.frames, &entry).map_err(|why| refuse(format!("blob {index} {why}")))?;
+            stream.advance(&contents.frames, &entry).map_err(|why| refuse(format!("blob {index} {why}")))?;
             contents.entries.push(entry);
+        }
+        if !stream.is_used_up() {
+            return Err(refuse("its frames hold more than its blobs".to_owned()));
+        }
+        for (index, frame) in (0_u32..).zip(&contents.frames) {
+            let begun = contents.entries.partition_point(|entry| entry.frame <= index);
+            if begun != frame.last_blob as usize + 1 {
+                return Err(refuse(format!("frame {index} names another last blob than it has")));
+            }
         }
         Ok(contents)
     }
@@ -148,32 +158,50 @@ impl Frame {
     }
 }
 
-/// The end of the last blob that was placed.
-#[derive(Default)]
-struct Place {
-    frame: usize,
-    offset: u64,
+/// The tar stream that the frames hold, and how much of it has found its blob.
+struct Stream {
+    /// Where each frame's content begins in the stream, and where the last one's ends.
+    starts: Vec<u64>,
+    /// Where the next member begins.
+    next: u64,
 }
 
-impl Place {
-    /// Moves over one blob. Blobs may not overlap, go backward, or run out of the frames.
+impl Stream {
+    fn over(frames: &[Frame]) -> Self {
+        let mut starts = Vec::with_capacity(frames.len() + 1);
+        let mut at = 0_u64;
+        starts.push(at);
+        for frame in frames {
+            at += u64::from(frame.plain_length);
+            starts.push(at);
+        }
+        Self { starts, next: 0 }
+    }
+
+    /// Moves over one member; says why if the blob is not where it must be.
     fn advance(&mut self, frames: &[Frame], entry: &Entry) -> Result<(), &'static str> {
-        let start = (entry.frame as usize, u64::from(entry.offset));
-        if start < (self.frame, self.offset) {
-            return Err("overlaps the one before");
+        let frame = frames.get(entry.frame as usize).ok_or("runs out of the data")?;
+        // One place has one spelling: content starts before the end of its frame, an empty one behind its header.
+        let is_in_frame = if entry.blob.size == 0 {
+            (1..=frame.plain_length).contains(&entry.offset)
+        } else {
+            entry.offset < frame.plain_length
+        };
+        let start = self.starts[entry.frame as usize] + u64::from(entry.offset);
+        if !is_in_frame || start != self.next + member::HEADER_LEN {
+            return Err("is not where its member must be");
         }
-        let mut left = entry.blob.size;
-        let (mut index, mut offset) = start;
-        loop {
-            let frame = frames.get(index).ok_or("runs out of the data")?;
-            let room = u64::from(frame.plain_length).checked_sub(offset).ok_or("starts behind its frame")?;
-            if left <= room {
-                (self.frame, self.offset) = (index, offset + left);
-                return Ok(());
-            }
-            left -= room;
-            (index, offset) = (index + 1, 0);
+        let end = self.starts.last().copied().unwrap_or(0);
+        // Compared before it is added: a size may be anything.
+        if entry.blob.size > end - start {
+            return Err("runs out of the data");
         }
+        self.next = start + entry.blob.size + member::padding(entry.blob.size);
+        if self.next > end { Err("runs out of the data") } else { Ok(()) }
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.starts.last() == Some(&self.next)
     }
 }
 
@@ -224,6 +252,7 @@ mod tests {
 
     use super::*;
 
+    /// Two members of 600 and 10 bytes, in frames of 1024, 512 and 1024.
     fn sample() -> Contents {
         let frame = |offset, length, plain_length, last_blob| Frame {
             offset,
@@ -238,15 +267,15 @@ mod tests {
             offset,
         };
         Contents {
-            frames: vec![frame(0, 100, 1024, 0), frame(100, 500, 512, 1)],
-            entries: vec![entry(b"a", 600, 0, 512), entry(b"b", 10, 1, 100)],
+            frames: vec![frame(0, 100, 1024, 0), frame(100, 200, 512, 0), frame(300, 300, 1024, 1)],
+            entries: vec![entry(b"a", 600, 0, 512), entry(b"b", 10, 2, 512)],
         }
     }
 
     #[test]
     fn contents_are_read_as_they_were_written() {
         let bytes = sample().encode().unwrap();
-        assert_eq!(bytes.len() as u64, encoded_len(2, 2));
+        assert_eq!(bytes.len() as u64, encoded_len(3, 2));
         assert_eq!(Contents::parse(&bytes, 600).unwrap(), sample());
     }
 
@@ -258,17 +287,22 @@ mod tests {
             Contents::parse(&bad.encode().unwrap(), 600).unwrap_err().to_string()
         };
         let cases = [
-            ("overlaps", change(|c| c.entries[1].offset = 80)),
-            ("runs out", change(|c| c.entries[1].blob.size = 413)),
+            ("must be", change(|c| c.entries[1].offset = 80)),
+            ("must be", change(|c| c.entries[0].offset = 0)),
+            ("must be", change(|c| c.entries[1].frame = 1)),
+            ("must be", change(|c| c.entries[0].blob.size = 0)),
+            ("runs out", change(|c| c.entries[1].blob.size = 513)),
             ("runs out", change(|c| c.entries[1].blob.size = 1 << 63)),
-            ("runs out", change(|c| c.entries[1].frame = 2)),
-            ("starts behind", change(|c| c.entries[1].offset = 513)),
+            ("runs out", change(|c| c.entries[1].blob.size = u64::MAX)),
+            ("runs out", change(|c| c.entries[1].frame = 3)),
+            ("hold more", change(|c| c.entries[1].blob.size = 0)),
+            ("another last blob", change(|c| c.frames[1].last_blob = 1)),
             ("not there", change(|c| c.frames[0].last_blob = 2)),
             ("not allowed", change(|c| c.frames[0].plain_length = 0)),
             ("not allowed", change(|c| c.frames[0].plain_length = 1000)),
             ("not allowed", change(|c| c.frames[0].plain_length = u32::MAX - 511)),
             ("not allowed", change(|c| c.frames[1].length = 600)),
-            ("bytes long, the data is", change(|c| c.frames[1].length = 501)),
+            ("bytes long, the data is", change(|c| c.frames[1].length = 201)),
         ];
         for (expected, said) in cases {
             assert!(said.contains(expected), "{expected}: {said}");
@@ -284,7 +318,7 @@ mod tests {
         fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..400), counts in any::<[u8; 8]>()) {
             let _ = Contents::parse(&bytes, 600);
             let mut likely = sample().encode().unwrap();
-            let from = 16 + usize::from(counts[0]) % 200;
+            let from = 16 + usize::from(counts[0]) % 240;
             likely.splice(from..from + bytes.len().min(8), bytes.iter().take(8).copied());
             let _ = Contents::parse(&likely, 600);
         }

@@ -140,6 +140,12 @@ pub fn decode_stored(frame: &[u8]) -> Option<Vec<u8>> {
     frame.ends_with(&hash.finish().to_le_bytes()[..4]).then_some(plain)
 }
 
+/// Whether a zstd frame carries a checksum of its content (RFC 8878, 3.1.1.1.1).
+#[must_use]
+pub fn has_checksum(frame: &[u8]) -> bool {
+    frame.starts_with(&MAGIC) && frame.get(MAGIC.len()).is_some_and(|descriptor| descriptor & 0b100 != 0)
+}
+
 /// A filler of `len` bytes, header and zeros; `len` is at least [`MIN_FILLER`] and below 4 GiB.
 #[must_use]
 pub fn filler(len: u64) -> Vec<u8> {
@@ -159,7 +165,9 @@ pub fn is_filler(bytes: &[u8]) -> bool {
     }
 }
 
-fn filler_header(len: u64) -> [u8; 8] {
+/// The header of a filler of `len` bytes in all.
+#[must_use]
+pub fn filler_header(len: u64) -> [u8; 8] {
     let mut header = [0; 8];
     header[..4].copy_from_slice(&FILLER_MAGIC);
     let content = u32::try_from(len.saturating_sub(MIN_FILLER)).unwrap_or(u32::MAX);

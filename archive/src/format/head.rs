@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{HEAD_BYTES, HEAD_LEN, frame, member};
+use super::{HEAD_BYTES, frame, member};
 use crate::trust::{RootChain, Signature, Signatures, TrustRoot};
 use crate::{Error, Sequence};
 
 /// Most documents in a head; each takes at least two tar blocks of it.
-const MAX_DOCUMENTS: usize = HEAD_LEN / 1024;
+const MAX_DOCUMENTS: usize = 256;
 
 /// The documents of the head, as they are stored; nothing about them has been checked.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,7 @@ impl Head {
         };
         let plain_len =
             frame::stored_plain_len(area).ok_or_else(|| refuse("it does not begin with a stored frame"))?;
-        if area.len() != HEAD_LEN {
+        if area.len() as u64 != HEAD_BYTES {
             return Err(refuse("it is shorter than a head"));
         }
         let split = usize::try_from(frame::stored_len(plain_len)).unwrap_or(usize::MAX);
@@ -64,7 +64,12 @@ impl Head {
         if !frame::is_filler(filler) {
             return Err(damaged());
         }
-        Self::from_members(file, member::read_all("the head", &plain)?)
+        let head = Self::from_members(file, member::read_all("the head", &plain)?)?;
+        // One head has one form: order and all.
+        if head.encode()? != area {
+            return Err(Error::inconsistent("the head", "its documents are not in the order of the format"));
+        }
+        Ok(head)
     }
 
     fn members(&self) -> Vec<(String, Vec<u8>)> {
@@ -81,7 +86,7 @@ impl Head {
         members
     }
 
-    fn from_members(file: &str, members: BTreeMap<String, Vec<u8>>) -> Result<Self, Error> {
+    fn from_members(file: &str, members: Vec<(String, Vec<u8>)>) -> Result<Self, Error> {
         let unexpected =
             |name: &str| Error::inconsistent("the head", format!("`{name}` does not belong there"));
         if members.len() > MAX_DOCUMENTS {

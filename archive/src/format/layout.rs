@@ -4,12 +4,16 @@
 //! blobs follow, their tar members one behind the other, cut into frames of equal plain length.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use super::contents::encoded_len;
 use super::{
-    FRONT_ALIGN, HEAD_BYTES, PAGE_PLAIN_BYTES, SQUEEZED_PLAIN_BYTES, STORED_PLAIN_BYTES, frame, member,
+    FRONT_ALIGN, HEAD_BYTES, MAX_BLOB_BYTES, MAX_FILE_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES,
+    SQUEEZED_PLAIN_BYTES, STORED_PLAIN_BYTES, frame, member,
 };
 use crate::{Blob, BlobList, Digest, Error, Release};
+
+const TEXT: &str = "a string takes all text";
 
 /// Whether content is compressed already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,14 @@ impl StoredPlace {
         cut(member::len(self.blob.size), STORED_PLAIN_BYTES)
     }
 
+    /// How many frames it takes, and how many bytes they are together.
+    fn extent(self) -> (u64, u64) {
+        let plain = member::len(self.blob.size);
+        let (whole, rest) = (plain / STORED_PLAIN_BYTES, plain % STORED_PLAIN_BYTES);
+        let last = if rest == 0 { 0 } else { frame::stored_len(rest) };
+        (plain.div_ceil(STORED_PLAIN_BYTES), whole * frame::stored_len(STORED_PLAIN_BYTES) + last)
+    }
+
     /// Where the content byte at `offset` stands, counted from the data offset, and how many follow it without a gap.
     #[must_use]
     pub fn run_at(self, offset: u64) -> (u64, u64) {
@@ -77,13 +89,22 @@ pub struct SpoolPlace {
     pub offset: u64,
 }
 
+impl SpoolPlace {
+    /// The squeezed frame in which it starts, counted from the first squeezed one, and the offset in that frame's content.
+    /// An empty blob starts behind the last byte of its header: there may be no frame behind that.
+    #[must_use]
+    pub fn start(self) -> (u64, u64) {
+        let last = if self.blob.size == 0 { self.offset - 1 } else { self.offset };
+        let frame = last / SQUEEZED_PLAIN_BYTES;
+        (frame, self.offset - frame * SQUEEZED_PLAIN_BYTES)
+    }
+}
+
 /// Where everything will lie.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// First byte of data.
     pub data_offset: u64,
-    /// Lengths of the front members: name → content length, in order.
-    pub front_len: u64,
     /// Stored blobs, in order.
     pub stored: Vec<StoredPlace>,
     /// Bytes of all stored frames.
@@ -106,6 +127,10 @@ impl Layout {
         let mut all = BlobList::default();
         for release in releases {
             for blob in release.blob_list.iter() {
+                if blob.size > MAX_BLOB_BYTES {
+                    let what = blob.digest.to_string();
+                    return Err(Error::TooLarge { what, size: blob.size, limit: MAX_BLOB_BYTES });
+                }
                 all.insert(blob)?;
             }
         }
@@ -116,26 +141,29 @@ impl Layout {
                 Storing::Stored => {
                     index.insert(blob.digest, (Storing::Stored, stored.len()));
                     let place = StoredPlace { blob, first_frame: frame_index(frames)?, offset };
-                    for plain in place.frames() {
-                        offset += frame::stored_len(plain);
-                        frames += 1;
-                    }
+                    let (count, length) = place.extent();
+                    frames = add(frames, count)?;
+                    offset = add(offset, length)?;
                     stored.push(place);
                 }
                 Storing::Squeezed => {
                     index.insert(blob.digest, (Storing::Squeezed, squeezed.len()));
                     squeezed.push(SpoolPlace { blob, offset: spool_bytes + member::HEADER_LEN });
-                    spool_bytes += member::len(blob.size);
+                    spool_bytes = add(spool_bytes, member::len(blob.size))?;
                 }
             }
         }
         let all_frames = frames + spool_bytes.div_ceil(SQUEEZED_PLAIN_BYTES);
         frame_index(all_frames)?;
         let front_len = front_len(releases, encoded_len(all_frames, all.len() as u64));
+        if front_len > MAX_FRONT_PLAIN_BYTES {
+            let what = "the front of the archive (blob lists, refs and contents)".to_owned();
+            return Err(Error::TooLarge { what, size: front_len, limit: MAX_FRONT_PLAIN_BYTES });
+        }
         let front_bound: u64 = cut(front_len, PAGE_PLAIN_BYTES).map(frame::stored_len).sum();
         let data_offset = (HEAD_BYTES + front_bound + frame::MIN_FILLER).next_multiple_of(FRONT_ALIGN);
         let (stored_bytes, stored_frames) = (offset, frame_index(frames)?);
-        Ok(Self { data_offset, front_len, stored, stored_bytes, stored_frames, squeezed, spool_bytes, index })
+        Ok(Self { data_offset, stored, stored_bytes, stored_frames, squeezed, spool_bytes, index })
     }
 
     /// The place of a stored blob.
@@ -161,6 +189,20 @@ impl Layout {
         self.stored.iter().map(|p| p.blob).chain(self.squeezed.iter().map(|p| p.blob))
     }
 
+    /// The plan's identity: the same digest means that every byte has the same place.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut text = format!("{} {STORED_PLAIN_BYTES} {SQUEEZED_PLAIN_BYTES}\n", self.data_offset);
+        for place in &self.stored {
+            writeln!(text, "stored {} {} {}", place.blob.digest, place.blob.size, place.offset).expect(TEXT);
+        }
+        for place in &self.squeezed {
+            writeln!(text, "squeezed {} {} {}", place.blob.digest, place.blob.size, place.offset)
+                .expect(TEXT);
+        }
+        Digest::of(text.as_bytes())
+    }
+
     /// The most that the finished file can measure, in bytes; exact if nothing is squeezed.
     #[must_use]
     pub fn max_file_bytes(&self) -> u64 {
@@ -181,6 +223,12 @@ fn front_len(releases: &[Release], contents: u64) -> u64 {
         member::len(r.blob_list.to_text().len() as u64) + member::len(r.refs_bytes.len() as u64)
     };
     releases.iter().map(of_release).sum::<u64>() + member::len(contents)
+}
+
+fn add(sum: u64, more: u64) -> Result<u64, Error> {
+    let too_large =
+        || Error::TooLarge { what: "the archive".to_owned(), size: u64::MAX, limit: MAX_FILE_BYTES };
+    sum.checked_add(more).filter(|&sum| sum <= MAX_FILE_BYTES).ok_or_else(too_large)
 }
 
 /// Pieces of `len` bytes, all but the last `piece` long.

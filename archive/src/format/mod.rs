@@ -9,10 +9,9 @@ pub mod packing;
 
 /// Version of the file format.
 pub const FORMAT: u32 = 1;
-/// Length of the head area: frame 0 and its filler.
+/// Length of the head area: frame 0 and its filler. It is read before any signature is checked, so this is what an
+/// attacker can make us hold.
 pub const HEAD_BYTES: u64 = 256 << 10;
-/// The head area is read before any signature is checked, so its size is what an attacker can make us hold.
-pub const HEAD_LEN: usize = 256 << 10;
 /// Most plain bytes of a front page, and of a stored frame that we write.
 pub const PAGE_PLAIN_BYTES: u64 = 4 << 20;
 /// Most plain bytes of a stored data frame.
@@ -24,6 +23,10 @@ pub const SQUEEZED_PLAIN_BYTES: u64 = 4 << 20;
 pub const MAX_PLAIN_BYTES: u64 = 16 << 20;
 /// Most plain bytes of all front pages together that a reader takes: a release of 100 GB in 20,000 blobs needs 6 MB.
 pub const MAX_FRONT_PLAIN_BYTES: u64 = 64 << 20;
+/// Largest blob that is packed: 1 TiB. Sizes come from registries, and nothing is planned for larger ones.
+pub const MAX_BLOB_BYTES: u64 = 1 << 40;
+/// Largest archive that is planned: 1 PiB, far below where sums of sizes would overflow.
+pub const MAX_FILE_BYTES: u64 = 1 << 50;
 /// Unit of the tar stream; every zstd frame holds a whole number of them.
 pub const TAR_BLOCK: u64 = 512;
 /// The front area ends at a multiple of this, so that data starts on a page of the file system.

@@ -10,8 +10,9 @@ mod squeeze;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,10 +23,10 @@ use crate::format::contents::{Contents, Entry, Frame};
 use crate::format::head::Head;
 use crate::format::layout::{Layout, cut};
 use crate::format::packing::{Packing, Page};
-use crate::format::{HEAD_BYTES, PAGE_PLAIN_BYTES, SQUEEZED_PLAIN_BYTES, frame, member};
+use crate::format::{HEAD_BYTES, PAGE_PLAIN_BYTES, frame, member};
 use crate::trust::{RootChain, Signature, Signatures};
 use crate::{Blob, BlobSink, BlobWriter, Digest, Error, Progress, Release, durable};
-use journal::Journal;
+use journal::{Found, Journal};
 use slot::Slot;
 
 /// How hard zstd works on the front pages; they are small.
@@ -82,29 +83,24 @@ pub struct Packed {
 }
 
 impl Packer {
-    /// Begins the archive `target`, or goes on with what an earlier try left. `plan` is the identity of what is packed
-    /// (the same plan must come from the same layout); what is left of another plan is thrown away.
+    /// Begins the archive `target`, or goes on with what an earlier try of the same layout left; what is left of another
+    /// one is thrown away.
     ///
     /// # Errors
     /// [`Error::NoSpace`] before anything is written, [`Error::Busy`] if somebody else is at it, or I/O.
-    pub fn open(target: &Path, layout: Layout, plan: Digest, progress: &dyn Progress) -> Result<Self, Error> {
+    pub fn open(target: &Path, layout: Layout, progress: &dyn Progress) -> Result<Self, Error> {
         let paths = Paths::beside(target);
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&paths.partial)?;
-        if file.file().try_lock().is_err() {
-            return Err(Error::Busy { place: paths.partial.display().to_string() });
-        }
-        let (journal, found) = Journal::open(&paths.journal, plan)?;
-        if found.is_empty() {
-            file.set_len(0)?;
-        }
-        expect_space(&paths.partial, &file, &layout)?;
+        expect_space(&paths, &layout)?;
+        let file = open_locked(&paths.partial)?;
+        let (journal, mut found) = Journal::open(&paths.journal, layout.digest())?;
         let spool =
             fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&paths.spool)?;
+        if found.is_empty() || file.metadata()?.len() == 0 {
+            // Nothing of another plan may stay: its bytes would show where this one has padding.
+            found = Found::default();
+            file.set_len(0)?;
+            spool.set_len(0)?;
+        }
         spool.set_len(layout.spool_bytes)?;
         let packer = Self {
             frames: Mutex::new(vec![None; layout.stored_frames as usize]),
@@ -157,10 +153,9 @@ impl Packer {
         progress: &dyn Progress,
     ) -> Result<Packed, Error> {
         if let Some(blob) = self.missing().first() {
-            let source_name = self.paths.partial.display().to_string();
-            return Err(Error::MissingBlob { source_name, digest: blob.digest });
+            return Err(self.missing_blob(blob.digest));
         }
-        let mut frames = self.stored_frames();
+        let mut frames = self.stored_frames()?;
         let squeezed = squeeze::write(&self, level, progress, &mut frames)?;
         let tail = frame::stored(&[0; member::END_LEN]);
         let tail_at = self.layout.data_offset + self.layout.stored_bytes + squeezed;
@@ -192,15 +187,15 @@ impl Packer {
         })
     }
 
-    fn stored_frames(&self) -> Vec<Frame> {
+    fn stored_frames(&self) -> Result<Vec<Frame>, Error> {
         let digests = lock(&self.frames);
         let mut frames = Vec::with_capacity(digests.len());
         for (blob, place) in self.layout.stored.iter().enumerate() {
             let mut offset = place.offset;
             for plain in place.frames() {
                 let length = frame::stored_len(plain);
-                // Complete blobs have all their frames; `finish` has checked that all are complete.
-                let digest = digests[frames.len()].unwrap_or(Digest::from_raw([0; 32]));
+                let missing = || self.missing_blob(place.blob.digest);
+                let digest = digests[frames.len()].ok_or_else(missing)?;
                 frames.push(Frame {
                     offset,
                     length: narrow(length),
@@ -211,7 +206,11 @@ impl Packer {
                 offset += length;
             }
         }
-        frames
+        Ok(frames)
+    }
+
+    fn missing_blob(&self, digest: Digest) -> Error {
+        Error::MissingBlob { source_name: self.paths.partial.display().to_string(), digest }
     }
 
     fn entries(&self) -> Vec<Entry> {
@@ -219,13 +218,8 @@ impl Packer {
         let stored =
             self.layout.stored.iter().map(|p| Entry { blob: p.blob, frame: p.first_frame, offset: header });
         let squeezed = self.layout.squeezed.iter().map(|p| {
-            // An empty blob at the very end of a frame still belongs to that frame: there may be no next one.
-            let at = if p.blob.size == 0 { p.offset - 1 } else { p.offset };
-            Entry {
-                blob: p.blob,
-                frame: self.layout.stored_frames + narrow(at / SQUEEZED_PLAIN_BYTES),
-                offset: narrow(at % SQUEEZED_PLAIN_BYTES + (p.offset - at)),
-            }
+            let (frame, offset) = p.start();
+            Entry { blob: p.blob, frame: self.layout.stored_frames + narrow(frame), offset: narrow(offset) }
         });
         stored.chain(squeezed).collect()
     }
@@ -259,12 +253,11 @@ impl Packer {
 
     fn put_in_place(&self) -> io::Result<()> {
         self.file.sync_all()?;
+        // Before the rename, while the lock still keeps others out: after it they may begin anew under these names.
+        remove_if_there(&self.paths.journal)?;
+        remove_if_there(&self.paths.spool)?;
         fs::rename(&self.paths.partial, &self.paths.target)?;
-        if let Some(parent) = self.paths.target.parent() {
-            durable::sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
-        }
-        fs::remove_file(&self.paths.journal)?;
-        fs::remove_file(&self.paths.spool)
+        durable::sync_dir(folder_of(&self.paths.target))
     }
 
     fn name_error(&self, error: &io::Error) -> Error {
@@ -294,21 +287,53 @@ impl Paths {
     }
 }
 
-/// Refuses to begin what cannot end for want of room. What a file of an earlier try occupies counts as free.
-fn expect_space(partial: &Path, file: &fs::File, layout: &Layout) -> Result<(), Error> {
-    use std::os::unix::fs::MetadataExt as _;
+/// Opens the archive in the making and keeps everybody else out of it.
+fn open_locked(partial: &Path) -> Result<fs::File, Error> {
+    loop {
+        let file =
+            fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(partial)?;
+        match file.file().try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Busy { place: partial.display().to_string() });
+            }
+            Err(TryLockError::Error(error)) => return Err(name_error(partial, &error)),
+        }
+        // Whoever had it may have finished in between: then this is the finished archive, under its own name by now.
+        match fs::metadata(partial) {
+            Ok(named) if named.ino() == file.metadata()?.ino() => return Ok(file),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+}
 
+/// Refuses to begin what cannot end for want of room. What an earlier try occupies counts as free.
+fn expect_space(paths: &Paths, layout: &Layout) -> Result<(), Error> {
     const SECTOR: u64 = 512;
-    let place = match partial.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let free = durable::free_bytes(place)?.saturating_add(file.metadata()?.blocks() * SECTOR);
+    let place = folder_of(&paths.target);
+    let occupied = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.blocks() * SECTOR);
+    let earlier = occupied(&paths.partial) + occupied(&paths.spool);
+    let free = durable::free_bytes(place)?.saturating_add(earlier);
     let needed = layout.max_disk_bytes();
     if free < needed {
         return Err(Error::NoSpace { place: place.display().to_string(), needed, free });
     }
     Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn name_error(path: &Path, error: &io::Error) -> Error {

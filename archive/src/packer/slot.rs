@@ -53,8 +53,11 @@ impl<'a> Slot<'a> {
     pub(super) fn open(packer: &'a Packer, blob: Blob) -> Result<Self, Error> {
         let there = lock(&packer.parts).remove(&blob.digest).unwrap_or(0).min(blob.size);
         let mut slot = Self::begin(packer, blob)?;
-        slot.replay(there)?;
-        Ok(slot)
+        match slot.replay(there) {
+            // What an earlier try is said to have left is not there.
+            Err(Error::WrongSize { .. }) => Self::begin(packer, blob),
+            replayed => replayed.map(|()| slot),
+        }
     }
 
     /// Takes over a blob that is complete already, if it really is.
@@ -75,6 +78,14 @@ impl<'a> Slot<'a> {
             let source_name = "the plan of this archive".to_owned();
             return Err(Error::MissingBlob { source_name, digest: blob.digest });
         };
+        let planned = match &place {
+            Place::Stored(place, _) => place.blob,
+            Place::Spool(place) => place.blob,
+        };
+        if planned != blob {
+            let why = format!("it is planned with {} bytes and comes with {}", planned.size, blob.size);
+            return Err(Error::inconsistent(blob.digest.to_string(), why));
+        }
         let mut slot = Self { packer, check: Check::new(blob), place, replaying: false, settled: false };
         slot.put_header()?;
         Ok(slot)
@@ -102,21 +113,20 @@ impl<'a> Slot<'a> {
         let mut buffer = vec![0; READ_BYTES];
         while self.check.seen() < bytes {
             let offset = self.check.seen();
-            let (file, path, at, run) = match &self.place {
+            let (file, at, run) = match &self.place {
                 Place::Stored(place, _) => {
                     let (at, run) = place.run_at(offset);
-                    (&self.packer.file, &self.packer.paths.partial, self.packer.layout.data_offset + at, run)
+                    (&self.packer.file, self.packer.layout.data_offset + at, run)
                 }
-                Place::Spool(place) => {
-                    (&self.packer.spool, &self.packer.paths.spool, place.offset + offset, bytes - offset)
-                }
+                Place::Spool(place) => (&self.packer.spool, place.offset + offset, bytes - offset),
             };
             let len = usize::try_from(run.min(bytes - offset)).unwrap_or(usize::MAX).min(READ_BYTES);
-            match file.file().read_exact_at(&mut buffer[..len], at) {
-                // The file is shorter than the journal thinks: the verdict will be that the content is wrong.
-                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => buffer[..len].fill(0),
-                Err(error) => return Err(name_error(path, &error)),
-                Ok(()) => {}
+            if file.file().read_exact_at(&mut buffer[..len], at).is_err() {
+                // The file is shorter than the journal thinks, or cannot be read: it has to come again.
+                self.settled = true;
+                let wanted = self.check.wanted();
+                let (digest, announced, found) = (wanted.digest, wanted.size, offset);
+                return Err(Error::WrongSize { digest, announced, found });
             }
             self.take(&buffer[..len])?;
         }
@@ -148,14 +158,19 @@ impl<'a> Slot<'a> {
         self.settled = true;
         let blob = self.check.wanted();
         self.check.clone().finish()?;
-        if let Place::Stored(place, framer) = &mut self.place {
-            let zeros = [0; 512];
-            let padding = usize::try_from(member::padding(blob.size)).unwrap_or(0);
-            framer.push(&zeros[..padding], self.packer, self.replaying)?;
-            framer.flush(self.packer, self.replaying)?;
-            let mut frames = lock(&self.packer.frames);
-            for (index, digest) in (place.first_frame as usize..).zip(framer.digests.drain(..)) {
-                frames[index] = Some(digest);
+        let zeros = &[0; 512][..usize::try_from(member::padding(blob.size)).unwrap_or(0)];
+        match &mut self.place {
+            Place::Stored(place, framer) => {
+                framer.push(zeros, self.packer, self.replaying)?;
+                framer.flush(self.packer, self.replaying)?;
+                let mut digests = lock(&self.packer.frames);
+                for (index, digest) in (place.first_frame as usize..).zip(framer.digests.drain(..)) {
+                    digests[index] = Some(digest);
+                }
+            }
+            Place::Spool(place) => {
+                let written = self.packer.spool.file().write_all_at(zeros, place.offset + blob.size);
+                written.map_err(|e| name_error(&self.packer.paths.spool, &e))?;
             }
         }
         if !self.replaying {
@@ -233,10 +248,15 @@ impl Framer {
         while !bytes.is_empty() {
             if self.encoder.is_none() {
                 // The size check has refused more bytes than were planned, so there is a frame for these.
-                let Some(length) = self.lengths.pop() else { return Ok(()) };
+                let Some(length) = self.lengths.pop() else {
+                    return Err(Error::inconsistent(
+                        "the plan of this archive",
+                        "a blob has more frames than planned",
+                    ));
+                };
                 self.encoder = Some(StoredEncoder::begin(length, &mut self.buffer));
             }
-            let Some(encoder) = &mut self.encoder else { return Ok(()) };
+            let Some(encoder) = &mut self.encoder else { continue };
             let took = encoder.push(bytes, &mut self.buffer);
             bytes = &bytes[took..];
             if encoder.missing() == 0 {
@@ -251,14 +271,20 @@ impl Framer {
         Ok(())
     }
 
-    /// Hashes what was gathered and, unless it stands there already, writes it.
+    /// Hashes what was gathered and, unless it stands there already, writes it. That an earlier try has written it is not
+    /// believed: only content passes the hashes when it is read back, not the headers and padding around it.
     fn flush(&mut self, packer: &Packer, replaying: bool) -> Result<(), Error> {
         self.hash.update(&self.buffer);
-        if !replaying {
+        if !(replaying && self.stands_there(packer)) {
             packer.file.file().write_all_at(&self.buffer, self.at).map_err(|e| packer.name_error(&e))?;
         }
         self.at += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
+    }
+
+    fn stands_there(&self, packer: &Packer) -> bool {
+        let mut found = vec![0; self.buffer.len()];
+        packer.file.file().read_exact_at(&mut found, self.at).is_ok() && found == self.buffer
     }
 }

@@ -15,7 +15,9 @@ use crate::format::{SQUEEZED_PLAIN_BYTES, frame as stored_frame};
 use crate::{Digest, Error, Progress};
 
 /// Most frames that are compressed at a time: bounds memory on machines with many cores.
-const MAX_AT_A_TIME: usize = 8;
+const MAX_AT_A_TIME: usize = 4;
+/// From this level on zstd's tables are so large that one frame at a time is enough.
+const HEAVY_LEVEL: i32 = 13;
 
 /// Writes the squeezed frames behind the stored ones, appends them to `frames`, and says how many bytes they are.
 pub(super) fn write(
@@ -25,7 +27,8 @@ pub(super) fn write(
     frames: &mut Vec<Frame>,
 ) -> Result<u64, Error> {
     let layout = &packer.layout;
-    let at_a_time = rayon::current_num_threads().clamp(1, MAX_AT_A_TIME);
+    let most = if level < HEAVY_LEVEL { MAX_AT_A_TIME } else { 1 };
+    let at_a_time = rayon::current_num_threads().clamp(1, most);
     let lengths: Vec<u64> = cut(layout.spool_bytes, SQUEEZED_PLAIN_BYTES).collect();
     let (mut read, mut offset) = (0_u64, layout.stored_bytes);
     for batch in lengths.chunks(at_a_time) {
@@ -47,15 +50,16 @@ pub(super) fn write(
             .collect::<Result<_, io::Error>>()
             .map_err(|e| name_error(&packer.paths.spool, &e))?;
         for (&(start, plain), bytes) in starts.iter().zip(&squeezed) {
+            let number = start / SQUEEZED_PLAIN_BYTES;
             let at = layout.data_offset + offset;
             packer.file.file().write_all_at(bytes, at).map_err(|e| packer.name_error(&e))?;
-            let before_end = layout.squeezed.partition_point(|p| p.offset < start + plain);
+            let begun = layout.squeezed.partition_point(|p| p.start().0 <= number);
             frames.push(Frame {
                 offset,
                 length: narrow(bytes.len() as u64),
                 plain_length: narrow(plain),
                 digest: Digest::of(bytes),
-                last_blob: narrow((layout.stored.len() + before_end - 1) as u64),
+                last_blob: narrow((layout.stored.len() + begun - 1) as u64),
             });
             offset += bytes.len() as u64;
         }

@@ -8,9 +8,6 @@ use std::fmt::Write as _;
 
 use crate::{Blob, Digest, Error};
 
-/// Longest line: `sha256:`, 64 characters, a space, 20 digits, a newline.
-const MAX_LINE_BYTES: u64 = 93;
-
 /// The blobs of a release, each once, sorted by digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlobList(BTreeMap<Digest, u64>);
@@ -94,12 +91,6 @@ impl BlobList {
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
         self.0.values().fold(0, |sum, &size| sum.saturating_add(size))
-    }
-
-    /// The largest text that a list of `count` blobs can be, in bytes.
-    #[must_use]
-    pub fn max_text_bytes(count: u64) -> u64 {
-        count.saturating_mul(MAX_LINE_BYTES)
     }
 }
 

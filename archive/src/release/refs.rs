@@ -90,6 +90,10 @@ impl Refs {
     pub fn parse(document: &str, bytes: &[u8]) -> Result<Self, Error> {
         expect_kind(document, bytes, MAX_REFS_BYTES, KIND)?;
         let refs: Self = json::parse(document, bytes, MAX_REFS_BYTES)?;
+        if refs.to_bytes() != bytes {
+            // Two spellings of one name would have become one entry, and nobody would know which.
+            return Err(Error::inconsistent(document, "it is not in the form that Sealift writes"));
+        }
         for (name, repository) in &refs.git {
             if !repository.refs.contains_key(&repository.head) {
                 return Err(Error::inconsistent(document, format!("HEAD of `{name}` names no ref of it")));
@@ -137,6 +141,10 @@ impl Refs {
             }
         }
         for (reference, descriptor) in &self.images {
+            if reference.digest().is_some_and(|digest| digest != descriptor.digest) {
+                let why = format!("`{reference}` names {}", descriptor.digest);
+                return Err(Error::inconsistent(document, why));
+            }
             if !self.manifests.contains_key(&descriptor.digest) {
                 let why =
                     format!("`{reference}` names {}, which is not among the manifests", descriptor.digest);
@@ -158,8 +166,9 @@ impl Refs {
     }
 }
 
-/// The rules of `git check-ref-format` that matter for a path below `refs/`.
-fn is_ref_name(name: &str) -> bool {
+/// Whether a name follows the rules of `git check-ref-format` that matter for a path below `refs/`.
+#[must_use]
+pub fn is_ref_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_graphic() && !b"~^:?*[\\".contains(&b);
     name.starts_with("refs/")
         && !name.contains("@{")

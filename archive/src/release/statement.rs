@@ -127,11 +127,7 @@ impl Statement {
         if let Some(unknown) =
             wanted.requires.into_iter().find(|r| !KNOWN_FEATURES.contains(&r.feature.as_str()))
         {
-            return Err(Error::NeedsNewer {
-                document: document.to_owned(),
-                feature: unknown.feature,
-                since: unknown.since,
-            });
+            return Err(Error::needs_newer(document, &unknown.feature, &unknown.since));
         }
         expect_kind(document, bytes, MAX_STATEMENT_BYTES, KIND)?;
         let statement: Self = json::parse(document, bytes, MAX_STATEMENT_BYTES)?;

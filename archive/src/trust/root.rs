@@ -17,6 +17,9 @@ const KIND: &str = "TrustRoot";
 /// Largest trust root, in bytes.
 pub const MAX_ROOT_BYTES: usize = 64 << 10;
 
+/// Largest version, so that every JSON parser reads it exactly and the next one can be counted.
+const MAX_VERSION: u64 = (1 << 53) - 1;
+
 /// What a key may sign.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -103,8 +106,8 @@ impl TrustRoot {
         expect_kind(document, bytes, MAX_ROOT_BYTES, KIND)?;
         let root: RootDocument = json::parse(document, bytes, MAX_ROOT_BYTES)?;
         let refuse = |why: String| Error::inconsistent(document, why);
-        if root.version == 0 {
-            return Err(refuse("versions begin at 1".to_owned()));
+        if !(1..=MAX_VERSION).contains(&root.version) {
+            return Err(refuse(format!("versions go from 1 to {MAX_VERSION}")));
         }
         let mut keys = BTreeMap::new();
         for (id, pem) in root.keys {
@@ -179,6 +182,24 @@ impl TrustRoot {
         signatures.check(name, document, role, members, &self.keys)
     }
 
+    /// Refuses to begin with fewer keys than `role` needs.
+    ///
+    /// # Errors
+    /// [`Error::Unsigned`].
+    pub fn expect_enough(&self, name: &str, role: RoleName, keys: &[SecretKey]) -> Result<(), Error> {
+        let distinct: BTreeSet<KeyId> = keys.iter().map(|key| key.public().id()).collect();
+        match self.roles.get(&role) {
+            Some(members) if distinct.len() < members.threshold => Err(Error::Unsigned {
+                document: name.to_owned(),
+                role,
+                have: distinct.len(),
+                need: members.threshold,
+                keys: members.keys.iter().copied().collect(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses a key that could not sign for `role`, before it is used for that.
     ///
     /// # Errors
@@ -218,8 +239,7 @@ impl RootChain {
     /// Follows the chain from a root that is trusted already to its newest successor.
     ///
     /// # Errors
-    /// [`Error::OtherVendor`] if `trusted` itself is not a link of the chain (it is skipped if the chain starts
-    /// later), [`Error::Unsigned`] if a link lacks the signatures of the one before or of its own root keys.
+    /// [`Error::OtherVendor`] if `trusted` itself is not a link of the chain, [`Error::Unsigned`] if a link lacks the signatures of the one before or of its own root keys.
     pub fn follow(
         &self,
         file: &str,
@@ -341,7 +361,7 @@ mod tests {
     fn a_root_that_contradicts_itself_is_refused() {
         let good: serde_json::Value = serde_json::from_slice(vendor().trust.bytes()).unwrap();
         let cases: [(&str, Change); 5] = [
-            ("begin at 1", |v| v["version"] = 0.into()),
+            ("versions go from 1", |v| v["version"] = 0.into()),
             ("wants 0 of 1", |v| v["roles"]["pack"]["threshold"] = 0.into()),
             ("wants 2 of 1", |v| v["roles"]["pack"]["threshold"] = 2.into()),
             ("`release` is missing", |v| drop(v["roles"].as_object_mut().unwrap().remove("release"))),

@@ -95,7 +95,7 @@ impl Offer {
         let target = dir.join(format!("acme-{}.tar.zst", self.release.statement.version));
         let releases = std::slice::from_ref(&self.release);
         let layout = Layout::plan(releases, |_| Storing::Stored).unwrap();
-        let packer = Packer::open(&target, layout, self.release.digest(), &Unwatched).unwrap();
+        let packer = Packer::open(&target, layout, &Unwatched).unwrap();
         self.copy_blobs(&self.blobs.keys().copied().collect(), &packer, &Unwatched).unwrap();
         let mut roots = RootChain::default();
         roots.insert("root.json", vendor.root.clone()).unwrap();
