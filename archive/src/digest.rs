@@ -14,6 +14,8 @@ use crate::Error;
 
 /// Length of a SHA-256 digest in hexadecimal characters.
 const HEX_LEN: usize = 64;
+/// How much is hashed at a time.
+const READ_BYTES: usize = 128 << 10;
 
 /// A SHA-256 digest, written `sha256:<64 lower-case hex>` (OCI image spec, descriptor.md).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -115,6 +117,25 @@ impl Blob {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self { digest: Digest::of(bytes), size: bytes.len() as u64 }
+    }
+
+    /// The blob that a reader has to give, read to its end.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; READ_BYTES];
+        let mut size = 0;
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(Self { digest: Digest(hash.finalize().into()), size }),
+                n => {
+                    hash.update(&buffer[..n]);
+                    size += n as u64;
+                }
+            }
+        }
     }
 }
 

@@ -80,7 +80,7 @@ pub enum Error {
         limit: u64,
     },
     /// A document needs a newer Sealift.
-    #[error("`{document}` needs `{feature}`, which Sealift {since} and later know; this is {ours}", ours = env!("CARGO_PKG_VERSION"))]
+    #[error("`{document}` needs `{feature}`, known since Sealift {since}; this is {ours}", ours = env!("CARGO_PKG_VERSION"))]
     NeedsNewer {
         /// The document's name.
         document: String,
@@ -267,7 +267,7 @@ impl Explain for Error {
             Self::Damaged { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } | Self::WrongSize { .. } => {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
             }
-            Self::NeedsNewer { since, .. } => format!("update Sealift to {since} or later"),
+            Self::NeedsNewer { .. } => "update Sealift".into(),
             Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
             Self::Unsigned { keys, .. } => format!(
                 "it must be signed by: {}; is this the trust root of the vendor who made it?",

@@ -1,9 +1,9 @@
 //! `sealift bundle`: fetch what the lock names, sign, pack.
 //!
 //! Everything is decided by the plan: which blobs come from an earlier bundle, from disk, from registries. Keys are
-//! opened while content is fetched, and the signature that was missing is found before the first byte is.
+//! opened while content is fetched; if they are wrong or too few, fetching stops there.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,14 +11,15 @@ use serde::Serialize;
 
 use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::packer::{Front, Packed, Packer};
-use sealift_archive::trust::{RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
+use sealift_archive::trust::{KeyId, RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
 use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, durable};
 use sealift_fetch::{Client, Kind, Wanted};
 
 use crate::definition::{Definition, ImageSource};
+use crate::folder::PackedFolder;
 use crate::keys::{self, Password};
 use crate::lock::Lock;
-use crate::{Error, folder, oci_layout, statement, trust};
+use crate::{Error, oci_layout, statement, trust};
 
 /// What to bundle and how.
 #[derive(Debug)]
@@ -80,6 +81,7 @@ pub struct Planned {
     /// For people and programs.
     pub plan: Plan,
     lock: Lock,
+    packs: HashMap<Digest, PackedFolder>,
     base: PathBuf,
     release: Release,
     layout: Layout,
@@ -96,6 +98,7 @@ pub struct Planned {
 pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let definition = Definition::read(order.definition)?;
     let lock = Lock::read(order.definition, &definition)?;
+    let packs = lock.expect_fresh(order.definition)?;
     let base = order.definition.parent().unwrap_or(Path::new("")).to_owned();
     let release = statement::draft(&definition, &lock)?;
     let (root, mut signatures) = trust::read(order.trust)?;
@@ -110,8 +113,10 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let previous = order.previous.map(|path| Bundle::open(path, &root)).transpose()?;
     let from_previous: BTreeSet<Digest> = previous
         .iter()
-        .flat_map(|bundle| bundle.contents().entries.iter().map(|e| e.blob.digest))
-        .filter(|digest| release.blob_list.size(digest).is_some())
+        .flat_map(|bundle| bundle.contents().entries.iter().map(|e| e.blob))
+        // By size too: a manifest may lie about it, and then the registry has to answer for that.
+        .filter(|blob| release.blob_list.size(&blob.digest) == Some(blob.size))
+        .map(|blob| blob.digest)
         .collect();
     let on_disk = digests_on_disk(&lock);
     let count =
@@ -125,7 +130,7 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
         to_fetch: count(&|d| !on_disk.contains(d) && !from_previous.contains(d)),
         disk_bytes: layout.max_disk_bytes(),
     };
-    Ok(Planned { plan, lock, base, release, layout, root, signatures, previous, from_previous })
+    Ok(Planned { plan, lock, packs, base, release, layout, root, signatures, previous, from_previous })
 }
 
 fn digests_on_disk(lock: &Lock) -> HashSet<Digest> {
@@ -187,39 +192,28 @@ impl Planned {
     /// Brings in what lies on this machine: an earlier bundle, folders, layouts.
     ///
     /// # Errors
-    /// Content that is missing or other than locked, [`Error::StaleLock`] for a folder that has changed.
-    pub fn copy_local(
-        &self,
-        definition: &Path,
-        packer: &Packer,
-        progress: &dyn Progress,
-    ) -> Result<(), Error> {
+    /// Content that is missing or other than locked.
+    pub fn copy_local(&self, packer: &Packer, progress: &dyn Progress) -> Result<(), Error> {
         let missing = || packer.missing().into_iter().map(|b| b.digest).collect::<BTreeSet<_>>();
         if let Some(previous) = &self.previous {
             let wanted = missing().intersection(&self.from_previous).copied().collect();
             previous.copy_blobs(&wanted, packer, progress)?;
         }
         let still = missing();
-        for git in self.lock.git.iter().filter(|git| still.contains(&git.pack.digest)) {
-            let pack = folder::pack(&self.base.join(&git.path), &git.branch, git.date)?;
-            if pack.blob() != git.pack {
-                return Err(Error::StaleLock {
-                    lock: Lock::path_of(definition),
-                    definition: definition.to_owned(),
-                    why: format!("folder `{}` has changed since", git.path.display()),
-                });
-            }
-            pack.copy(packer)?;
-            progress.advance(git.pack.size);
+        for pack in self.packs.values().filter(|pack| still.contains(&pack.blob().digest)) {
+            pack.copy(packer, progress)?;
         }
         for image in &self.lock.images {
             let ImageSource::OciLayout { path, .. } = &image.source else { continue };
-            let layout = oci_layout::Layout::open(&self.base.join(path))?;
             let still = missing();
-            for content in image.manifests.iter().chain(&image.blobs).filter(|c| still.contains(&c.digest)) {
-                progress.go_on()?;
-                layout.copy(content.blob(), packer)?;
-                progress.advance(content.size);
+            let mut wanted =
+                image.manifests.iter().chain(&image.blobs).filter(|c| still.contains(&c.digest)).peekable();
+            if wanted.peek().is_none() {
+                continue;
+            }
+            let layout = oci_layout::Layout::open(&self.base.join(path))?;
+            for content in wanted {
+                layout.copy(content.blob(), packer, progress)?;
             }
         }
         Ok(())
@@ -253,17 +247,20 @@ impl Planned {
         Ok(client.fetch_all(wanted, packer.clone(), progress.clone()).await?)
     }
 
-    /// All signatures over trust root and statement that go along; enough of them over the statement.
+    /// All signatures over trust root and statement that go along, and the keys that signed the statement. What was made
+    /// by anybody else is left behind.
     ///
     /// # Errors
-    /// [`sealift_archive::Error::Unsigned`].
-    pub fn sign(&self, keys: &Keys) -> Result<Signatures, Error> {
+    /// [`sealift_archive::Error::Unsigned`] if they are too few.
+    pub fn sign(&self, keys: &Keys) -> Result<(Signatures, Vec<KeyId>), Error> {
         let mut signatures = self.signatures.clone();
         for key in &keys.release {
             signatures.push(Signature::sign(&self.release.statement_bytes, key)?);
         }
-        self.root.check("release.json", &self.release.statement_bytes, RoleName::Release, &signatures)?;
-        Ok(signatures)
+        let (statement, statement_bytes) = (self.release.digest(), &self.release.statement_bytes);
+        let signers = self.root.check("release.json", statement_bytes, RoleName::Release, &signatures)?;
+        let is_wanted = |s: &&Signature| s.document != statement || signers.contains(&s.key);
+        Ok((signatures.iter().filter(is_wanted).cloned().collect(), signers))
     }
 
     /// Signs the packing and finishes the archive.

@@ -118,7 +118,7 @@ pub enum Error {
     #[error("the two passwords differ")]
     PasswordsDiffer,
     /// A signed statement that is about something else.
-    #[error("`{}` is not the statement of this lock", file.display())]
+    #[error("`{}` is not what the statement is about", file.display())]
     OtherStatement {
         /// The statement.
         file: PathBuf,

@@ -1,22 +1,26 @@
 //! `sealift export`: the images of a bundle as a plain OCI layout. No lock-in.
 
-use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
+use std::io::{Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use oci_spec::image::{Descriptor, DescriptorBuilder, ImageIndexBuilder, MediaType, SCHEMA_VERSION};
-use rayon::prelude::*;
+use tempfile::NamedTempFile;
 
-use sealift_archive::{Bundle, Digest, Progress, Release, Source as _, durable};
+use sealift_archive::{
+    Blob, BlobSink, BlobWriter, Bundle, Check, Digest, Progress, Release, Source as _, durable,
+};
 
 use crate::Error;
 use crate::oci_layout::{IMAGE_NAME, MARKER, REF_NAME};
 
 /// Writes the images of every release in `bundle` to `dir`, checked blob by blob. `index.json` is written last, so that
-/// an interrupted export is no layout yet; blobs that are there already are kept.
+/// an interrupted export is no layout yet; blobs that are there already are hashed, and kept if they are right.
 ///
 /// # Errors
-/// [`Error::Exists`] if `dir` holds something else, damage, or I/O.
+/// [`Error::Exists`] if `dir` is a layout already, damage, or I/O.
 pub fn oci_layout(bundle: &Bundle, dir: &Path, progress: &dyn Progress) -> Result<usize, Error> {
     let index_file = dir.join("index.json");
     if index_file.exists() {
@@ -24,30 +28,26 @@ pub fn oci_layout(bundle: &Bundle, dir: &Path, progress: &dyn Progress) -> Resul
     }
     let blobs = dir.join("blobs/sha256");
     durable::create_dir_all(&blobs)?;
-    let packs: Vec<Digest> =
+    let packs: BTreeSet<Digest> =
         bundle.releases().iter().flat_map(|r| r.refs.git.values().flat_map(|g| g.packs.clone())).collect();
-    let wanted: Vec<_> =
-        bundle.contents().entries.iter().filter(|e| !packs.contains(&e.blob.digest)).collect();
-    wanted.par_iter().try_for_each(|entry| {
+    let mut wanted = BTreeSet::new();
+    for entry in bundle.contents().entries.iter().filter(|e| !packs.contains(&e.blob.digest)) {
         progress.go_on()?;
-        let path = dir.join(entry.blob.digest.blob_path());
-        if fs::metadata(&path).is_ok_and(|m| m.len() == entry.blob.size) {
-            return Ok(());
+        if !is_there(dir, entry.blob)? {
+            wanted.insert(entry.blob.digest);
         }
-        let file = tempfile::NamedTempFile::new_in(&blobs)?;
-        let mut out = BufWriter::new(file);
-        bundle.read_blob(&entry.blob.digest, &mut out)?;
-        out.flush()?;
-        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        readable(file.as_file())?;
-        file.persist(&path).map_err(|e| e.error)?;
-        progress.advance(entry.blob.size);
-        Ok::<_, Error>(())
-    })?;
+    }
+    bundle.copy_blobs(&wanted, &Layout { dir, blobs: &blobs }, progress)?;
+    durable::sync_dir(&blobs)?;
     durable::write(&dir.join("oci-layout"), MARKER.as_bytes())?;
-    let images: Vec<Descriptor> = bundle.releases().iter().flat_map(descriptors).collect();
-    let count = images.len();
     let invalid = |e: oci_spec::OciSpecError| Error::Layout { layout: dir.to_owned(), why: e.to_string() };
+    let images = bundle
+        .releases()
+        .iter()
+        .flat_map(descriptors)
+        .collect::<Result<Vec<Descriptor>, _>>()
+        .map_err(invalid)?;
+    let count = images.len();
     let index = ImageIndexBuilder::default()
         .schema_version(SCHEMA_VERSION)
         .media_type(MediaType::ImageIndex)
@@ -58,24 +58,73 @@ pub fn oci_layout(bundle: &Bundle, dir: &Path, progress: &dyn Progress) -> Resul
     Ok(count)
 }
 
-fn descriptors(release: &Release) -> Vec<Descriptor> {
+fn is_there(dir: &Path, blob: Blob) -> Result<bool, Error> {
+    let path = dir.join(blob.digest.blob_path());
+    match fs::File::open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        file => Ok(Blob::of_reader(file?)? == blob),
+    }
+}
+
+/// The blobs of a layout that is being written.
+struct Layout<'a> {
+    dir: &'a Path,
+    blobs: &'a Path,
+}
+
+impl BlobSink for Layout<'_> {
+    fn open(&self, blob: Blob) -> Result<Box<dyn BlobWriter + '_>, sealift_archive::Error> {
+        let file = NamedTempFile::new_in(self.blobs)?;
+        Ok(Box::new(LayoutBlob {
+            path: self.dir.join(blob.digest.blob_path()),
+            file,
+            check: Check::new(blob),
+        }))
+    }
+}
+
+struct LayoutBlob {
+    path: PathBuf,
+    file: NamedTempFile,
+    check: Check,
+}
+
+impl BlobWriter for LayoutBlob {
+    fn position(&self) -> u64 {
+        self.check.seen()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), sealift_archive::Error> {
+        self.check.update(bytes)?;
+        Ok(self.file.write_all(bytes)?)
+    }
+
+    fn restart(&mut self) -> Result<(), sealift_archive::Error> {
+        self.check = Check::new(self.check.wanted());
+        self.file.as_file().set_len(0)?;
+        Ok(self.file.rewind()?)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), sealift_archive::Error> {
+        self.check.finish()?;
+        // Temporary files are private to their owner; a layout is for everybody.
+        self.file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        self.file.as_file().sync_data()?;
+        self.file.persist(&self.path).map_err(|e| e.error)?;
+        Ok(())
+    }
+}
+
+fn descriptors(release: &Release) -> Vec<Result<Descriptor, oci_spec::OciSpecError>> {
     let describe = |(name, image): (&sealift_archive::Reference, &sealift_archive::release::Descriptor)| {
         let annotations =
             [REF_NAME, IMAGE_NAME].map(|key| (key.to_owned(), name.to_string())).into_iter().collect();
         DescriptorBuilder::default()
             .media_type(image.media_type.as_str())
-            .digest(image.digest.to_string().parse::<oci_spec::image::Digest>().ok()?)
+            .digest(image.digest.to_string().parse::<oci_spec::image::Digest>()?)
             .size(image.size)
-            .annotations::<std::collections::HashMap<String, String>>(annotations)
+            .annotations::<HashMap<String, String>>(annotations)
             .build()
-            .ok()
     };
-    release.refs.images.iter().filter_map(describe).collect()
-}
-
-/// Temporary files are private to their owner; a layout is for everybody.
-fn readable(file: &std::fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+    release.refs.images.iter().map(describe).collect()
 }

@@ -1,6 +1,6 @@
 //! A folder becomes a Git repository: one parentless commit in one pack, the same bytes for the same content.
 //!
-//! Everything in the folder is carried, whatever a `.gitignore` says, and byte for byte, whatever a `.gitattributes`
+//! Every file and link in the folder is carried (Git knows no empty folders), whatever a `.gitignore` says, and byte for byte, whatever a `.gitattributes`
 //! says: both are for people at work, not for what is shipped. The pack has no deltas and fixed compression.
 
 use std::io::{self, BufReader, BufWriter, Read as _, Write};
@@ -13,7 +13,7 @@ use fs_err as fs;
 use tempfile::TempDir;
 
 use sealift_archive::release::ObjectId;
-use sealift_archive::{Blob, BlobSink, copy_blob};
+use sealift_archive::{Blob, BlobSink, Progress, copy_blob};
 
 use crate::Error;
 
@@ -24,7 +24,7 @@ const COMPRESSION: &str = "--compression=9";
 
 /// A pack in a temporary directory.
 #[derive(Debug)]
-pub struct Packed {
+pub struct PackedFolder {
     /// The commit.
     pub commit: ObjectId,
     blob: Blob,
@@ -32,7 +32,7 @@ pub struct Packed {
     _dir: TempDir,
 }
 
-impl Packed {
+impl PackedFolder {
     /// Digest and size of the pack.
     #[must_use]
     pub fn blob(&self) -> Blob {
@@ -43,8 +43,8 @@ impl Packed {
     ///
     /// # Errors
     /// What the sink says, or I/O.
-    pub fn copy(&self, sink: &dyn BlobSink) -> Result<(), Error> {
-        Ok(copy_blob(self.blob, &mut fs::File::open(&self.file)?, sink)?)
+    pub fn copy(&self, sink: &dyn BlobSink, progress: &dyn Progress) -> Result<(), Error> {
+        Ok(copy_blob(self.blob, &mut fs::File::open(&self.file)?, sink, progress)?)
     }
 }
 
@@ -52,18 +52,18 @@ impl Packed {
 ///
 /// # Errors
 /// [`Error::BadFolder`] for what Git cannot carry, [`Error::Git`], or I/O.
-pub fn pack(folder: &Path, branch: &str, date: u64) -> Result<Packed, Error> {
+pub fn pack(folder: &Path, branch: &str, date: u64) -> Result<PackedFolder, Error> {
     let dir = TempDir::with_prefix("sealift-git-")?;
     let git = Git { folder, repository: dir.path() };
-    git.run(&["init", "--quiet", "--bare", "--template=", "."])?;
+    git.run(&["init", "--quiet", "--bare", "--template=", "--object-format=sha1", "."])?;
     let reference = format!("refs/heads/{branch}");
     git.import(&reference, date, &entries(folder)?)?;
     let commit = git.run(&["rev-parse", "--verify", &reference])?;
     let commit: ObjectId = commit.trim().parse()?;
     let file = dir.path().join("release.pack");
     git.pack(&commit, &file)?;
-    let blob = Blob::of(&fs::read(&file)?);
-    Ok(Packed { commit, blob, file, _dir: dir })
+    let blob = Blob::of_reader(fs::File::open(&file)?)?;
+    Ok(PackedFolder { commit, blob, file, _dir: dir })
 }
 
 /// A file or link of the folder.
@@ -168,9 +168,15 @@ impl Git<'_> {
             None => Ok(()),
         };
         let output = child.wait_with_output()?;
-        // What git says is the cause; a broken pipe is only how we noticed.
-        self.expect_success(&IMPORT, &output)?;
-        written
+        match written {
+            // What git says is the cause; a broken pipe is only how we noticed.
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.expect_success(&IMPORT, &output)?;
+                Err(error.into())
+            }
+            Err(error) => Err(error),
+            Ok(()) => self.expect_success(&IMPORT, &output),
+        }
     }
 
     fn pack(&self, commit: &ObjectId, file: &Path) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 
+use sealift_archive::format::MAX_BLOB_BYTES;
 use sealift_archive::{Digest, Platform};
 
 use crate::Error;
@@ -48,6 +49,24 @@ impl Child {
     }
 }
 
+/// The platform that an image's configuration names (image spec, config.md); `None` if it names none, as artifacts do.
+#[must_use]
+pub fn platform_of(config: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        os: String,
+        architecture: String,
+        variant: Option<String>,
+    }
+    let Config { os, architecture, variant } = serde_json::from_slice(config).ok()?;
+    Some(spell_platform(&os, &architecture, variant.as_deref()))
+}
+
+fn spell_platform(os: &str, architecture: &str, variant: Option<&str>) -> String {
+    let variant = variant.filter(|v| !v.is_empty()).map_or_else(String::new, |v| format!("/{v}"));
+    format!("{os}/{architecture}{variant}")
+}
+
 impl Manifest {
     /// Reads the bytes of a manifest or index; `name` names it in errors.
     ///
@@ -66,8 +85,7 @@ impl Manifest {
                 ImageIndex::from_reader(bytes).map_err(|e| refuse(format!("its index is not valid: {e}")))?;
             let child = |descriptor: &Descriptor| {
                 let platform = descriptor.platform().as_ref().map(|p| {
-                    let variant = p.variant().as_ref().map_or_else(String::new, |v| format!("/{v}"));
-                    format!("{}/{}{variant}", p.os(), p.architecture())
+                    spell_platform(&p.os().to_string(), &p.architecture().to_string(), p.variant().as_deref())
                 });
                 Ok(Child { content: content_of(descriptor).map_err(refuse)?, platform })
             };
@@ -93,6 +111,9 @@ impl Manifest {
 
 fn content_of(descriptor: &Descriptor) -> Result<Content, String> {
     let digest = descriptor.digest().to_string();
+    if descriptor.size() > MAX_BLOB_BYTES {
+        return Err(format!("`{digest}` is said to be {} bytes long, which nothing is", descriptor.size()));
+    }
     Ok(Content {
         media_type: descriptor.media_type().to_string(),
         digest: digest.parse().map_err(|_| format!("it names `{digest}`, and only sha256 is carried yet"))?,

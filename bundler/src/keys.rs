@@ -1,5 +1,6 @@
 //! Keys in files, and the password that opens them.
 
+use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -14,8 +15,15 @@ use crate::Error;
 const PASSWORD_VARIABLE: &str = "COSIGN_PASSWORD";
 
 /// Asks for the password at most once, and remembers it for all keys of a run.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Password(Mutex<Option<Vec<u8>>>);
+
+/// Says nothing: what is printed for debugging ends in logs.
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
 
 impl Password {
     /// The password for existing keys; `file` is the one that needs it first.

@@ -7,6 +7,7 @@ mod error;
 pub mod export;
 pub mod folder;
 pub mod image;
+mod in_memory;
 pub mod keys;
 pub mod lock;
 pub mod oci_layout;

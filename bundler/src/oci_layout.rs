@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use oci_spec::image::{Descriptor, ImageIndex};
 
-use sealift_archive::{Blob, BlobSink, Digest, VerifyingReader, copy_blob};
+use sealift_archive::{Blob, BlobSink, Digest, Progress, Reference, VerifyingReader, copy_blob};
 
 use crate::Error;
 use crate::lock::Content;
@@ -59,7 +59,7 @@ impl Layout {
         let refuse = |why: String| Error::Layout { layout: self.path.clone(), why };
         let entries = self.index.manifests();
         let found: Vec<&Descriptor> = match reference {
-            Some(wanted) => entries.iter().filter(|d| is_called(d, wanted)).collect(),
+            Some(wanted) => called(entries, wanted),
             None => entries.iter().collect(),
         };
         let names = || {
@@ -102,8 +102,8 @@ impl Layout {
     ///
     /// # Errors
     /// [`Error::Layout`] if it is missing, what the sink says, or I/O.
-    pub fn copy(&self, blob: Blob, sink: &dyn BlobSink) -> Result<(), Error> {
-        Ok(copy_blob(blob, &mut self.open_blob(blob.digest)?, sink)?)
+    pub fn copy(&self, blob: Blob, sink: &dyn BlobSink, progress: &dyn Progress) -> Result<(), Error> {
+        Ok(copy_blob(blob, &mut self.open_blob(blob.digest)?, sink, progress)?)
     }
 
     fn open_blob(&self, digest: Digest) -> Result<fs::File, Error> {
@@ -129,13 +129,67 @@ fn names_of(descriptor: &Descriptor) -> impl Iterator<Item = String> + '_ {
     [IMAGE_NAME, REF_NAME].into_iter().filter_map(move |key| annotations?.get(key).cloned())
 }
 
-/// By any of its names, by the tag at the end of one, or by its digest.
-fn is_called(descriptor: &Descriptor, wanted: &str) -> bool {
-    let tag = wanted.rsplit_once(':').map_or(wanted, |(_, tag)| tag);
-    descriptor.digest().to_string() == wanted
-        || names_of(descriptor).any(|name| {
-            name == wanted
-                || (wanted == tag && name.ends_with(&format!(":{tag}")))
-                || (name == tag && wanted != tag)
-        })
+/// The entries that `wanted` names: by digest or full name; else a bare tag by the tag of their names, or a full name by
+/// the tag alone of entries that have no full name.
+fn called<'a>(entries: &'a [Descriptor], wanted: &str) -> Vec<&'a Descriptor> {
+    let full = |name: &str| name.contains(['/', ':']).then(|| name.parse::<Reference>().ok()).flatten();
+    let wanted_full = full(wanted);
+    let is_exactly = |d: &&Descriptor| {
+        d.digest().to_string() == wanted
+            || names_of(d).any(|name| name == wanted || (wanted_full.is_some() && full(&name) == wanted_full))
+    };
+    let exactly: Vec<_> = entries.iter().filter(is_exactly).collect();
+    if !exactly.is_empty() {
+        return exactly;
+    }
+    let by_tag = |d: &&Descriptor| match wanted_full.as_ref().map(Reference::tag) {
+        None => names_of(d).any(|name| full(&name).is_some_and(|name| name.tag() == Some(wanted))),
+        Some(tag) => {
+            names_of(d).all(|name| full(&name).is_none()) && names_of(d).any(|name| Some(&*name) == tag)
+        }
+    };
+    entries.iter().filter(by_tag).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_found_by_what_it_is_called() {
+        let entry = |number: u8, names: &[(&str, &str)]| {
+            let digest = Digest::of(&[number]);
+            let annotations: BTreeMap<&str, &str> = names.iter().copied().collect();
+            let value = serde_json::json!({
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": digest, "size": 1, "annotations": annotations,
+            });
+            serde_json::from_value::<Descriptor>(value).unwrap()
+        };
+        let entries = [
+            entry(0, &[(REF_NAME, "1.5")]),
+            entry(1, &[(REF_NAME, "2.0"), (IMAGE_NAME, "ghcr.io/other/thing:2.0")]),
+            entry(2, &[(IMAGE_NAME, "docker.io/library/web:3.0")]),
+        ];
+        let digest = Digest::of(&[1]).to_string();
+        let cases: [(&str, &[usize]); 8] = [
+            ("1.5", &[0]),
+            ("ghcr.io/acme/api:1.5", &[0]),
+            ("2.0", &[1]),
+            ("ghcr.io/other/thing:2.0", &[1]),
+            ("ghcr.io/acme/api:2.0", &[]),
+            ("web:3.0", &[2]),
+            ("3.0", &[2]),
+            (&digest, &[1]),
+        ];
+        for (wanted, expected) in cases {
+            let found: Vec<usize> = called(&entries, wanted)
+                .iter()
+                .map(|found| entries.iter().position(|e| e == *found).unwrap())
+                .collect();
+            assert_eq!(found, expected, "{wanted}");
+        }
+    }
 }

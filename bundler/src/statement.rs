@@ -16,6 +16,9 @@ use crate::lock::Lock;
 
 /// Name of the statement in its folder.
 const STATEMENT: &str = "release.json";
+/// Names of the documents that lie beside it.
+const BLOB_LIST: &str = "blobs";
+const REFS: &str = "refs.json";
 
 /// Draws the release up. Nobody has signed it yet.
 ///
@@ -46,6 +49,7 @@ pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
         .as_ref()
         .map(|k| release::Kubernetes { distribution: k.distribution.clone(), version: k.version.clone() });
     let statement_bytes = statement.to_bytes();
+    Statement::parse(STATEMENT, &statement_bytes)?;
     Ok(Release {
         statement,
         statement_bytes,
@@ -91,8 +95,8 @@ fn refs(lock: &Lock) -> Refs {
 /// I/O.
 pub fn write(release: &Release, dir: &Path) -> Result<PathBuf, Error> {
     durable::create_dir_all(dir)?;
-    durable::write(&dir.join("blobs"), release.blob_list.to_text().as_bytes())?;
-    durable::write(&dir.join("refs.json"), &release.refs_bytes)?;
+    durable::write(&dir.join(BLOB_LIST), release.blob_list.to_text().as_bytes())?;
+    durable::write(&dir.join(REFS), &release.refs_bytes)?;
     let statement = dir.join(STATEMENT);
     durable::write(&statement, &release.statement_bytes)?;
     Ok(statement)
@@ -108,6 +112,14 @@ pub fn read_signatures(release: &Release, dir: &Path) -> Result<Signatures, Erro
         return Err(Error::OtherStatement { file });
     }
     Ok(Signatures::read_from(dir, &release.digest())?)
+}
+
+fn expect_digest(file: &Path, wanted: Digest) -> Result<(), Error> {
+    if Digest::of(&fs::read(file)?) == wanted {
+        Ok(())
+    } else {
+        Err(Error::OtherStatement { file: file.to_owned() })
+    }
 }
 
 /// Signs the statement in a folder; with a trust root, only with keys that may.
@@ -128,6 +140,9 @@ pub fn sign(
     let bytes = fs::read(&file)?;
     // Nobody signs what Sealift would not read.
     let statement = Statement::parse(&file.display().to_string(), &bytes)?;
+    // Nor what is about other files than those that lie beside it to be looked at.
+    expect_digest(&dir.join(BLOB_LIST), statement.blob_list.digest)?;
+    expect_digest(&dir.join(REFS), statement.refs.digest)?;
     for key in keys {
         root.map_or(Ok(()), |root| root.expect_member(RoleName::Release, key))?;
     }

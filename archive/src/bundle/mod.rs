@@ -16,7 +16,7 @@ use zstd::zstd_safe;
 
 use crate::format::contents::Contents;
 use crate::format::head::Head;
-use crate::format::packing::{Packing, Page};
+use crate::format::packing::{Packing, Page, UNTOLD};
 use crate::format::{FRONT_ALIGN, HEAD_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
@@ -92,8 +92,7 @@ impl Unverified {
         let root = head.roots.follow(&name, trusted, &head.signatures)?;
         let packers = root.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
         if !packing.needs.is_empty() {
-            let (feature, since) = ("a delta on another release".to_owned(), "a newer version".to_owned());
-            return Err(Error::NeedsNewer { document: "pack.json".to_owned(), feature, since });
+            return Err(Error::needs_newer("pack.json", "delta", UNTOLD));
         }
         let found = file.metadata()?.len();
         if found != packing.length {

@@ -11,6 +11,7 @@
 //! `frame` at `offset` and runs on through the following frames. The frames hold the blobs' tar members, one behind the
 //! other in this order, and nothing else; so every place follows from the sizes, and is checked against them.
 
+use super::packing::UNTOLD;
 use super::{MAX_PLAIN_BYTES, TAR_BLOCK, frame, member};
 use crate::{Blob, Digest, Error};
 
@@ -236,8 +237,7 @@ impl Input<'_> {
         let entry = Entry { blob: Blob { digest, size }, frame: self.u32()?, offset: self.u32()? };
         let length = self.u64()?;
         Some(if encoding != IDENTITY {
-            let feature = format!("encoding {encoding}");
-            Err(Error::NeedsNewer { document: NAME.to_owned(), feature, since: "a newer version".to_owned() })
+            Err(Error::needs_newer(NAME, &format!("encoding-{encoding}"), UNTOLD))
         } else if length != size {
             Err(Error::inconsistent(NAME, format!("{digest} is {size} bytes long, its extent {length}")))
         } else {

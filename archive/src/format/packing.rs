@@ -11,6 +11,9 @@ const KIND: &str = "Packing";
 /// Largest packing, in bytes.
 pub const MAX_PACKING_BYTES: usize = 64 << 10;
 
+/// Said where a document does not tell which version knows what it needs.
+pub(crate) const UNTOLD: &str = "(untold)";
+
 /// How releases travel in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -81,13 +84,11 @@ impl Packing {
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         const NAME: &str = "pack.json";
         let readable: Readable = json::parse(NAME, bytes, MAX_PACKING_BYTES)?;
-        let newer =
-            |feature: String, since: String| Error::NeedsNewer { document: NAME.to_owned(), feature, since };
         if let Some(unknown) = readable.requires.into_iter().next() {
-            return Err(newer(unknown.feature, unknown.since));
+            return Err(Error::needs_newer(NAME, &unknown.feature, &unknown.since));
         }
         if readable.format != FORMAT {
-            return Err(newer(format!("format {}", readable.format), "a newer version".to_owned()));
+            return Err(Error::needs_newer(NAME, &format!("format-{}", readable.format), UNTOLD));
         }
         expect_kind(NAME, bytes, MAX_PACKING_BYTES, KIND)?;
         json::parse(NAME, bytes, MAX_PACKING_BYTES)

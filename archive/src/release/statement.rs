@@ -182,7 +182,7 @@ mod tests {
         };
         let cases: [(&str, String); 6] = [
             (
-                "Sealift 9.1 and later",
+                "known since Sealift 9.1",
                 edit(|v| {
                     v["requires"] = serde_json::json!([{"feature": "gzip-recipe", "since": "9.1"}]);
                     v["somethingNew"] = true.into();

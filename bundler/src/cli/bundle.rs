@@ -137,7 +137,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
     let finishing = Instant::now();
     let (release, digest) = (planned.release().statement.name(), planned.release().digest());
     let plan = planned.plan.clone();
-    let signers = gathered.signatures.of(&digest).iter().map(|s| s.key).collect();
+    let signers = gathered.signers;
     let archive =
         planned.finish(gathered.packer, gathered.signatures, &gathered.keys, args.level, &*meter)?;
     // Whoever else watched has gone with the content.
@@ -172,6 +172,7 @@ struct Gathered {
     packer: Packer,
     keys: Keys,
     signatures: Signatures,
+    signers: Vec<KeyId>,
     keys_took: Duration,
     content_took: Duration,
 }
@@ -192,29 +193,28 @@ fn gather(
         let keys = scope.spawn(|| {
             let opened = bundle::open_keys(order, planned.root(), password).and_then(|keys| {
                 // Too few signatures are found now, not when everything has been fetched.
-                let signatures = planned.sign(&keys)?;
-                Ok((keys, signatures, begun.elapsed()))
+                let (signatures, signers) = planned.sign(&keys)?;
+                Ok((keys, signatures, signers, begun.elapsed()))
             });
             failed.store(opened.is_err(), Ordering::Relaxed);
             opened
         });
-        let content = gather_content(order, planned, network, packer, &watched);
+        let content = gather_content(planned, network, packer, &watched);
         let content_took = begun.elapsed();
         // If the keys are wrong, the content was only interrupted: the keys' error is the one to show.
-        let (keys, signatures, keys_took) =
+        let (keys, signatures, signers, keys_took) =
             keys.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok(Gathered { packer: content?, keys, signatures, keys_took, content_took })
+        Ok(Gathered { packer: content?, keys, signatures, signers, keys_took, content_took })
     })
 }
 
 fn gather_content(
-    order: &Order<'_>,
     planned: &Planned,
     network: &NetworkArgs,
     packer: Packer,
     progress: &Arc<dyn Progress>,
 ) -> Result<Packer, Error> {
-    planned.copy_local(order.definition, &packer, &**progress)?;
+    planned.copy_local(&packer, &**progress)?;
     if packer.missing().is_empty() {
         return Ok(packer);
     }

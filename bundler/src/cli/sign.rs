@@ -42,7 +42,9 @@ struct Drafted {
 
 pub(super) fn statement(output: Output, args: &StatementArgs) -> Result<(), Error> {
     let definition = Definition::read(&args.definition)?;
-    let release = statement::draft(&definition, &Lock::read(&args.definition, &definition)?)?;
+    let lock = Lock::read(&args.definition, &definition)?;
+    lock.expect_fresh(&args.definition)?;
+    let release = statement::draft(&definition, &lock)?;
     let file = statement::write(&release, &args.output)?;
     let drafted = Drafted { release: release.statement.name(), statement: file, digest: release.digest() };
     output.result(&drafted, || {
@@ -67,7 +69,7 @@ pub(super) fn sign(output: Output, args: &SignArgs) -> Result<(), Error> {
     let (statement, signatures) = statement::sign(&args.dir, &keys, root.as_ref().map(|(root, _)| root))?;
     let signed = Signed {
         release: statement.name(),
-        digest: Digest::of(&statement.to_bytes()),
+        digest: signatures.first().map_or_else(|| Digest::of(&statement.to_bytes()), |s| s.document),
         signatures: signatures.iter().map(|s| format!("signatures/{}", s.path())).collect(),
     };
     output.result(&signed, || {

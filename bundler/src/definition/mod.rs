@@ -9,7 +9,7 @@ use fs_err as fs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use sealift_archive::release::API_VERSION;
+use sealift_archive::release::{API_VERSION, is_ref_name};
 use sealift_archive::{Digest, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
 
 use crate::Error;
@@ -149,6 +149,9 @@ impl Definition {
             return Err(refuse("`floor` is above `sequence`".to_owned()));
         }
         for (index, git) in definition.git.iter().enumerate() {
+            if !is_ref_name(&format!("refs/heads/{}", git.branch)) {
+                return Err(refuse(format!("`{}` cannot be a branch", git.branch)));
+            }
             if definition.git[..index].iter().any(|other| other.name == git.name) {
                 return Err(refuse(format!("two Git repositories are named `{}`", git.name)));
             }

@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use sealift_archive::format::MAX_BLOB_BYTES;
 use sealift_archive::format::layout::Storing;
 use sealift_archive::release::{API_VERSION, ObjectId, RepositoryName};
 use sealift_archive::{Blob, Digest, Reference, durable, json};
 
-use crate::Error;
 use crate::definition::{Definition, ImageSource};
+use crate::folder::{self, PackedFolder};
+use crate::{Error, oci_layout};
 pub use resolve::resolve;
 
 const KIND: &str = "Lock";
@@ -128,7 +130,48 @@ impl Lock {
         if lock.definition != definition.digest() {
             return Err(stale("the definition has changed since"));
         }
+        if let Some(huge) = lock.contents().find(|content| content.size > MAX_BLOB_BYTES) {
+            let what = huge.digest.to_string();
+            return Err(
+                sealift_archive::Error::TooLarge { what, size: huge.size, limit: MAX_BLOB_BYTES }.into()
+            );
+        }
         Ok(lock)
+    }
+
+    /// Packs the folders and looks into the layouts again, and refuses the lock if they are not what was locked. Folders
+    /// come back packed, by digest.
+    ///
+    /// # Errors
+    /// [`Error::StaleLock`], or what is wrong with a folder or layout.
+    pub fn expect_fresh(&self, file: &Path) -> Result<HashMap<Digest, PackedFolder>, Error> {
+        let base = file.parent().unwrap_or(Path::new(""));
+        let stale =
+            |why: String| Error::StaleLock { lock: Self::path_of(file), definition: file.to_owned(), why };
+        let mut packs = HashMap::new();
+        for git in &self.git {
+            let packed = folder::pack(&base.join(&git.path), &git.branch, git.date)?;
+            if packed.commit != git.commit {
+                return Err(stale(format!("folder `{}` has changed since", git.path.display())));
+            }
+            if packed.blob() != git.pack {
+                let why = "packs the same content into other bytes than where it was locked";
+                return Err(stale(format!("`git` on this machine {why} (folder `{}`)", git.path.display())));
+            }
+            packs.insert(git.pack.digest, packed);
+        }
+        for image in &self.images {
+            let ImageSource::OciLayout { path, reference } = &image.source else { continue };
+            // A layout that is gone does no harm as long as nothing of it is missing.
+            if !base.join(path).exists() {
+                continue;
+            }
+            let found = oci_layout::Layout::open(&base.join(path))?.find(reference.as_deref())?;
+            if found.digest != image.target.digest {
+                return Err(stale(format!("layout `{}` holds another `{}`", path.display(), image.name)));
+            }
+        }
+        Ok(packs)
     }
 
     /// Writes the lock beside its definition, durably.

@@ -1,23 +1,27 @@
 //! From references to digests: every image is asked for once, all at the same time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
-use sealift_archive::{Digest, Platform, Reference};
-use sealift_fetch::Client;
+use sealift_archive::{Digest, Platform, Reference, Unwatched};
+use sealift_fetch::{Client, Kind, Wanted};
 
 use super::{Content, Lock, LockedGit, LockedImage};
 use crate::definition::{Definition, Git, Image, ImageSource};
-use crate::image::{Child, Manifest};
+use crate::image::{self, Child, Manifest};
+use crate::in_memory::InMemory;
 use crate::{Error, folder, oci_layout};
 
 /// Images that are resolved at a time. The client bounds the requests to each registry; this bounds memory.
 const IMAGES_AT_A_TIME: usize = 32;
 /// Indexes of indexes of indexes are somebody's mistake.
 const MAX_DEPTH: usize = 4;
+/// Largest configuration of an image that is read, in bytes.
+const MAX_CONFIG_BYTES: u64 = 4 << 20;
 /// Most manifests under one reference.
 const MAX_MANIFESTS: usize = 256;
 
@@ -78,6 +82,19 @@ impl Manifests<'_> {
         Manifest::parse(&name, &media_type, &bytes)
     }
 
+    /// A small blob, checked.
+    async fn blob(&self, content: &Content) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Layout(layout) => layout.manifest(content.blob()),
+            Self::Registry(client, reference) => {
+                let sink = Arc::new(InMemory::default());
+                let wanted = Wanted { blob: content.blob(), kind: Kind::Blob, from: (*reference).clone() };
+                client.fetch_all(vec![wanted], sink.clone(), Arc::new(Unwatched)).await?;
+                Ok(sink.take())
+            }
+        }
+    }
+
     fn name_of(&self, digest: Digest) -> String {
         match self {
             Self::Registry(_, reference) => reference.at(digest).to_string(),
@@ -106,9 +123,19 @@ async fn resolve_image(
             (Manifests::Layout(Box::new(layout)), top)
         }
     };
-    let mut found =
-        Found { name: image.name.to_string(), platforms, manifests: Vec::new(), blobs: Vec::new() };
+    expect_platform(&manifests, &image.name, &top, platforms).await?;
+    let mut found = Found {
+        name: image.name.to_string(),
+        platforms,
+        manifests: Vec::new(),
+        blobs: Vec::new(),
+        seen: HashSet::new(),
+    };
     let target = top.content.clone();
+    if image.name.digest().is_some_and(|digest| digest != target.digest) {
+        let why = format!("it leads to {}", target.digest);
+        return Err(Error::BadImage { image: image.name.to_string(), why });
+    }
     found.take(&manifests, top, 0).await?;
     Ok(LockedImage {
         name: image.name.clone(),
@@ -119,12 +146,36 @@ async fn resolve_image(
     })
 }
 
+/// Refuses an image without an index that is for none of the chosen platforms.
+async fn expect_platform(
+    from: &Manifests<'_>,
+    name: &Reference,
+    top: &Manifest,
+    platforms: Option<&[Platform]>,
+) -> Result<(), Error> {
+    let (Some(platforms), Some(config)) = (platforms, top.blobs.first()) else { return Ok(()) };
+    if config.size > MAX_CONFIG_BYTES {
+        let why = format!("its configuration is {} bytes long", config.size);
+        return Err(Error::BadImage { image: name.to_string(), why });
+    }
+    // Artifacts have configurations of other kinds, and belong to every platform.
+    let Some(has) = image::platform_of(&from.blob(config).await?) else { return Ok(()) };
+    let child = Child { content: top.content.clone(), platform: Some(has.clone()) };
+    match platforms.first() {
+        Some(wanted) if !platforms.iter().any(|p| child.is_for(p)) => {
+            Err(Error::NoPlatform { image: name.to_string(), platform: wanted.clone(), has })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What was found below one reference, children before their parents.
 struct Found<'a> {
     name: String,
     platforms: Option<&'a [Platform]>,
     manifests: Vec<Content>,
     blobs: Vec<Content>,
+    seen: HashSet<Digest>,
 }
 
 impl Found<'_> {
@@ -135,16 +186,18 @@ impl Found<'_> {
         depth: usize,
     ) -> BoxFuture<'s, Result<(), Error>> {
         async move {
-            if depth > MAX_DEPTH || self.manifests.len() >= MAX_MANIFESTS {
-                let why = "its indexes hold too many manifests, or each other".to_owned();
-                return Err(Error::BadImage { image: self.name.clone(), why });
+            if depth > MAX_DEPTH {
+                return Err(self.too_many());
             }
             for blob in manifest.blobs {
-                if !self.blobs.contains(&blob) {
+                if self.seen.insert(blob.digest) {
                     self.blobs.push(blob);
                 }
             }
             let chosen = self.choose(manifest.children)?;
+            if self.manifests.len() + chosen.len() > MAX_MANIFESTS {
+                return Err(self.too_many());
+            }
             let children: Vec<Manifest> = stream::iter(chosen)
                 .map(|child| from.get(child))
                 .buffered(IMAGES_AT_A_TIME)
@@ -153,12 +206,17 @@ impl Found<'_> {
             for child in children {
                 self.take(from, child, depth + 1).await?;
             }
-            if !self.manifests.contains(&manifest.content) {
+            if self.seen.insert(manifest.content.digest) {
                 self.manifests.push(manifest.content);
             }
             Ok(())
         }
         .boxed()
+    }
+
+    fn too_many(&self) -> Error {
+        let why = "its indexes hold too many manifests, or each other".to_owned();
+        Error::BadImage { image: self.name.clone(), why }
     }
 
     /// The children of an index that are carried. Those without a platform (attestations and the like) belong to
