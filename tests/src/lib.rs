@@ -1,8 +1,11 @@
-//! An air gap with real peers, for tests that cross crates.
+//! What the tests that cross crates stand on: two sides of an air gap, and the programs of this workspace on both.
 //!
-//! A vendor's side with a registry ([`Registry`]) and real images ([`fixture`]); a gap that counts every attempt to
-//! cross it ([`Namespace`]); an appliance's side with a container runtime ([`Containerd`]); and on both the programs of
-//! this workspace ([`binaries`]) and those of others ([`peers`]).
+//! - With real peers: a vendor's registry ([`Registry`]) and real images ([`fixture`]); a gap that counts every attempt
+//!   to cross it ([`Namespace`]); an appliance's container runtime ([`Containerd`]).
+//! - With what goes wrong: a vendor whose registry can be told to fail ([`Vendor`]), an appliance whose store is looked
+//!   at closely ([`Appliance`]), a line that is taken away ([`Line`]), a disk that is small ([`SmallDisk`]).
+//! - On both: the programs of this workspace ([`binaries`]) and those of others ([`peers`]), run to their end, watched
+//!   while they run, or measured ([`process`], [`memory`]).
 //!
 //! Network namespaces, mounts and containers need root. What a test needs is made by `make setup`; what is missing is
 //! a failure that says so, never a skipped test. Nothing outlives the test that started it.
@@ -10,19 +13,32 @@
 // A helper that cannot do its duty ends the test: there is nobody to hand an error to.
 #![expect(clippy::missing_panics_doc, reason = "each helper panics when what it is asked for fails")]
 
+pub mod appliance;
 pub mod binaries;
 pub mod containerd;
+pub mod disk;
 pub mod fixture;
 pub mod gap;
 pub mod layout;
+pub mod line;
+pub mod memory;
 pub mod peers;
 pub mod process;
 pub mod registry;
+pub mod tree;
+pub mod trust;
+pub mod vendor;
 
+pub use appliance::Appliance;
 pub use containerd::Containerd;
+pub use disk::SmallDisk;
 pub use gap::{Namespace, Side};
 pub use layout::Layout;
+pub use line::Line;
 pub use registry::Registry;
+pub use tree::Tree;
+pub use trust::Trust;
+pub use vendor::Vendor;
 
 /// A directory for one test, removed with its content when dropped.
 #[must_use]
