@@ -15,7 +15,7 @@ use crate::format::{SQUEEZED_PLAIN_BYTES, frame as stored_frame};
 use crate::{Digest, Error, Progress};
 
 /// Most frames that are compressed at a time: bounds memory on machines with many cores.
-const MAX_AT_A_TIME: usize = 4;
+const MAX_AT_A_TIME: usize = 3;
 /// From this level on zstd's tables are so large that one frame at a time is enough.
 const HEAVY_LEVEL: i32 = 13;
 
@@ -29,6 +29,9 @@ pub(super) fn write(
     let layout = &packer.layout;
     let most = if level < HEAVY_LEVEL { MAX_AT_A_TIME } else { 1 };
     let at_a_time = rayon::current_num_threads().clamp(1, most);
+    // Threads of its own: each thread that ever compressed keeps what it allocated, so on the common ones memory would
+    // grow with the number of cores, however few of them work at a time.
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(at_a_time).build().map_err(io::Error::other)?;
     let lengths: Vec<u64> = cut(layout.spool_bytes, SQUEEZED_PLAIN_BYTES).collect();
     let (mut read, mut offset) = (0_u64, layout.stored_bytes);
     for batch in lengths.chunks(at_a_time) {
@@ -40,14 +43,13 @@ pub(super) fn write(
                 (read - length, length)
             })
             .collect();
-        let squeezed: Vec<Vec<u8>> = starts
-            .par_iter()
-            .map(|&(start, length)| {
-                let mut plain = vec![0; usize::try_from(length).unwrap_or(0)];
-                packer.spool.file().read_exact_at(&mut plain, start)?;
-                frame(&plain, level)
-            })
-            .collect::<Result<_, io::Error>>()
+        let squeeze = |&(start, length): &(u64, u64)| {
+            let mut plain = vec![0; usize::try_from(length).unwrap_or(0)];
+            packer.spool.file().read_exact_at(&mut plain, start)?;
+            frame(&plain, level)
+        };
+        let squeezed: Vec<Vec<u8>> = threads
+            .install(|| starts.par_iter().map(squeeze).collect::<Result<_, io::Error>>())
             .map_err(|e| name_error(&packer.paths.spool, &e))?;
         for (&(start, plain), bytes) in starts.iter().zip(&squeezed) {
             let number = start / SQUEEZED_PLAIN_BYTES;

@@ -52,12 +52,11 @@ struct Locked {
 
 pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
     let definition = Definition::read(&args.definition)?;
-    let base = args.definition.parent().unwrap_or(Path::new(""));
     let client = args.network.client()?;
     let date = epoch(&args.definition)?;
     // Nobody knows yet how many bytes it is; this one is here for Ctrl-C.
     let meter = Meter::start("locking", 0, Display::Silent, &Interrupt::on_signals()?);
-    let locking = async { Ok(resolve(&client, &definition, base, date).await) };
+    let locking = async { Ok(resolve(&client, &definition, &args.definition, date).await) };
     let lock = runtime()?.block_on(unless_interrupted(&meter, locking))??;
     let file = lock.write(&args.definition)?;
     let mut content: Vec<_> = lock.contents().map(|c| c.blob()).collect();

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sealift_archive::format::MAX_BLOB_BYTES;
 use sealift_archive::format::layout::Storing;
 use sealift_archive::release::{API_VERSION, ObjectId, RepositoryName};
-use sealift_archive::{Blob, Digest, Reference, durable, json};
+use sealift_archive::{Blob, Digest, Platform, Reference, durable, json};
 
 use crate::definition::{Definition, ImageSource};
 use crate::folder::{self, PackedFolder};
@@ -35,6 +35,9 @@ pub struct Lock {
     kind: String,
     /// Identity of the definition that was locked.
     pub definition: Digest,
+    /// The platforms that were chosen; none means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platforms: Option<Vec<Platform>>,
     /// Images, in the order of the definition.
     pub images: Vec<LockedImage>,
     /// Git repositories, in the order of the definition.
@@ -96,8 +99,28 @@ impl Content {
 }
 
 impl Lock {
-    fn new(definition: Digest, images: Vec<LockedImage>, git: Vec<LockedGit>) -> Self {
-        Self { api_version: API_VERSION.to_owned(), kind: KIND.to_owned(), definition, images, git }
+    fn new(definition: &Definition, images: Vec<LockedImage>, git: Vec<LockedGit>) -> Self {
+        Self {
+            api_version: API_VERSION.to_owned(),
+            kind: KIND.to_owned(),
+            definition: definition.digest(),
+            platforms: definition.platforms.chosen().map(<[_]>::to_vec),
+            images,
+            git,
+        }
+    }
+
+    /// The images of the lock beside `file`, whatever it was made from, if it chose the same platforms: what they lead to
+    /// need not be asked for again. A lock that cannot be read tells nothing.
+    #[must_use]
+    pub fn known_images(file: &Path, definition: &Definition) -> HashMap<Reference, LockedImage> {
+        let path = Self::path_of(file);
+        let lock: Option<Self> = fs::read(&path)
+            .ok()
+            .and_then(|bytes| json::parse(&path.display().to_string(), &bytes, MAX_LOCK_BYTES).ok());
+        lock.filter(|lock| lock.platforms.as_deref() == definition.platforms.chosen())
+            .map(|lock| lock.images.into_iter().map(|image| (image.name.clone(), image)).collect())
+            .unwrap_or_default()
     }
 
     /// Where the lock of a definition lies: beside it, `RELEASE.yaml` → `RELEASE.lock.json`.

@@ -25,30 +25,32 @@ const MAX_CONFIG_BYTES: u64 = 4 << 20;
 /// Most manifests under one reference.
 const MAX_MANIFESTS: usize = 256;
 
-/// Resolves everything that a definition names. Paths are relative to `base`; `date` is that of Git commits made from
-/// folders, in seconds since 1970.
+/// Resolves everything that the definition in `file` names. `date` is that of Git commits made from folders, in seconds
+/// since 1970. An image that still leads to what the lock beside `file` says is taken from there: one request.
 ///
 /// # Errors
 /// What a registry, a layout or git answers; names that stand twice; platforms that are not there.
 pub async fn resolve(
     client: &Client,
     definition: &Definition,
-    base: &Path,
+    file: &Path,
     date: u64,
 ) -> Result<Lock, Error> {
+    let base = file.parent().unwrap_or(Path::new(""));
+    let known = Lock::known_images(file, definition);
     let mut names = BTreeSet::new();
     if let Some(twice) = definition.images.iter().find(|image| !names.insert(&image.name)) {
         return Err(Error::NameTwice(twice.name.clone()));
     }
     let platforms = definition.platforms.chosen();
     let images = stream::iter(&definition.images)
-        .map(|image| resolve_image(client, image, platforms, base))
+        .map(|image| resolve_image(client, image, platforms, base, known.get(&image.name)))
         .buffered(IMAGES_AT_A_TIME)
         .try_collect()
         .await?;
     let git =
         definition.git.iter().map(|git| resolve_folder(git, base, date)).collect::<Result<_, Error>>()?;
-    Ok(Lock::new(definition.digest(), images, git))
+    Ok(Lock::new(definition, images, git))
 }
 
 fn resolve_folder(git: &Git, base: &Path, date: u64) -> Result<LockedGit, Error> {
@@ -108,6 +110,7 @@ async fn resolve_image(
     image: &Image,
     platforms: Option<&[Platform]>,
     base: &Path,
+    known: Option<&LockedImage>,
 ) -> Result<LockedImage, Error> {
     let (manifests, top) = match &image.source {
         ImageSource::Registry(reference) => {
@@ -123,6 +126,9 @@ async fn resolve_image(
             (Manifests::Layout(Box::new(layout)), top)
         }
     };
+    if let Some(known) = known.filter(|known| known.target == top.content && known.source == image.source) {
+        return Ok(known.clone());
+    }
     expect_platform(&manifests, &image.name, &top, platforms).await?;
     let mut found = Found {
         name: image.name.to_string(),
