@@ -55,6 +55,7 @@ pub fn attempt(command: &mut Command) -> bool {
 }
 
 /// Runs `command` to its end, and tells how it ended and what it said.
+#[must_use]
 pub fn finish(command: &Command) -> Ended {
     let seconds = PROGRAM_DEADLINE.as_secs().to_string();
     let output = wrapped(&["timeout", "--kill-after=5", &seconds], command)

@@ -8,7 +8,7 @@ use crate::vendor::image::{File, Image, Layer, noise};
 
 const PLATFORM: &str = "linux/amd64";
 const TAG: &str = "1.0.0";
-/// The first set's seed; sets must not share layers.
+/// Between the seeds of sets: they must not share layers.
 const SEED_STEP: u64 = 1 << 32;
 
 /// Images that share their base layer.
@@ -32,7 +32,7 @@ pub(super) const LAYERED: Set =
 
 /// Many images, for a line with latency: 54 MB in 121 layers.
 pub(super) const MANY: Set =
-    Set { name: "many", images: 40, base_bytes: 20_000_000, own_layers: 3, own_layer_bytes: 283_000 };
+    Set { name: "many", images: 40, base_bytes: 20_000_000, own_layers: 3, own_layer_bytes: 284_000 };
 
 /// 2 GB, for memory.
 pub(super) const LARGE: Set =
@@ -86,14 +86,14 @@ mod tests {
 
     #[test]
     fn sets_are_as_large_as_they_say() {
-        let cases = [(LAYERED, 5, 288_000_000), (MANY, 121, 53_960_000), (LARGE, 13, 2_000_000_000)];
+        let cases = [(LAYERED, 5, 288_000_000), (MANY, 121, 54_080_000), (LARGE, 13, 2_000_000_000)];
         for (set, layers, bytes) in cases {
             assert_eq!((set.layers(), set.bytes()), (layers, bytes), "{}", set.name);
         }
     }
 
     #[test]
-    fn a_set_is_published_with_its_base_once() {
+    fn images_are_offered_under_numbered_names() {
         let registry = Registry::start().unwrap();
         let set = Set { name: "tiny", images: 2, base_bytes: 1000, own_layers: 2, own_layer_bytes: 500 };
         assert_eq!(set.publish(&registry).unwrap(), ["bench/tiny-01:1.0.0", "bench/tiny-02:1.0.0"]);

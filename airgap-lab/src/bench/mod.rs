@@ -86,9 +86,10 @@ pub fn run(options: &Options) -> io::Result<()> {
     let mut report = Report { machine, runs: options.runs, chapters: Vec::new() };
     for question in Question::value_variants() {
         if options.only.is_empty() || options.only.contains(question) {
-            let chapter = answer(&bench, *question)?;
-            say(&format!("\n{}", chapter.text()))?;
-            report.chapters.push(chapter);
+            for chapter in answer(&bench, *question)? {
+                say(&format!("\n{}", chapter.text()))?;
+                report.chapters.push(chapter);
+            }
         }
     }
     match &options.json {
@@ -97,20 +98,22 @@ pub fn run(options: &Options) -> io::Result<()> {
     }
 }
 
-fn answer(bench: &Bench, question: Question) -> io::Result<Chapter> {
+fn answer(bench: &Bench, question: Question) -> io::Result<Vec<Chapter>> {
     let before = Ticks::now()?;
-    let mut chapter = match question {
-        Question::Create => bench.create(),
-        Question::Import => bench.import(),
-        Question::Latency => bench.latency(),
+    let mut chapters = match question {
+        Question::Create => vec![bench.create()?],
+        Question::Import => vec![bench.import()?],
+        Question::Latency => bench.latency()?.into(),
         Question::Size => match free_bytes(bench)? {
-            free if free < LARGE_NEEDS_BYTES => return Ok(no_room(free)),
-            _ => bench.size(),
+            free if free < LARGE_NEEDS_BYTES => return Ok(vec![no_room(free)]),
+            _ => vec![bench.size()?],
         },
-    }?;
+    };
     let others = Ticks::now()?.others_since(before);
-    chapter.remark(format!("others used {others} % of the machine meanwhile"));
-    Ok(chapter)
+    if let Some(chapter) = chapters.last_mut() {
+        chapter.remark(format!("meanwhile, others used {others} % of the machine"));
+    }
+    Ok(chapters)
 }
 
 fn free_bytes(bench: &Bench) -> io::Result<u64> {

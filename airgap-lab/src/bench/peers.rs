@@ -7,7 +7,7 @@ use std::thread;
 
 use fs_err as fs;
 
-use super::machine::OwnTicks;
+use super::machine::ProcessTicks;
 use super::measure::{Figures, Meter, number, run};
 
 /// Programs that must be in `PATH`.
@@ -178,7 +178,7 @@ impl Registry {
             value.ok_or_else(|| io::Error::other(format!("/proc/{process}/{file} has no `{name}`")))
         };
         Ok(Figures {
-            cpu: Some(number(OwnTicks::of(&process)?.alone) / TICKS_PER_SECOND),
+            cpu: Some(number(ProcessTicks::of(&process)?.alone) / TICKS_PER_SECOND),
             peak: Some(number(field("status", "VmHWM:").map(|kib: u64| kib * BYTES_PER_KIB)?)),
             written: Some(number(field("io", "write_bytes:")?)),
             ..Figures::default()

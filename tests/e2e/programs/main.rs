@@ -1,0 +1,12 @@
+//! The programs together, as their users run them, and all that goes wrong: registries, lines, disks, archives, people.
+
+mod bad_hands;
+mod bad_registry;
+mod damage;
+mod digests;
+mod export;
+mod interruption;
+mod memory;
+mod scene;
+mod space;
+mod told;

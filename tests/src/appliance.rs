@@ -1,0 +1,208 @@
+//! An appliance: a store with a pinned trust root, the commands of `sealiftctl`, and what it serves.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{self, Daemon};
+use crate::trust::Trust;
+use crate::{SmallDisk, Tree, binaries, peers, scratch};
+
+/// What must not change until a release is activated.
+const STANDING: [&str; 4] = ["current", "releases", "git", "trust"];
+
+/// A store and its commands, removed when dropped.
+#[derive(Debug)]
+pub struct Appliance {
+    store: PathBuf,
+    dir: TempDir,
+}
+
+impl Appliance {
+    /// An appliance that trusts this vendor and has no release.
+    #[must_use]
+    pub fn new(trust: &Trust) -> Self {
+        let dir = scratch();
+        Self { store: dir.path().join("store"), dir }.trusting(trust)
+    }
+
+    /// An appliance that pinned the `root.json` of this folder.
+    #[must_use]
+    pub fn pinning(folder: &Path) -> Self {
+        let dir = scratch();
+        let appliance = Self { store: dir.path().join("store"), dir };
+        process::run(appliance.sealiftctl().args(["trust", "pin"]).arg(folder.join("root.json")));
+        appliance
+    }
+
+    /// The same with its store on a disk of its own.
+    #[must_use]
+    pub fn on(disk: &SmallDisk, trust: &Trust) -> Self {
+        Self { store: disk.path().join("store"), dir: scratch() }.trusting(trust)
+    }
+
+    fn trusting(self, trust: &Trust) -> Self {
+        trust.write_root(self.dir.path());
+        process::run(self.sealiftctl().args(["trust", "pin", "root.json"]));
+        self
+    }
+
+    /// An appliance on which `archive` was imported and activated.
+    #[must_use]
+    pub fn running(trust: &Trust, archive: &Path) -> Self {
+        let appliance = Self::new(trust);
+        appliance.activate(archive);
+        appliance
+    }
+
+    /// An appliance with this store.
+    #[must_use]
+    pub fn with_store(store: &Tree) -> Self {
+        let dir = scratch();
+        let appliance = Self { store: dir.path().join("store"), dir };
+        store.write(&appliance.store);
+        appliance
+    }
+
+    /// `sealiftctl` on the store, in the directory above it.
+    #[must_use]
+    pub fn sealiftctl(&self) -> Command {
+        let mut command = Command::new(binaries::path("sealiftctl"));
+        command.current_dir(self.dir.path()).arg("--store").arg(&self.store).env_remove("SEALIFT_STORE");
+        command
+    }
+
+    /// The command that imports an archive.
+    #[must_use]
+    pub fn importing(&self, archive: &Path) -> Command {
+        let mut command = self.sealiftctl();
+        command.arg("import").arg(archive);
+        command
+    }
+
+    /// Imports and activates.
+    pub fn activate(&self, archive: &Path) {
+        process::run(self.importing(archive).arg("--activate"));
+    }
+
+    /// The test fails unless the store is whole and its status tells of no problem.
+    pub fn expect_whole(&self) {
+        process::run(self.sealiftctl().arg("verify"));
+        let status = self.status();
+        assert_eq!(status["problems"], Value::Array(Vec::new()), "{status}");
+    }
+
+    /// What `sealiftctl status` says.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        process::json(self.sealiftctl().args(["status", "--json"]))
+    }
+
+    /// The version of the active release, if there is one.
+    #[must_use]
+    pub fn active(&self) -> Option<String> {
+        Some(self.status()["active"]["version"].as_str()?.to_owned())
+    }
+
+    /// What must not change until a release is activated: `current`, `releases/`, Git and `trust/`.
+    #[must_use]
+    pub fn standing(&self) -> Tree {
+        Tree::read(&self.store).only(&STANDING)
+    }
+
+    /// The test fails unless the appliance stands as before.
+    pub fn expect_standing(&self, before: &Tree, what: &str) {
+        let changes = before.changes(&self.standing());
+        assert!(changes.is_empty(), "{what}: changed were {changes:?}");
+    }
+
+    /// What somebody who was interrupted left behind: files of an import, files without their final name.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<String> {
+        let mut names = Tree::read(&self.store).names();
+        names.retain(|name| name.starts_with("incoming/") || name.contains(".tmp"));
+        names
+    }
+
+    /// How many blobs the store holds.
+    #[must_use]
+    pub fn blobs(&self) -> usize {
+        fs_err::read_dir(self.blobs_dir()).map_or(0, Iterator::count)
+    }
+
+    /// Where they lie.
+    #[must_use]
+    pub fn blobs_dir(&self) -> PathBuf {
+        self.store.join("blobs/sha256")
+    }
+
+    /// The store's directory.
+    #[must_use]
+    pub fn store(&self) -> &Path {
+        &self.store
+    }
+
+    /// A path in the directory above the store.
+    #[must_use]
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Serves the store on a free port of loopback.
+    #[must_use]
+    pub fn serve(&self) -> Shim {
+        let mut command = Command::new(binaries::path("sealift-registry"));
+        command.arg("--store").arg(&self.store).args(["--listen", "127.0.0.1:0"]);
+        let mut daemon = Daemon::start("sealift-registry", &command, self.dir.path());
+        let authority = daemon.await_log(|log| {
+            let (_, rest) = log.split_once("ready http://")?;
+            Some(rest.split_once('\n')?.0.to_owned())
+        });
+        Shim { authority, _daemon: daemon }
+    }
+}
+
+/// The appliance's registry; ended when dropped.
+#[derive(Debug)]
+pub struct Shim {
+    authority: String,
+    _daemon: Daemon,
+}
+
+impl Shim {
+    /// Address and port.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Gets a path as a plain client would.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Answer {
+        let dir = scratch();
+        let body = dir.path().join("body");
+        let url = format!("http://{}{path}", self.authority);
+        let mut curl = Command::new(peers::tool("curl"));
+        curl.args(["--silent", "--noproxy", "*", "--write-out", "%{http_code} %{content_type}", "--output"]);
+        let head = process::text(curl.arg(&body).arg(url));
+        let (status, media_type) = head.split_once(' ').expect("status and media type");
+        Answer {
+            status: status.parse().expect("a status is a number"),
+            media_type: media_type.to_owned(),
+            body: fs_err::read(body).unwrap_or_default(),
+        }
+    }
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The content type.
+    pub media_type: String,
+    /// The content.
+    pub body: Vec<u8>,
+}
