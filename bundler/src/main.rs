@@ -8,6 +8,7 @@ use sealift_bundler::cli::Cli;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    cli.start_logging();
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -9,13 +9,18 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use tracing_subscriber::EnvFilter;
 
 use sealift_archive::Explain as _;
+use sealift_fetch::meter::Stderr;
 
 use crate::Error;
 use crate::definition::Definition;
 use crate::trust::ExistingKeys;
 use output::Output;
+
+/// What is logged if `RUST_LOG` says nothing.
+const DEFAULT_LOG_FILTER: &str = "warn";
 
 /// Packs software releases into one signed archive for places without internet
 #[derive(Debug, Parser)]
@@ -211,6 +216,13 @@ enum Format {
 }
 
 impl Cli {
+    /// Lets the libraries speak on standard error: that a registry wants us to wait, say. `RUST_LOG` says how much.
+    pub fn start_logging(&self) {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG_FILTER));
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(|| Stderr);
+        if self.json { log.json().init() } else { log.without_time().with_ansi(false).init() }
+    }
+
     /// Does what the command line says.
     ///
     /// # Errors
