@@ -107,6 +107,7 @@ struct Bundled<'a> {
 #[derive(Serialize)]
 struct Seconds {
     total: f64,
+    plan: f64,
     keys: f64,
     content: f64,
     finish: f64,
@@ -125,6 +126,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
         level: args.level,
     };
     let planned = bundle::plan(&order)?;
+    let plan_took = begun.elapsed();
     if args.plan {
         return output.result(&planned.plan, || describe(&planned.plan).text());
     }
@@ -145,6 +147,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
     }
     let seconds = Seconds {
         total: begun.elapsed().as_secs_f64(),
+        plan: plan_took.as_secs_f64(),
         keys: gathered.keys_took.as_secs_f64(),
         content: gathered.content_took.as_secs_f64(),
         finish: finishing.elapsed().as_secs_f64(),
@@ -158,8 +161,8 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
             .line(
                 "time",
                 format!(
-                    "{:.2} s (content {:.2}, keys {:.2} at the same time, finish {:.2})",
-                    s.total, s.content, s.keys, s.finish
+                    "{:.2} s (plan {:.2}, content {:.2}, keys {:.2} at the same time, finish {:.2})",
+                    s.total, s.plan, s.content, s.keys, s.finish
                 ),
             )
             .end(&format!("next: sealift verify {} --trust {}", path(&archive.path), path(&args.trust)))
