@@ -110,16 +110,16 @@ impl Lock {
         }
     }
 
-    /// The images of the lock beside `file`, whatever it was made from, if it chose the same platforms: what they lead to
-    /// need not be asked for again. A lock that cannot be read tells nothing.
+    /// The images of the lock beside `file`, by what they lead to, if it chose the same platforms: the rest follows from
+    /// that and need not be asked for again, whatever the image is called now. A lock that cannot be read tells nothing.
     #[must_use]
-    pub fn known_images(file: &Path, definition: &Definition) -> HashMap<Reference, LockedImage> {
+    pub fn known_images(file: &Path, definition: &Definition) -> HashMap<Digest, LockedImage> {
         let path = Self::path_of(file);
         let lock: Option<Self> = fs::read(&path)
             .ok()
             .and_then(|bytes| json::parse(&path.display().to_string(), &bytes, MAX_LOCK_BYTES).ok());
         lock.filter(|lock| lock.platforms.as_deref() == definition.platforms.chosen())
-            .map(|lock| lock.images.into_iter().map(|image| (image.name.clone(), image)).collect())
+            .map(|lock| lock.images.into_iter().map(|image| (image.target.digest, image)).collect())
             .unwrap_or_default()
     }
 

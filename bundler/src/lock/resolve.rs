@@ -1,6 +1,6 @@
 //! From references to digests: every image is asked for once, all at the same time.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ const MAX_CONFIG_BYTES: u64 = 4 << 20;
 const MAX_MANIFESTS: usize = 256;
 
 /// Resolves everything that the definition in `file` names. `date` is that of Git commits made from folders, in seconds
-/// since 1970. An image that still leads to what the lock beside `file` says is taken from there: one request.
+/// since 1970. An image that leads to what one in the lock beside `file` led to is taken from there: one request.
 ///
 /// # Errors
 /// What a registry, a layout or git answers; names that stand twice; platforms that are not there.
@@ -44,7 +44,7 @@ pub async fn resolve(
     }
     let platforms = definition.platforms.chosen();
     let images = stream::iter(&definition.images)
-        .map(|image| resolve_image(client, image, platforms, base, known.get(&image.name)))
+        .map(|image| resolve_image(client, image, platforms, base, &known))
         .buffered(IMAGES_AT_A_TIME)
         .try_collect()
         .await?;
@@ -110,7 +110,7 @@ async fn resolve_image(
     image: &Image,
     platforms: Option<&[Platform]>,
     base: &Path,
-    known: Option<&LockedImage>,
+    known: &HashMap<Digest, LockedImage>,
 ) -> Result<LockedImage, Error> {
     let (manifests, top) = match &image.source {
         ImageSource::Registry(reference) => {
@@ -126,8 +126,13 @@ async fn resolve_image(
             (Manifests::Layout(Box::new(layout)), top)
         }
     };
-    if let Some(known) = known.filter(|known| known.target == top.content && known.source == image.source) {
-        return Ok(known.clone());
+    let target = top.content.clone();
+    if image.name.digest().is_some_and(|digest| digest != target.digest) {
+        let why = format!("it leads to {}", target.digest);
+        return Err(Error::BadImage { image: image.name.to_string(), why });
+    }
+    if let Some(known) = known.get(&target.digest).filter(|known| known.target == target) {
+        return Ok(LockedImage { name: image.name.clone(), source: image.source.clone(), ..known.clone() });
     }
     expect_platform(&manifests, &image.name, &top, platforms).await?;
     let mut found = Found {
@@ -137,11 +142,6 @@ async fn resolve_image(
         blobs: Vec::new(),
         seen: HashSet::new(),
     };
-    let target = top.content.clone();
-    if image.name.digest().is_some_and(|digest| digest != target.digest) {
-        let why = format!("it leads to {}", target.digest);
-        return Err(Error::BadImage { image: image.name.to_string(), why });
-    }
     found.take(&manifests, top, 0).await?;
     Ok(LockedImage {
         name: image.name.clone(),
