@@ -126,6 +126,12 @@ impl Appliance {
         names
     }
 
+    /// Whether an import was begun and is not finished.
+    #[must_use]
+    pub fn is_importing(&self) -> bool {
+        fs_err::read_dir(self.store.join("incoming")).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
     /// How many blobs the store holds.
     #[must_use]
     pub fn blobs(&self) -> usize {

@@ -20,7 +20,7 @@ impl Line {
     /// A line to `upstream`, which is up.
     #[must_use]
     pub fn to(upstream: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let listener = TcpListener::bind((own_loopback(), 0)).expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let mut line = Self { address, upstream, up: None };
         line.listen(listener);
@@ -70,6 +70,13 @@ impl Drop for Line {
     fn drop(&mut self) {
         self.take_down();
     }
+}
+
+/// A loopback address that is this process's: on the usual one somebody else could get the port while the line is down.
+fn own_loopback() -> Ipv4Addr {
+    // Process numbers have 22 bits.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 128 | high, middle, low)
 }
 
 fn join(client: &TcpStream, upstream: SocketAddr) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sealift_lab::vendor::{Registry, Seen};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::trust::{PASSWORD, Trust};
@@ -58,14 +58,18 @@ impl Vendor {
     /// manifest first.
     #[expect(clippy::must_use_candidate, reason = "most callers know what they offered")]
     pub fn offer(&self, repository: &str, tag: &str, media_type: &str, layers: &[Vec<u8>]) -> Vec<String> {
-        let describe = |media_type: &str, bytes: &[u8]| json!({"mediaType": media_type, "digest": layout::digest(bytes), "size": bytes.len()});
         let diff_ids: Vec<_> = layers.iter().map(|layer| layout::digest(layer)).collect();
-        let config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}).to_string();
+        let config = json!({
+            "os": "linux",
+            "architecture": "amd64",
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        });
+        let config = config.to_string();
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": describe(CONFIG, config.as_bytes()),
-            "layers": layers.iter().map(|layer| describe(media_type, layer)).collect::<Vec<_>>(),
+            "config": descriptor(CONFIG, config.as_bytes()),
+            "layers": layers.iter().map(|layer| descriptor(media_type, layer)).collect::<Vec<_>>(),
         });
         let manifest = self.registry.add_manifest(repository, Some(tag), MANIFEST, manifest.to_string());
         let blobs = std::iter::once(config.into_bytes()).chain(layers.iter().cloned());
@@ -162,6 +166,10 @@ impl Vendor {
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)
     }
+}
+
+fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
+    json!({"mediaType": media_type, "digest": layout::digest(bytes), "size": bytes.len()})
 }
 
 /// The bytes of an archive that follow its signed head: the same whenever the same release is packed.

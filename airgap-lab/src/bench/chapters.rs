@@ -144,9 +144,10 @@ impl Bench {
 
     fn over_the_line(&self, offer: &Offer, line: &Proxy) -> io::Result<(Leg, Leg)> {
         let dir = self.scratch.within("ours")?;
-        let first = Vendor::define(&dir.path().join("first"), FIRST, line.addr(), &offer.images)?;
-        let again = Vendor::define(&dir.path().join("again"), SECOND, line.addr(), &offer.images)?;
+        let first = Vendor::define(dir.path(), FIRST, line.addr(), &offer.images)?;
         let first = self.leg(offer, &first, None)?;
+        // The same file is edited, as one would: the lock beside it is the one of the release before.
+        let again = Vendor::define(dir.path(), SECOND, line.addr(), &offer.images)?;
         let again = self.leg(offer, &again, Some(&first))?;
         Ok((first, again))
     }

@@ -182,7 +182,7 @@ fn two_imports_at_once() {
     let (small, large) = (vendor.bundle(), large(&vendor));
     let appliance = Appliance::new(&ACME);
     let mut first = Running::start(appliance.importing(&large).arg("--activate"));
-    first.watch("the first blobs are in the store", || appliance.blobs() > 0);
+    first.watch("it has begun", || appliance.is_importing());
     first.signal(Signal::STOP);
     let before = appliance.standing();
     let second = process::finish(appliance.importing(&small).arg("--activate"));

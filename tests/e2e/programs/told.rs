@@ -6,7 +6,7 @@ macro_rules! assert_told {
         insta::with_settings!({
             omit_expression => true,
             filters => vec![
-                (r"127\.0\.0\.1:\d+", "[registry]"),
+                (r"127\.\d+\.\d+\.\d+:\d+", "[registry]"),
                 (r"sha256:[0-9a-f]{64}", "[digest]"),
                 (r"\w+: .* left\n", ""),
                 (r"stopped at .* of (.*) after .* s", "stopped at [amount] of $1 after [time]"),
