@@ -152,10 +152,10 @@ pub fn open_keys(order: &Order<'_>, root: &TrustRoot, password: &Password) -> Re
         opened.iter().try_for_each(|key| root.expect_member(role, key))?;
         Ok::<_, Error>(opened)
     };
-    Ok(Keys {
-        release: open(order.release_keys, RoleName::Release)?,
-        pack: open(order.pack_keys, RoleName::Pack)?,
-    })
+    let release = open(order.release_keys, RoleName::Release)?;
+    let pack = open(order.pack_keys, RoleName::Pack)?;
+    root.expect_enough("pack.json", RoleName::Pack, &pack)?;
+    Ok(Keys { release, pack })
 }
 
 /// Keys, opened.

@@ -358,6 +358,22 @@ mod tests {
     }
 
     #[test]
+    fn one_key_is_not_enough_where_two_are_wanted() {
+        let (vendor, one, two) = (vendor(), key(), key());
+        let mut document: serde_json::Value = serde_json::from_slice(vendor.trust.bytes()).unwrap();
+        for key in [&one, &two] {
+            document["keys"][key.public().id().to_string()] = key.public().to_pem().into();
+        }
+        document["roles"]["pack"] =
+            serde_json::json!({"threshold": 2, "keys": [one.public().id(), two.public().id()]});
+        let root = TrustRoot::parse("root.json", &serde_json::to_vec(&document).unwrap()).unwrap();
+        let enough = |keys: &[SecretKey]| root.expect_enough("pack.json", RoleName::Pack, keys);
+        let error = enough(std::slice::from_ref(&one)).unwrap_err();
+        assert!(matches!(error, Error::Unsigned { have: 1, need: 2, .. }), "{error}");
+        enough(&[one, two]).unwrap();
+    }
+
+    #[test]
     fn a_root_that_contradicts_itself_is_refused() {
         let good: serde_json::Value = serde_json::from_slice(vendor().trust.bytes()).unwrap();
         let cases: [(&str, Change); 5] = [
