@@ -64,6 +64,13 @@ pub trait Explain: Error {
     fn hint(&self) -> Option<String>;
 }
 
+/// The same for programs: `{"error": {"code", "message", "hint"}}`, on one line.
+#[must_use]
+pub fn report_json(error: &dyn Explain) -> String {
+    let (code, message, hint) = (error.code().to_string(), error.to_string(), error.hint());
+    serde_json::json!({"error": {"code": code, "message": message, "hint": hint}}).to_string()
+}
+
 /// The whole message: what happened, the causes below it, and the hint.
 #[must_use]
 pub fn report(error: &dyn Explain) -> String {

@@ -122,7 +122,8 @@ fn expect_digest(file: &Path, wanted: Digest) -> Result<(), Error> {
     }
 }
 
-/// Signs the statement in a folder; with a trust root, only with keys that may.
+/// Signs the statement in a folder; with a trust root, only with keys that may. The digest is that of the bytes that were
+/// signed.
 ///
 /// # Errors
 /// A document that is no statement, a key without the role, or I/O.
@@ -130,7 +131,7 @@ pub fn sign(
     dir: &Path,
     keys: &[SecretKey],
     root: Option<&TrustRoot>,
-) -> Result<(Statement, Vec<Signature>), Error> {
+) -> Result<(Statement, Digest, Vec<Signature>), Error> {
     let file = dir.join(STATEMENT);
     let size = fs::metadata(&file)?.len();
     if size > MAX_STATEMENT_BYTES as u64 {
@@ -148,5 +149,5 @@ pub fn sign(
     }
     let signatures = keys.iter().map(|key| Signature::sign(&bytes, key)).collect::<Result<Vec<_>, _>>()?;
     signatures.iter().cloned().collect::<Signatures>().write_to(dir)?;
-    Ok((statement, signatures))
+    Ok((statement, Digest::of(&bytes), signatures))
 }

@@ -121,6 +121,15 @@ impl Meter {
         }
     }
 
+    /// The meter of a command: shown as suits standard error, or not at all, and stopped by Ctrl-C.
+    ///
+    /// # Errors
+    /// The system does not let us handle the signals.
+    pub fn of_command(what: &str, total: u64, is_silent: bool) -> io::Result<Self> {
+        let display = if is_silent { Display::Silent } else { Display::for_stderr() };
+        Ok(Self::start(what, total, display, &Interrupt::on_signals()?))
+    }
+
     /// The work is done: the bar goes, and a line tells how much it was and how long it took.
     pub fn finish(self) {
         if let Ok(mut lines) = self.lines.lock() {

@@ -51,7 +51,7 @@ fn groups(bundle: &Bundle) -> Vec<(Vec<Entry>, std::ops::Range<u32>)> {
     let frames = &bundle.contents.frames;
     let mut groups: Vec<(Vec<Entry>, std::ops::Range<u32>)> = Vec::new();
     for &entry in &bundle.contents.entries {
-        let last = entry.frames(frames).last().unwrap_or(entry.frame);
+        let last = entry.spans(frames).last().map_or(entry.frame, |span| span.frame);
         match groups.last_mut() {
             Some((entries, range)) if entry.frame < range.end => {
                 entries.push(entry);

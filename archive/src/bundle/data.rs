@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::{Bundle, Reader, decode};
@@ -87,25 +88,34 @@ pub(super) fn read_frame(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error>
 fn frames_of(frames: &[Frame], entries: &[Entry]) -> Vec<u32> {
     let mut needed: Vec<u32> = Vec::new();
     for entry in entries {
-        for number in entry.frames(frames) {
-            if needed.last() != Some(&number) {
-                needed.push(number);
+        for span in entry.spans(frames) {
+            if needed.last() != Some(&span.frame) {
+                needed.push(span.frame);
             }
         }
     }
     needed
 }
 
+/// The part of a blob that lies in one frame.
+pub(super) struct Span {
+    pub(super) frame: u32,
+    /// First byte in the frame's content, and first byte behind.
+    range: Range<u64>,
+}
+
 impl Entry {
-    /// The frames that the blob lies in.
-    pub(super) fn frames(&self, frames: &[Frame]) -> impl Iterator<Item = u32> + use<> {
-        let mut end = self.frame;
-        let mut room = u64::from(frames[end as usize].plain_length) - u64::from(self.offset);
-        while room < self.blob.size {
-            end += 1;
-            room += u64::from(frames[end as usize].plain_length);
-        }
-        self.frame..=end
+    /// The blob's parts, frame by frame; one that is empty for an empty blob.
+    pub(super) fn spans<'a>(&self, frames: &'a [Frame]) -> impl Iterator<Item = Span> + use<'a> {
+        let (mut next, mut start, mut left) = (Some(self.frame), u64::from(self.offset), self.blob.size);
+        std::iter::from_fn(move || {
+            let frame = next?;
+            let end = (start + left).min(u64::from(frames[frame as usize].plain_length));
+            let range = start..end;
+            left -= end - start;
+            (next, start) = ((left > 0).then_some(frame + 1), 0);
+            Some(Span { frame, range })
+        })
     }
 }
 
@@ -132,8 +142,8 @@ impl Content {
         }
     }
 
-    /// The pieces of content from `start` to `end`.
-    fn pieces(&self, start: u64, end: u64) -> Vec<&[u8]> {
+    /// The pieces of content in this range.
+    fn pieces(&self, range: &Range<u64>) -> Vec<&[u8]> {
         let pieces = match self {
             Self::Stored(bytes) => frame::stored_pieces(bytes).unwrap_or_default(),
             Self::Plain(plain) => vec![plain.as_slice()],
@@ -142,8 +152,8 @@ impl Content {
         let mut wanted = Vec::new();
         for piece in pieces {
             let len = piece.len() as u64;
-            let from = start.clamp(at, at + len) - at;
-            let to = end.clamp(at, at + len) - at;
+            let from = range.start.clamp(at, at + len) - at;
+            let to = range.end.clamp(at, at + len) - at;
             if from < to {
                 let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
                 wanted.push(&piece[index(from)..index(to)]);
@@ -162,16 +172,11 @@ impl Frames {
         frames: &[Frame],
         mut pass: impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut left = entry.blob.size;
-        let mut start = u64::from(entry.offset);
-        for number in entry.frames(frames) {
-            let plain_length = frames[number as usize].plain_length;
-            let end = (start + left).min(u64::from(plain_length));
-            for piece in self.get(number, plain_length)?.pieces(start, end) {
+        for span in entry.spans(frames) {
+            let plain_length = frames[span.frame as usize].plain_length;
+            for piece in self.get(span.frame, plain_length)?.pieces(&span.range) {
                 pass(piece)?;
             }
-            left -= end - start;
-            start = 0;
         }
         Ok(())
     }
@@ -196,17 +201,13 @@ pub(super) fn read_blob(bundle: &Bundle, digest: &Digest, out: &mut dyn Write) -
     let position = bundle.index.get(digest).ok_or_else(|| missing_blob(bundle, digest))?;
     let entry = bundle.contents.entries[*position];
     let mut check = Check::new(entry.blob);
-    let (mut left, mut start) = (entry.blob.size, u64::from(entry.offset));
-    for number in entry.frames(&bundle.contents.frames) {
+    for Span { frame: number, range } in entry.spans(&bundle.contents.frames) {
         let plain_length = bundle.contents.frames[number as usize].plain_length;
-        let end = (start + left).min(u64::from(plain_length));
         let content = Content::of(&format!("frame {number}"), read_frame(bundle, number)?, plain_length)?;
-        for piece in content.pieces(start, end) {
+        for piece in content.pieces(&range) {
             check.update(piece)?;
             out.write_all(piece)?;
         }
-        left -= end - start;
-        start = 0;
     }
     check.finish()
 }

@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use sealift_archive::packer::{Packed, Packer};
 use sealift_archive::trust::{KeyId, Signatures};
 use sealift_archive::{Digest, Progress, ReleaseName};
-use sealift_fetch::meter::{Display, Interrupt, Meter};
+use sealift_fetch::meter::Meter;
 use sealift_fetch::{Client, Options, unless_interrupted};
 
 use super::output::{Lines, Output, count, path, size};
@@ -55,7 +55,7 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
     let client = args.network.client()?;
     let date = epoch(&args.definition)?;
     // Nobody knows yet how many bytes it is; this one is here for Ctrl-C.
-    let meter = Meter::start("locking", 0, Display::Silent, &Interrupt::on_signals()?);
+    let meter = Meter::of_command("locking", 0, true)?;
     let locking = async { Ok(resolve(&client, &definition, &args.definition, date).await) };
     let lock = runtime()?.block_on(unless_interrupted(&meter, locking))??;
     let file = lock.write(&args.definition)?;

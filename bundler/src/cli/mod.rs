@@ -11,7 +11,6 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
-use sealift_archive::Explain as _;
 use sealift_fetch::meter::Stderr;
 
 use crate::Error;
@@ -254,12 +253,6 @@ impl Cli {
     /// An error as this command line wants to see it.
     #[must_use]
     pub fn describe(&self, error: &Error) -> String {
-        if !self.json {
-            return sealift_archive::report(error);
-        }
-        let value = serde_json::json!({
-            "error": { "code": error.code().to_string(), "message": error.to_string(), "hint": error.hint() }
-        });
-        value.to_string()
+        if self.json { sealift_archive::report_json(error) } else { sealift_archive::report(error) }
     }
 }

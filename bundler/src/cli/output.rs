@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use indicatif::DecimalBytes;
-use sealift_fetch::meter::{Display, Interrupt, Meter};
+use sealift_fetch::meter::Meter;
 use serde::Serialize;
 
 use crate::Error;
@@ -34,8 +34,7 @@ impl Output {
 
     /// Shows how far work on `bytes` bytes is, and lets Ctrl-C stop it.
     pub(super) fn meter(self, what: &str, bytes: u64) -> Result<Meter, Error> {
-        let display = if self.json { Display::Silent } else { Display::for_stderr() };
-        Ok(Meter::start(what, bytes, display, &Interrupt::on_signals()?))
+        Ok(Meter::of_command(what, bytes, self.json)?)
     }
 
     /// A remark on standard error, for people only.

@@ -66,10 +66,11 @@ struct Signed {
 pub(super) fn sign(output: Output, args: &SignArgs) -> Result<(), Error> {
     let root = args.trust.as_deref().map(trust::read).transpose()?;
     let keys = keys::open_all(&args.key, &Password::default())?;
-    let (statement, signatures) = statement::sign(&args.dir, &keys, root.as_ref().map(|(root, _)| root))?;
+    let (statement, digest, signatures) =
+        statement::sign(&args.dir, &keys, root.as_ref().map(|(root, _)| root))?;
     let signed = Signed {
         release: statement.name(),
-        digest: signatures.first().map_or_else(|| Digest::of(&statement.to_bytes()), |s| s.document),
+        digest,
         signatures: signatures.iter().map(|s| format!("signatures/{}", s.path())).collect(),
     };
     output.result(&signed, || {

@@ -12,8 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use sealift_archive::Explain as _;
-use sealift_fetch::meter::{Display, Interrupt, Meter};
+use sealift_fetch::meter::Meter;
 use sealift_store::{Store, Writer};
 
 use crate::Error;
@@ -165,19 +164,12 @@ impl Cli {
     /// An error as this command line wants to see it.
     #[must_use]
     pub fn describe(&self, error: &Error) -> String {
-        if !self.json {
-            return sealift_archive::report(error);
-        }
-        let value = serde_json::json!({
-            "error": { "code": error.code().to_string(), "message": error.to_string(), "hint": error.hint() }
-        });
-        value.to_string()
+        if self.json { sealift_archive::report_json(error) } else { sealift_archive::report(error) }
     }
 
     /// A meter for long work on so many bytes; Ctrl-C stops what it watches.
     fn meter(&self, what: &str, bytes: u64) -> Result<Meter, Error> {
-        let display = if self.json { Display::Silent } else { Display::for_stderr() };
-        Ok(Meter::start(what, bytes, display, &Interrupt::on_signals()?))
+        Ok(Meter::of_command(what, bytes, self.json)?)
     }
 
     fn store(&self) -> Result<Store, Error> {
