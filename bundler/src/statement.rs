@@ -1,5 +1,6 @@
 //! From a lock to a statement: blob list, refs and `release.json`, a pure function of definition and lock.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -43,7 +44,10 @@ pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
     statement.floor = definition.floor.unwrap_or(Sequence::FIRST);
     statement.platforms = definition.platforms.chosen().map(<[_]>::to_vec).unwrap_or_default();
     statement.upgrade_from.clone_from(&definition.upgrade_from);
-    statement.os = definition.os.as_ref().map(|os| release::OperatingSystem { base: os.base.clone() });
+    statement.os = definition
+        .os
+        .as_ref()
+        .map(|os| release::OperatingSystem { base: os.base.clone(), artifacts: BTreeMap::new() });
     statement.kubernetes = definition
         .kubernetes
         .as_ref()
@@ -69,7 +73,7 @@ fn refs(lock: &Lock) -> Refs {
             digest: image.target.digest,
             size: image.target.size,
             artifact_type: None,
-            annotations: std::collections::BTreeMap::new(),
+            annotations: BTreeMap::new(),
         };
         refs.images.insert(image.name.clone(), descriptor);
         for manifest in &image.manifests {

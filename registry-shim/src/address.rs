@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use sealift_archive::INTERNAL_HOST;
+use sealift_archive::reference::{INTERNAL_HOST, looks_like_host};
 
 /// The name under which Docker Hub's content is kept.
 const DOCKER_HUB: &str = "docker.io";
@@ -67,11 +67,6 @@ impl<'a> Address<'a> {
     pub(crate) fn repository(&self) -> &str {
         &self.repository
     }
-}
-
-/// Docker's rule that tells `localhost/api` and `ghcr.io/api` from `acme/api`.
-pub(crate) fn looks_like_host(component: &str) -> bool {
-    component.contains(['.', ':']) || component == "localhost"
 }
 
 fn canonical_host(host: &str) -> &str {

@@ -6,8 +6,8 @@ mod refs;
 mod statement;
 
 pub use blob_list::BlobList;
-pub use names::{ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
-pub use refs::{Descriptor, GitRepository, ManifestInfo, Refs, is_ref_name};
+pub use names::{FileName, ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
+pub use refs::{Descriptor, GitRepository, ManifestInfo, Refs, alike, is_ref_name};
 pub use statement::{
     BlobListSummary, Kubernetes, MAX_REFS_BYTES, MAX_STATEMENT_BYTES, OperatingSystem, Requirement, Statement,
 };

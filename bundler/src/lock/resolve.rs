@@ -127,7 +127,7 @@ async fn resolve_image(
         }
     };
     let target = top.content.clone();
-    if image.name.digest().is_some_and(|digest| digest != target.digest) {
+    if image.name.digest().is_some_and(|named| named != target.digest.into()) {
         let why = format!("it leads to {}", target.digest);
         return Err(Error::BadImage { image: image.name.to_string(), why });
     }

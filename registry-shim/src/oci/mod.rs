@@ -14,6 +14,7 @@ use axum::extract::State;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
+use sealift_archive::reference::is_host;
 use sealift_archive::release::Descriptor;
 use sealift_archive::{Blob, Digest};
 use serde::Serialize;
@@ -174,7 +175,7 @@ impl<'a> Query<'a> {
     /// The host on whose behalf the client asks. An empty one is none.
     fn namespace(&self) -> Result<Option<&str>, Refusal> {
         match self.get("ns").filter(|host| !host.is_empty()) {
-            Some(host) if !request::is_host(host) => {
+            Some(host) if !is_host(host) => {
                 Err(Refusal::new(Reason::NameInvalid, "the namespace is not the name of a host"))
             }
             host => Ok(host),
