@@ -152,6 +152,7 @@ impl Inner {
         for wanted in [reference.digest(), named_digest(&answer.response)].into_iter().flatten() {
             let found = wanted.same_kind_of(&bytes);
             if wanted != found {
+                let (wanted, found) = (Box::new(wanted), Box::new(found));
                 return Err(Error::WrongContent { place, wanted, found }.into());
             }
         }

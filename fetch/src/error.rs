@@ -159,9 +159,9 @@ pub enum Error {
         /// What was asked, and where.
         place: Box<Place>,
         /// The content that was wanted.
-        wanted: AnyDigest,
+        wanted: Box<AnyDigest>,
         /// What came instead.
-        found: AnyDigest,
+        found: Box<AnyDigest>,
     },
     /// Two descriptors disagree about the size of one content.
     #[error("content `{digest}` cannot be both {one} and {other} bytes long (for `{reference}`)")]

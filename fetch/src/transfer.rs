@@ -129,7 +129,8 @@ impl Story {
     fn refusal(self, error: sealift_archive::Error) -> Error {
         match (error, self.place) {
             (sealift_archive::Error::WrongContent { wanted, found }, Some(place)) => {
-                Error::WrongContent { place: Box::new(place), wanted: wanted.into(), found: found.into() }
+                let (wanted, found) = (Box::new(wanted.into()), Box::new(found.into()));
+                Error::WrongContent { place: Box::new(place), wanted, found }
             }
             (error, _) => Error::Archive(error),
         }
@@ -171,7 +172,8 @@ fn check_headers(answer: &Answer, wanted: &Wanted, offset: u64) -> Result<(), Fa
     match client::named_digest(&answer.response) {
         // One of another kind says nothing about ours.
         Some(found) if found.sha256().is_some_and(|found| found != wanted.blob.digest) => {
-            Err(Error::WrongContent { place: place(), wanted: wanted.blob.digest.into(), found }.into())
+            let (wanted, found) = (Box::new(wanted.blob.digest.into()), Box::new(found));
+            Err(Error::WrongContent { place: place(), wanted, found }.into())
         }
         _ => Ok(()),
     }
