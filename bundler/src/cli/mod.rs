@@ -1,6 +1,8 @@
 //! The command line of `sealift`.
 
 mod bundle;
+mod export;
+mod inspect;
 mod look;
 mod output;
 mod sign;
@@ -63,7 +65,7 @@ enum Command {
     Verify(VerifyArgs),
     /// Show what an archive carries
     Inspect(InspectArgs),
-    /// Turn an archive into a plain OCI layout
+    /// Write what an archive carries in a form for other tools
     Export(ExportArgs),
     /// Print the JSON schema of `RELEASE.yaml`
     Schema,
@@ -210,8 +212,10 @@ struct ExportArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// A directory in the OCI image layout
+    /// Images, charts, Flux artifacts and their signatures, as a directory in the OCI image layout
     OciLayout,
+    /// The plain files, under their names
+    Files,
 }
 
 impl Cli {
@@ -235,8 +239,8 @@ impl Cli {
             Command::Sign(args) => sign::sign(output, args),
             Command::Bundle(args) => bundle::bundle(output, args),
             Command::Verify(args) => look::verify(output, args),
-            Command::Inspect(args) => look::inspect(output, args),
-            Command::Export(args) => look::export(output, args),
+            Command::Inspect(args) => inspect::inspect(output, args),
+            Command::Export(args) => export::export(output, args),
             Command::Schema => output.document(&Definition::schema()),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
