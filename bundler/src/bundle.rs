@@ -13,7 +13,7 @@ use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::packer::{Front, Packed, Packer};
 use sealift_archive::trust::{KeyId, RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
 use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, durable};
-use sealift_fetch::{Client, Kind, Wanted};
+use sealift_fetch::{Client, Kind, Origin, Wanted};
 
 use crate::definition::{Definition, ImageSource};
 use crate::folder::PackedFolder;
@@ -233,11 +233,14 @@ impl Planned {
             packer.missing().into_iter().map(|b| (b.digest, b)).collect();
         let mut wanted = Vec::new();
         for image in &self.lock.images {
-            let ImageSource::Registry(from) = &image.source else { continue };
+            let ImageSource::Registry(reference) = &image.source else { continue };
             let manifests = image.manifests.iter().map(|c| (c, Kind::Manifest));
             for (content, kind) in manifests.chain(image.blobs.iter().map(|c| (c, Kind::Blob))) {
                 if let Some(blob) = missing.remove(&content.digest) {
-                    wanted.push(Wanted { blob, kind, from: from.clone() });
+                    wanted.push(Wanted {
+                        blob,
+                        origin: Origin::Registry { reference: reference.clone(), kind },
+                    });
                 }
             }
         }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use sealift_archive::{Digest, Platform, Reference, Unwatched};
-use sealift_fetch::{Client, Kind, Wanted};
+use sealift_fetch::{Client, Kind, Origin, Wanted};
 
 use super::{Content, Lock, LockedGit, LockedImage};
 use crate::definition::{Definition, Git, Image, ImageSource};
@@ -90,7 +90,8 @@ impl Manifests<'_> {
             Self::Layout(layout) => layout.manifest(content.blob()),
             Self::Registry(client, reference) => {
                 let sink = Arc::new(InMemory::default());
-                let wanted = Wanted { blob: content.blob(), kind: Kind::Blob, from: (*reference).clone() };
+                let origin = Origin::Registry { reference: (*reference).clone(), kind: Kind::Blob };
+                let wanted = Wanted { blob: content.blob(), origin };
                 client.fetch_all(vec![wanted], sink.clone(), Arc::new(Unwatched)).await?;
                 Ok(sink.take())
             }
