@@ -13,7 +13,7 @@ use sealift_archive::{Blob, BlobList, Digest, Refs, Release, Sequence, Statement
 
 use crate::Error;
 use crate::definition::Definition;
-use crate::lock::Lock;
+use crate::lock::{Content, Lock};
 
 /// Name of the statement in its folder.
 const STATEMENT: &str = "release.json";
@@ -47,7 +47,7 @@ pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
     statement.os = definition
         .os
         .as_ref()
-        .map(|os| release::OperatingSystem { base: os.base.clone(), artifacts: BTreeMap::new() });
+        .map(|os| release::OperatingSystem { base: os.base.clone(), artifacts: lock.os_artifacts.clone() });
     statement.kubernetes = definition
         .kubernetes
         .as_ref()
@@ -68,14 +68,7 @@ pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
 fn refs(lock: &Lock) -> Refs {
     let mut refs = Refs::default();
     for image in &lock.images {
-        let descriptor = Descriptor {
-            media_type: image.target.media_type.clone(),
-            digest: image.target.digest,
-            size: image.target.size,
-            artifact_type: None,
-            annotations: BTreeMap::new(),
-        };
-        refs.images.insert(image.name.clone(), descriptor);
+        refs.images.insert(image.name.clone(), describe(&image.target));
         for manifest in &image.manifests {
             let info = ManifestInfo { media_type: manifest.media_type.clone(), size: manifest.size };
             refs.manifests.insert(manifest.digest, info);
@@ -90,7 +83,18 @@ fn refs(lock: &Lock) -> Refs {
         };
         refs.git.insert(git.name.clone(), repository);
     }
+    refs.files = lock.files.iter().map(|file| (file.name.clone(), describe(&file.content))).collect();
     refs
+}
+
+fn describe(content: &Content) -> Descriptor {
+    Descriptor {
+        media_type: content.media_type.clone(),
+        digest: content.digest,
+        size: content.size,
+        artifact_type: None,
+        annotations: BTreeMap::new(),
+    }
 }
 
 /// Writes `release.json`, the blob list and `refs.json` to a folder, for people who sign.
