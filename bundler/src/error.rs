@@ -121,6 +121,12 @@ pub enum Error {
         /// The content.
         digest: Digest,
     },
+    /// A file that is not what it was when it was locked.
+    #[error("`{}` has changed since it was locked", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// Several things are wrong; each is told.
     #[error("{} things are wrong", .0.len())]
     Several(Vec<Error>),
@@ -238,6 +244,7 @@ impl Explain for Error {
             Self::BadList { .. } => 463,
             Self::NotAFile { .. } => 464,
             Self::Nowhere { .. } => 465,
+            Self::Changed { .. } => 466,
             Self::Io(_) => 499,
         })
     }
@@ -280,6 +287,7 @@ impl Explain for Error {
                 "fetch the file again from its publisher; if it is a new one, change the digest that it must have"
                     .into()
             }
+            Self::Changed { .. } => "run `sealift lock` again, look at what changed, and commit the result".into(),
             Self::NotListed { .. } => "give the `sha256sum` file of the same release and architecture".into(),
             Self::Nowhere { .. } => {
                 "run `sealift lock` again; what lay on this machine when it was locked may be gone".into()

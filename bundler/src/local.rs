@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 use sealift_archive::{Blob, BlobSink, Digest, Progress, copy_blob};
 
+use crate::Error;
+
 /// Pieces of content and where they are.
 #[derive(Debug, Default)]
 pub(crate) struct Local {
@@ -71,16 +73,23 @@ impl Local {
     /// Copies content into a sink, which checks it; `false` if it is not here.
     ///
     /// # Errors
-    /// What the sink says, or I/O.
+    /// [`Error::Changed`] if a file is not what it was, what the sink says, or I/O.
     pub(crate) fn copy(
         &self,
         digest: Digest,
         sink: &dyn BlobSink,
         progress: &dyn Progress,
-    ) -> Result<bool, sealift_archive::Error> {
+    ) -> Result<bool, Error> {
+        use sealift_archive::Error::{WrongContent, WrongSize};
+
         let Some(piece) = self.pieces.get(&digest) else { return Ok(false) };
-        copy_blob(piece.blob, &mut *piece.open()?, sink, progress)?;
-        Ok(true)
+        match (copy_blob(piece.blob, &mut *piece.open()?, sink, progress), &piece.place) {
+            (Ok(()), _) => Ok(true),
+            (Err(WrongContent { .. } | WrongSize { .. }), Place::File { path, .. }) => {
+                Err(Error::Changed { path: path.clone() })
+            }
+            (Err(error), _) => Err(error.into()),
+        }
     }
 }
 

@@ -174,9 +174,7 @@ impl Lock {
             let Location::Path(path) = source else { continue };
             let path = base.join(path);
             match fs::metadata(&path) {
-                Ok(metadata) if metadata.len() != content.size => {
-                    return Err(stale(format!("file `{}` has changed since", path.display())));
-                }
+                Ok(metadata) if metadata.len() != content.size => return Err(Error::Changed { path }),
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
                 // What is gone may lie in an earlier bundle.
                 Err(_) => {}
