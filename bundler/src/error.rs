@@ -127,6 +127,20 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A document that is not a lock of this version of Sealift.
+    #[error("`{}` is a `{form}`, not a lock that this version of Sealift knows", lock.display())]
+    OtherLock {
+        /// The document.
+        lock: PathBuf,
+        /// `sealift/v1 Lock`, or what it is instead.
+        form: String,
+    },
+    /// An archive that carries no release.
+    #[error("`{}` carries no release", bundle.display())]
+    NoRelease {
+        /// The archive.
+        bundle: PathBuf,
+    },
     /// Several things are wrong; each is told.
     #[error("{} things are wrong", .0.len())]
     Several(Vec<Error>),
@@ -245,6 +259,8 @@ impl Explain for Error {
             Self::NotAFile { .. } => 464,
             Self::Nowhere { .. } => 465,
             Self::Changed { .. } => 466,
+            Self::OtherLock { .. } => 467,
+            Self::NoRelease { .. } => 468,
             Self::Io(_) => 499,
         })
     }
@@ -287,6 +303,7 @@ impl Explain for Error {
                 "fetch the file again from its publisher; if it is a new one, change the digest that it must have"
                     .into()
             }
+            Self::OtherLock { .. } => "give a RELEASE.lock.json; `sealift lock` writes a new one".into(),
             Self::Changed { .. } => "run `sealift lock` again, look at what changed, and commit the result".into(),
             Self::NotListed { .. } => "give the `sha256sum` file of the same release and architecture".into(),
             Self::Nowhere { .. } => {

@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod cli;
 pub mod definition;
+pub mod diff;
 mod error;
 pub mod export;
 mod files;

@@ -26,12 +26,7 @@ const REFS: &str = "refs.json";
 /// # Errors
 /// If the lock contradicts itself.
 pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
-    let mut blob_list = BlobList::default();
-    for content in lock.contents() {
-        blob_list.insert(content.blob())?;
-    }
-    let refs = refs(lock);
-    refs.check_against("refs.json", &blob_list)?;
+    let (refs, blob_list) = content(lock)?;
     let refs_bytes = refs.to_bytes();
     // What a reader would refuse must not be signed.
     Refs::parse("refs.json", &refs_bytes)?;
@@ -63,6 +58,20 @@ pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
         refs,
         refs_bytes,
     })
+}
+
+/// What a lock's names point at, and all its content.
+///
+/// # Errors
+/// If the lock contradicts itself.
+pub fn content(lock: &Lock) -> Result<(Refs, BlobList), Error> {
+    let mut blob_list = BlobList::default();
+    for content in lock.contents() {
+        blob_list.insert(content.blob())?;
+    }
+    let refs = refs(lock);
+    refs.check_against("refs.json", &blob_list)?;
+    Ok((refs, blob_list))
 }
 
 fn refs(lock: &Lock) -> Refs {

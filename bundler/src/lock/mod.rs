@@ -19,6 +19,7 @@ use sealift_archive::{Blob, Digest, FileName, Platform, durable, json};
 use sealift_fetch::{Kind, Origin, Wanted};
 
 use crate::definition::{Definition, ImageSource, Location};
+use crate::files::read_capped;
 use crate::local::Local;
 use crate::{Error, folder, oci_layout};
 pub use locked::{Content, LockedFile, LockedGit, LockedImage};
@@ -51,6 +52,14 @@ pub struct Lock {
     /// Artifacts of the operating system, carried or not.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub os_artifacts: BTreeMap<FileName, Blob>,
+}
+
+/// The part of a lock that all versions of Sealift write alike.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Form {
+    api_version: String,
+    kind: String,
 }
 
 impl Lock {
@@ -92,24 +101,32 @@ impl Lock {
     /// [`Error::NoLock`], [`Error::StaleLock`] if it was made from another definition, or what is wrong with it.
     pub fn read(file: &Path, definition: &Definition) -> Result<Self, Error> {
         let path = Self::path_of(file);
-        let stale = |why: &str| Error::StaleLock {
-            lock: path.clone(),
-            definition: file.to_owned(),
-            why: why.to_owned(),
-        };
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::NoLock { lock: path, definition: file.to_owned() });
-            }
-            read => read?,
-        };
-        let lock: Self = json::parse(&path.display().to_string(), &bytes, MAX_LOCK_BYTES)?;
-        if lock.api_version != API_VERSION || lock.kind != KIND {
-            return Err(stale("another version of Sealift made it"));
+        if !path.exists() {
+            return Err(Error::NoLock { lock: path, definition: file.to_owned() });
         }
+        let lock = Self::load(&path)?;
         if lock.definition != definition.digest() {
-            return Err(stale("the definition has changed since"));
+            let why = "the definition has changed since".to_owned();
+            return Err(Error::StaleLock { lock: path, definition: file.to_owned(), why });
         }
+        Ok(lock)
+    }
+
+    /// Reads a lock, whatever definition it belongs to.
+    ///
+    /// # Errors
+    /// [`Error::OtherLock`] if another version of Sealift made it, or what is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let bytes = read_capped(path, MAX_LOCK_BYTES as u64)?;
+        let form: Form = json::parse(&name, &bytes, MAX_LOCK_BYTES)?;
+        if form.api_version != API_VERSION || form.kind != KIND {
+            return Err(Error::OtherLock {
+                lock: path.to_owned(),
+                form: format!("{} {}", form.api_version, form.kind),
+            });
+        }
+        let lock: Self = json::parse(&name, &bytes, MAX_LOCK_BYTES)?;
         if let Some(huge) = lock.contents().find(|content| content.size > MAX_BLOB_BYTES) {
             let what = huge.digest.to_string();
             return Err(
