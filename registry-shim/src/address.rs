@@ -69,7 +69,8 @@ impl<'a> Address<'a> {
     }
 }
 
-fn canonical_host(host: &str) -> &str {
+/// The one name of a host that has several.
+pub(crate) fn canonical_host(host: &str) -> &str {
     if DOCKER_HUB_ALIASES.contains(&host) { DOCKER_HUB } else { host }
 }
 

@@ -7,13 +7,16 @@
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
-use sealift_archive::Digest;
+use sealift_archive::AnyDigest;
 use sealift_archive::reference::{MAX_NAME, is_component, is_host, is_tag, looks_like_host};
 
 use super::refusal::{Reason, Refusal};
 
 /// Longest part of a refused name that is repeated in the refusal, in characters.
 const MAX_ECHO: usize = 64;
+
+/// The algorithms of digests that content may be asked for by.
+const ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
 
 /// A well-formed request to read something.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,13 +33,13 @@ pub(crate) enum Item {
     /// A manifest by tag.
     Tag(String),
     /// A manifest by digest.
-    Manifest(Digest),
+    Manifest(AnyDigest),
     /// Any content.
-    Blob(Digest),
+    Blob(AnyDigest),
     /// The list of tags.
     Tags,
     /// The manifests that refer to this one.
-    Referrers(Digest),
+    Referrers(AnyDigest),
 }
 
 impl Request {
@@ -92,7 +95,7 @@ fn check_tag(tag: &str) -> Result<(), Refusal> {
 }
 
 /// A digest that we could have; `unknown` if it is one of an algorithm in which we have nothing.
-fn parse_digest(text: &str, unknown: Reason) -> Result<Digest, Refusal> {
+fn parse_digest(text: &str, unknown: Reason) -> Result<AnyDigest, Refusal> {
     if let Ok(digest) = text.parse() {
         return Ok(digest);
     }
@@ -103,7 +106,7 @@ fn parse_digest(text: &str, unknown: Reason) -> Result<Digest, Refusal> {
         .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
     let is_encoded =
         !encoded.is_empty() && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"=_-".contains(&b));
-    if algorithm != "sha256" && is_algorithm && is_encoded {
+    if !ALGORITHMS.contains(&algorithm) && is_algorithm && is_encoded {
         Err(Refusal::new(unknown, format!("nothing is kept under `{algorithm}` digests")))
     } else {
         Err(invalid())
@@ -129,14 +132,17 @@ mod tests {
 
     #[test]
     fn a_path_asks_for_one_thing() {
-        let digest: Digest = DIGEST.parse().unwrap();
+        let digest: AnyDigest = DIGEST.parse().unwrap();
         let encoded = DIGEST.replace(':', "%3A");
+        let sha512 = format!("sha512:{}", "0a".repeat(64));
         let cases = [
             ("a/manifests/1.0", "a", Item::Tag("1.0".to_owned())),
             (&format!("a/b/c/manifests/{DIGEST}"), "a/b/c", Item::Manifest(digest)),
             (&format!("a/manifests/{encoded}"), "a", Item::Manifest(digest)),
             (&format!("a/blobs/{DIGEST}"), "a", Item::Blob(digest)),
             (&format!("a/referrers/{DIGEST}"), "a", Item::Referrers(digest)),
+            (&format!("a/manifests/{sha512}"), "a", Item::Manifest(sha512.parse().unwrap())),
+            (&format!("a/blobs/{sha512}"), "a", Item::Blob(sha512.parse().unwrap())),
             ("a/tags/list", "a", Item::Tags),
             // Words of the protocol are names as well.
             ("tags/list/tags/list", "tags/list", Item::Tags),
@@ -183,7 +189,10 @@ mod tests {
             ("a/blobs/sha256:..%2f..%2fetc%2fpasswd", Reason::DigestInvalid),
             (&format!("a/blobs/{}", DIGEST.to_uppercase()), Reason::DigestInvalid),
             (&format!("a/blobs/{}", DIGEST.replace("cf24", "CF24")), Reason::DigestInvalid),
-            ("a/blobs/sha512:00", Reason::BlobUnknown),
+            ("a/blobs/sha512:00", Reason::DigestInvalid),
+            (&format!("a/blobs/sha512:{}", "0A".repeat(64)), Reason::DigestInvalid),
+            ("a/blobs/blake3:00", Reason::BlobUnknown),
+            ("a/manifests/multihash+base58:QmRZ", Reason::ManifestUnknown),
             ("a/referrers/sha256:abc", Reason::DigestInvalid),
             ("a/referrers/:", Reason::DigestInvalid),
         ];
