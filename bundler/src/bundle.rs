@@ -16,7 +16,7 @@ use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, dura
 use sealift_fetch::{Client, Kind, Wanted};
 
 use crate::definition::{Definition, ImageSource};
-use crate::folder::PackedFolder;
+use crate::git::folder::PackedFolder;
 use crate::keys::{self, Password};
 use crate::lock::Lock;
 use crate::{Error, oci_layout, statement, trust};

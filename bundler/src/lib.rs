@@ -5,7 +5,7 @@ pub mod cli;
 pub mod definition;
 mod error;
 pub mod export;
-pub mod folder;
+pub mod git;
 pub mod image;
 mod in_memory;
 pub mod keys;

@@ -17,7 +17,7 @@ use sealift_archive::release::{API_VERSION, ObjectId, RepositoryName};
 use sealift_archive::{Blob, Digest, Platform, Reference, durable, json};
 
 use crate::definition::{Definition, ImageSource};
-use crate::folder::{self, PackedFolder};
+use crate::git::folder::{self, PackedFolder};
 use crate::{Error, oci_layout};
 pub use resolve::resolve;
 

@@ -12,9 +12,10 @@ use sealift_fetch::{Client, Kind, Wanted};
 
 use super::{Content, Lock, LockedGit, LockedImage};
 use crate::definition::{Definition, Git, Image, ImageSource};
+use crate::git::folder;
 use crate::image::{self, Child, Manifest};
 use crate::in_memory::InMemory;
-use crate::{Error, folder, oci_layout};
+use crate::{Error, oci_layout};
 
 /// Images that are resolved at a time. The client bounds the requests to each registry; this bounds memory.
 const IMAGES_AT_A_TIME: usize = 32;
