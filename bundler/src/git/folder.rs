@@ -13,12 +13,13 @@ use fs_err as fs;
 use tempfile::TempDir;
 
 use sealift_archive::release::ObjectId;
-use sealift_archive::{Blob, BlobSink, Progress, Unwatched, copy_blob};
+use sealift_archive::{Blob, Unwatched};
 
 use super::command::{Git, Input};
 use super::content::{MAX_POINTER_BYTES, is_pointer};
 use super::reference::BRANCHES;
 use crate::Error;
+use crate::local::Local;
 
 /// Where Git looks for submodules: only at the top.
 const SUBMODULES: &str = ".gitmodules";
@@ -44,7 +45,7 @@ pub struct PackedFolder {
     pub commit: ObjectId,
     blob: Blob,
     file: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl PackedFolder {
@@ -54,12 +55,10 @@ impl PackedFolder {
         self.blob
     }
 
-    /// Copies the pack into a sink, which checks it.
-    ///
-    /// # Errors
-    /// What the sink says, or I/O.
-    pub fn copy(&self, sink: &dyn BlobSink, progress: &dyn Progress) -> Result<(), Error> {
-        Ok(copy_blob(self.blob, &mut fs::File::open(&self.file)?, sink, progress)?)
+    /// Hands the pack over, to be copied when it is needed.
+    pub(crate) fn move_to(self, local: &mut Local) {
+        local.add_file(self.blob, self.file, 0);
+        local.keep(self.dir);
     }
 }
 
@@ -78,7 +77,7 @@ pub fn pack(folder: &Path, branch: &str, date: u64) -> Result<PackedFolder, Erro
     let file = dir.path().join("release.pack");
     git.run_into(&PACK, Input::Text(&format!("{commit}\n")), fs::File::create(&file)?.into_file())?;
     let blob = Blob::of_reader(fs::File::open(&file)?)?;
-    Ok(PackedFolder { commit, blob, file, _dir: dir })
+    Ok(PackedFolder { commit, blob, file, dir })
 }
 
 /// A file or link of the folder.

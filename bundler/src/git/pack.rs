@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use tempfile::TempDir;
 
+use sealift_archive::Blob;
 use sealift_archive::release::ObjectId;
-use sealift_archive::{Blob, BlobSink, Progress, copy_blob};
 
 use super::PREFIX;
 use super::command::{Git, Input};
@@ -59,12 +59,15 @@ impl Packs {
         &self.blobs
     }
 
-    /// Copies a pack into a sink, which checks it.
-    ///
-    /// # Errors
-    /// What the sink says, or I/O.
-    pub fn copy(&self, blob: Blob, sink: &dyn BlobSink, progress: &dyn Progress) -> Result<(), Error> {
-        Ok(copy_blob(blob, &mut fs::File::open(self.path(blob))?, sink, progress)?)
+    /// Each with the file that it is in.
+    pub fn files(&self) -> impl Iterator<Item = (Blob, PathBuf)> + '_ {
+        self.blobs.iter().map(|&blob| (blob, self.path(blob)))
+    }
+
+    /// The directory of the files, for whoever needs them longer.
+    #[must_use]
+    pub fn into_dir(self) -> TempDir {
+        self.dir
     }
 
     /// Packs what `wants` lead to and `haves` do not; nothing if that is nothing. The pack is then checked as the

@@ -120,9 +120,7 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(Reference::parse(text), Ok(expected), "{text}");
         }
-        for wrong in
-            ["", "-x", "a..b", "refs/heads/", "v1^{}", "a b", "a:b", "v1~1", "refs/x.lock"]
-        {
+        for wrong in ["", "-x", "a..b", "refs/heads/", "v1^{}", "a b", "a:b", "v1~1", "refs/x.lock"] {
             assert!(Reference::parse(wrong).is_err(), "{wrong}");
         }
     }
