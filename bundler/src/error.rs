@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use sealift_archive::release::ObjectId;
 use sealift_archive::{Class, Code, Digest, Explain, Platform};
+
+use crate::git::{Elsewhere, Unfit};
 
 /// Why a command of `sealift` failed.
 #[derive(Debug, thiserror::Error)]
@@ -161,10 +164,10 @@ pub enum Error {
         why: String,
     },
     /// Git did not do what it was asked to.
-    #[error("`git {command}` failed for `{}`: {said}", folder.display())]
+    #[error("`{}` failed for `{about}`: {said}", format!("git {command}").trim_end())]
     Git {
-        /// The folder to be packed.
-        folder: PathBuf,
+        /// The folder or repository to be packed.
+        about: String,
         /// The subcommand.
         command: String,
         /// What git said.
@@ -177,6 +180,94 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         why: &'static str,
+    },
+    /// The address of a Git repository, or the ref that is wanted from it, is not to be used.
+    #[error("the Git repository `{address}` cannot be used: {why}")]
+    GitAddress {
+        /// The address.
+        address: String,
+        /// Why.
+        why: String,
+    },
+    /// A Git repository cannot be fetched from.
+    #[error("fetching from `{repository}` failed: {said}")]
+    GitRemote {
+        /// Its address.
+        repository: String,
+        /// What Git and the server said.
+        said: String,
+    },
+    /// A Git repository wants credentials, or other ones.
+    #[error("`{repository}` lets us not in: {said}")]
+    GitAccess {
+        /// Its address.
+        repository: String,
+        /// What Git and the server said.
+        said: String,
+    },
+    /// A Git repository does not have the ref.
+    #[error("`{repository}` has no `{reference}`")]
+    NoGitRef {
+        /// Its address.
+        repository: String,
+        /// What was asked for.
+        reference: String,
+        /// Branches and tags of which one may have been meant.
+        near: Vec<String>,
+    },
+    /// A name is that of a branch and of a tag.
+    #[error("`{reference}` of `{repository}` is both a branch and a tag")]
+    AmbiguousGitRef {
+        /// The repository's address.
+        repository: String,
+        /// What was asked for.
+        reference: String,
+        /// Their full names.
+        names: Vec<String>,
+    },
+    /// A Git repository of a kind that cannot be carried.
+    #[error("`{repository}` cannot be carried: {why}")]
+    GitSource {
+        /// Its address.
+        repository: String,
+        /// Why.
+        why: Unfit,
+    },
+    /// A commit names content that its repository does not hold.
+    #[error("`{repository}` cannot be carried: `{path}` in commit {commit} is {what}")]
+    NotInGit {
+        /// The repository's address.
+        repository: String,
+        /// The commit.
+        commit: ObjectId,
+        /// The first such path.
+        path: String,
+        /// What it is.
+        what: Elsewhere,
+    },
+    /// An object breaks Git's rules, and the appliance would refuse it.
+    #[error("`{repository}` holds an object that breaks Git's rules: {said}")]
+    BadGitObject {
+        /// The repository's address.
+        repository: String,
+        /// What Git said about the object.
+        said: String,
+    },
+    /// A repository has lost what was locked.
+    #[error("`{repository}` no longer has {object}, which was locked")]
+    GitGone {
+        /// Its address.
+        repository: String,
+        /// A commit or tag.
+        object: ObjectId,
+    },
+    /// The same objects in another pack.
+    #[error("{version} on this machine packs `{repository}` into other bytes than where it was locked")]
+    GitRepacked {
+        /// The repository's address.
+        repository: String,
+        /// The version of Git.
+        version: String,
     },
     /// A file that would be overwritten.
     #[error("`{}` is there already", path.display())]
@@ -252,6 +343,16 @@ impl Explain for Error {
             Self::OtherStatement { .. } => 414,
             Self::Damaged { .. } => 415,
             Self::Several(_) => 416,
+            Self::GitAddress { .. } => 450,
+            Self::GitRemote { .. } => 451,
+            Self::GitAccess { .. } => 452,
+            Self::NoGitRef { .. } => 453,
+            Self::AmbiguousGitRef { .. } => 454,
+            Self::GitSource { .. } => 455,
+            Self::NotInGit { .. } => 456,
+            Self::BadGitObject { .. } => 457,
+            Self::GitGone { .. } => 458,
+            Self::GitRepacked { .. } => 459,
             Self::NamesAlike { .. } => 460,
             Self::WrongFile { .. } => 461,
             Self::NotListed { .. } => 462,
@@ -271,7 +372,8 @@ impl Explain for Error {
             Self::Fetch(error) => error.class(),
             Self::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) | Self::Git { .. } | Self::Layout { .. } => Class::Failed,
-            Self::Damaged { .. } | Self::WrongFile { .. } => Class::Refused,
+            Self::GitRemote { .. } | Self::GitAccess { .. } => Class::Unreachable,
+            Self::Damaged { .. } | Self::WrongFile { .. } | Self::BadGitObject { .. } => Class::Refused,
             Self::Several(errors) => {
                 let first = errors.first().map_or(Class::Failed, Explain::class);
                 if errors.iter().all(|error| error.class() == first) { first } else { Class::Failed }
@@ -321,7 +423,42 @@ impl Explain for Error {
             Self::Damaged { .. } => {
                 "copy the file again from where it came from; if it stays damaged, make a new one".into()
             }
+            Self::GitAddress { .. } => {
+                "an address is an https, http, ssh or file URL, `user@host:path`, or a path; credentials are Git's own \
+                 (`git help credentials`)"
+                    .into()
+            }
+            Self::GitRemote { repository, .. } => format!(
+                "see what `git ls-remote {repository}` says; many servers also say \"not found\" to who may not look"
+            ),
+            Self::GitAccess { repository, .. } => format!(
+                "give Git the credentials, by a credential helper (`git help credentials`) or, for ssh, by a key in the \
+                 agent and the server in `known_hosts`, until `git ls-remote {repository}` asks nothing"
+            ),
+            Self::NoGitRef { near, .. } if near.is_empty() => {
+                "name a branch, a tag, a ref by its full name (`refs/…`), or a commit by all of its 40 characters".into()
+            }
+            Self::NoGitRef { near, .. } => format!("did you mean {}?", backticked(near)),
+            Self::AmbiguousGitRef { names, .. } => format!("write {}", backticked(names)),
+            Self::GitSource { why, .. } => why.hint().into(),
+            Self::NotInGit { what, .. } => what.hint().into(),
+            Self::BadGitObject { .. } => {
+                "ask who keeps the repository to mend its history; or carry a folder with its content (`path:`)".into()
+            }
+            Self::GitGone { .. } => {
+                "its history was rewritten: run `sealift lock` again and look at what changed, or push the object back".into()
+            }
+            Self::GitRepacked { .. } => {
+                "use the Git that it was locked with, or take the pack from an earlier bundle (`--previous`), or delete the lock \
+                 and run `sealift lock` again"
+                    .into()
+            }
             _ => return None,
         })
     }
+}
+
+/// `a` or `b` or `c`
+fn backticked(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }

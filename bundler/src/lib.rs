@@ -7,7 +7,7 @@ pub mod diff;
 mod error;
 pub mod export;
 mod files;
-pub mod folder;
+pub mod git;
 pub mod image;
 mod in_memory;
 mod k3s;

@@ -20,8 +20,9 @@ use sealift_fetch::{Kind, Origin, Wanted};
 
 use crate::definition::{Definition, ImageSource, Location};
 use crate::files::read_capped;
+use crate::git::folder;
 use crate::local::Local;
-use crate::{Error, folder, oci_layout};
+use crate::{Error, oci_layout};
 pub use locked::{Content, LockedFile, LockedGit, LockedImage};
 pub use resolve::resolve;
 

@@ -13,10 +13,11 @@ use sealift_fetch::{Client, Kind, Origin, Wanted};
 use super::{Content, Lock, LockedFile, LockedGit, LockedImage};
 use crate::definition::{Asset, Definition, Git, GitSource, Image, ImageSource, Location, OsArtifact};
 use crate::files::{Finder, media_type_of};
+use crate::git::folder;
 use crate::image::{self, Child, Manifest};
 use crate::in_memory::InMemory;
 use crate::k3s::{self, K3s};
-use crate::{Error, folder, oci_layout};
+use crate::{Error, oci_layout};
 
 /// Folder of artifacts of the operating system among the files of a release.
 const OS_FOLDER: &str = "os";
