@@ -1,6 +1,7 @@
 //! The command line of `sealift`.
 
 mod bundle;
+mod diff;
 mod export;
 mod inspect;
 mod look;
@@ -67,6 +68,8 @@ enum Command {
     Inspect(InspectArgs),
     /// Write what an archive carries in a form for other tools
     Export(ExportArgs),
+    /// Show what changed between two locks or archives
+    Diff(DiffArgs),
     /// Print the JSON schema of `RELEASE.yaml`
     Schema,
     /// Print completions for a shell
@@ -210,6 +213,21 @@ struct ExportArgs {
     output: PathBuf,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each side is an archive, a lock, or a definition, whose lock is meant:
+  sealift diff acme-1.4.0.tar.zst acme-1.5.0.tar.zst --trust trust/root.json
+  git show HEAD:RELEASE.lock.json > before.json && sealift diff before.json RELEASE.yaml")]
+struct DiffArgs {
+    /// What was
+    from: PathBuf,
+    /// What is
+    to: PathBuf,
+    /// The trust root to check archives against; without it, they are believed about who made them
+    #[arg(long, value_name = "ROOT.json")]
+    trust: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     /// Images, charts, Flux artifacts and their signatures, as a directory in the OCI image layout
@@ -241,6 +259,7 @@ impl Cli {
             Command::Verify(args) => look::verify(output, args),
             Command::Inspect(args) => inspect::inspect(output, args),
             Command::Export(args) => export::export(output, args),
+            Command::Diff(args) => diff::diff(output, args),
             Command::Schema => output.document(&Definition::schema()),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
