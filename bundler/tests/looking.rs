@@ -205,8 +205,9 @@ fn sealift(dir: &Path, arguments: &[&str]) -> String {
     let key = fs::read_to_string(dir.join("key")).unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&key, "[key]");
     // How long something took is no business of a snapshot.
-    let said: String =
-        text(output.stderr).lines().map(|l| format!("{}\n", l.split(" in ").next().unwrap())).collect();
+    let said = text(output.stderr);
+    let said: Vec<&str> = said.lines().map(|line| line.split(" in ").next().unwrap()).collect();
+    let said = if said.is_empty() { String::new() } else { said.join("\n") + "\n" };
     let status = output.status.code().unwrap();
     format!("$ sealift {}\n{}--- stderr\n{said}--- exit {status}\n", arguments.join(" "), text(output.stdout))
 }
