@@ -104,6 +104,9 @@ struct LockArgs {
     /// The definition
     #[arg(value_name = "RELEASE.yaml")]
     definition: PathBuf,
+    /// The lock of the release before: Git repositories keep its packs and add small ones
+    #[arg(long, value_name = "LOCK.json")]
+    previous: Option<PathBuf>,
     #[command(flatten)]
     network: NetworkArgs,
 }

@@ -3,6 +3,7 @@
 //! Every file and link in the folder is carried (Git knows no empty folders), whatever a `.gitignore` says, and byte for byte, whatever a `.gitattributes`
 //! says: both are for people at work, not for what is shipped. The pack has no deltas and fixed compression.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Read as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +18,7 @@ use sealift_archive::{Blob, Unwatched};
 
 use super::command::{Git, Input};
 use super::content::{MAX_POINTER_BYTES, is_pointer};
-use super::reference::BRANCHES;
+use super::{Pinned, PinnedPack};
 use crate::Error;
 use crate::local::Local;
 
@@ -41,18 +42,25 @@ const PACK: [&str; 9] = [
 /// A pack in a temporary directory.
 #[derive(Debug)]
 pub struct PackedFolder {
-    /// The commit.
-    pub commit: ObjectId,
+    /// The ref that leads to the commit.
+    head: String,
+    commit: ObjectId,
     blob: Blob,
     file: PathBuf,
     dir: TempDir,
 }
 
 impl PackedFolder {
-    /// Digest and size of the pack.
+    /// The commit under its ref, and the pack.
     #[must_use]
-    pub fn blob(&self) -> Blob {
-        self.blob
+    pub fn pinned(&self) -> Pinned {
+        Pinned {
+            from: self.head.clone(),
+            head: self.head.clone(),
+            refs: [(self.head.clone(), self.commit.clone())].into(),
+            left_out: BTreeMap::new(),
+            packs: vec![PinnedPack { blob: self.blob, wants: vec![self.commit.clone()] }],
+        }
     }
 
     /// Hands the pack over, to be copied when it is needed.
@@ -62,22 +70,21 @@ impl PackedFolder {
     }
 }
 
-/// Packs a folder. `date` is the commit's, in seconds since 1970.
+/// Packs a folder as the commit that `head`, a full ref name, leads to. `date` is the commit's, in seconds since 1970.
 ///
 /// # Errors
 /// [`Error::BadFolder`] for what Git cannot carry, [`Error::Git`], or I/O.
-pub fn pack(folder: &Path, branch: &str, date: u64) -> Result<PackedFolder, Error> {
+pub fn pack(folder: &Path, head: &str, date: u64) -> Result<PackedFolder, Error> {
     let dir = TempDir::with_prefix("sealift-git-")?;
     let about = folder.display().to_string();
     let git = Git { dir: dir.path(), about: &about, progress: &Unwatched };
     git.init()?;
-    let reference = format!("{BRANCHES}{branch}");
-    import(&git, &reference, date, &entries(folder)?)?;
-    let commit: ObjectId = git.text(&["rev-parse", "--verify", &reference], Input::Nothing)?.parse()?;
+    import(&git, head, date, &entries(folder)?)?;
+    let commit: ObjectId = git.text(&["rev-parse", "--verify", head], Input::Nothing)?.parse()?;
     let file = dir.path().join("release.pack");
     git.run_into(&PACK, Input::Text(&format!("{commit}\n")), fs::File::create(&file)?.into_file())?;
     let blob = Blob::of_reader(fs::File::open(&file)?)?;
-    Ok(PackedFolder { commit, blob, file, dir })
+    Ok(PackedFolder { head: head.to_owned(), commit, blob, file, dir })
 }
 
 /// A file or link of the folder.
@@ -221,17 +228,17 @@ mod tests {
     #[test]
     fn the_same_content_makes_the_same_pack() {
         let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let first = pack(&folder(one.path()), "main", 1_700_000_000).unwrap();
-        let second = pack(&folder(two.path()), "main", 1_700_000_000).unwrap();
+        let first = pack(&folder(one.path()), "refs/heads/main", 1_700_000_000).unwrap();
+        let second = pack(&folder(two.path()), "refs/heads/main", 1_700_000_000).unwrap();
         assert_eq!((&first.commit, first.blob), (&second.commit, second.blob));
         fs::write(two.path().join("gitops/more"), "x").unwrap();
-        assert_ne!(pack(&two.path().join("gitops"), "main", 1_700_000_000).unwrap().commit, first.commit);
+        assert_ne!(pack(&two.path().join("gitops"), "refs/heads/main", 1_700_000_000).unwrap().commit, first.commit);
     }
 
     #[test]
     fn a_clone_has_everything_byte_for_byte() {
         let dir = TempDir::new().unwrap();
-        let packed = pack(&folder(dir.path()), "main", 0).unwrap();
+        let packed = pack(&folder(dir.path()), "refs/heads/main", 0).unwrap();
         let clone = dir.path().join("clone");
         git(dir.path(), &["init", "--quiet", "clone"]);
         fs::copy(&packed.file, clone.join("release.pack")).unwrap();
@@ -250,22 +257,22 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let folder = folder(dir.path());
         fs::create_dir_all(folder.join("vendored/.git")).unwrap();
-        let error = pack(&folder, "main", 0).unwrap_err().to_string();
+        let error = pack(&folder, "refs/heads/main", 0).unwrap_err().to_string();
         assert!(error.contains("vendored/.git"), "{error}");
-        assert!(matches!(pack(&dir.path().join("nothing"), "main", 0), Err(Error::Io(_))));
+        assert!(matches!(pack(&dir.path().join("nothing"), "refs/heads/main", 0), Err(Error::Io(_))));
         fs::remove_dir_all(folder.join("vendored")).unwrap();
         let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n";
         for (file, content, expected) in
             [(".gitmodules", "", "submodules"), ("apps/disk.img", pointer, "Git LFS pointer")]
         {
             fs::write(folder.join(file), content).unwrap();
-            let error = pack(&folder, "main", 0).unwrap_err().to_string();
+            let error = pack(&folder, "refs/heads/main", 0).unwrap_err().to_string();
             assert!(error.contains(file) && error.contains(expected), "{error}");
             fs::remove_file(folder.join(file)).unwrap();
         }
         // Where Git looks for no submodules, it is a file like any other.
         fs::write(folder.join("apps/.gitmodules"), "").unwrap();
-        pack(&folder, "main", 0).unwrap();
+        pack(&folder, "refs/heads/main", 0).unwrap();
         assert!(matches!(pack(&folder, "no..good", 0), Err(Error::Git { .. })));
     }
 }
