@@ -5,6 +5,7 @@ mod crossing;
 mod server;
 mod signer;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -121,13 +122,22 @@ fn a_repository_that_needs_credentials_is_refused_with_what_to_do() {
     let dir = scratch();
     policies(dir.path(), &Signer::new());
     let server = Server::start(dir.path(), Door::Locked(USER, PASSWORD));
-    let none = dir.path().join("none");
-    fs_err::write(&none, "").expect("a configuration");
+    // A window that asks, as desktops have one.
+    let (none, window, asked) =
+        (dir.path().join("none"), dir.path().join("window"), dir.path().join("asked"));
+    fs_err::write(&none, format!("[core]\naskPass = {}\n", window.display())).expect("a configuration");
+    fs_err::write(&window, format!("#!/bin/sh\ntouch {}\necho x\n", asked.display())).expect("a program");
+    fs_err::set_permissions(&window, PermissionsExt::from_mode(0o755)).expect("a program that can be run");
     let wrong = configuration(dir.path(), "wrong-password");
     for (what, user, config) in
         [("no password", "", &none), ("a user alone", "alice@", &none), ("a wrong one", "", &wrong)]
     {
-        let error = resolve(&repository(&server.url(user, REPOSITORY), config), None).expect_err(what);
+        let repository = repository(&server.url(user, REPOSITORY), config);
+        let repository = ["GIT_ASKPASS", "SSH_ASKPASS"]
+            .into_iter()
+            .fold(repository, |repository, name| repository.with_variable(name, &window));
+        let error = resolve(&repository, None).expect_err(what);
+        assert!(!asked.exists(), "{what}: somebody was asked");
         let said = report(&error);
         assert_eq!(error.class(), Class::Unreachable, "{what}: {said}");
         for part in ["SL0452", REPOSITORY, "hint: give Git the credentials, by a credential helper"] {
