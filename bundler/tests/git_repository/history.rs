@@ -117,6 +117,9 @@ fn a_commit_is_found_on_a_server_that_gives_away_refs_only() {
     assert_eq!(pinned.refs.keys().collect::<Vec<_>>(), ["refs/heads/main", "refs/tags/v1"]);
     Mirror::new().take(&pinned, &[&packs]);
     assert_eq!(rebuild(&old(&commit), &pinned).unwrap().blobs(), packs.blobs());
+    // All branches are here now, and so are the commits of a release that went further; they are not part of this one.
+    let (again, _) = resolve(&old(&commit), None, Some(&source.pin("main"))).unwrap();
+    assert_eq!(again, pinned);
     let said = report(&resolve(&old(&"1".repeat(40)), None, None).unwrap_err());
     assert!(said.contains("SL0453"), "{said}");
 }
