@@ -1,6 +1,8 @@
 //! The vendor's side: resolve, fetch, sign, pack.
 
+pub mod artifact;
 pub mod bundle;
+pub mod chart;
 pub mod cli;
 pub mod definition;
 mod error;
@@ -12,6 +14,7 @@ pub mod keys;
 pub mod lock;
 pub mod oci_layout;
 pub mod statement;
+mod tarball;
 pub mod trust;
 
 pub use error::Error;
