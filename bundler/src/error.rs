@@ -205,6 +205,14 @@ pub enum Error {
         /// The reference.
         reference: String,
     },
+    /// A folder holds something that no Flux artifact carries.
+    #[error("`{}` cannot be in a Flux artifact: {why}", path.display())]
+    BadFluxFolder {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
     /// The archive has damage; the findings have been printed.
     #[error("`{file}` is damaged in {count} place{}", if *count == 1 { "" } else { "s" })]
     Damaged {
@@ -244,6 +252,7 @@ impl Explain for Error {
             Self::NoRepository { .. } => 436,
             Self::OtherChart { .. } => 437,
             Self::ChartElsewhere { .. } => 438,
+            Self::BadFluxFolder { .. } => 439,
             Self::Io(_) => 499,
         })
     }
@@ -306,6 +315,9 @@ impl Explain for Error {
                 format!(
                     "write `- {reference}` under `charts`, with the version behind a colon if it is not there"
                 )
+            }
+            Self::BadFluxFolder { .. } => {
+                "put a file in its place, or take it out; Flux would leave it out without a word".into()
             }
             Self::Damaged { .. } => {
                 "copy the file again from where it came from; if it stays damaged, make a new one".into()

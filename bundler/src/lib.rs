@@ -7,6 +7,7 @@ pub mod cli;
 pub mod definition;
 mod error;
 pub mod export;
+pub mod flux;
 pub mod folder;
 pub mod image;
 mod in_memory;
