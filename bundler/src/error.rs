@@ -290,6 +290,96 @@ pub enum Error {
         /// The statement.
         file: PathBuf,
     },
+    /// A chart that cannot be carried, or something that should be one.
+    #[error("chart `{chart}` cannot be carried: {why}")]
+    BadChart {
+        /// The folder, file, address or reference, or name and version.
+        chart: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file of a chart or chart repository is not what it should be.
+    #[error("`{file}`{place}: {why}")]
+    ChartFile {
+        /// The file, or its address.
+        file: String,
+        /// ` line 3, column 5`, if known.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Charts that a chart builds on are not in its folder.
+    #[error("chart `{chart}` builds on what is not in its `charts/`: {}", missing.join(", "))]
+    MissingDependencies {
+        /// The folder.
+        chart: String,
+        /// The charts that it names.
+        missing: Vec<String>,
+    },
+    /// A provenance file is about another archive than the one beside it.
+    #[error("`{file}` is about another chart: it says {says}, and the chart is {found}")]
+    Provenance {
+        /// The provenance file.
+        file: String,
+        /// The digests in it.
+        says: String,
+        /// The digest of the archive.
+        found: String,
+    },
+    /// A chart is not the one that the index of its repository names.
+    #[error("{url} has content `{found}` instead of `{wanted}`, which the index of its repository names")]
+    ChartDigest {
+        /// The chart's address.
+        url: String,
+        /// The digest in the index.
+        wanted: Digest,
+        /// The digest of what came.
+        found: Digest,
+    },
+    /// A chart repository does not have a chart.
+    #[error("{repository} has no chart `{chart}`{}", has.as_ref().map_or_else(String::new, |has| format!("; it has {has}")))]
+    NoChart {
+        /// The repository.
+        repository: String,
+        /// Name and version.
+        chart: String,
+        /// The versions that it has, if it knows the name.
+        has: Option<String>,
+        /// A name that it has and that may have been meant.
+        nearest: Option<String>,
+    },
+    /// There is no chart repository at an address.
+    #[error("there is no chart repository: {index} does not exist")]
+    NoRepository {
+        /// The address of its index.
+        index: String,
+    },
+    /// A chart repository gives another chart than it was asked for.
+    #[error("{url} is chart `{found}` and not `{wanted}`")]
+    OtherChart {
+        /// The chart's address.
+        url: String,
+        /// Name and version that were asked for.
+        wanted: String,
+        /// Name and version that the chart has.
+        found: String,
+    },
+    /// A chart repository only points at a registry.
+    #[error("chart `{chart}` is not in its repository but in a registry: {reference}")]
+    ChartElsewhere {
+        /// Name and version.
+        chart: String,
+        /// The reference.
+        reference: String,
+    },
+    /// A folder holds something that no Flux artifact carries.
+    #[error("`{}` cannot be in a Flux artifact: {why}", path.display())]
+    BadFluxFolder {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
     /// The archive has damage; the findings have been printed.
     #[error("`{file}` is damaged in {count} place{}", if *count == 1 { "" } else { "s" })]
     Damaged {
@@ -362,6 +452,16 @@ impl Explain for Error {
             Self::Changed { .. } => 466,
             Self::OtherLock { .. } => 467,
             Self::NoRelease { .. } => 468,
+            Self::BadChart { .. } => 430,
+            Self::ChartFile { .. } => 431,
+            Self::MissingDependencies { .. } => 432,
+            Self::Provenance { .. } => 433,
+            Self::ChartDigest { .. } => 434,
+            Self::NoChart { .. } => 435,
+            Self::NoRepository { .. } => 436,
+            Self::OtherChart { .. } => 437,
+            Self::ChartElsewhere { .. } => 438,
+            Self::BadFluxFolder { .. } => 439,
             Self::Io(_) => 499,
         })
     }
@@ -373,11 +473,17 @@ impl Explain for Error {
             Self::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) | Self::Git { .. } | Self::Layout { .. } => Class::Failed,
             Self::GitRemote { .. } | Self::GitAccess { .. } => Class::Unreachable,
-            Self::Damaged { .. } | Self::WrongFile { .. } | Self::BadGitObject { .. } => Class::Refused,
             Self::Several(errors) => {
                 let first = errors.first().map_or(Class::Failed, Explain::class);
                 if errors.iter().all(|error| error.class() == first) { first } else { Class::Failed }
             }
+            Self::Damaged { .. }
+            | Self::WrongFile { .. }
+            | Self::BadGitObject { .. }
+            | Self::Provenance { .. }
+            | Self::ChartDigest { .. }
+            | Self::OtherChart { .. } => Class::Refused,
+            Self::NoRepository { .. } => Class::Unreachable,
             _ => Class::Usage,
         }
     }
@@ -386,7 +492,8 @@ impl Explain for Error {
         Some(match self {
             Self::Archive(error) => return error.hint(),
             Self::Fetch(error) => return error.hint(),
-            Self::Definition { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::Definition { nearest: Some(nearest), .. }
+            | Self::NoChart { nearest: Some(nearest), has: None, .. } => format!("did you mean `{nearest}`?"),
             Self::Definition { nearest: None, .. } => {
                 "`sealift schema` prints what a definition may hold".into()
             }
@@ -419,6 +526,24 @@ impl Explain for Error {
             }
             Self::OtherStatement { .. } => {
                 "run `sealift statement` again, and have the new statement signed with `sealift sign`".into()
+            }
+            Self::MissingDependencies { chart, .. } => format!("run `helm dependency build {chart}`"),
+            Self::Provenance { .. } => {
+                "one of the two was replaced: get both again from where they came".into()
+            }
+            Self::ChartDigest { .. } => {
+                "the index is out of date, or the chart was replaced: ask who runs the repository".into()
+            }
+            Self::NoChart { .. } => "`name` and `version` must be those in the repository's index".into(),
+            Self::NoRepository { .. } => "`repository` is the address that `helm repo add` takes".into(),
+            Self::OtherChart { .. } => "the index of the repository is wrong: ask who runs it".into(),
+            Self::ChartElsewhere { reference, .. } => {
+                format!(
+                    "write `- {reference}` under `charts`, with the version behind a colon if it is not there"
+                )
+            }
+            Self::BadFluxFolder { .. } => {
+                "put a file in its place, or take it out; Flux would leave it out without a word".into()
             }
             Self::Damaged { .. } => {
                 "copy the file again from where it came from; if it stays damaged, make a new one".into()

@@ -1,12 +1,15 @@
 //! The vendor's side: resolve, fetch, sign, pack.
 
+pub mod artifact;
 pub mod bundle;
+pub mod chart;
 pub mod cli;
 pub mod definition;
 pub mod diff;
 mod error;
 pub mod export;
 mod files;
+pub mod flux;
 pub mod git;
 pub mod image;
 mod in_memory;
@@ -16,6 +19,7 @@ mod local;
 pub mod lock;
 pub mod oci_layout;
 pub mod statement;
+mod tarball;
 pub mod trust;
 
 pub use error::Error;

@@ -232,7 +232,10 @@ mod tests {
         let second = pack(&folder(two.path()), "refs/heads/main", 1_700_000_000).unwrap();
         assert_eq!((&first.commit, first.blob), (&second.commit, second.blob));
         fs::write(two.path().join("gitops/more"), "x").unwrap();
-        assert_ne!(pack(&two.path().join("gitops"), "refs/heads/main", 1_700_000_000).unwrap().commit, first.commit);
+        assert_ne!(
+            pack(&two.path().join("gitops"), "refs/heads/main", 1_700_000_000).unwrap().commit,
+            first.commit
+        );
     }
 
     #[test]
