@@ -134,3 +134,25 @@ fn link_or_copy(path: &Path, other: &Path) -> io::Result<()> {
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn content_that_cannot_be_linked_is_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, linked, copied] = ["one", "linked", "copied"].map(|name| dir.path().join(name));
+        fs::write(&one, "content").unwrap();
+        // No link is made over a file, so this one stands for a file system without links.
+        fs::write(&copied, "").unwrap();
+        let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+        for (other, is_link) in [(&linked, true), (&copied, false)] {
+            link_or_copy(&one, other).unwrap();
+            assert_eq!(fs::read(other).unwrap(), b"content", "{}", other.display());
+            assert_eq!(inode(other) == inode(&one), is_link, "{}", other.display());
+        }
+    }
+}
