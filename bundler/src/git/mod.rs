@@ -196,6 +196,7 @@ impl Repository {
             .ok_or_else(|| Error::GitSource { repository: self.name().to_owned(), why: Unfit::NoCommit })?;
         let (tags, left_out) = self.tags(&git, &commit)?;
 
+        git.forget_refs()?;
         let annotated = tags.iter().filter(|tag| tag.is_annotated).map(|tag| tag.object.clone());
         let wants: Vec<ObjectId> = std::iter::once(commit.clone()).chain(annotated).collect();
         let mut made = Packs::new(scratch)?;
@@ -233,6 +234,7 @@ impl Repository {
         let git = Git { dir: place.path(), about: self.name(), progress };
         git.init()?;
         self.fetch_pinned(&git, pinned, &wanted_by(&pinned.packs[..=last]))?;
+        git.forget_refs()?;
         for (index, pack) in pinned.packs.iter().enumerate().filter(|(_, pack)| is_wanted(pack)) {
             let haves = wanted_by(&pinned.packs[..index]);
             if made.add(&git, &pack.wants, &haves)? != Some(pack.blob) {
@@ -382,6 +384,14 @@ impl Git<'_> {
             self.text(&["cat-file", "--batch-check"], Input::Text(&format!("{name}^{{commit}}\n")))?;
         let is_commit = |answer: &&str| answer.split(' ').nth(1) == Some("commit");
         Ok(Some(&*answer).filter(is_commit).and_then(|answer| answer.split(' ').next()?.parse().ok()))
+    }
+
+    /// Deletes all refs: `pack-objects` writes what tags lead to before the rest, and which tags there are is nothing that a pack
+    /// may depend on.
+    fn forget_refs(&self) -> Result<(), Error> {
+        let refs = self.run(&["for-each-ref", "--format=delete %(refname)"], Input::Nothing)?;
+        self.run(&["update-ref", "--stdin"], Input::File(refs.into_inner()))?;
+        Ok(())
     }
 
     /// Which of these objects are not there.

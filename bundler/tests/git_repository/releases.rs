@@ -89,16 +89,23 @@ fn what_was_taken_out_of_the_history_is_not_carried_on() {
 
 #[test]
 fn locked_packs_are_made_again_though_the_remote_has_moved_on() {
-    let moves: [(&str, &[&[&str]]); 3] = [
+    let moves: [(&str, &[&[&str]]); 4] = [
         ("forward", &[&["commit", "--quiet", "--allow-empty", "--message", "more"], &["tag", "v9"]]),
         (
             "elsewhere",
             &[&["commit", "--quiet", "--amend", "--message", "other words"], &["tag", "--delete", "v1"]],
         ),
+        // Git would write what tags lead to first.
+        (
+            "by other names",
+            &[&["tag", "a", "main~1"], &["tag", "b", "main~3"], &["tag", "--delete", "light"]],
+        ),
         ("away", &[&["checkout", "--quiet", "--detach"], &["branch", "--delete", "--force", "main"]]),
     ];
     for (name, change) in moves {
         let source = Source::small();
+        source.commit("app.yaml", "replicas: 4\n");
+        source.commit("dir/app.yaml", "replicas: 5\n");
         let repository = source.repository("main");
         let pinned = source.pin("main");
         for arguments in change {
