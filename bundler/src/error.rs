@@ -554,28 +554,32 @@ impl Explain for Error {
                     .into()
             }
             Self::GitRemote { repository, .. } => format!(
-                "see what `git ls-remote {repository}` says; many servers also say \"not found\" to who may not look"
+                "see what `git ls-remote {repository}` says; many servers say \"not found\" to who may not look"
             ),
             Self::GitAccess { repository, .. } => format!(
-                "give Git the credentials, by a credential helper (`git help credentials`) or, for ssh, by a key in the \
-                 agent and the server in `known_hosts`, until `git ls-remote {repository}` asks nothing"
+                "give Git the credentials, by a credential helper (`git help credentials`) or, for ssh, by a \
+                 key in the agent and the server in `known_hosts`, until `git ls-remote {repository}` asks nothing"
             ),
             Self::NoGitRef { near, .. } if near.is_empty() => {
-                "name a branch, a tag, a ref by its full name (`refs/…`), or a commit by all of its 40 characters".into()
+                "name a branch, a tag, a ref by its full name (`refs/…`), or a commit by all of its 40 characters"
+                    .into()
             }
             Self::NoGitRef { near, .. } => format!("did you mean {}?", backticked(near)),
             Self::AmbiguousGitRef { names, .. } => format!("write {}", backticked(names)),
             Self::GitSource { why, .. } => why.hint().into(),
             Self::NotInGit { what, .. } => what.hint().into(),
             Self::BadGitObject { .. } => {
-                "ask who keeps the repository to mend its history; or carry a folder with its content (`path:`)".into()
+                "ask who keeps the repository to mend its history; or carry a folder with its content (`path:`)"
+                    .into()
             }
             Self::GitGone { .. } => {
-                "its history was rewritten: run `sealift lock` again and look at what changed, or push the object back".into()
+                "its history was rewritten: run `sealift lock` again and look at what changed, or push the object \
+                 back"
+                .into()
             }
             Self::GitRepacked { .. } => {
-                "use the Git that it was locked with, or take the pack from an earlier bundle (`--previous`), or delete the lock \
-                 and run `sealift lock` again"
+                "use the Git that it was locked with, or take the pack from an earlier bundle (`--previous`), or \
+                 run `sealift lock` again without the lock of an earlier release"
                     .into()
             }
             _ => return None,

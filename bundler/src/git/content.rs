@@ -1,6 +1,7 @@
 //! What a commit names and its repository does not hold: submodules, and content that Git LFS keeps elsewhere.
 //!
-//! A `.gitattributes` alone is no sign of it: a file that `filter=lfs` applies to and that was committed whole is whole.
+//! A `.gitattributes` alone is no sign of it: a file that `filter=lfs` applies to and that was committed whole is
+//! whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -73,8 +74,8 @@ pub(super) fn is_pointer(start: &[u8]) -> bool {
 
 /// The first gap in each of these commits or tags that has one.
 pub(super) fn gaps(git: &Git<'_>, tips: &[ObjectId]) -> Result<BTreeMap<ObjectId, Gap>, Error> {
-    // All trees at once, each object once: a repository of a thousand tags is looked through in seconds. Only if something
-    // is found is it worth asking where.
+    // All trees at once, each object once: a repository of a thousand tags is looked through in seconds. Only if
+    // something is found is it worth asking where.
     let found = Found::in_trees(git, tips)?;
     let mut gaps = BTreeMap::new();
     if found.gitlinks || !found.pointers.is_empty() {

@@ -1,7 +1,8 @@
 //! A folder becomes a Git repository: one parentless commit in one pack, the same bytes for the same content.
 //!
-//! Every file and link in the folder is carried (Git knows no empty folders), whatever a `.gitignore` says, and byte for byte, whatever a `.gitattributes`
-//! says: both are for people at work, not for what is shipped. The pack has no deltas and fixed compression.
+//! Every file and link in the folder is carried (Git knows no empty folders), whatever a `.gitignore` says, and byte
+//! for byte, whatever a `.gitattributes` says: both are for people at work, not for what is shipped. The pack has no
+//! deltas and fixed compression.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Read as _, Write};

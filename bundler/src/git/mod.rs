@@ -1,15 +1,15 @@
 //! Git in a release: folders that become a commit, and repositories that bring theirs.
 //!
-//! A repository ([`Repository`]) is carried with the history of one ref, and with the tags of commits in that history;
-//! commits and tags are the original objects, so signatures verify. [`Repository::resolve`] pins it: refs, and packs that
-//! together hold all that the refs lead to. A pack is pinned by its digest and by a recipe, what it has to hold, from which
-//! [`Repository::rebuild`] makes the same bytes in another clone. Nothing is kept between the two: a clone costs less
-//! than the images of a release, and a cache of it would be one more thing that can be stale; whoever has a mirror nearby
-//! names that as the address.
+//! A repository ([`Repository`]) is carried with the history of one ref, and with the tags of commits in that
+//! history; commits and tags are the original objects, so signatures verify. [`Repository::resolve`] pins it: refs,
+//! and packs that together hold all that the refs lead to. A pack is pinned by its digest and by a recipe, what it
+//! has to hold, from which [`Repository::rebuild`] makes the same bytes in another clone. Nothing is kept between the
+//! two: a clone costs less than the images of a release, and a cache of it would be one more thing that can be stale;
+//! whoever has a mirror nearby names that as the address.
 //!
-//! A release after another adds a small pack to the packs of the one before, so that the appliance, and who packs with
-//! `--previous`, takes in only that. The packs never hold what no ref leads to any more: after a rewritten history everything
-//! is packed anew.
+//! A release after another adds a small pack to the packs of the one before, so that the appliance, and who packs
+//! with `--previous`, takes in only that. The packs never hold what no ref leads to any more: after a rewritten
+//! history everything is packed anew.
 
 mod address;
 mod command;
@@ -47,7 +47,8 @@ const PREFIX: &str = "sealift-git-";
 const WANTED: &str = "refs/sealift/wanted";
 /// The branch of a repository that is carried by a tag or commit.
 const DEFAULT_BRANCH: &str = "main";
-/// Most packs of a repository. More would make Git on the appliance slow, as it looks for an object in one after the other.
+/// Most packs of a repository. More would make Git on the appliance slow, as it looks for an object in one after the
+/// other.
 const MAX_PACKS: usize = 8;
 /// Packs after the first are at most so large a part of all, as each holds again what deltas would have saved.
 const MAX_ADDED_SHARE: u64 = 2;
@@ -138,8 +139,8 @@ impl Pinned {
 }
 
 impl Repository {
-    /// `url` is a URL (https, http, ssh, file), `user@host:path` or a path relative to `base`; `reference` a branch, a tag, a
-    /// full ref name or a commit.
+    /// `url` is a URL (https, http, ssh, file), `user@host:path` or a path relative to `base`; `reference` a branch,
+    /// a tag, a full ref name or a commit.
     ///
     /// # Errors
     /// [`Error::GitAddress`] if one of them cannot be that.
@@ -164,8 +165,8 @@ impl Repository {
 
     /// Finds out what there is now, and packs what the packs of `previous` lack; only what is packed now comes along.
     ///
-    /// The history is served as one branch: `branch`, else the one that was asked for, else `main`. Tags whose files are not
-    /// all in Git, or whose names Sealift does not carry, are left out and listed.
+    /// The history is served as one branch: `branch`, else the one that was asked for, else `main`. Tags whose files
+    /// are not all in Git, or whose names Sealift does not carry, are left out and listed.
     ///
     /// # Errors
     /// - [`Error::NoGitRef`], [`Error::AmbiguousGitRef`]
@@ -268,8 +269,8 @@ impl Repository {
         }
     }
 
-    /// Fetches these objects with all that they lead to: by the ref that they came from, as every server gives that away; if it
-    /// has moved elsewhere, by their own names.
+    /// Fetches these objects with all that they lead to: by the ref that they came from, as every server gives that
+    /// away; if it has moved elsewhere, by their own names.
     fn fetch_pinned(&self, git: &Git<'_>, pinned: &Pinned, objects: &[ObjectId]) -> Result<(), Error> {
         let remote = Remote::new(self, *git)?;
         match Reference::parse(&pinned.from).map_err(|why| self.address.refuse(why))? {
@@ -386,8 +387,8 @@ impl Git<'_> {
         Ok(Some(&*answer).filter(is_commit).and_then(|answer| answer.split(' ').next()?.parse().ok()))
     }
 
-    /// Deletes all refs: `pack-objects` writes what tags lead to before the rest, and which tags there are is nothing that a pack
-    /// may depend on.
+    /// Deletes all refs: `pack-objects` writes what tags lead to before the rest, and which tags there are is nothing
+    /// that a pack may depend on.
     fn forget_refs(&self) -> Result<(), Error> {
         let refs = self.run(&["for-each-ref", "--format=delete %(refname)"], Input::Nothing)?;
         self.run(&["update-ref", "--stdin"], Input::File(refs.into_inner()))?;

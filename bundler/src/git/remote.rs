@@ -1,8 +1,8 @@
 //! Talking to the repository that a release takes commits from.
 //!
 //! Git is as the user has set it up: credential helpers, proxies, authorities, `insteadOf`. But it asks nobody (what
-//! needs a person hangs in CI), speaks no protocol that runs programs or has no idea who answers, runs no hooks, and gives
-//! up on a server that falls silent.
+//! needs a person hangs in CI), speaks no protocol that runs programs or has no idea who answers, runs no hooks, and
+//! gives up on a server that falls silent.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Seek as _;

@@ -8,7 +8,8 @@ const MAX_CHARS: usize = 1000;
 /// What is seen of a user name or password in an address.
 const HIDDEN: &str = "***";
 
-/// What a remote, and Git, tell of their progress (after an optional `remote: `), and what they say whatever has happened.
+/// What a remote, and Git, tell of their progress (after an optional `remote: `), and what they say whatever has
+/// happened.
 const NOISE: [&str; 14] = [
     "Enumerating objects",
     "Counting objects",
@@ -146,7 +147,8 @@ mod tests {
                 "fatal: it broke",
             ),
             (
-                "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n",
+                "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct \
+                 access rights\nand the repository exists.\n",
                 "",
             ),
             ("remote: \u{1b}[31mgo away\u{7}\nfatal: no", "remote: [31mgo away; fatal: no"),

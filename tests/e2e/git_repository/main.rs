@@ -1,5 +1,5 @@
-//! A Git repository that a release takes commits from, over HTTP: with a password, when it moves on, and when it cannot be
-//! had. (That its signatures verify across the gap is seen with all else that a release carries.)
+//! A Git repository that a release takes commits from, over HTTP: with a password, when it moves on, and when it
+//! cannot be had. (That its signatures verify across the gap is seen with all else that a release carries.)
 
 mod server;
 
