@@ -82,6 +82,14 @@ pub enum Error {
         /// The other.
         other: String,
     },
+    /// A file whose name is also that of a folder.
+    #[error("`{file}` cannot be a file and the folder of `{inside}`")]
+    FileAndFolder {
+        /// The file.
+        file: String,
+        /// A file in the folder.
+        inside: String,
+    },
     /// A file is not what it should be.
     #[error("`{file}` has the SHA-256 {} instead of {}", found.hex(), wanted.hex())]
     WrongFile {
@@ -452,6 +460,7 @@ impl Explain for Error {
             Self::Changed { .. } => 466,
             Self::OtherLock { .. } => 467,
             Self::NoRelease { .. } => 468,
+            Self::FileAndFolder { .. } => 469,
             Self::BadChart { .. } => 430,
             Self::ChartFile { .. } => 431,
             Self::MissingDependencies { .. } => 432,
@@ -507,7 +516,7 @@ impl Explain for Error {
                 )
             }
             Self::NoPlatform { .. } => "change `platforms:`, or use an image that has it".into(),
-            Self::NameTwice { .. } | Self::NamesAlike { .. } => "give one of them another `name:`".into(),
+            Self::NameTwice { .. } | Self::NamesAlike { .. } | Self::FileAndFolder { .. } => "give one of them another `name:`".into(),
             Self::WrongFile { .. } => {
                 "fetch the file again from its publisher; if it is a new one, change the digest that it must have"
                     .into()

@@ -149,6 +149,16 @@ impl Lock {
                 });
             }
         }
+        // Sorted, what is in a folder follows it, with at most names between that begin like it.
+        for (name, file) in &names {
+            let folder = format!("{name}/");
+            if let Some((_, inside)) =
+                names.range(folder.clone()..).next().filter(|(n, _)| n.starts_with(&folder))
+            {
+                let (file, inside) = (file.to_string(), inside.to_string());
+                errors.push(Error::FileAndFolder { file, inside });
+            }
+        }
     }
 
     /// What of the content lies on this machine. Folders are packed again and layouts looked into, and the lock is refused
