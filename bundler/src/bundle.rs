@@ -237,10 +237,7 @@ impl Planned {
             let manifests = image.manifests.iter().map(|c| (c, Kind::Manifest));
             for (content, kind) in manifests.chain(image.blobs.iter().map(|c| (c, Kind::Blob))) {
                 if let Some(blob) = missing.remove(&content.digest) {
-                    wanted.push(Wanted {
-                        blob,
-                        origin: Origin::Registry { reference: reference.clone(), kind },
-                    });
+                    wanted.push(Wanted::new(blob, Origin::Registry { reference: reference.clone(), kind }));
                 }
             }
         }

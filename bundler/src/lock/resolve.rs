@@ -91,7 +91,7 @@ impl Manifests<'_> {
             Self::Registry(client, reference) => {
                 let sink = Arc::new(InMemory::default());
                 let origin = Origin::Registry { reference: (*reference).clone(), kind: Kind::Blob };
-                let wanted = Wanted { blob: content.blob(), origin };
+                let wanted = Wanted::new(content.blob(), origin);
                 client.fetch_all(vec![wanted], sink.clone(), Arc::new(Unwatched)).await?;
                 Ok(sink.take())
             }
