@@ -3,7 +3,7 @@
 //! Everything is decided by the plan: which blobs come from an earlier bundle, from disk, from registries. Keys are
 //! opened while content is fetched; if they are wrong or too few, fetching stops there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::packer::{Front, Packed, Packer};
 use sealift_archive::trust::{KeyId, RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
 use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, durable};
-use sealift_fetch::{Client, Kind, Origin, Wanted};
+use sealift_fetch::Client;
 
-use crate::definition::{Definition, ImageSource};
+use crate::definition::Definition;
 use crate::folder::PackedFolder;
 use crate::keys::{self, Password};
 use crate::lock::Lock;
-use crate::{Error, oci_layout, statement, trust};
+use crate::{Error, image, statement, trust};
 
 /// What to bundle and how.
 #[derive(Debug)]
@@ -134,11 +134,7 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
 }
 
 fn digests_on_disk(lock: &Lock) -> HashSet<Digest> {
-    let images = lock
-        .images
-        .iter()
-        .filter(|image| matches!(image.source, ImageSource::OciLayout { .. }))
-        .flat_map(|image| image.manifests.iter().chain(&image.blobs).map(|c| c.digest));
+    let images = lock.images.iter().flat_map(|image| image.local().map(|content| content.digest));
     images.chain(lock.git.iter().map(|git| git.pack.digest)).collect()
 }
 
@@ -204,16 +200,14 @@ impl Planned {
             pack.copy(packer, progress)?;
         }
         for image in &self.lock.images {
-            let ImageSource::OciLayout { path, .. } = &image.source else { continue };
             let still = missing();
-            let mut wanted =
-                image.manifests.iter().chain(&image.blobs).filter(|c| still.contains(&c.digest)).peekable();
+            let mut wanted = image.local().filter(|content| still.contains(&content.digest)).peekable();
             if wanted.peek().is_none() {
                 continue;
             }
-            let layout = oci_layout::Layout::open(&self.base.join(path))?;
+            let Some((layout, _)) = image::local(&image.source, &self.base)? else { continue };
             for content in wanted {
-                layout.copy(content.blob(), packer, progress)?;
+                layout.copy(content, packer, progress)?;
             }
         }
         Ok(())
@@ -229,17 +223,10 @@ impl Planned {
         packer: &Arc<Packer>,
         progress: &Arc<dyn Progress>,
     ) -> Result<(), Error> {
-        let mut missing: BTreeMap<Digest, Blob> =
-            packer.missing().into_iter().map(|b| (b.digest, b)).collect();
+        let mut missing: BTreeSet<Digest> = packer.missing().into_iter().map(|b| b.digest).collect();
         let mut wanted = Vec::new();
         for image in &self.lock.images {
-            let ImageSource::Registry(reference) = &image.source else { continue };
-            let manifests = image.manifests.iter().map(|c| (c, Kind::Manifest));
-            for (content, kind) in manifests.chain(image.blobs.iter().map(|c| (c, Kind::Blob))) {
-                if let Some(blob) = missing.remove(&content.digest) {
-                    wanted.push(Wanted::new(blob, Origin::Registry { reference: reference.clone(), kind }));
-                }
-            }
+            wanted.extend(image.wanted()?.into_iter().filter(|w| missing.remove(&w.blob.digest)));
         }
         if wanted.is_empty() {
             return Ok(());

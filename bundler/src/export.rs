@@ -14,7 +14,7 @@ use sealift_archive::{
 };
 
 use crate::Error;
-use crate::oci_layout::{IMAGE_NAME, MARKER, REF_NAME};
+use crate::image::layout::{IMAGE_NAME, MARKER, REF_NAME};
 
 /// Writes the images of every release in `bundle` to `dir`, checked blob by blob. `index.json` is written last, so that
 /// an interrupted export is no layout yet; blobs that are there already are hashed, and kept if they are right.

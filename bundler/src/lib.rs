@@ -10,7 +10,6 @@ pub mod image;
 mod in_memory;
 pub mod keys;
 pub mod lock;
-pub mod oci_layout;
 pub mod statement;
 pub mod trust;
 

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use sealift_archive::release::{
-    self, BlobListSummary, Descriptor, GitRepository, MAX_STATEMENT_BYTES, ManifestInfo,
-};
+use sealift_archive::release::{self, BlobListSummary, GitRepository, MAX_STATEMENT_BYTES};
 use sealift_archive::trust::{RoleName, SecretKey, Signature, Signatures, TrustRoot};
 use sealift_archive::{Blob, BlobList, Digest, Refs, Release, Sequence, Statement, durable};
 
@@ -30,7 +28,7 @@ pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
     for content in lock.contents() {
         blob_list.insert(content.blob())?;
     }
-    let refs = refs(lock);
+    let refs = refs(lock)?;
     refs.check_against("refs.json", &blob_list)?;
     let refs_bytes = refs.to_bytes();
     // What a reader would refuse must not be signed.
@@ -65,21 +63,10 @@ pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
     })
 }
 
-fn refs(lock: &Lock) -> Refs {
+fn refs(lock: &Lock) -> Result<Refs, Error> {
     let mut refs = Refs::default();
     for image in &lock.images {
-        let descriptor = Descriptor {
-            media_type: image.target.media_type.clone(),
-            digest: image.target.digest,
-            size: image.target.size,
-            artifact_type: None,
-            annotations: BTreeMap::new(),
-        };
-        refs.images.insert(image.name.clone(), descriptor);
-        for manifest in &image.manifests {
-            let info = ManifestInfo { media_type: manifest.media_type.clone(), size: manifest.size };
-            refs.manifests.insert(manifest.digest, info);
-        }
+        image.add_to(&mut refs)?;
     }
     for git in &lock.git {
         let head = format!("refs/heads/{}", git.branch);
@@ -90,7 +77,7 @@ fn refs(lock: &Lock) -> Refs {
         };
         refs.git.insert(git.name.clone(), repository);
     }
-    refs
+    Ok(refs)
 }
 
 /// Writes `release.json`, the blob list and `refs.json` to a folder, for people who sign.

@@ -13,7 +13,7 @@ use sealift_archive::release::{API_VERSION, is_ref_name};
 use sealift_archive::{Digest, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
 
 use crate::Error;
-pub use image::{Image, ImageSource};
+pub use image::{ForeignLayers, Image, ImageSource};
 
 const KIND: &str = "Release";
 /// Largest definition, in bytes.
@@ -255,7 +255,7 @@ git:
             assert_ne!(text, GOOD);
             sealift_archive::report(&read(&text).unwrap_err())
         };
-        let cases: [(&[&str], String); 9] = [
+        let cases: [(&[&str], String); 11] = [
             (
                 &["SL0401", "line 7", "platfroms", "did you mean `platforms`?"],
                 with("platforms:", "platfroms:"),
@@ -268,10 +268,9 @@ git:
             ),
             (&["not a `sealift/v1 Release`"], with("kind: Release", "kind: Relaese")),
             (&["SL0402", "`charts`"], with("git:", "charts: []\ngit:")),
-            (
-                &["SL0402", "`images[].dockerArchive`"],
-                with("ociLayout: build/layout", "dockerArchive: build/t.tar"),
-            ),
+            (&["line 12", "not in both"], with("ociLayout: build/layout", "ociLayout: a, dockerArchive: b")),
+            (&["line 12", "needs a `name`"], with(", name: ghcr.io/acme/worker:1", "")),
+            (&["line 12", "one of refuse, carry"], with("reference: worker:1", "foreignLayers: allow")),
             (&["missing field `product`"], with("product: acme\n", "")),
             (&["line 14"], with("path: gitops}", "path: gitops")),
         ];

@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 use sealift_archive::format::MAX_BLOB_BYTES;
 use sealift_archive::format::layout::Storing;
 use sealift_archive::release::{API_VERSION, ObjectId, RepositoryName};
-use sealift_archive::{Blob, Digest, Platform, Reference, durable, json};
+use sealift_archive::{Blob, Digest, Platform, durable, json};
 
-use crate::definition::{Definition, ImageSource};
+use crate::definition::Definition;
 use crate::folder::{self, PackedFolder};
-use crate::{Error, oci_layout};
+pub use crate::image::{Content, LockedImage};
+use crate::{Error, image};
 pub use resolve::resolve;
 
 const KIND: &str = "Lock";
@@ -44,34 +45,6 @@ pub struct Lock {
     pub git: Vec<LockedGit>,
 }
 
-/// An image, pinned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LockedImage {
-    /// The reference under which the appliance serves it.
-    pub name: Reference,
-    /// Where its content is.
-    pub source: ImageSource,
-    /// The index or manifest that the reference led to.
-    pub target: Content,
-    /// All manifests that are carried, the target among them, in an order in which they may be pushed.
-    pub manifests: Vec<Content>,
-    /// Configurations and layers, each once.
-    pub blobs: Vec<Content>,
-}
-
-/// A piece of content with its type.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Content {
-    /// Media type.
-    pub media_type: String,
-    /// Digest.
-    pub digest: Digest,
-    /// Size in bytes.
-    pub size: u64,
-}
-
 /// A folder as a Git repository, pinned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -88,14 +61,6 @@ pub struct LockedGit {
     pub date: u64,
     /// The one pack.
     pub pack: Blob,
-}
-
-impl Content {
-    /// Digest and size.
-    #[must_use]
-    pub fn blob(&self) -> Blob {
-        Blob { digest: self.digest, size: self.size }
-    }
 }
 
 impl Lock {
@@ -184,14 +149,12 @@ impl Lock {
             packs.insert(git.pack.digest, packed);
         }
         for image in &self.images {
-            let ImageSource::OciLayout { path, reference } = &image.source else { continue };
             // A layout that is gone does no harm as long as nothing of it is missing.
-            if !base.join(path).exists() {
-                continue;
-            }
-            let found = oci_layout::Layout::open(&base.join(path))?.find(reference.as_deref())?;
-            if found.digest != image.target.digest {
-                return Err(stale(format!("layout `{}` holds another `{}`", path.display(), image.name)));
+            let Some(path) = image.source.path().filter(|path| base.join(path).exists()) else { continue };
+            if let Some((_, found)) = image::local(&image.source, base)?
+                && found.digest != image.target.name()
+            {
+                return Err(stale(format!("`{}` holds another `{}`", path.display(), image.name)));
             }
         }
         Ok(packs)
@@ -209,12 +172,8 @@ impl Lock {
 
     /// Every piece of content, with its media type.
     pub fn contents(&self) -> impl Iterator<Item = Content> + '_ {
-        let images = self.images.iter().flat_map(|i| i.manifests.iter().chain(&i.blobs).cloned());
-        let packs = self.git.iter().map(|g| Content {
-            media_type: PACK_MEDIA_TYPE.to_owned(),
-            digest: g.pack.digest,
-            size: g.pack.size,
-        });
+        let images = self.images.iter().flat_map(|i| i.contents().cloned());
+        let packs = self.git.iter().map(|g| Content::new(PACK_MEDIA_TYPE, g.pack));
         images.chain(packs)
     }
 

@@ -1,35 +1,26 @@
 //! From references to digests: every image is asked for once, all at the same time.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 
-use sealift_archive::{Digest, Platform, Reference, Unwatched};
-use sealift_fetch::{Client, Kind, Origin, Wanted};
+use sealift_fetch::Client;
 
-use super::{Content, Lock, LockedGit, LockedImage};
-use crate::definition::{Definition, Git, Image, ImageSource};
-use crate::image::{self, Child, Manifest};
-use crate::in_memory::InMemory;
-use crate::{Error, folder, oci_layout};
+use super::{Lock, LockedGit};
+use crate::definition::{Definition, Git};
+use crate::image::{Scope, resolve_image};
+use crate::{Error, folder};
 
 /// Images that are resolved at a time. The client bounds the requests to each registry; this bounds memory.
 const IMAGES_AT_A_TIME: usize = 32;
-/// Indexes of indexes of indexes are somebody's mistake.
-const MAX_DEPTH: usize = 4;
-/// Largest configuration of an image that is read, in bytes.
-const MAX_CONFIG_BYTES: u64 = 4 << 20;
-/// Most manifests under one reference.
-const MAX_MANIFESTS: usize = 256;
 
 /// Resolves everything that the definition in `file` names. `date` is that of Git commits made from folders, in seconds
-/// since 1970. An image that leads to what one in the lock beside `file` led to is taken from there: one request.
+/// since 1970. An image that leads to what one in the lock beside `file` led to is taken from there.
 ///
 /// # Errors
-/// What a registry, a layout or git answers; names that stand twice; platforms that are not there.
+/// What registries, layouts and git answer; names that stand twice; platforms that are not there. All that went wrong
+/// is told together.
 pub async fn resolve(
     client: &Client,
     definition: &Definition,
@@ -40,17 +31,32 @@ pub async fn resolve(
     let known = Lock::known_images(file, definition);
     let mut names = BTreeSet::new();
     if let Some(twice) = definition.images.iter().find(|image| !names.insert(&image.name)) {
-        return Err(Error::NameTwice(twice.name.clone()));
+        return Err(Error::NameTwice(Box::new(twice.name.clone())));
     }
-    let platforms = definition.platforms.chosen();
-    let images = stream::iter(&definition.images)
-        .map(|image| resolve_image(client, image, platforms, base, &known))
+    let scope = Scope { client, platforms: definition.platforms.chosen(), base, known: &known };
+    let resolved: Vec<_> = stream::iter(&definition.images)
+        .map(|image| resolve_image(scope, image))
         .buffered(IMAGES_AT_A_TIME)
-        .try_collect()
-        .await?;
-    let git =
-        definition.git.iter().map(|git| resolve_folder(git, base, date)).collect::<Result<_, Error>>()?;
-    Ok(Lock::new(definition, images, git))
+        .collect()
+        .await;
+    let (mut images, mut errors) = (Vec::new(), Vec::new());
+    for image in resolved {
+        match image {
+            Ok(image) => images.push(image),
+            Err(more) => errors.extend(more),
+        }
+    }
+    let mut git = Vec::new();
+    for folder in &definition.git {
+        match resolve_folder(folder, base, date) {
+            Ok(locked) => git.push(locked),
+            Err(error) => errors.push(error),
+        }
+    }
+    match Error::all(errors) {
+        Some(error) => Err(error),
+        None => Ok(Lock::new(definition, images, git)),
+    }
 }
 
 fn resolve_folder(git: &Git, base: &Path, date: u64) -> Result<LockedGit, Error> {
@@ -63,189 +69,4 @@ fn resolve_folder(git: &Git, base: &Path, date: u64) -> Result<LockedGit, Error>
         date,
         pack: packed.blob(),
     })
-}
-
-/// Where manifests come from.
-enum Manifests<'a> {
-    Registry(&'a Client, &'a Reference),
-    Layout(Box<oci_layout::Layout>),
-}
-
-impl Manifests<'_> {
-    async fn get(&self, wanted: Content) -> Result<Manifest, Error> {
-        let (name, blob) = (self.name_of(wanted.digest), wanted.blob());
-        let (media_type, bytes) = match self {
-            Self::Registry(client, reference) => {
-                let manifest = client.manifest(&reference.at(blob.digest)).await?;
-                (manifest.media_type, manifest.bytes)
-            }
-            Self::Layout(layout) => (wanted.media_type, layout.manifest(blob)?),
-        };
-        Manifest::parse(&name, &media_type, &bytes)
-    }
-
-    /// A small blob, checked.
-    async fn blob(&self, content: &Content) -> Result<Vec<u8>, Error> {
-        match self {
-            Self::Layout(layout) => layout.manifest(content.blob()),
-            Self::Registry(client, reference) => {
-                let sink = Arc::new(InMemory::default());
-                let origin = Origin::Registry { reference: (*reference).clone(), kind: Kind::Blob };
-                let wanted = Wanted::new(content.blob(), origin);
-                client.fetch_all(vec![wanted], sink.clone(), Arc::new(Unwatched)).await?;
-                Ok(sink.take())
-            }
-        }
-    }
-
-    fn name_of(&self, digest: Digest) -> String {
-        match self {
-            Self::Registry(_, reference) => reference.at(digest).to_string(),
-            Self::Layout(layout) => format!("{digest} in {}", layout.path().display()),
-        }
-    }
-}
-
-async fn resolve_image(
-    client: &Client,
-    image: &Image,
-    platforms: Option<&[Platform]>,
-    base: &Path,
-    known: &HashMap<Digest, LockedImage>,
-) -> Result<LockedImage, Error> {
-    let (manifests, top) = match &image.source {
-        ImageSource::Registry(reference) => {
-            let answer = client.manifest(reference).await?;
-            let top = Manifest::parse(&reference.to_string(), &answer.media_type, &answer.bytes)?;
-            (Manifests::Registry(client, reference), top)
-        }
-        ImageSource::OciLayout { path, reference } => {
-            let layout = oci_layout::Layout::open(&base.join(path))?;
-            let wanted = layout.find(reference.as_deref())?;
-            let bytes = layout.manifest(wanted.blob())?;
-            let top = Manifest::parse(&image.name.to_string(), &wanted.media_type, &bytes)?;
-            (Manifests::Layout(Box::new(layout)), top)
-        }
-    };
-    let target = top.content.clone();
-    if image.name.digest().is_some_and(|named| named != target.digest.into()) {
-        let why = format!("it leads to {}", target.digest);
-        return Err(Error::BadImage { image: image.name.to_string(), why });
-    }
-    if let Some(known) = known.get(&target.digest).filter(|known| known.target == target) {
-        return Ok(LockedImage { name: image.name.clone(), source: image.source.clone(), ..known.clone() });
-    }
-    expect_platform(&manifests, &image.name, &top, platforms).await?;
-    let mut found = Found {
-        name: image.name.to_string(),
-        platforms,
-        manifests: Vec::new(),
-        blobs: Vec::new(),
-        seen: HashSet::new(),
-    };
-    found.take(&manifests, top, 0).await?;
-    Ok(LockedImage {
-        name: image.name.clone(),
-        source: image.source.clone(),
-        target,
-        manifests: found.manifests,
-        blobs: found.blobs,
-    })
-}
-
-/// Refuses an image without an index that is for none of the chosen platforms.
-async fn expect_platform(
-    from: &Manifests<'_>,
-    name: &Reference,
-    top: &Manifest,
-    platforms: Option<&[Platform]>,
-) -> Result<(), Error> {
-    let (Some(platforms), Some(config)) = (platforms, top.blobs.first()) else { return Ok(()) };
-    if config.size > MAX_CONFIG_BYTES {
-        let why = format!("its configuration is {} bytes long", config.size);
-        return Err(Error::BadImage { image: name.to_string(), why });
-    }
-    // Artifacts have configurations of other kinds, and belong to every platform.
-    let Some(has) = image::platform_of(&from.blob(config).await?) else { return Ok(()) };
-    let child = Child { content: top.content.clone(), platform: Some(has.clone()) };
-    match platforms.first() {
-        Some(wanted) if !platforms.iter().any(|p| child.is_for(p)) => {
-            Err(Error::NoPlatform { image: name.to_string(), platform: wanted.clone(), has })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What was found below one reference, children before their parents.
-struct Found<'a> {
-    name: String,
-    platforms: Option<&'a [Platform]>,
-    manifests: Vec<Content>,
-    blobs: Vec<Content>,
-    seen: HashSet<Digest>,
-}
-
-impl Found<'_> {
-    fn take<'s>(
-        &'s mut self,
-        from: &'s Manifests<'_>,
-        manifest: Manifest,
-        depth: usize,
-    ) -> BoxFuture<'s, Result<(), Error>> {
-        async move {
-            if depth > MAX_DEPTH {
-                return Err(self.too_many());
-            }
-            for blob in manifest.blobs {
-                if self.seen.insert(blob.digest) {
-                    self.blobs.push(blob);
-                }
-            }
-            let chosen = self.choose(manifest.children)?;
-            if self.manifests.len() + chosen.len() > MAX_MANIFESTS {
-                return Err(self.too_many());
-            }
-            let children: Vec<Manifest> = stream::iter(chosen)
-                .map(|child| from.get(child))
-                .buffered(IMAGES_AT_A_TIME)
-                .try_collect()
-                .await?;
-            for child in children {
-                self.take(from, child, depth + 1).await?;
-            }
-            if self.seen.insert(manifest.content.digest) {
-                self.manifests.push(manifest.content);
-            }
-            Ok(())
-        }
-        .boxed()
-    }
-
-    fn too_many(&self) -> Error {
-        let why = "its indexes hold too many manifests, or each other".to_owned();
-        Error::BadImage { image: self.name.clone(), why }
-    }
-
-    /// The children of an index that are carried. Those without a platform (attestations and the like) belong to
-    /// nobody's choice and come along only with `all`.
-    fn choose(&self, children: Vec<Child>) -> Result<Vec<Content>, Error> {
-        let Some(platforms) = self.platforms.filter(|_| !children.is_empty()) else {
-            return Ok(children.into_iter().map(|c| c.content).collect());
-        };
-        let mut chosen = Vec::new();
-        for wanted in platforms {
-            let mut matching = children.iter().filter(|c| c.is_for(wanted)).peekable();
-            if matching.peek().is_none() {
-                let has: Vec<&str> = children.iter().filter_map(|c| c.platform.as_deref()).collect();
-                let has = if has.is_empty() { "none that are named".to_owned() } else { has.join(", ") };
-                return Err(Error::NoPlatform { image: self.name.clone(), platform: wanted.clone(), has });
-            }
-            for child in matching {
-                if !chosen.contains(&child.content) {
-                    chosen.push(child.content.clone());
-                }
-            }
-        }
-        Ok(chosen)
-    }
 }
