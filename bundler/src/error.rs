@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use sealift_archive::{Class, Code, Digest, Explain, Platform, Reference};
+use sealift_archive::release::ObjectId;
+use sealift_archive::{Class, Code, Digest, Explain, Platform};
+
+use crate::git::{Elsewhere, Unfit};
 
 /// Why a command of `sealift` failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +68,93 @@ pub enum Error {
         /// What there is.
         has: String,
     },
-    /// Two images of a release would have one name.
-    #[error("two images of the release are named `{0}`")]
-    NameTwice(Reference),
+    /// Two things of a release would have one name.
+    #[error("two things of the release are named `{name}`")]
+    NameTwice {
+        /// The name.
+        name: String,
+    },
+    /// Two names that a file system without case takes for one.
+    #[error("`{one}` and `{other}` differ only in case")]
+    NamesAlike {
+        /// The one.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// A file whose name is also that of a folder.
+    #[error("`{file}` cannot be a file and the folder of `{inside}`")]
+    FileAndFolder {
+        /// The file.
+        file: String,
+        /// A file in the folder.
+        inside: String,
+    },
+    /// A file is not what it should be.
+    #[error("`{file}` has the SHA-256 {} instead of {}", found.hex(), wanted.hex())]
+    WrongFile {
+        /// Path or URL.
+        file: String,
+        /// What it should have.
+        wanted: Digest,
+        /// What it has.
+        found: Digest,
+    },
+    /// Something that should be a file.
+    #[error("`{}` is not a file", path.display())]
+    NotAFile {
+        /// What it is.
+        path: PathBuf,
+    },
+    /// A file that the checksums should vouch for.
+    #[error("`{lists}` has no checksum for `{name}`, so nothing vouches for `{file}`")]
+    NotListed {
+        /// Path or URL of the file.
+        file: String,
+        /// Its name.
+        name: String,
+        /// The lists that were read.
+        lists: String,
+    },
+    /// A list of checksums or images that cannot be read.
+    #[error("`{file}` line {line}: {why}")]
+    BadList {
+        /// Path or URL.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Content that is neither on this machine nor on any server that the lock names.
+    #[error("content `{digest}` of the lock is nowhere to be had")]
+    Nowhere {
+        /// The content.
+        digest: Digest,
+    },
+    /// A file that is not what it was when it was locked.
+    #[error("`{}` has changed since it was locked", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A document that is not a lock of this version of Sealift.
+    #[error("`{}` is a `{form}`, not a lock that this version of Sealift knows", lock.display())]
+    OtherLock {
+        /// The document.
+        lock: PathBuf,
+        /// `sealift/v1 Lock`, or what it is instead.
+        form: String,
+    },
+    /// An archive that carries no release.
+    #[error("`{}` carries no release", bundle.display())]
+    NoRelease {
+        /// The archive.
+        bundle: PathBuf,
+    },
+    /// Several things are wrong; each is told.
+    #[error("{} things are wrong", .0.len())]
+    Several(Vec<Error>),
     /// Something about an image that cannot be carried.
     #[error("`{image}` cannot be carried: {why}")]
     BadImage {
@@ -85,10 +172,10 @@ pub enum Error {
         why: String,
     },
     /// Git did not do what it was asked to.
-    #[error("`git {command}` failed for `{}`: {said}", folder.display())]
+    #[error("`{}` failed for `{about}`: {said}", format!("git {command}").trim_end())]
     Git {
-        /// The folder to be packed.
-        folder: PathBuf,
+        /// The folder or repository to be packed.
+        about: String,
         /// The subcommand.
         command: String,
         /// What git said.
@@ -101,6 +188,94 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         why: &'static str,
+    },
+    /// The address of a Git repository, or the ref that is wanted from it, is not to be used.
+    #[error("the Git repository `{address}` cannot be used: {why}")]
+    GitAddress {
+        /// The address.
+        address: String,
+        /// Why.
+        why: String,
+    },
+    /// A Git repository cannot be fetched from.
+    #[error("fetching from `{repository}` failed: {said}")]
+    GitRemote {
+        /// Its address.
+        repository: String,
+        /// What Git and the server said.
+        said: String,
+    },
+    /// A Git repository wants credentials, or other ones.
+    #[error("`{repository}` lets us not in: {said}")]
+    GitAccess {
+        /// Its address.
+        repository: String,
+        /// What Git and the server said.
+        said: String,
+    },
+    /// A Git repository does not have the ref.
+    #[error("`{repository}` has no `{reference}`")]
+    NoGitRef {
+        /// Its address.
+        repository: String,
+        /// What was asked for.
+        reference: String,
+        /// Branches and tags of which one may have been meant.
+        near: Vec<String>,
+    },
+    /// A name is that of a branch and of a tag.
+    #[error("`{reference}` of `{repository}` is both a branch and a tag")]
+    AmbiguousGitRef {
+        /// The repository's address.
+        repository: String,
+        /// What was asked for.
+        reference: String,
+        /// Their full names.
+        names: Vec<String>,
+    },
+    /// A Git repository of a kind that cannot be carried.
+    #[error("`{repository}` cannot be carried: {why}")]
+    GitSource {
+        /// Its address.
+        repository: String,
+        /// Why.
+        why: Unfit,
+    },
+    /// A commit names content that its repository does not hold.
+    #[error("`{repository}` cannot be carried: `{path}` in commit {commit} is {what}")]
+    NotInGit {
+        /// The repository's address.
+        repository: String,
+        /// The commit.
+        commit: ObjectId,
+        /// The first such path.
+        path: String,
+        /// What it is.
+        what: Elsewhere,
+    },
+    /// An object breaks Git's rules, and the appliance would refuse it.
+    #[error("`{repository}` holds an object that breaks Git's rules: {said}")]
+    BadGitObject {
+        /// The repository's address.
+        repository: String,
+        /// What Git said about the object.
+        said: String,
+    },
+    /// A repository has lost what was locked.
+    #[error("`{repository}` no longer has {object}, which was locked")]
+    GitGone {
+        /// Its address.
+        repository: String,
+        /// A commit or tag.
+        object: ObjectId,
+    },
+    /// The same objects in another pack.
+    #[error("{version} on this machine packs `{repository}` into other bytes than where it was locked")]
+    GitRepacked {
+        /// The repository's address.
+        repository: String,
+        /// The version of Git.
+        version: String,
     },
     /// A file that would be overwritten.
     #[error("`{}` is there already", path.display())]
@@ -223,7 +398,29 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The errors of a run as one: itself if there is only one, `None` if there are none.
+    #[must_use]
+    pub fn all(errors: Vec<Self>) -> Option<Self> {
+        let mut flat: Vec<Self> = Vec::new();
+        for error in errors {
+            match error {
+                Self::Several(inner) => flat.extend(inner),
+                error => flat.push(error),
+            }
+        }
+        if flat.len() > 1 { Some(Self::Several(flat)) } else { flat.pop() }
+    }
+}
+
 impl Explain for Error {
+    fn parts(&self) -> Vec<&dyn Explain> {
+        match self {
+            Self::Several(errors) => errors.iter().map(|error| error as &dyn Explain).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn code(&self) -> Code {
         Code(match self {
             Self::Archive(error) => return error.code(),
@@ -233,7 +430,7 @@ impl Explain for Error {
             Self::NoLock { .. } => 403,
             Self::StaleLock { .. } => 404,
             Self::NoPlatform { .. } => 405,
-            Self::NameTwice(_) => 406,
+            Self::NameTwice { .. } => 406,
             Self::BadImage { .. } => 407,
             Self::Layout { .. } => 408,
             Self::Git { .. } => 409,
@@ -243,6 +440,27 @@ impl Explain for Error {
             Self::PasswordsDiffer => 413,
             Self::OtherStatement { .. } => 414,
             Self::Damaged { .. } => 415,
+            Self::Several(_) => 416,
+            Self::GitAddress { .. } => 450,
+            Self::GitRemote { .. } => 451,
+            Self::GitAccess { .. } => 452,
+            Self::NoGitRef { .. } => 453,
+            Self::AmbiguousGitRef { .. } => 454,
+            Self::GitSource { .. } => 455,
+            Self::NotInGit { .. } => 456,
+            Self::BadGitObject { .. } => 457,
+            Self::GitGone { .. } => 458,
+            Self::GitRepacked { .. } => 459,
+            Self::NamesAlike { .. } => 460,
+            Self::WrongFile { .. } => 461,
+            Self::NotListed { .. } => 462,
+            Self::BadList { .. } => 463,
+            Self::NotAFile { .. } => 464,
+            Self::Nowhere { .. } => 465,
+            Self::Changed { .. } => 466,
+            Self::OtherLock { .. } => 467,
+            Self::NoRelease { .. } => 468,
+            Self::FileAndFolder { .. } => 469,
             Self::BadChart { .. } => 430,
             Self::ChartFile { .. } => 431,
             Self::MissingDependencies { .. } => 432,
@@ -263,11 +481,17 @@ impl Explain for Error {
             Self::Fetch(error) => error.class(),
             Self::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) | Self::Git { .. } | Self::Layout { .. } => Class::Failed,
+            Self::GitRemote { .. } | Self::GitAccess { .. } | Self::NoRepository { .. } => Class::Unreachable,
+            Self::Several(errors) => {
+                let first = errors.first().map_or(Class::Failed, Explain::class);
+                if errors.iter().all(|error| error.class() == first) { first } else { Class::Failed }
+            }
             Self::Damaged { .. }
+            | Self::WrongFile { .. }
+            | Self::BadGitObject { .. }
             | Self::Provenance { .. }
             | Self::ChartDigest { .. }
             | Self::OtherChart { .. } => Class::Refused,
-            Self::NoRepository { .. } => Class::Unreachable,
             _ => Class::Usage,
         }
     }
@@ -291,7 +515,17 @@ impl Explain for Error {
                 )
             }
             Self::NoPlatform { .. } => "change `platforms:`, or use an image that has it".into(),
-            Self::NameTwice(_) => "give one of them another `name:`".into(),
+            Self::NameTwice { .. } | Self::NamesAlike { .. } | Self::FileAndFolder { .. } => "give one of them another `name:`".into(),
+            Self::WrongFile { .. } => {
+                "fetch the file again from its publisher; if it is a new one, change the digest that it must have"
+                    .into()
+            }
+            Self::OtherLock { .. } => "give a RELEASE.lock.json; `sealift lock` writes a new one".into(),
+            Self::Changed { .. } => "run `sealift lock` again, look at what changed, and commit the result".into(),
+            Self::NotListed { .. } => "give the `sha256sum` file of the same release and architecture".into(),
+            Self::Nowhere { .. } => {
+                "run `sealift lock` again; what lay on this machine when it was locked may be gone".into()
+            }
             Self::Exists { .. } => {
                 "move it away, or choose another folder; keys are never overwritten".into()
             }
@@ -322,7 +556,46 @@ impl Explain for Error {
             Self::Damaged { .. } => {
                 "copy the file again from where it came from; if it stays damaged, make a new one".into()
             }
+            Self::GitAddress { .. } => {
+                "an address is an https, http, ssh or file URL, `user@host:path`, or a path; credentials are Git's own \
+                 (`git help credentials`)"
+                    .into()
+            }
+            Self::GitRemote { repository, .. } => format!(
+                "see what `git ls-remote {repository}` says; many servers say \"not found\" to who may not look"
+            ),
+            Self::GitAccess { repository, .. } => format!(
+                "give Git the credentials, by a credential helper (`git help credentials`) or, for ssh, by a \
+                 key in the agent and the server in `known_hosts`, until `git ls-remote {repository}` asks nothing"
+            ),
+            Self::NoGitRef { near, .. } if near.is_empty() => {
+                "name a branch, a tag, a ref by its full name (`refs/…`), or a commit by all of its 40 characters"
+                    .into()
+            }
+            Self::NoGitRef { near, .. } => format!("did you mean {}?", backticked(near)),
+            Self::AmbiguousGitRef { names, .. } => format!("write {}", backticked(names)),
+            Self::GitSource { why, .. } => why.hint().into(),
+            Self::NotInGit { what, .. } => what.hint().into(),
+            Self::BadGitObject { .. } => {
+                "ask who keeps the repository to mend its history; or carry a folder with its content (`path:`)"
+                    .into()
+            }
+            Self::GitGone { .. } => {
+                "its history was rewritten: run `sealift lock` again and look at what changed, or push the object \
+                 back"
+                .into()
+            }
+            Self::GitRepacked { .. } => {
+                "use the Git that it was locked with, or take the pack from an earlier bundle (`--previous`), or \
+                 run `sealift lock` again without the lock of an earlier release"
+                    .into()
+            }
             _ => return None,
         })
     }
+}
+
+/// `a` or `b` or `c`
+fn backticked(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
-use sealift_archive::{Blob, BlobSink, Digest, Progress, Reference};
+use sealift_archive::{AnyDigest, Blob, BlobSink, Digest, Progress, Reference};
 use serde::Deserialize;
 use url::Url;
 
@@ -187,8 +187,10 @@ impl Inner {
         let place = Box::new(answer.place.clone());
         let digest = Digest::of(&bytes);
         for wanted in [reference.digest(), named_digest(&answer.response)].into_iter().flatten() {
-            if wanted != digest {
-                return Err(Error::WrongContent { place, wanted, found: digest }.into());
+            let found = wanted.same_kind_of(&bytes);
+            if wanted != found {
+                let (wanted, found) = (Box::new(wanted), Box::new(found));
+                return Err(Error::WrongContent { place, wanted, found }.into());
             }
         }
         match media_type(&bytes, &answer.response) {
@@ -199,7 +201,7 @@ impl Inner {
 }
 
 /// The digest that an answer claims for its content. Digests of other kinds are not ours to judge.
-pub(crate) fn named_digest(response: &Response) -> Option<Digest> {
+pub(crate) fn named_digest(response: &Response) -> Option<AnyDigest> {
     response.headers().get(DOCKER_CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
 }
 

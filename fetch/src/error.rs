@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sealift_archive::{Class, Code, Digest, Explain};
+use sealift_archive::{AnyDigest, Class, Code, Digest, Explain};
 
 /// What was asked for, and where: the part that all errors of a request share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,9 +163,9 @@ pub enum Error {
         /// What was asked, and where.
         place: Box<Place>,
         /// The content that was wanted.
-        wanted: Digest,
+        wanted: Box<AnyDigest>,
         /// What came instead.
-        found: Digest,
+        found: Box<AnyDigest>,
     },
     /// Two descriptors disagree about the size of one content.
     #[error("content `{digest}` cannot be both {one} and {other} bytes long (for `{reference}`)")]

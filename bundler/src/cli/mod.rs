@@ -1,6 +1,9 @@
 //! The command line of `sealift`.
 
 mod bundle;
+mod diff;
+mod export;
+mod inspect;
 mod look;
 mod output;
 mod sign;
@@ -63,8 +66,10 @@ enum Command {
     Verify(VerifyArgs),
     /// Show what an archive carries
     Inspect(InspectArgs),
-    /// Turn an archive into a plain OCI layout
+    /// Write what an archive carries in a form for other tools
     Export(ExportArgs),
+    /// Show what changed between two locks or archives
+    Diff(DiffArgs),
     /// Print the JSON schema of `RELEASE.yaml`
     Schema,
     /// Print completions for a shell
@@ -99,6 +104,9 @@ struct LockArgs {
     /// The definition
     #[arg(value_name = "RELEASE.yaml")]
     definition: PathBuf,
+    /// The lock of the release before: Git repositories keep its packs and add small ones
+    #[arg(long, value_name = "LOCK.json")]
+    previous: Option<PathBuf>,
     #[command(flatten)]
     network: NetworkArgs,
 }
@@ -208,10 +216,27 @@ struct ExportArgs {
     output: PathBuf,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each side is an archive, a lock, or a definition, whose lock is meant:
+  sealift diff acme-1.4.0.tar.zst acme-1.5.0.tar.zst --trust trust/root.json
+  git show HEAD:RELEASE.lock.json > before.json && sealift diff before.json RELEASE.yaml")]
+struct DiffArgs {
+    /// What was
+    from: PathBuf,
+    /// What is
+    to: PathBuf,
+    /// The trust root to check archives against; without it, they are believed about who made them
+    #[arg(long, value_name = "ROOT.json")]
+    trust: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// A directory in the OCI image layout
+    /// Images, charts, Flux artifacts and their signatures, as a directory in the OCI image layout
     OciLayout,
+    /// The plain files, under their names
+    Files,
 }
 
 impl Cli {
@@ -235,8 +260,9 @@ impl Cli {
             Command::Sign(args) => sign::sign(output, args),
             Command::Bundle(args) => bundle::bundle(output, args),
             Command::Verify(args) => look::verify(output, args),
-            Command::Inspect(args) => look::inspect(output, args),
-            Command::Export(args) => look::export(output, args),
+            Command::Inspect(args) => inspect::inspect(output, args),
+            Command::Export(args) => export::export(output, args),
+            Command::Diff(args) => diff::diff(output, args),
             Command::Schema => output.document(&Definition::schema()),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
