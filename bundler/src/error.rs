@@ -67,6 +67,16 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// Two charts that would be served under one name.
+    #[error("charts `{other}` and `{one}` would both be served as `{name}`")]
+    TwoCharts {
+        /// The name.
+        name: String,
+        /// The one.
+        one: String,
+        /// The other.
+        other: String,
+    },
     /// Two names that a file system without case takes for one.
     #[error("`{one}` and `{other}` differ only in case")]
     NamesAlike {
@@ -535,6 +545,7 @@ impl Explain for Error {
             Self::BadGitObject { .. } => 457,
             Self::GitGone { .. } => 458,
             Self::GitRepacked { .. } => 459,
+            Self::TwoCharts { .. } => 402,
             Self::NamesAlike { .. } => 460,
             Self::WrongFile { .. } => 461,
             Self::NotListed { .. } => 462,
@@ -576,6 +587,7 @@ impl Explain for Error {
                 Class::Failed
             }
             Self::Referrers { cause, .. } => cause.class(),
+            Self::GitRemote { .. } | Self::GitAccess { .. } | Self::NoRepository { .. } => Class::Unreachable,
             Self::Several(errors) => {
                 let first = errors.first().map_or(Class::Failed, Explain::class);
                 if errors.iter().all(|error| error.class() == first) { first } else { Class::Failed }
@@ -589,7 +601,7 @@ impl Explain for Error {
             | Self::MissingChild { .. }
             | Self::DanglingReferrer { .. }
             | Self::NoForeignLayer { .. } => Class::Refused,
-            Self::NoRepository { .. } | Self::GitRemote { .. } | Self::GitAccess { .. } => Class::Unreachable,
+            Self::OtherChart { .. } => Class::Refused,
             _ => Class::Usage,
         }
     }
@@ -611,6 +623,7 @@ impl Explain for Error {
             }
             Self::NoPlatform { .. } => "change `platforms:`, or use an image that has it".into(),
             Self::NameTwice { .. } | Self::NamesAlike { .. } | Self::FileAndFolder { .. } => "give one of them another `name:`".into(),
+            Self::TwoCharts { .. } => "give one of them another name with `as:`".into(),
             Self::WrongFile { .. } => {
                 "fetch the file again from its publisher; if it is a new one, change the digest that it must have"
                     .into()

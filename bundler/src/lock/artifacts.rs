@@ -15,7 +15,7 @@ use sealift_fetch::{Client, Kind, Origin, Wanted};
 use super::{Content, LockedImage};
 use crate::Error;
 use crate::artifact::{Artifact, Part};
-use crate::chart::{self, ChartManifest, ChartName, ChartVersion, Metadata};
+use crate::chart::{self, ChartManifest, ChartName, ChartVersion, Metadata, Repository};
 use crate::definition::{Chart, ChartSource, Flux, ImageSource};
 use crate::flux;
 use crate::in_memory::InMemory;
@@ -78,14 +78,14 @@ impl Charts<'_> {
     pub(super) async fn download(
         &self,
         chart: &Chart,
-        repository: &Url,
+        repository: &Repository,
         name: &str,
         version: &str,
     ) -> Result<LockedChart, Error> {
         let refuse = |why| Error::BadChart { chart: chart.source.to_string(), why };
         let name = ChartName::parse(name).map_err(refuse)?;
         let version = ChartVersion::parse(version).map_err(refuse)?;
-        let found = chart::from_repository(self.client, repository, &name, &version).await?;
+        let found = repository.get(&name, &version).await?;
         let artifact = found.chart.artifact(None);
         let urls =
             [(chart::CONTENT_TYPE, Some(found.tgz_url)), (chart::PROVENANCE_TYPE, found.provenance_url)];

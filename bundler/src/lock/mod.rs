@@ -153,6 +153,13 @@ impl Lock {
 
     /// Two things of the release that would have one name, or names that differ only in case.
     fn expect_apart(&self, errors: &mut Vec<Error>) {
+        let mut charts = BTreeMap::new();
+        for chart in &self.charts {
+            if let Some(other) = charts.insert(chart.served.name(), &chart.source) {
+                let (one, other) = (chart.source.to_string(), other.to_string());
+                errors.push(Error::TwoCharts { name: chart.served.name(), one, other });
+            }
+        }
         let mut names = BTreeMap::new();
         for file in &self.files {
             if let Some(other) = names.insert(file.name.as_str().to_ascii_lowercase(), &file.name) {

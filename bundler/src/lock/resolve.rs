@@ -1,6 +1,6 @@
 //! From references to digests: every image is asked for once, all at the same time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use tokio::task::spawn_blocking;
+use url::Url;
 
 use sealift_archive::{Blob, FileName, Progress, Reference};
 use sealift_fetch::Client;
@@ -15,11 +16,12 @@ use sealift_fetch::Client;
 use super::artifacts::{Charts, resolve_flux};
 use super::{Content, Lock, LockedChart, LockedFile, LockedGit, LockedImage};
 use crate::Error;
+use crate::chart::Repository;
 use crate::definition::{
     Asset, Chart, ChartSource, Definition, Git, GitSource, Image, ImageSource, Location, OsArtifact,
 };
 use crate::files::{Finder, media_type_of};
-use crate::git::{Pinned, Repository, folder};
+use crate::git::{self, Pinned, folder};
 use crate::image::{Scope, resolve_image};
 use crate::k3s::{self, K3s};
 
@@ -81,15 +83,16 @@ pub async fn resolve(order: &Order<'_>) -> Result<Lock, Error> {
     let images = images_of(definition, &k3s, &mut lock.system_images, &mut errors);
     let known = Lock::known_images(file, definition);
     let scope = Scope { client, platforms: definition.platforms.chosen(), base, known: &known };
+    let repositories = open_repositories(client, definition, &mut errors).await;
     let charts = Charts { client, base, date: order.date };
     let (images, charts, files, git) = tokio::join!(
         resolve_images(scope, &images),
-        join_all(definition.charts.iter().map(|chart| resolve_chart(scope, charts, chart))),
+        join_all(definition.charts.iter().map(|chart| resolve_chart(scope, charts, &repositories, chart))),
         resolve_files(definition, k3s, finder),
         resolve_git(order, order.previous)
     );
     keep_good(images, &mut lock.images, &mut errors);
-    keep_good(charts, &mut lock.charts, &mut errors);
+    keep_good(charts.into_iter().filter_map(Result::transpose), &mut lock.charts, &mut errors);
     keep_good(files, &mut lock.files, &mut errors);
     keep_good(git, &mut lock.git, &mut errors);
     let flux = definition.flux.iter().map(|flux| resolve_flux(flux, base, &definition.version));
@@ -135,15 +138,49 @@ async fn resolve_one(scope: Scope<'_>, image: &Image) -> Result<LockedImage, Err
     resolve_image(scope, image).await.map_err(Error::Several)
 }
 
-async fn resolve_chart(scope: Scope<'_>, charts: Charts<'_>, chart: &Chart) -> Result<LockedChart, Error> {
+/// `None` if its repository could not be opened, which has been told already.
+async fn resolve_chart(
+    scope: Scope<'_>,
+    charts: Charts<'_>,
+    repositories: &BTreeMap<Url, Repository>,
+    chart: &Chart,
+) -> Result<Option<LockedChart>, Error> {
     match &chart.source {
+        ChartSource::Repository { url, name, version } => match repositories.get(url) {
+            Some(repository) => charts.download(chart, repository, name, version).await.map(Some),
+            None => Ok(None),
+        },
         ChartSource::Oci(reference) => {
             let image = Image::new(reference.clone(), ImageSource::Registry(reference.clone()));
-            charts.adopt(chart, reference, resolve_one(scope, &image).await?).await
+            charts.adopt(chart, reference, resolve_one(scope, &image).await?).await.map(Some)
         }
-        ChartSource::Repository { url, name, version } => charts.download(chart, url, name, version).await,
-        ChartSource::Path(path) => charts.pack(chart, path),
+        ChartSource::Path(path) => charts.pack(chart, path).map(Some),
     }
+}
+
+/// Each chart repository once, however many charts come from it.
+async fn open_repositories(
+    client: &Client,
+    definition: &Definition,
+    errors: &mut Vec<Error>,
+) -> BTreeMap<Url, Repository> {
+    let urls: BTreeSet<&Url> = definition
+        .charts
+        .iter()
+        .filter_map(|chart| match &chart.source {
+            ChartSource::Repository { url, .. } => Some(url),
+            _ => None,
+        })
+        .collect();
+    let opened = join_all(urls.iter().map(|url| Repository::open(client, url))).await;
+    let mut repositories = BTreeMap::new();
+    for (url, repository) in urls.into_iter().zip(opened) {
+        match repository {
+            Ok(repository) => drop(repositories.insert(url.clone(), repository)),
+            Err(error) => errors.push(error),
+        }
+    }
+    repositories
 }
 
 fn keep_good<T>(
@@ -241,7 +278,7 @@ fn resolve_repository(
             (folder::pack(&base.join(path), &head, date)?.pinned(), Some(date))
         }
         GitSource::Repository { url, reference } => {
-            let repository = Repository::new(url, reference, base)?;
+            let repository = git::Repository::new(url, reference, base)?;
             let scratch = std::env::temp_dir();
             (repository.resolve(git.branch.as_deref(), earlier, &scratch, progress)?.0, None)
         }

@@ -214,12 +214,12 @@ fn a_referrer_that_points_nowhere_is_named_with_all_that_is_wrong() {
     let expected = [
         "error[SL0416]: 3 things are wrong".to_owned(),
         format!(
-            "- SL0472: `{registry}/acme/app@{}` is said to have a `{SIGNATURE}`, {}, which `{registry}` does not have",
+            "error[SL0472]: `{registry}/acme/app@{}` is said to have a `{SIGNATURE}`, {}, which `{registry}` does not have",
             one.digest(),
             lost.digest()
         ),
         format!("`{registry}/acme/app@{}` is said to have", two.digest()),
-        "- SL0209: ".to_owned(),
+        "error[SL0209]: ".to_owned(),
         "manifest unknown: 3".to_owned(),
     ];
     for word in expected {
