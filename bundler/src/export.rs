@@ -10,7 +10,7 @@ use oci_spec::image::{Descriptor, DescriptorBuilder, ImageIndexBuilder, MediaTyp
 use tempfile::NamedTempFile;
 
 use sealift_archive::{
-    Blob, BlobSink, BlobWriter, Bundle, Check, Digest, Progress, Release, Source as _, durable,
+    Blob, BlobSink, BlobWriter, Bundle, Check, Digest, Progress, Release, Source as _, durable, release,
 };
 
 use crate::Error;
@@ -47,7 +47,6 @@ pub fn oci_layout(bundle: &Bundle, dir: &Path, progress: &dyn Progress) -> Resul
         .flat_map(descriptors)
         .collect::<Result<Vec<Descriptor>, _>>()
         .map_err(invalid)?;
-    let count = images.len();
     let index = ImageIndexBuilder::default()
         .schema_version(SCHEMA_VERSION)
         .media_type(MediaType::ImageIndex)
@@ -55,7 +54,7 @@ pub fn oci_layout(bundle: &Bundle, dir: &Path, progress: &dyn Progress) -> Resul
         .build()
         .map_err(invalid)?;
     durable::write(&index_file, index.to_string_pretty().map_err(invalid)?.as_bytes())?;
-    Ok(count)
+    Ok(bundle.releases().iter().map(|release| release.refs.images.len()).sum())
 }
 
 fn is_there(dir: &Path, blob: Blob) -> Result<bool, Error> {
@@ -115,16 +114,30 @@ impl BlobWriter for LayoutBlob {
     }
 }
 
+/// What the index of the layout names: images by their names, and what refers to them, as others write it, without one.
 fn descriptors(release: &Release) -> Vec<Result<Descriptor, oci_spec::OciSpecError>> {
-    let describe = |(name, image): (&sealift_archive::Reference, &sealift_archive::release::Descriptor)| {
-        let annotations =
-            [REF_NAME, IMAGE_NAME].map(|key| (key.to_owned(), name.to_string())).into_iter().collect();
-        DescriptorBuilder::default()
-            .media_type(image.media_type.as_str())
-            .digest(image.digest.to_string().parse::<oci_spec::image::Digest>()?)
-            .size(image.size)
-            .annotations::<HashMap<String, String>>(annotations)
-            .build()
-    };
-    release.refs.images.iter().map(describe).collect()
+    let images = release.refs.images.iter().map(|(name, image)| {
+        let names = [REF_NAME, IMAGE_NAME].map(|key| (key.to_owned(), name.to_string()));
+        describe(image, names.into_iter().collect())
+    });
+    let referrers = release.refs.referrers.values().flatten().map(|referrer| {
+        let annotations = referrer.annotations.iter().map(|(key, value)| (key.clone(), value.clone()));
+        describe(referrer, annotations.collect())
+    });
+    images.chain(referrers).collect()
+}
+
+fn describe(
+    of: &release::Descriptor,
+    annotations: HashMap<String, String>,
+) -> Result<Descriptor, oci_spec::OciSpecError> {
+    let described = DescriptorBuilder::default()
+        .media_type(of.media_type.as_str())
+        .digest(of.digest.to_string().parse::<oci_spec::image::Digest>()?)
+        .size(of.size)
+        .annotations(annotations);
+    match &of.artifact_type {
+        Some(artifact_type) => described.artifact_type(artifact_type.as_str()).build(),
+        None => described.build(),
+    }
 }
