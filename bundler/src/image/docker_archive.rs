@@ -152,7 +152,7 @@ impl DockerArchive {
 
     fn find_in_manifest_json(&self, reference: Option<&str>) -> Result<Found, Error> {
         let mut images = HashMap::new();
-        let mut names = Vec::new();
+        let mut offered = Vec::new();
         let entries: Vec<Entry> = serde_json::from_slice(&self.document(MANIFEST_JSON)?)
             .map_err(|e| self.refuse(format!("its `{MANIFEST_JSON}` is not valid: {e}")))?;
         if entries.len() > MAX_IMAGES {
@@ -163,16 +163,16 @@ impl DockerArchive {
             let config = Blob::of(&self.document(&entry.config)?);
             let named = Named::new(manifest::CONFIG, config);
             let tags = entry.repo_tags.as_deref().unwrap_or_default();
-            names.extend(tags.iter().map(|tag| Named {
+            offered.extend(tags.iter().map(|tag| Named {
                 annotations: [(IMAGE_NAME.to_owned(), tag.clone())].into(),
                 ..named.clone()
             }));
             if tags.is_empty() {
-                names.push(named);
+                offered.push(named);
             }
             images.insert(AnyDigest::from(config.digest), entry);
         }
-        let chosen = Layout::in_archive(&self.path, names, HashMap::new()).find(reference)?;
+        let chosen = Layout::in_archive(&self.path, offered, HashMap::new()).find(reference)?;
         match images.get(&chosen.digest) {
             Some(entry) => self.make(entry, &chosen),
             None => Err(self.refuse(format!("it lacks {}", chosen.digest))),

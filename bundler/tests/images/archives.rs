@@ -13,7 +13,7 @@ use sealift_lab::vendor::Image;
 use serde_json::{Value, json};
 use tar::EntryType;
 
-use crate::setting::{INDEX, MANIFEST, SIGNATURE, Setting, digests, image};
+use crate::setting::{BUNDLE, INDEX, MANIFEST, SIGNATURE, Setting, digests, image};
 
 /// A tar archive in the making.
 #[derive(Default)]
@@ -287,14 +287,6 @@ fn what_is_wrong_with_an_archive_is_said() {
     assert!(setting.refusal("[linux/amd64]", TOOLS).contains("tools.tar"));
 }
 
-fn sealift(dir: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::cargo_bin("sealift").unwrap();
-    let output = command.current_dir(dir).args(arguments).env("COSIGN_PASSWORD", "secret").output().unwrap();
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert!(output.status.success(), "{arguments:?}: {said}");
-    said
-}
-
 #[test]
 fn an_archive_goes_into_a_bundle_in_place_and_comes_out_as_a_layout() {
     let setting = Setting::new();
@@ -308,14 +300,9 @@ fn an_archive_goes_into_a_bundle_in_place_and_comes_out_as_a_layout() {
         platforms: all\nimages:\n  - {dockerArchive: old.tar, name: \"ghcr.io/acme/old:1\"}\n  \
         - {dockerArchive: new.tar, reference: \"1.0\", name: \"ghcr.io/acme/new:1\"}\n";
     fs::write(dir.join("RELEASE.yaml"), definition).unwrap();
-    sealift(&dir, &["trust", "init", "trust"]);
-    sealift(&dir, &["lock", "RELEASE.yaml"]);
-    let keys = ["--release-key", "trust/release.key", "--pack-key", "trust/pack.key"];
-    let bundle = ["bundle", "RELEASE.yaml", "--trust", "trust/root.json", "-o", "out"];
-    sealift(&dir, &[&bundle[..], &keys].concat());
-    sealift(&dir, &["export", "out/acme-1.0.0.tar.zst", "-o", "exported", "--trust", "trust/root.json"]);
+    setting.bundle_and_export();
 
-    let exported = |digest: Digest| fs::read(dir.join("exported").join(digest.blob_path())).unwrap();
+    let exported = |digest| setting.exported(digest);
     for bytes in [&one, &two] {
         assert_eq!(exported(Digest::of(bytes)), *bytes);
     }
@@ -333,10 +320,10 @@ fn an_archive_goes_into_a_bundle_in_place_and_comes_out_as_a_layout() {
 
     // Another archive in its place is not what was locked.
     fs::write(dir.join("RELEASE.yaml"), definition).unwrap();
-    sealift(&dir, &["lock", "RELEASE.yaml"]);
+    setting.sealift(&["lock", "RELEASE.yaml"]);
     old([&two, &one]).write(&setting.path("old.tar"));
     let mut command = Command::cargo_bin("sealift").unwrap();
-    let output = command.current_dir(&dir).args([&bundle[..], &keys, &["--plan"]].concat()).output().unwrap();
+    let output = command.current_dir(&dir).args([&BUNDLE[..], &["--plan"]].concat()).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("SL0404") && said.contains("`old.tar` holds another"), "{said}");
 }
