@@ -601,7 +601,6 @@ impl Explain for Error {
             | Self::MissingChild { .. }
             | Self::DanglingReferrer { .. }
             | Self::NoForeignLayer { .. } => Class::Refused,
-            Self::OtherChart { .. } => Class::Refused,
             _ => Class::Usage,
         }
     }

@@ -5,8 +5,8 @@
 //! is made, the same one every time. Some versions of Docker wrote layouts that lack what `manifest.json` has (moby
 //! issues 47065, 47210 and 51389); then that is believed.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Read as _};
+use std::collections::{HashMap, HashSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -102,7 +102,9 @@ impl Found {
     /// # Errors
     /// [`Error::DockerArchive`] with the first layer that is another than the image's configuration says.
     pub(super) fn check(&self) -> Result<(), Error> {
-        for layer in &self.unchecked {
+        // Empty layers stand in many places.
+        let mut seen = HashSet::new();
+        for layer in self.unchecked.iter().filter(|layer| seen.insert((layer.span, layer.diff_id))) {
             let digest = |stream| match layer.content.media_type.as_str() {
                 LAYER_GZIP => Blob::of_reader(MultiGzDecoder::new(stream)),
                 _ => Blob::of_reader(stream),
@@ -150,7 +152,7 @@ impl DockerArchive {
 
     fn find_in_manifest_json(&self, reference: Option<&str>) -> Result<Found, Error> {
         let mut images = HashMap::new();
-        let mut names = Vec::new();
+        let mut offered = Vec::new();
         let entries: Vec<Entry> = serde_json::from_slice(&self.document(MANIFEST_JSON)?)
             .map_err(|e| self.refuse(format!("its `{MANIFEST_JSON}` is not valid: {e}")))?;
         if entries.len() > MAX_IMAGES {
@@ -159,23 +161,18 @@ impl DockerArchive {
         for entry in entries {
             // Until a manifest is made, an image is known by its configuration, as with Docker.
             let config = Blob::of(&self.document(&entry.config)?);
-            let entry_of = |tag: Option<&String>| Named {
-                media_type: manifest::CONFIG.to_owned(),
-                digest: config.digest.into(),
-                size: config.size,
-                urls: Vec::new(),
-                platform: None,
-                artifact_type: None,
-                annotations: tag.map(|tag| (IMAGE_NAME.to_owned(), tag.clone())).into_iter().collect(),
-            };
+            let named = Named::new(manifest::CONFIG, config);
             let tags = entry.repo_tags.as_deref().unwrap_or_default();
-            names.extend(tags.iter().map(|tag| entry_of(Some(tag))));
+            offered.extend(tags.iter().map(|tag| Named {
+                annotations: [(IMAGE_NAME.to_owned(), tag.clone())].into(),
+                ..named.clone()
+            }));
             if tags.is_empty() {
-                names.push(entry_of(None));
+                offered.push(named);
             }
             images.insert(AnyDigest::from(config.digest), entry);
         }
-        let chosen = Layout::in_archive(&self.path, names, HashMap::new()).find(reference)?;
+        let chosen = Layout::in_archive(&self.path, offered, HashMap::new()).find(reference)?;
         match images.get(&chosen.digest) {
             Some(entry) => self.make(entry, &chosen),
             None => Err(self.refuse(format!("it lacks {}", chosen.digest))),
@@ -195,15 +192,7 @@ impl DockerArchive {
         let layers = unchecked.iter().map(|layer| &layer.content).collect();
         let made = Made { schema_version: 2, media_type: manifest::IMAGE, config, layers };
         let bytes = serde_json::to_vec(&made).map_err(|e| self.refuse(e.to_string()))?;
-        let target = Named {
-            media_type: manifest::IMAGE.to_owned(),
-            digest: Digest::of(&bytes).into(),
-            size: bytes.len() as u64,
-            urls: Vec::new(),
-            platform: None,
-            artifact_type: None,
-            annotations: BTreeMap::new(),
-        };
+        let target = Named::new(manifest::IMAGE, Blob::of(&bytes));
         places.insert(target.digest, Place::Made(bytes));
         let layout = Layout::in_archive(&self.path, vec![target.clone()], places);
         Ok(Found { layout, target, unchecked })
@@ -242,8 +231,8 @@ impl DockerArchive {
     fn document(&self, name: &str) -> Result<Vec<u8>, Error> {
         let shown = name.escape_default();
         let span = self.members.get(name).ok_or_else(|| self.refuse(format!("it lacks `{shown}`")))?;
-        let read: io::Result<_> = span.open(&self.path);
-        read_capped(read?, MAX_MANIFEST_BYTES).map_err(|why| self.refuse(format!("its `{shown}` {why}")))
+        read_capped(span.open(&self.path)?, MAX_MANIFEST_BYTES)
+            .map_err(|why| self.refuse(format!("its `{shown}` {why}")))
     }
 
     fn refuse(&self, why: String) -> Error {

@@ -24,8 +24,9 @@ use crate::definition::Image;
 const MAX_DEPTH: usize = 4;
 /// A signature of an SBOM of an image is the longest chain that is in use; a few more harm nobody.
 const MAX_DISTANCE: usize = 4;
-/// Most manifests of one image, with all that refers to it.
+/// Most manifests of one image, with all that refers to it, and the most that they hold together in bytes.
 const MAX_MANIFESTS: usize = 2048;
+const MAX_MANIFEST_BYTES: u64 = 32 << 20;
 
 /// All manifests of an image.
 #[derive(Debug)]
@@ -79,6 +80,10 @@ struct State {
     aliases: HashMap<AnyDigest, Digest>,
     /// Names that somebody has asked for already.
     asked: HashSet<AnyDigest>,
+    /// How much all manifests hold.
+    bytes: u64,
+    /// There are too many; nothing more is asked for.
+    is_full: bool,
     errors: Vec<Error>,
 }
 
@@ -98,8 +103,8 @@ impl Gathering<'_> {
                 Ok(chosen) => chosen,
                 Err(error) => return self.fail(error),
             };
-            if place.depth > MAX_DEPTH {
-                return self.fail(self.too_many());
+            if place.depth > MAX_DEPTH || chosen.len() > MAX_MANIFESTS {
+                return self.overflow();
             }
             if !self.enter(manifest, &chosen) {
                 return;
@@ -112,7 +117,7 @@ impl Gathering<'_> {
     }
 
     async fn child(&self, index: &Content, child: Named, place: Place<'_>) {
-        if !self.lock().asked.insert(child.digest) {
+        if !self.is_new(child.digest) {
             return;
         }
         match self.source.manifest(&child).await {
@@ -139,6 +144,9 @@ impl Gathering<'_> {
         if attached.is_empty() {
             return;
         }
+        if attached.list.len() > MAX_MANIFESTS {
+            return self.overflow();
+        }
         if place.distance >= MAX_DISTANCE {
             let why = format!("what refers to it is referred to itself, more than {MAX_DISTANCE} times over");
             return self.fail(Error::BadImage { image: self.image.name.to_string(), why });
@@ -158,7 +166,7 @@ impl Gathering<'_> {
     }
 
     async fn listed(&self, subject: &Content, referrer: Named, place: Place<'_>) {
-        if !self.lock().asked.insert(referrer.digest) {
+        if !self.is_new(referrer.digest) {
             return;
         }
         match self.source.manifest(&referrer).await {
@@ -179,12 +187,15 @@ impl Gathering<'_> {
         let (digest, name) = (manifest.content.digest, manifest.name());
         state.asked.insert(name);
         state.aliases.insert(name, digest);
-        if state.nodes.contains_key(&digest) {
+        if let Some(known) = state.nodes.get_mut(&digest) {
+            // Named by both kinds of digest, it has both names.
+            known.manifest.content.alias = known.manifest.content.alias.or(manifest.content.alias);
             return false;
         }
-        if state.nodes.len() >= MAX_MANIFESTS {
+        state.bytes = state.bytes.saturating_add(manifest.content.size);
+        if state.nodes.len() >= MAX_MANIFESTS || state.bytes > MAX_MANIFEST_BYTES {
             drop(state);
-            self.fail(self.too_many());
+            self.overflow();
             return false;
         }
         let children = children.iter().map(|child| child.digest).collect();
@@ -215,9 +226,21 @@ impl Gathering<'_> {
         Ok(children.iter().filter(is_carried).cloned().collect())
     }
 
-    fn too_many(&self) -> Error {
-        let why = "its indexes hold too many manifests, or each other".to_owned();
-        Error::BadImage { image: self.image.name.to_string(), why }
+    /// Whether nobody has asked for this name before, and it is still worth asking.
+    fn is_new(&self, name: AnyDigest) -> bool {
+        let mut state = self.lock();
+        !state.is_full && state.asked.insert(name)
+    }
+
+    /// Stops asking. One error says so.
+    fn overflow(&self) {
+        if !std::mem::replace(&mut self.lock().is_full, true) {
+            let why = format!(
+                "with all that belongs to it, it has more than {MAX_MANIFESTS} manifests, or more than \
+                 {MAX_MANIFEST_BYTES} bytes of them, or indexes more than {MAX_DEPTH} deep in each other"
+            );
+            self.fail(Error::BadImage { image: self.image.name.to_string(), why });
+        }
     }
 
     fn fail(&self, error: Error) {

@@ -9,11 +9,11 @@ use std::sync::OnceLock;
 use fs_err as fs;
 use oci_spec::image::{Descriptor, ImageIndex};
 
-use sealift_archive::{AnyDigest, AnyHash, Blob, Reference};
+use sealift_archive::{AnyDigest, AnyHash, Blob};
 
-use super::Content;
 use super::manifest::{Manifest, Named};
 use super::members::Span;
+use super::{Content, names};
 use crate::Error;
 use crate::local::Local;
 
@@ -26,7 +26,7 @@ pub const IMAGE_NAME: &str = "io.containerd.image.name";
 /// Largest `index.json` and largest manifest, in bytes: what registries take.
 pub(super) const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 /// Most manifests that are looked at for what they refer to.
-const MAX_MANIFESTS: usize = 4096;
+const MAX_MANIFESTS: usize = 16_384;
 
 /// A layout that images are taken from.
 #[derive(Debug)]
@@ -34,8 +34,8 @@ pub struct Layout {
     path: PathBuf,
     entries: Vec<Named>,
     blobs: Blobs,
-    /// Subject and descriptor of each manifest that has a subject.
-    referrers: OnceLock<Vec<(AnyDigest, Named)>>,
+    /// What refers to what, if it is not too much.
+    referrers: OnceLock<Option<Vec<(AnyDigest, Named)>>>,
 }
 
 /// Where the blobs of a layout are.
@@ -92,20 +92,17 @@ impl Layout {
     /// [`Error::Layout`] or [`Error::DockerArchive`], with what there is.
     pub fn find(&self, reference: Option<&str>) -> Result<Named, Error> {
         let mut found = match reference {
-            Some(wanted) => called(&self.entries, wanted),
+            Some(wanted) => names::called(&self.entries, wanted),
             None => self.entries.iter().collect(),
         };
         if reference.is_none() && found.len() > 1 {
-            let referrers: HashSet<_> = self.all_referrers().iter().map(|(_, named)| named.digest).collect();
-            found.retain(|named| !referrers.contains(&named.digest) && !names_of(named).any(is_digest_tag));
+            let referrers: HashSet<_> = self.all_referrers()?.iter().map(|(_, named)| named.digest).collect();
+            found.retain(|named| !referrers.contains(&named.digest) && !names::is_of_digest(named));
         }
         // An image with two names stands there twice.
         let mut seen = HashSet::new();
         found.retain(|named| seen.insert(named.digest));
-        let names = || {
-            let named = |d: &Named| names_of(d).next().map_or_else(|| d.digest.to_string(), str::to_owned);
-            self.entries.iter().map(named).collect::<Vec<_>>().join(", ")
-        };
+        let names = || self.entries.iter().map(names::shown).collect::<Vec<_>>().join(", ");
         match (&found[..], reference) {
             ([one], _) => Ok((*one).clone()),
             ([], Some(wanted)) => Err(self.refuse(format!("it holds no `{wanted}`; it holds {}", names()))),
@@ -117,36 +114,45 @@ impl Layout {
 
     /// The entry that is tagged so.
     pub(super) fn tagged(&self, tag: &str) -> Option<&Named> {
-        self.entries.iter().find(|named| names_of(named).any(|name| name == tag))
+        self.entries.iter().find(|named| names::tags(named).any(|found| found == tag))
     }
 
     /// The manifests that have this one as their subject, among its entries and all that can be reached from them.
-    pub(super) fn referrers(&self, subject: &Content) -> Vec<Named> {
+    ///
+    /// # Errors
+    /// As [`Layout::manifest`], if there are too many to look at.
+    pub(super) fn referrers(&self, subject: &Content) -> Result<Vec<Named>, Error> {
         let is_meant = |name: &AnyDigest| *name == subject.digest.into() || *name == subject.name();
-        let all = self.all_referrers().iter();
-        all.filter(|(name, _)| is_meant(name)).map(|(_, referrer)| referrer.clone()).collect()
+        let all = self.all_referrers()?.iter();
+        Ok(all.filter(|(name, _)| is_meant(name)).map(|(_, referrer)| referrer.clone()).collect())
     }
 
-    fn all_referrers(&self) -> &[(AnyDigest, Named)] {
-        self.referrers.get_or_init(|| {
-            let mut found = Vec::new();
-            let mut queue = self.entries.clone();
-            let mut seen = HashSet::new();
-            let mut next = 0;
-            while let Some(named) = queue.get(next).cloned().filter(|_| next < MAX_MANIFESTS) {
-                next += 1;
-                // A layout need not hold all that it names, and what is not an image does not matter here.
-                let manifest = seen.insert(named.digest).then(|| self.manifest(&named).ok()).flatten();
-                let Some(manifest) = manifest else { continue };
-                if let Some(subject) = manifest.subject {
-                    let annotations = manifest.annotations;
-                    let artifact_type = manifest.artifact_type;
-                    found.push((subject, Named { artifact_type, annotations, ..named }));
-                }
-                queue.extend(manifest.children);
+    /// Subject and descriptor of each manifest that has a subject.
+    fn all_referrers(&self) -> Result<&[(AnyDigest, Named)], Error> {
+        let too_many = || self.refuse(format!("it names more than {MAX_MANIFESTS} manifests"));
+        self.referrers.get_or_init(|| self.find_referrers()).as_deref().ok_or_else(too_many)
+    }
+
+    fn find_referrers(&self) -> Option<Vec<(AnyDigest, Named)>> {
+        let mut found = Vec::new();
+        let mut queue = self.entries.clone();
+        let mut seen = HashSet::new();
+        let mut next = 0;
+        while let Some(named) = queue.get(next).cloned() {
+            next += 1;
+            if queue.len() > MAX_MANIFESTS {
+                return None;
             }
-            found
-        })
+            // A layout need not hold all that it names, and what is not an image does not matter here.
+            let manifest = seen.insert(named.digest).then(|| self.manifest(&named).ok()).flatten();
+            let Some(manifest) = manifest else { continue };
+            if let Some(subject) = manifest.subject {
+                let (artifact_type, annotations) = (manifest.artifact_type, manifest.annotations);
+                found.push((subject, Named { artifact_type, annotations, ..named }));
+            }
+            queue.extend(manifest.children);
+        }
+        Some(found)
     }
 
     /// Reads a manifest, checked.
@@ -281,39 +287,6 @@ pub(super) fn read_capped(reader: impl Read, limit: u64) -> Result<Vec<u8>, Stri
     if bytes.len() as u64 > limit { Err(format!("is larger than {limit} bytes")) } else { Ok(bytes) }
 }
 
-/// Whether a tag was made from a digest, as those are by which signatures are found.
-fn is_digest_tag(tag: &str) -> bool {
-    let named = tag.split_once('.').map_or(tag, |(digest, _)| digest);
-    named.replacen('-', ":", 1).parse::<AnyDigest>().is_ok()
-}
-
-fn names_of(named: &Named) -> impl Iterator<Item = &str> {
-    [IMAGE_NAME, REF_NAME].into_iter().filter_map(|key| named.annotations.get(key).map(String::as_str))
-}
-
-/// The entries that `wanted` names: by digest or full name; else a bare tag by the tag of their names, or a full name by
-/// the tag alone of entries that have no full name.
-fn called<'a>(entries: &'a [Named], wanted: &str) -> Vec<&'a Named> {
-    let full = |name: &str| name.contains(['/', ':']).then(|| name.parse::<Reference>().ok()).flatten();
-    let wanted_full = full(wanted);
-    let is_exactly = |named: &&Named| {
-        named.digest.to_string() == wanted
-            || names_of(named)
-                .any(|name| name == wanted || (wanted_full.is_some() && full(name) == wanted_full))
-    };
-    let exactly: Vec<_> = entries.iter().filter(is_exactly).collect();
-    if !exactly.is_empty() {
-        return exactly;
-    }
-    let by_tag = |named: &&Named| match wanted_full.as_ref().map(Reference::tag) {
-        None => names_of(named).any(|name| full(name).is_some_and(|name| name.tag() == Some(wanted))),
-        Some(tag) => {
-            names_of(named).all(|name| full(name).is_none()) && names_of(named).any(|name| Some(name) == tag)
-        }
-    };
-    entries.iter().filter(by_tag).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use sealift_archive::{Digest, Sha512};
@@ -323,40 +296,6 @@ mod tests {
 
     const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
     const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-
-    #[test]
-    fn an_entry_is_found_by_what_it_is_called() {
-        let entry = |number: u8, names: &[(&str, &str)]| {
-            let value = json!({
-                "mediaType": MANIFEST, "digest": Digest::of(&[number]), "size": 1,
-                "annotations": names.iter().copied().collect::<HashMap<_, _>>(),
-            });
-            Named::read(&serde_json::from_value(value).unwrap()).unwrap()
-        };
-        let entries = [
-            entry(0, &[(REF_NAME, "1.5")]),
-            entry(1, &[(REF_NAME, "2.0"), (IMAGE_NAME, "ghcr.io/other/thing:2.0")]),
-            entry(2, &[(IMAGE_NAME, "docker.io/library/web:3.0")]),
-        ];
-        let digest = Digest::of(&[1]).to_string();
-        let cases: [(&str, &[usize]); 8] = [
-            ("1.5", &[0]),
-            ("ghcr.io/acme/api:1.5", &[0]),
-            ("2.0", &[1]),
-            ("ghcr.io/other/thing:2.0", &[1]),
-            ("ghcr.io/acme/api:2.0", &[]),
-            ("web:3.0", &[2]),
-            ("3.0", &[2]),
-            (&digest, &[1]),
-        ];
-        for (wanted, expected) in cases {
-            let found: Vec<usize> = called(&entries, wanted)
-                .iter()
-                .map(|found| entries.iter().position(|e| e == *found).unwrap())
-                .collect();
-            assert_eq!(found, expected, "{wanted}");
-        }
-    }
 
     /// A layout on disk, and what was put into it.
     struct Folder(tempfile::TempDir);
@@ -417,9 +356,13 @@ mod tests {
         let layout =
             folder.open(&[image.clone(), signature.clone(), tagged(&other, &fallback), missing.clone()]);
         let subject = layout.find(image["digest"].as_str()).unwrap().content().unwrap();
-        let found: Vec<String> = layout.referrers(&subject).iter().map(|r| r.digest.to_string()).collect();
+        let found: Vec<String> =
+            layout.referrers(&subject).unwrap().iter().map(|r| r.digest.to_string()).collect();
         assert_eq!(found, [signature["digest"].as_str().unwrap(), sbom["digest"].as_str().unwrap()]);
-        assert_eq!(layout.referrers(&subject)[0].artifact_type.as_deref(), Some("application/x-config"));
+        assert_eq!(
+            layout.referrers(&subject).unwrap()[0].artifact_type.as_deref(),
+            Some("application/x-config")
+        );
         assert_eq!(layout.tagged(&fallback).unwrap().digest.to_string(), other["digest"].as_str().unwrap());
 
         let said = layout.find(None).unwrap_err().to_string();

@@ -64,6 +64,20 @@ pub struct Named {
 }
 
 impl Named {
+    /// Content of which no more is known.
+    #[must_use]
+    pub fn new(media_type: &str, blob: Blob) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest: blob.digest.into(),
+            size: blob.size,
+            urls: Vec::new(),
+            platform: None,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
     /// Reads a descriptor.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ const COMPRESSED: [(&[u8], &str, &str); 4] = [
 ];
 
 /// A run of bytes in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Span {
     /// Where it begins, in bytes.
     pub(super) offset: u64,

@@ -11,6 +11,7 @@ pub mod layout;
 mod locked;
 pub mod manifest;
 mod members;
+mod names;
 mod pin;
 mod referrers;
 mod resolve;

@@ -100,7 +100,7 @@ async fn list(source: &Source<'_>, subject: &Content) -> Result<Attached, Error>
                 return Ok(attached);
             }
         }
-        Source::Local(layout) => attached.list = layout.referrers(subject),
+        Source::Local(layout) => attached.list = layout.referrers(subject)?,
     }
     let tag = fallback_tag(subject.name());
     // GitLab's registry takes such a tag for the digest, and answers with the subject itself.

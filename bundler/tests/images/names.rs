@@ -126,6 +126,33 @@ fn foreign_layers_are_refused_or_taken_from_where_they_are() {
 }
 
 #[test]
+fn what_has_another_name_or_another_place_is_bundled_by_it() {
+    let setting = Setting::new();
+    windows(&setting, b"foreign", &[setting.registry.url("/layers/base")]);
+    setting.registry.add_file("/layers/base", &b"foreign"[..]);
+    let (config, layer) =
+        (long(&setting, "application/x-config", b"config"), long(&setting, LAYER, b"layer"));
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
+    setting.put(REPOSITORY, None, MANIFEST, &manifest);
+    let alias = setting.registry.add_alias(manifest.to_string().as_bytes());
+    let carry = format!("{{reference: \"{APP}\", foreignLayers: carry}}");
+    let named = format!("REGISTRY/acme/app@{alias}");
+    let definition = setting.definition("all", &[&carry, &named]);
+    fs_err::write(setting.path("RELEASE.yaml"), definition).unwrap();
+    // The registry knows all this by its other name only.
+    for bytes in [b"config".as_slice(), b"layer", manifest.to_string().as_bytes()] {
+        let digest = Digest::of(bytes);
+        for target in [Target::Blob(digest), Target::Manifest(digest.to_string())] {
+            setting.registry.faults().always(target, Fault::Status(404, None));
+        }
+    }
+    setting.bundle_and_export();
+    for bytes in [b"foreign".as_slice(), b"config", b"layer", manifest.to_string().as_bytes()] {
+        assert_eq!(setting.exported(Digest::of(bytes)), bytes);
+    }
+}
+
+#[test]
 fn a_name_with_a_digest_leads_to_that_digest() {
     let setting = Setting::new();
     let one = image("linux/amd64", 1);

@@ -87,5 +87,5 @@ fn indexes_in_indexes_are_followed_so_far() {
     assert_eq!(setting.image("all", APP).manifests.len(), 5);
     setting.registry.add_image(REPOSITORY, "1", &Image::index(&[top])).unwrap();
     let said = setting.refusal("all", APP);
-    assert!(said.contains("hold too many manifests"), "{said}");
+    assert!(said.contains("more than 4 deep"), "{said}");
 }

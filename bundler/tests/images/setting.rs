@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assert_cmd::Command;
 use fs_err as fs;
 use sealift_archive::{Digest, Refs, Unwatched};
 use sealift_bundler::definition::Definition;
@@ -19,6 +20,20 @@ use tempfile::TempDir;
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const SIGNATURE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// The command that bundles a release.
+pub(crate) const BUNDLE: [&str; 10] = [
+    "bundle",
+    "RELEASE.yaml",
+    "--trust",
+    "trust/root.json",
+    "--release-key",
+    "trust/release.key",
+    "--pack-key",
+    "trust/pack.key",
+    "-o",
+    "out",
+];
 
 /// Everything that a test needs.
 pub(crate) struct Setting {
@@ -54,12 +69,7 @@ impl Setting {
 
     /// Resolves these images, each a line of YAML in which `REGISTRY` stands for the registry.
     pub(crate) fn lock(&self, platforms: &str, images: &[&str]) -> Result<Lock, Error> {
-        let images = format!("  - {}\n", images.join("\n  - "));
-        let text = format!(
-            "apiVersion: sealift/v1\nkind: Release\nproduct: acme\nversion: 1.0.0\nsequence: 1\n\
-             platforms: {platforms}\nimages:\n{}",
-            images.replace("REGISTRY", &self.registry.addr().to_string())
-        );
+        let text = self.definition(platforms, images);
         let file = self.path("RELEASE.yaml");
         let definition = Definition::parse(&file, &text)?;
         let order = resolve::Order {
@@ -76,6 +86,16 @@ impl Setting {
         lock.write(&file)?;
         assert_eq!(Lock::read(&file, &definition)?, lock);
         Ok(lock)
+    }
+
+    /// The definition of a release with these images.
+    pub(crate) fn definition(&self, platforms: &str, images: &[&str]) -> String {
+        let images = format!("  - {}\n", images.join("\n  - "));
+        format!(
+            "apiVersion: sealift/v1\nkind: Release\nproduct: acme\nversion: 1.0.0\nsequence: 1\n\
+             platforms: {platforms}\nimages:\n{}",
+            images.replace("REGISTRY", &self.registry.addr().to_string())
+        )
     }
 
     /// The same of one image.
@@ -122,6 +142,27 @@ impl Setting {
         let bytes = document.to_string();
         let blob = self.registry.add_manifest(repository, tag, media_type, bytes);
         json!({"mediaType": media_type, "digest": blob.digest, "size": blob.size})
+    }
+
+    /// Locks what `RELEASE.yaml` says, bundles it and exports the bundle.
+    pub(crate) fn bundle_and_export(&self) {
+        self.sealift(&["trust", "init", "trust"]);
+        self.sealift(&["lock", "RELEASE.yaml"]);
+        self.sealift(&BUNDLE);
+        self.sealift(&["export", "out/acme-1.0.0.tar.zst", "-o", "exported", "--trust", "trust/root.json"]);
+    }
+
+    /// What came out.
+    pub(crate) fn exported(&self, digest: Digest) -> Vec<u8> {
+        fs::read(self.path("exported").join(digest.blob_path())).unwrap()
+    }
+
+    /// Runs `sealift`, which has to succeed, in the definition's folder.
+    pub(crate) fn sealift(&self, arguments: &[&str]) {
+        let mut command = Command::cargo_bin("sealift").unwrap();
+        command.env("COSIGN_PASSWORD", "secret").env("DOCKER_CONFIG", self.dir.path());
+        let output = command.current_dir(self.dir.path()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The methods and ends of paths of all requests, sorted.
