@@ -13,8 +13,8 @@ const MAX_FOREIGN_WORD: usize = 40;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The text is not `sha256:` and 64 lower-case hexadecimal characters.
-    #[error("`{0}` is not a sha256 digest")]
+    /// The text is not `sha256:` (or, where others name content, `sha512:`) and lower-case hexadecimal characters.
+    #[error("`{0}` is not a digest")]
     NotADigest(String),
     /// An image reference that Docker's rules do not allow.
     #[error("`{reference}` is not an image reference: {why}")]

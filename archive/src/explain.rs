@@ -62,19 +62,34 @@ pub trait Explain: Error {
     fn class(&self) -> Class;
     /// What to do next, as a sentence without a full stop's worth of ceremony; `None` if the message says it all.
     fn hint(&self) -> Option<String>;
+    /// What it is made of, if it is several errors of one run.
+    fn parts(&self) -> Vec<&dyn Explain> {
+        Vec::new()
+    }
 }
 
-/// The same for programs: `{"error": {"code", "message", "hint"}}`, on one line.
+/// The same for programs: `{"error": {"code", "message", "hint"}}`, on one line; with `errors` in it, of the same form,
+/// if they are several.
 #[must_use]
 pub fn report_json(error: &dyn Explain) -> String {
-    let (code, message, hint) = (error.code().to_string(), error.to_string(), error.hint());
-    serde_json::json!({"error": {"code": code, "message": message, "hint": hint}}).to_string()
+    fn of(error: &dyn Explain) -> serde_json::Value {
+        let (code, message, hint) = (error.code().to_string(), error.to_string(), error.hint());
+        let mut value = serde_json::json!({"code": code, "message": message, "hint": hint});
+        let parts = error.parts();
+        if !parts.is_empty() {
+            value["errors"] = parts.into_iter().map(of).collect();
+        }
+        value
+    }
+    serde_json::json!({"error": of(error)}).to_string()
 }
 
-/// The whole message: what happened, the causes below it, and the hint.
+/// The whole message: what happened, the causes below it, and the hint; of several errors, each and then the sum.
 #[must_use]
 pub fn report(error: &dyn Explain) -> String {
-    let mut text = format!("error[{}]: {error}", error.code());
+    let mut parts: Vec<String> = error.parts().into_iter().map(report).collect();
+    parts.push(format!("error[{}]: {error}", error.code()));
+    let mut text = parts.join("\n");
     let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

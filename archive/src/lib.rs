@@ -3,6 +3,7 @@
 //! No network and no async: everything here works on bytes, files and blocking readers. The file's norm is
 //! `FORMAT.md` beside this crate.
 
+mod any_digest;
 pub mod bundle;
 mod digest;
 pub mod durable;
@@ -12,11 +13,12 @@ pub mod format;
 pub mod json;
 pub mod packer;
 mod progress;
-mod reference;
+pub mod reference;
 pub mod release;
 mod source;
 pub mod trust;
 
+pub use any_digest::{AnyDigest, AnyHash, Sha512};
 pub use bundle::Bundle;
 pub use digest::{Blob, Check, Digest, VerifyingReader};
 pub use error::Error;
@@ -24,6 +26,6 @@ pub use explain::{Class, Code, Explain, report, report_json};
 pub use progress::{Progress, Unwatched};
 pub use reference::{INTERNAL_HOST, Reference};
 pub use release::{
-    BlobList, Platform, Product, Refs, ReleaseName, RepositoryName, Sequence, Statement, Version,
+    BlobList, FileName, Platform, Product, Refs, ReleaseName, RepositoryName, Sequence, Statement, Version,
 };
 pub use source::{BlobSink, BlobWriter, Release, Source, copy_blob};

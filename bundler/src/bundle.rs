@@ -3,7 +3,7 @@
 //! Everything is decided by the plan: which blobs come from an earlier bundle, from disk, from registries. Keys are
 //! opened while content is fetched; if they are wrong or too few, fetching stops there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::packer::{Front, Packed, Packer};
 use sealift_archive::trust::{KeyId, RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
 use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, durable};
-use sealift_fetch::{Client, Kind, Wanted};
+use sealift_fetch::{Client, Wanted};
 
-use crate::definition::{Definition, ImageSource};
-use crate::folder::PackedFolder;
+use crate::definition::Definition;
 use crate::keys::{self, Password};
+use crate::local::Local;
 use crate::lock::Lock;
-use crate::{Error, oci_layout, statement, trust};
+use crate::{Error, statement, trust};
 
 /// What to bundle and how.
 #[derive(Debug)]
@@ -81,8 +81,7 @@ pub struct Planned {
     /// For people and programs.
     pub plan: Plan,
     lock: Lock,
-    packs: HashMap<Digest, PackedFolder>,
-    base: PathBuf,
+    local: Local,
     release: Release,
     layout: Layout,
     root: TrustRoot,
@@ -98,8 +97,7 @@ pub struct Planned {
 pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let definition = Definition::read(order.definition)?;
     let lock = Lock::read(order.definition, &definition)?;
-    let packs = lock.expect_fresh(order.definition)?;
-    let base = order.definition.parent().unwrap_or(Path::new("")).to_owned();
+    let local = lock.local(order.definition)?;
     let release = statement::draft(&definition, &lock)?;
     let (root, mut signatures) = trust::read(order.trust)?;
     root.check(&order.trust.display().to_string(), root.bytes(), RoleName::Root, &signatures)?;
@@ -118,7 +116,7 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
         .filter(|blob| release.blob_list.size(&blob.digest) == Some(blob.size))
         .map(|blob| blob.digest)
         .collect();
-    let on_disk = digests_on_disk(&lock);
+    let on_disk: HashSet<Digest> = local.digests().collect();
     let count =
         |wanted: &dyn Fn(&Digest) -> bool| Tally::of(release.blob_list.iter().filter(|b| wanted(&b.digest)));
     let name = format!("{}-{}.tar.zst", definition.product, definition.version);
@@ -130,16 +128,7 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
         to_fetch: count(&|d| !on_disk.contains(d) && !from_previous.contains(d)),
         disk_bytes: layout.max_disk_bytes(),
     };
-    Ok(Planned { plan, lock, packs, base, release, layout, root, signatures, previous, from_previous })
-}
-
-fn digests_on_disk(lock: &Lock) -> HashSet<Digest> {
-    let images = lock
-        .images
-        .iter()
-        .filter(|image| matches!(image.source, ImageSource::OciLayout { .. }))
-        .flat_map(|image| image.manifests.iter().chain(&image.blobs).map(|c| c.digest));
-    images.chain(lock.git.iter().map(|git| git.pack.digest)).collect()
+    Ok(Planned { plan, lock, local, release, layout, root, signatures, previous, from_previous })
 }
 
 /// Opens the keys that an order names, one after the other, and checks that they may do what they are for.
@@ -199,22 +188,8 @@ impl Planned {
             let wanted = missing().intersection(&self.from_previous).copied().collect();
             previous.copy_blobs(&wanted, packer, progress)?;
         }
-        let still = missing();
-        for pack in self.packs.values().filter(|pack| still.contains(&pack.blob().digest)) {
-            pack.copy(packer, progress)?;
-        }
-        for image in &self.lock.images {
-            let ImageSource::OciLayout { path, .. } = &image.source else { continue };
-            let still = missing();
-            let mut wanted =
-                image.manifests.iter().chain(&image.blobs).filter(|c| still.contains(&c.digest)).peekable();
-            if wanted.peek().is_none() {
-                continue;
-            }
-            let layout = oci_layout::Layout::open(&self.base.join(path))?;
-            for content in wanted {
-                layout.copy(content.blob(), packer, progress)?;
-            }
+        for digest in missing() {
+            self.local.copy(digest, packer, progress)?;
         }
         Ok(())
     }
@@ -231,15 +206,10 @@ impl Planned {
     ) -> Result<(), Error> {
         let mut missing: BTreeMap<Digest, Blob> =
             packer.missing().into_iter().map(|b| (b.digest, b)).collect();
-        let mut wanted = Vec::new();
-        for image in &self.lock.images {
-            let ImageSource::Registry(from) = &image.source else { continue };
-            let manifests = image.manifests.iter().map(|c| (c, Kind::Manifest));
-            for (content, kind) in manifests.chain(image.blobs.iter().map(|c| (c, Kind::Blob))) {
-                if let Some(blob) = missing.remove(&content.digest) {
-                    wanted.push(Wanted { blob, kind, from: from.clone() });
-                }
-            }
+        let wanted: Vec<Wanted> =
+            self.lock.remote().filter(|wanted| missing.remove(&wanted.blob.digest).is_some()).collect();
+        if let Some(digest) = missing.into_keys().next() {
+            return Err(Error::Nowhere { digest });
         }
         if wanted.is_empty() {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sealift_archive::{Class, Code, Explain, Platform, Reference};
+use sealift_archive::{Class, Code, Digest, Explain, Platform};
 
 /// Why a command of `sealift` failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +65,85 @@ pub enum Error {
         /// What there is.
         has: String,
     },
-    /// Two images of a release would have one name.
-    #[error("two images of the release are named `{0}`")]
-    NameTwice(Reference),
+    /// Two things of a release would have one name.
+    #[error("two things of the release are named `{name}`")]
+    NameTwice {
+        /// The name.
+        name: String,
+    },
+    /// Two names that a file system without case takes for one.
+    #[error("`{one}` and `{other}` differ only in case")]
+    NamesAlike {
+        /// The one.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// A file is not what it should be.
+    #[error("`{file}` has the SHA-256 {} instead of {}", found.hex(), wanted.hex())]
+    WrongFile {
+        /// Path or URL.
+        file: String,
+        /// What it should have.
+        wanted: Digest,
+        /// What it has.
+        found: Digest,
+    },
+    /// Something that should be a file.
+    #[error("`{}` is not a file", path.display())]
+    NotAFile {
+        /// What it is.
+        path: PathBuf,
+    },
+    /// A file that the checksums should vouch for.
+    #[error("`{lists}` has no checksum for `{name}`, so nothing vouches for `{file}`")]
+    NotListed {
+        /// Path or URL of the file.
+        file: String,
+        /// Its name.
+        name: String,
+        /// The lists that were read.
+        lists: String,
+    },
+    /// A list of checksums or images that cannot be read.
+    #[error("`{file}` line {line}: {why}")]
+    BadList {
+        /// Path or URL.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Content that is neither on this machine nor on any server that the lock names.
+    #[error("content `{digest}` of the lock is nowhere to be had")]
+    Nowhere {
+        /// The content.
+        digest: Digest,
+    },
+    /// A file that is not what it was when it was locked.
+    #[error("`{}` has changed since it was locked", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A document that is not a lock of this version of Sealift.
+    #[error("`{}` is a `{form}`, not a lock that this version of Sealift knows", lock.display())]
+    OtherLock {
+        /// The document.
+        lock: PathBuf,
+        /// `sealift/v1 Lock`, or what it is instead.
+        form: String,
+    },
+    /// An archive that carries no release.
+    #[error("`{}` carries no release", bundle.display())]
+    NoRelease {
+        /// The archive.
+        bundle: PathBuf,
+    },
+    /// Several things are wrong; each is told.
+    #[error("{} things are wrong", .0.len())]
+    Several(Vec<Error>),
     /// Something about an image that cannot be carried.
     #[error("`{image}` cannot be carried: {why}")]
     BadImage {
@@ -133,7 +209,29 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The errors of a run as one: itself if there is only one, `None` if there are none.
+    #[must_use]
+    pub fn all(errors: Vec<Self>) -> Option<Self> {
+        let mut flat: Vec<Self> = Vec::new();
+        for error in errors {
+            match error {
+                Self::Several(inner) => flat.extend(inner),
+                error => flat.push(error),
+            }
+        }
+        if flat.len() > 1 { Some(Self::Several(flat)) } else { flat.pop() }
+    }
+}
+
 impl Explain for Error {
+    fn parts(&self) -> Vec<&dyn Explain> {
+        match self {
+            Self::Several(errors) => errors.iter().map(|error| error as &dyn Explain).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn code(&self) -> Code {
         Code(match self {
             Self::Archive(error) => return error.code(),
@@ -143,7 +241,7 @@ impl Explain for Error {
             Self::NoLock { .. } => 403,
             Self::StaleLock { .. } => 404,
             Self::NoPlatform { .. } => 405,
-            Self::NameTwice(_) => 406,
+            Self::NameTwice { .. } => 406,
             Self::BadImage { .. } => 407,
             Self::Layout { .. } => 408,
             Self::Git { .. } => 409,
@@ -153,6 +251,16 @@ impl Explain for Error {
             Self::PasswordsDiffer => 413,
             Self::OtherStatement { .. } => 414,
             Self::Damaged { .. } => 415,
+            Self::Several(_) => 416,
+            Self::NamesAlike { .. } => 460,
+            Self::WrongFile { .. } => 461,
+            Self::NotListed { .. } => 462,
+            Self::BadList { .. } => 463,
+            Self::NotAFile { .. } => 464,
+            Self::Nowhere { .. } => 465,
+            Self::Changed { .. } => 466,
+            Self::OtherLock { .. } => 467,
+            Self::NoRelease { .. } => 468,
             Self::Io(_) => 499,
         })
     }
@@ -163,7 +271,11 @@ impl Explain for Error {
             Self::Fetch(error) => error.class(),
             Self::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) | Self::Git { .. } | Self::Layout { .. } => Class::Failed,
-            Self::Damaged { .. } => Class::Refused,
+            Self::Damaged { .. } | Self::WrongFile { .. } => Class::Refused,
+            Self::Several(errors) => {
+                let first = errors.first().map_or(Class::Failed, Explain::class);
+                if errors.iter().all(|error| error.class() == first) { first } else { Class::Failed }
+            }
             _ => Class::Usage,
         }
     }
@@ -186,7 +298,17 @@ impl Explain for Error {
                 )
             }
             Self::NoPlatform { .. } => "change `platforms:`, or use an image that has it".into(),
-            Self::NameTwice(_) => "give one of them another `name:`".into(),
+            Self::NameTwice { .. } | Self::NamesAlike { .. } => "give one of them another `name:`".into(),
+            Self::WrongFile { .. } => {
+                "fetch the file again from its publisher; if it is a new one, change the digest that it must have"
+                    .into()
+            }
+            Self::OtherLock { .. } => "give a RELEASE.lock.json; `sealift lock` writes a new one".into(),
+            Self::Changed { .. } => "run `sealift lock` again, look at what changed, and commit the result".into(),
+            Self::NotListed { .. } => "give the `sha256sum` file of the same release and architecture".into(),
+            Self::Nowhere { .. } => {
+                "run `sealift lock` again; what lay on this machine when it was locked may be gone".into()
+            }
             Self::Exists { .. } => {
                 "move it away, or choose another folder; keys are never overwritten".into()
             }

@@ -12,10 +12,11 @@ use std::process::{Command, Stdio};
 use fs_err as fs;
 use tempfile::TempDir;
 
+use sealift_archive::Blob;
 use sealift_archive::release::ObjectId;
-use sealift_archive::{Blob, BlobSink, Progress, copy_blob};
 
 use crate::Error;
+use crate::local::Local;
 
 const AUTHOR: &str = "Sealift <sealift@sealift.internal>";
 const MESSAGE: &str = "Content of a release";
@@ -29,7 +30,7 @@ pub struct PackedFolder {
     pub commit: ObjectId,
     blob: Blob,
     file: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl PackedFolder {
@@ -39,12 +40,10 @@ impl PackedFolder {
         self.blob
     }
 
-    /// Copies the pack into a sink, which checks it.
-    ///
-    /// # Errors
-    /// What the sink says, or I/O.
-    pub fn copy(&self, sink: &dyn BlobSink, progress: &dyn Progress) -> Result<(), Error> {
-        Ok(copy_blob(self.blob, &mut fs::File::open(&self.file)?, sink, progress)?)
+    /// Hands the pack over, to be copied when it is needed.
+    pub(crate) fn move_to(self, local: &mut Local) {
+        local.add_file(self.blob, self.file, 0);
+        local.keep(self.dir);
     }
 }
 
@@ -63,7 +62,7 @@ pub fn pack(folder: &Path, branch: &str, date: u64) -> Result<PackedFolder, Erro
     let file = dir.path().join("release.pack");
     git.pack(&commit, &file)?;
     let blob = Blob::of_reader(fs::File::open(&file)?)?;
-    Ok(PackedFolder { commit, blob, file, _dir: dir })
+    Ok(PackedFolder { commit, blob, file, dir })
 }
 
 /// A file or link of the folder.

@@ -3,12 +3,16 @@
 pub mod bundle;
 pub mod cli;
 pub mod definition;
+pub mod diff;
 mod error;
 pub mod export;
+mod files;
 pub mod folder;
 pub mod image;
 mod in_memory;
+mod k3s;
 pub mod keys;
+mod local;
 pub mod lock;
 pub mod oci_layout;
 pub mod statement;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use oci_spec::image::{Descriptor, ImageIndex};
 
-use sealift_archive::{Blob, BlobSink, Digest, Progress, Reference, VerifyingReader, copy_blob};
+use sealift_archive::{Blob, Digest, Reference, VerifyingReader};
 
 use crate::Error;
 use crate::lock::Content;
@@ -96,14 +96,6 @@ impl Layout {
         reader.read_to_end(&mut bytes).map_err(|e| refuse(e.to_string()))?;
         reader.finish()?;
         Ok(bytes)
-    }
-
-    /// Copies a blob into a sink, which checks it.
-    ///
-    /// # Errors
-    /// [`Error::Layout`] if it is missing, what the sink says, or I/O.
-    pub fn copy(&self, blob: Blob, sink: &dyn BlobSink, progress: &dyn Progress) -> Result<(), Error> {
-        Ok(copy_blob(blob, &mut self.open_blob(blob.digest)?, sink, progress)?)
     }
 
     fn open_blob(&self, digest: Digest) -> Result<fs::File, Error> {

@@ -1,5 +1,6 @@
 //! From a lock to a statement: blob list, refs and `release.json`, a pure function of definition and lock.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -12,7 +13,7 @@ use sealift_archive::{Blob, BlobList, Digest, Refs, Release, Sequence, Statement
 
 use crate::Error;
 use crate::definition::Definition;
-use crate::lock::Lock;
+use crate::lock::{Content, Lock};
 
 /// Name of the statement in its folder.
 const STATEMENT: &str = "release.json";
@@ -25,12 +26,7 @@ const REFS: &str = "refs.json";
 /// # Errors
 /// If the lock contradicts itself.
 pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
-    let mut blob_list = BlobList::default();
-    for content in lock.contents() {
-        blob_list.insert(content.blob())?;
-    }
-    let refs = refs(lock);
-    refs.check_against("refs.json", &blob_list)?;
+    let (refs, blob_list) = content(lock)?;
     let refs_bytes = refs.to_bytes();
     // What a reader would refuse must not be signed.
     Refs::parse("refs.json", &refs_bytes)?;
@@ -43,7 +39,10 @@ pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
     statement.floor = definition.floor.unwrap_or(Sequence::FIRST);
     statement.platforms = definition.platforms.chosen().map(<[_]>::to_vec).unwrap_or_default();
     statement.upgrade_from.clone_from(&definition.upgrade_from);
-    statement.os = definition.os.as_ref().map(|os| release::OperatingSystem { base: os.base.clone() });
+    statement.os = definition
+        .os
+        .as_ref()
+        .map(|os| release::OperatingSystem { base: os.base.clone(), artifacts: lock.os_artifacts.clone() });
     statement.kubernetes = definition
         .kubernetes
         .as_ref()
@@ -61,17 +60,24 @@ pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
     })
 }
 
+/// What a lock's names point at, and all its content.
+///
+/// # Errors
+/// If the lock contradicts itself.
+pub fn content(lock: &Lock) -> Result<(Refs, BlobList), Error> {
+    let mut blob_list = BlobList::default();
+    for content in lock.contents() {
+        blob_list.insert(content.blob())?;
+    }
+    let refs = refs(lock);
+    refs.check_against("refs.json", &blob_list)?;
+    Ok((refs, blob_list))
+}
+
 fn refs(lock: &Lock) -> Refs {
     let mut refs = Refs::default();
     for image in &lock.images {
-        let descriptor = Descriptor {
-            media_type: image.target.media_type.clone(),
-            digest: image.target.digest,
-            size: image.target.size,
-            artifact_type: None,
-            annotations: std::collections::BTreeMap::new(),
-        };
-        refs.images.insert(image.name.clone(), descriptor);
+        refs.images.insert(image.name.clone(), describe(&image.target));
         for manifest in &image.manifests {
             let info = ManifestInfo { media_type: manifest.media_type.clone(), size: manifest.size };
             refs.manifests.insert(manifest.digest, info);
@@ -86,7 +92,18 @@ fn refs(lock: &Lock) -> Refs {
         };
         refs.git.insert(git.name.clone(), repository);
     }
+    refs.files = lock.files.iter().map(|file| (file.name.clone(), describe(&file.content))).collect();
     refs
+}
+
+fn describe(content: &Content) -> Descriptor {
+    Descriptor {
+        media_type: content.media_type.clone(),
+        digest: content.digest,
+        size: content.size,
+        artifact_type: None,
+        annotations: BTreeMap::new(),
+    }
 }
 
 /// Writes `release.json`, the blob list and `refs.json` to a folder, for people who sign.

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
-use sealift_archive::Reference;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -22,6 +21,7 @@ use crate::error::{Error, Place, Said, Status};
 use crate::header::Challenge;
 use crate::host::Host;
 use crate::http::{self, Http};
+use crate::request::Subject;
 use crate::retry::Failure;
 
 /// How we call ourselves to token services.
@@ -98,13 +98,13 @@ impl Access {
         &self,
         http: &Http,
         host: &Host,
-        reference: &Reference,
+        subject: &Subject<'_>,
     ) -> Result<Option<Pass>, Failure> {
-        let held = self.held(reference);
+        let held = self.held(subject);
         let mut held = held.lock().await;
         match (&held.pass, &held.challenge) {
             (Some((_, Some(until))), Some(challenge)) if *until <= Instant::now() => {
-                held.pass = self.obtain(http, host, reference, challenge).await?;
+                held.pass = self.obtain(http, host, subject, challenge).await?;
             }
             _ => {}
         }
@@ -116,27 +116,25 @@ impl Access {
         &self,
         http: &Http,
         host: &Host,
-        reference: &Reference,
+        subject: &Subject<'_>,
         challenges: Vec<Challenge>,
         not_taken: Option<&Pass>,
     ) -> Result<Option<Pass>, Failure> {
-        let held = self.held(reference);
+        let held = self.held(subject);
         let mut held = held.lock().await;
         // While we waited for the lock, somebody else may have got it for us.
         let is_new = held.pass.as_ref().is_some_and(|(pass, _)| Some(pass) != not_taken);
         if !is_new {
-            let bearer = |challenge: &&Challenge| matches!(challenge, Challenge::Bearer { .. });
-            let chosen = challenges.iter().find(bearer).or(challenges.first());
-            let Some(challenge) = chosen else { return Ok(None) };
-            held.pass = self.obtain(http, host, reference, challenge).await?;
+            let Some(challenge) = choose(&challenges, subject) else { return Ok(None) };
+            held.pass = self.obtain(http, host, subject, challenge).await?;
             held.challenge = Some(challenge.clone());
         }
         Ok(held.pass.as_ref().map(|(pass, _)| pass.clone()).filter(|pass| Some(pass) != not_taken))
     }
 
-    fn held(&self, reference: &Reference) -> Arc<tokio::sync::Mutex<Held>> {
+    fn held(&self, subject: &Subject<'_>) -> Arc<tokio::sync::Mutex<Held>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(held.entry(reference.repository().to_owned()).or_default())
+        Arc::clone(held.entry(subject.realm()).or_default())
     }
 
     /// A pass that answers the challenge, and until when it is good.
@@ -144,7 +142,7 @@ impl Access {
         &self,
         http: &Http,
         host: &Host,
-        reference: &Reference,
+        subject: &Subject<'_>,
         challenge: &Challenge,
     ) -> Result<Option<(Pass, Option<Instant>)>, Failure> {
         let credential = self.credential(host).await?;
@@ -155,10 +153,10 @@ impl Access {
             }
             (Challenge::Basic, _) => Ok(None),
             (Challenge::Bearer { realm, service, scope }, credential) => {
-                let ours = format!("repository:{}:pull", reference.repository());
+                let ours = format!("repository:{}:pull", subject.realm());
                 let scope = scope.as_ref().unwrap_or(&ours);
                 let asked = TokenRequest { realm, service: service.as_deref(), scope, credential };
-                let token = self.token(http, host, reference, &asked).await?;
+                let token = self.token(http, host, subject, &asked).await?;
                 Ok(Some(token))
             }
         }
@@ -179,13 +177,13 @@ impl Access {
         &self,
         http: &Http,
         host: &Host,
-        reference: &Reference,
+        subject: &Subject<'_>,
         asked: &TokenRequest<'_>,
     ) -> Result<(Pass, Option<Instant>), Failure> {
         let url: Url =
-            asked.realm.parse().map_err(|_| bad_realm(reference, host, asked.realm, "is not a URL"))?;
+            asked.realm.parse().map_err(|_| bad_realm(subject, host, asked.realm, "is not a URL"))?;
         if !http.allows(&url) {
-            return Err(bad_realm(reference, host, asked.realm, "is not encrypted").into());
+            return Err(bad_realm(subject, host, asked.realm, "is not encrypted").into());
         }
         let shows_credential = asked.credential.is_some();
         let _trial = match self.verdict.get() {
@@ -193,9 +191,9 @@ impl Access {
             _ => None,
         };
         if let Some(Verdict::Unknown { realm, status, said }) = self.verdict.get() {
-            return Err(login(reference, host, realm, *status, said.clone()).into());
+            return Err(login(subject, host, realm, *status, said.clone()).into());
         }
-        let place = Place::new(reference, &url);
+        let place = Place::new(subject, &url);
         let sent = Instant::now();
         let mut response =
             asked.build(http, url).send().await.map_err(|error| http::failure(&error, place.clone()))?;
@@ -213,9 +211,20 @@ impl Access {
                 let realm = place.url.clone();
                 let _ = self.verdict.set(Verdict::Unknown { realm, status, said: said.clone() });
             }
-            return Err(login(reference, host, &place.url, status, said).into());
+            return Err(login(subject, host, &place.url, status, said).into());
         }
         Err(answer::failure(host, place, response).await)
+    }
+}
+
+/// The challenge that is answered. Tokens are a protocol of registries; web servers are shown a password or nothing.
+fn choose<'a>(challenges: &'a [Challenge], subject: &Subject<'_>) -> Option<&'a Challenge> {
+    let basic = || challenges.iter().find(|challenge| matches!(challenge, Challenge::Basic));
+    match subject {
+        Subject::Repository { .. } => {
+            challenges.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. })).or_else(basic)
+        }
+        Subject::File(_) => basic(),
     }
 }
 
@@ -284,9 +293,9 @@ async fn read_token(
     }
 }
 
-fn login(reference: &Reference, host: &Host, realm: &str, status: Status, said: Said) -> Error {
+fn login(subject: &Subject<'_>, host: &Host, realm: &str, status: Status, said: Said) -> Error {
     Error::Login {
-        reference: reference.to_string(),
+        reference: subject.to_string(),
         host: host.name().to_owned(),
         realm: realm.to_owned(),
         status,
@@ -294,10 +303,10 @@ fn login(reference: &Reference, host: &Host, realm: &str, status: Status, said: 
     }
 }
 
-fn bad_realm(reference: &Reference, host: &Host, realm: &str, why: &str) -> Error {
+fn bad_realm(subject: &Subject<'_>, host: &Host, realm: &str, why: &str) -> Error {
     Error::BadAnswer {
         place: Box::new(Place {
-            reference: reference.to_string(),
+            reference: subject.to_string(),
             host: host.name().to_owned(),
             url: realm.to_owned(),
         }),

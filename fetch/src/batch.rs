@@ -67,11 +67,11 @@ fn each_once(wanted: Vec<Wanted>) -> Result<Vec<Vec<Wanted>>, Error> {
         match sizes.entry(blob.digest) {
             Entry::Vacant(entry) => {
                 entry.insert(blob.size);
-                hosts.entry(wanted.from.host().to_owned()).or_default().push(wanted);
+                hosts.entry(wanted.subject().host()).or_default().push(wanted);
             }
             Entry::Occupied(entry) if *entry.get() != blob.size => {
                 return Err(Error::TwoSizes {
-                    reference: wanted.from.to_string(),
+                    reference: wanted.origin.to_string(),
                     digest: blob.digest,
                     one: *entry.get(),
                     other: blob.size,
@@ -88,10 +88,11 @@ mod tests {
     use sealift_archive::Blob;
 
     use super::*;
-    use crate::client::Kind;
+    use crate::client::{Kind, Origin};
 
     fn wanted(content: &[u8], from: &str) -> Wanted {
-        Wanted { blob: Blob::of(content), kind: Kind::Blob, from: from.parse().unwrap() }
+        let origin = Origin::Registry { reference: from.parse().unwrap(), kind: Kind::Blob };
+        Wanted { blob: Blob::of(content), origin }
     }
 
     #[test]
@@ -101,9 +102,17 @@ mod tests {
             wanted(b"app", "ghcr.io/a/one:1"),
             wanted(b"base", "quay.io/b/two:1"),
             wanted(b"tool", "quay.io/b/two:1"),
+            Wanted {
+                blob: Blob::of(b"file"),
+                origin: Origin::Url("https://ghcr.io:443/file".parse().unwrap()),
+            },
         ];
         let hosts = each_once(all.clone()).unwrap();
-        assert_eq!(hosts, [vec![all[0].clone(), all[1].clone()], vec![all[3].clone()]]);
+        let expected: [&[usize]; 2] = [&[0, 1, 4], &[3]];
+        assert_eq!(
+            hosts,
+            expected.map(|indexes| indexes.iter().map(|i| all[*i].clone()).collect::<Vec<_>>())
+        );
     }
 
     #[test]

@@ -1,21 +1,22 @@
 //! The client: manifests by name, content by digest, and everything at once.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
-use sealift_archive::{Blob, BlobSink, Digest, Progress, Reference};
+use sealift_archive::{AnyDigest, Blob, BlobSink, Digest, Progress, Reference};
 use serde::Deserialize;
+use url::Url;
 
-use crate::answer::{self, BodyError};
 use crate::batch;
 use crate::error::Error;
 use crate::feed::Budget;
 use crate::host::Host;
-use crate::http::Http;
+use crate::http::{self, Http};
 use crate::options::Options;
-use crate::request::Request;
+use crate::request::{Request, Subject};
 use crate::retry::{Failure, Tries};
 
 /// The largest manifest that is read. Registries must take manifests of 4 MiB (distribution-spec, "Pushing
@@ -47,10 +48,53 @@ pub struct Manifest {
 pub struct Wanted {
     /// Digest and size.
     pub blob: Blob,
-    /// Under which path registries keep it.
-    pub kind: Kind,
-    /// An image in the repository that has it, named in errors.
-    pub from: Reference,
+    /// Where it is.
+    pub origin: Origin,
+}
+
+/// Where content is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In a repository of a registry.
+    Registry {
+        /// An image in the repository, named in errors.
+        reference: Reference,
+        /// Under which path registries keep it.
+        kind: Kind,
+    },
+    /// A file on a web server, at exactly this address.
+    Url(Url),
+}
+
+impl Wanted {
+    /// What a request for it is about.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        let digest = self.blob.digest;
+        match &self.origin {
+            Origin::Registry { reference, kind: Kind::Manifest } => {
+                Subject::Repository { reference, path: format!("manifests/{digest}") }
+            }
+            Origin::Registry { reference, kind: Kind::Blob } => {
+                Subject::Repository { reference, path: format!("blobs/{digest}") }
+            }
+            Origin::Url(url) => Subject::File(url),
+        }
+    }
+
+    /// Whether it is a manifest or index, which registries do not send in parts.
+    pub(crate) fn is_manifest(&self) -> bool {
+        matches!(self.origin, Origin::Registry { kind: Kind::Manifest, .. })
+    }
+}
+
+impl fmt::Display for Origin {
+    /// As errors name it: the reference, or the address without its secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry { reference, .. } => reference.fmt(f),
+            Self::Url(url) => f.write_str(&http::without_secrets(url)),
+        }
+    }
 }
 
 /// Under which path registries keep content.
@@ -62,7 +106,7 @@ pub enum Kind {
     Blob,
 }
 
-/// Fetches from registries. Cheap to clone; clones share connections, tokens and limits.
+/// Fetches from registries and web servers. Cheap to clone; clones share connections, tokens and limits.
 ///
 /// It must be used within a tokio runtime.
 #[derive(Clone, Debug)]
@@ -84,6 +128,10 @@ impl Client {
     pub fn new(options: Options) -> Result<Self, Error> {
         let http = Http::new(&options)?;
         Ok(Self(Arc::new(Inner { http, options, budget: Budget::new(), hosts: Mutex::default() })))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
     }
 
     /// The manifest or index that a reference names, by its digest if it has one and else by its tag.
@@ -108,7 +156,7 @@ impl Client {
     /// closed a moment later on their own threads.
     ///
     /// # Errors
-    /// What the registries, the network and the sink say, or `Interrupted`.
+    /// What the servers, the network and the sink say, or `Interrupted`.
     pub async fn fetch_all(
         &self,
         wanted: Vec<Wanted>,
@@ -132,37 +180,28 @@ impl Inner {
             (Some(digest), _) => digest.to_string(),
             (None, tag) => tag.unwrap_or_default().to_owned(),
         };
-        let path = format!("manifests/{named}");
-        let request = Request { reference, path, accept: Some(MANIFEST_TYPES), from: None };
-        let mut answer = request.send(&self.http, &self.host(reference.host())).await?;
-        let announced = answer.response.content_length();
-        let body = match announced {
-            Some(length) if length > MAX_MANIFEST_BYTES => Err(BodyError::TooLong),
-            _ => answer::body(&mut answer.response, MAX_MANIFEST_BYTES).await,
-        };
+        let subject = Subject::Repository { reference, path: format!("manifests/{named}") };
+        let request = Request { accept: Some(MANIFEST_TYPES), ..Request::whole(subject) };
+        let mut answer = request.send(self).await?;
+        let bytes = answer.whole(MAX_MANIFEST_BYTES).await?;
         let place = Box::new(answer.place.clone());
-        let bytes = body.map_err(|error| match error {
-            BodyError::TooLong => Error::TooLong { place: place.clone(), limit: MAX_MANIFEST_BYTES }.into(),
-            BodyError::BrokenOff { received, why } => {
-                let size = announced.unwrap_or(received);
-                Failure::Passing(Error::BrokenOff { place: place.clone(), received, size, why })
-            }
-        })?;
         let digest = Digest::of(&bytes);
         for wanted in [reference.digest(), named_digest(&answer.response)].into_iter().flatten() {
-            if wanted != digest {
-                return Err(Error::WrongContent { place, wanted, found: digest }.into());
+            let found = wanted.same_kind_of(&bytes);
+            if wanted != found {
+                let (wanted, found) = (Box::new(wanted), Box::new(found));
+                return Err(Error::WrongContent { place, wanted, found }.into());
             }
         }
         match media_type(&bytes, &answer.response) {
             Some(media_type) => Ok(Manifest { bytes, media_type, digest }),
-            None => Err(answer.nonsense("it does not say what kind of manifest it is")),
+            None => Err(answer.nonsense("it does not say what kind of manifest it is").into()),
         }
     }
 }
 
 /// The digest that an answer claims for its content. Digests of other kinds are not ours to judge.
-pub(crate) fn named_digest(response: &Response) -> Option<Digest> {
+pub(crate) fn named_digest(response: &Response) -> Option<AnyDigest> {
     response.headers().get(DOCKER_CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
 }
 

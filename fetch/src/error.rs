@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use sealift_archive::{Class, Code, Digest, Explain};
+use sealift_archive::{AnyDigest, Class, Code, Digest, Explain};
 
 /// What was asked for, and where: the part that all errors of a request share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The image for which the request was made.
+    /// The image for which the request was made, or the address of the file.
     pub reference: String,
-    /// The host that answered, or should have: after a redirect it is not the registry's own.
+    /// The host that answered, or should have: after a redirect it is not the one that was asked.
     pub host: String,
     /// The address without its query, in which storage services carry secrets.
     pub url: String,
@@ -17,7 +17,11 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} for `{}`", self.url, self.reference)
+        if self.url == self.reference {
+            f.write_str(&self.url)
+        } else {
+            write!(f, "{} for `{}`", self.url, self.reference)
+        }
     }
 }
 
@@ -159,9 +163,9 @@ pub enum Error {
         /// What was asked, and where.
         place: Box<Place>,
         /// The content that was wanted.
-        wanted: Digest,
+        wanted: Box<AnyDigest>,
         /// What came instead.
-        found: Digest,
+        found: Box<AnyDigest>,
     },
     /// Two descriptors disagree about the size of one content.
     #[error("content `{digest}` cannot be both {one} and {other} bytes long (for `{reference}`)")]
@@ -174,6 +178,14 @@ pub enum Error {
         one: u64,
         /// The second size.
         other: u64,
+    },
+    /// An address that is not fetched from.
+    #[error("`{url}` is not fetched: {why}")]
+    BadUrl {
+        /// The address, without its secrets.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// It was tried again and again.
     #[error("{cause}; gave up after {tries} tries")]
@@ -191,6 +203,10 @@ pub enum Error {
 /// An HTTP status, shown with its usual words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(pub u16);
+
+impl Status {
+    const NOT_FOUND: Self = Self(404);
+}
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -222,6 +238,12 @@ impl fmt::Display for Listed<'_> {
 }
 
 impl Error {
+    /// Whether the server said that there is no such thing: a 404, and nothing else.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Answer { status: Status::NOT_FOUND, .. })
+    }
+
     /// The errors of a run as one: itself if there is only one.
     ///
     /// `None` if there are none.
@@ -252,6 +274,7 @@ impl Explain for Error {
             Self::WrongContent { .. } => 215,
             Self::TwoSizes { .. } => 216,
             Self::Several(_) => 217,
+            Self::BadUrl { .. } => 218,
         })
     }
 
@@ -259,7 +282,7 @@ impl Explain for Error {
         match self {
             Self::Archive(error) => error.class(),
             Self::GaveUp { cause, .. } => cause.class(),
-            Self::BadCa { .. } | Self::Credentials { .. } => Class::Usage,
+            Self::BadCa { .. } | Self::Credentials { .. } | Self::BadUrl { .. } => Class::Usage,
             Self::Setup(_) => Class::Failed,
             Self::Unreachable { .. }
             | Self::BrokenOff { .. }
@@ -293,17 +316,21 @@ impl Explain for Error {
             }
             Self::BrokenOff { .. } => "run the same command again: it goes on where it stopped".into(),
             Self::Untrusted { .. } => {
-                "if it is a private registry, give its CA certificate with --ca-file".into()
+                "if it is a private server, give its CA certificate with --ca-file".into()
             }
             Self::NotTls { .. } => "if that is intended, allow it with --plain-http".into(),
             Self::Answer { place, status, .. } => return status.hint(&place.host),
             Self::LongWait { .. } => "run the same command again later: it goes on where it stopped".into(),
             Self::Login { host, .. } => format!("check the account with `docker login {host}`"),
             Self::WrongLength { .. } | Self::TooLong { .. } | Self::WrongContent { .. } => {
-                "the registry, or something between it and us, changes content: do not use what it sends"
-                    .into()
+                "the server, or something between it and us, changes content: do not use what it sends".into()
             }
             Self::TwoSizes { .. } => "one of the two manifests is wrong: build that image again".into(),
+            Self::BadUrl { .. } => {
+                "give an https:// address; credentials come from `docker login`, and plain HTTP \
+                 is allowed with --plain-http"
+                    .into()
+            }
             Self::Setup(_) | Self::BadRedirect { .. } | Self::BadAnswer { .. } => return None,
         })
     }

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Pieces that wait for one writer. Pieces are up to some 400 KiB, the HTTP library's largest read.
-const QUEUED_PIECES: usize = 8;
+pub(crate) const QUEUED_PIECES: usize = 8;
 /// Bytes that wait for all writers together.
 const QUEUED_BYTES: usize = 8 << 20;
 
@@ -25,7 +25,8 @@ impl Budget {
         Self(Arc::new(Semaphore::new(QUEUED_BYTES)))
     }
 
-    async fn take(&self, bytes: usize) -> OwnedSemaphorePermit {
+    /// Waits until so many bytes may wait; they do as long as the permit lives.
+    pub(crate) async fn take(&self, bytes: usize) -> OwnedSemaphorePermit {
         let bytes = u32::try_from(bytes.min(QUEUED_BYTES)).unwrap_or(u32::MAX);
         Arc::clone(&self.0).acquire_many_owned(bytes).await.expect("nobody closes this semaphore")
     }

@@ -57,6 +57,19 @@ impl Http {
         self.allows_plain
     }
 
+    /// Refuses an address, written by a person or in an index, to which no request is sent.
+    pub(crate) fn expect_fit(&self, url: &Url) -> Result<(), Error> {
+        let why = match url.scheme() {
+            // They would end up in a lock, which is committed.
+            _ if !url.username().is_empty() || url.password().is_some() => "it holds a user name or password",
+            "https" => return Ok(()),
+            "http" if self.allows(url) => return Ok(()),
+            "http" => "it is not encrypted",
+            _ => "only https:// is fetched",
+        };
+        Err(Error::BadUrl { url: without_secrets(url), why })
+    }
+
     /// Whether a request may be sent to `url` at all.
     pub(crate) fn allows(&self, url: &Url) -> bool {
         allows(self.allows_plain, url)
@@ -141,15 +154,16 @@ fn refusal(allows_plain: bool, attempt: &Attempt<'_>) -> Option<String> {
 }
 
 impl Place {
-    /// The place of a request to `url` for an image.
+    /// The place of a request to `url` for an image or file.
     pub(crate) fn new(reference: &impl ToString, url: &Url) -> Self {
-        let host = url.host_str().unwrap_or_default();
-        Self {
-            reference: reference.to_string(),
-            host: url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
-            url: without_secrets(url),
-        }
+        Self { reference: reference.to_string(), host: authority(url), url: without_secrets(url) }
     }
+}
+
+/// Host and port as references write them: without the port that the scheme has anyway.
+pub(crate) fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// Storage services sign the addresses they redirect to; such a query opens the door to whoever reads the log.

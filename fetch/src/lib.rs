@@ -1,10 +1,10 @@
 //! Getting content over a network, checked and resumed.
 //!
-//! [`Client`] speaks the pull half of the OCI distribution protocol (distribution-spec 1.1). What it fetches goes
-//! into a [`BlobSink`](sealift_archive::BlobSink), which checks each blob against its digest; the client's own
-//! part is that no more than the announced bytes arrive there, that broken connections are taken up again where
-//! they broke, that registries are asked no more often than they like, and that an error says which of them said
-//! what.
+//! [`Client`] speaks the pull half of the OCI distribution protocol (distribution-spec 1.1), and gets plain files
+//! from web servers. What it fetches goes into a [`BlobSink`](sealift_archive::BlobSink), which checks each blob
+//! against its digest; the client's own part is that no more than the announced bytes arrive there, that broken
+//! connections are taken up again where they broke, that servers are asked no more often than they like, and that
+//! an error says which of them said what.
 //!
 //! It is written on `reqwest` and not on `oci-client`, which knows no size limit, no `Retry-After` and no retry,
 //! and into which no HTTP client that does can be put.
@@ -18,6 +18,7 @@ mod client;
 mod credentials;
 mod error;
 mod feed;
+mod file;
 mod header;
 mod host;
 mod http;
@@ -28,9 +29,10 @@ mod retry;
 mod stop;
 mod transfer;
 
-pub use client::{Client, Kind, MAX_MANIFEST_BYTES, Manifest, Wanted};
+pub use client::{Client, Kind, MAX_MANIFEST_BYTES, Manifest, Origin, Wanted};
 pub use error::{Error, Place, Said, Status};
 
 pub use meter::{Interrupt, Meter};
 pub use options::{Options, Retry};
 pub use stop::unless_interrupted;
+pub use url::Url;

@@ -1,31 +1,86 @@
-//! One request to a registry, until it is let in and answered.
+//! One request to a registry or web server, until it is let in and answered.
 
-use std::sync::Arc;
+use std::fmt;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, RANGE, WWW_AUTHENTICATE};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, IF_RANGE, RANGE, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode, Url};
 use sealift_archive::Reference;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::Pass;
-use crate::answer;
+use crate::answer::{self, BodyError};
+use crate::client::Inner;
 use crate::error::{Error, Place};
 use crate::header::Challenge;
 use crate::host::Host;
 use crate::http::{self, Http};
 use crate::retry::Failure;
 
+/// What a request is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Subject<'a> {
+    /// Content of a repository in a registry.
+    Repository {
+        /// The repository, and whom it is for.
+        reference: &'a Reference,
+        /// Behind the name of the repository: `blobs/sha256:…`.
+        path: String,
+    },
+    /// A file on a web server.
+    File(&'a Url),
+}
+
+impl Subject<'_> {
+    /// The host as references and Docker's configuration name it: `docker.io`, `charts.example.com:8443`.
+    pub(crate) fn host(&self) -> String {
+        match self {
+            Self::Repository { reference, .. } => reference.host().to_owned(),
+            Self::File(url) => http::authority(url),
+        }
+    }
+
+    /// What one pass opens: a repository of the host, or all of its files.
+    pub(crate) fn realm(&self) -> String {
+        match self {
+            Self::Repository { reference, .. } => reference.repository().to_owned(),
+            // The scheme counts: what was shown over TLS is not shown without it unasked.
+            Self::File(url) => url.origin().ascii_serialization(),
+        }
+    }
+
+    async fn url(&self, http: &Http, host: &Host) -> Result<Url, Error> {
+        match self {
+            Self::Repository { reference, path } => {
+                host.url(http, &format!("{}/{path}", reference.repository())).await
+            }
+            Self::File(url) => {
+                http.expect_fit(url)?;
+                Ok((*url).clone())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Subject<'_> {
+    /// As errors name it: the reference, or the address without its secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repository { reference, .. } => reference.fmt(f),
+            Self::File(url) => f.write_str(&http::without_secrets(url)),
+        }
+    }
+}
+
 /// What is asked for.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
-    /// The repository, and whom it is for.
-    pub(crate) reference: &'a Reference,
-    /// Behind the name of the repository: `blobs/sha256:…`.
-    pub(crate) path: String,
+    pub(crate) subject: Subject<'a>,
     /// The media types that are welcome.
     pub(crate) accept: Option<&'a str>,
     /// The offset from which on content is wanted, if not from its beginning.
     pub(crate) from: Option<u64>,
+    /// The version of which a part is wanted; of any other one all is (RFC 9110, 13.1.5).
+    pub(crate) version: Option<&'a str>,
 }
 
 /// A successful answer, or "no such range" if a range was asked for.
@@ -37,19 +92,25 @@ pub(crate) struct Answer {
     _slot: OwnedSemaphorePermit,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// A request for all of something, whatever it is.
+    pub(crate) fn whole(subject: Subject<'a>) -> Self {
+        Self { subject, accept: None, from: None, version: None }
+    }
+
     /// Makes the request.
-    pub(crate) async fn send(&self, http: &Http, host: &Arc<Host>) -> Result<Answer, Failure> {
+    pub(crate) async fn send(&self, client: &Inner) -> Result<Answer, Failure> {
+        let (http, host) = (&client.http, &client.host(&self.subject.host()));
         let slot = host.slot().await;
-        let url = host.url(http, &format!("{}/{}", self.reference.repository(), self.path)).await?;
-        let pass = host.access.pass(http, host, self.reference).await?;
+        let url = self.subject.url(http, host).await?;
+        let pass = host.access.pass(http, host, &self.subject).await?;
         let mut response = self.send_with(http, &url, pass.as_ref()).await?;
         // After a redirect it is somebody else who asks who we are, and our credentials are not for them.
         if response.status() == StatusCode::UNAUTHORIZED && response.url().origin() == url.origin() {
             let challenges = challenges(&response);
             // Reading the refusal keeps the connection for the next request.
             let refusal = answer::failure(host, self.place(&response), response).await;
-            match host.access.renew(http, host, self.reference, challenges, pass.as_ref()).await? {
+            match host.access.renew(http, host, &self.subject, challenges, pass.as_ref()).await? {
                 Some(pass) => response = self.send_with(http, &url, Some(&pass)).await?,
                 None => return Err(refusal),
             }
@@ -72,21 +133,41 @@ impl Request<'_> {
         if let Some(from) = self.from {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
+        if let Some(version) = self.version {
+            request = request.header(IF_RANGE, version);
+        }
         if let Some(pass) = pass {
             request = pass.show(request);
         }
-        request.send().await.map_err(|error| http::failure(&error, Place::new(self.reference, url)))
+        request.send().await.map_err(|error| http::failure(&error, Place::new(&self.subject, url)))
     }
 
     fn place(&self, response: &Response) -> Place {
-        Place::new(self.reference, response.url())
+        Place::new(&self.subject, response.url())
     }
 }
 
 impl Answer {
     /// Refuses it: it is not what the protocol wants.
-    pub(crate) fn nonsense(self, why: impl Into<String>) -> Failure {
-        Failure::Final(Error::BadAnswer { place: Box::new(self.place), why: why.into() })
+    pub(crate) fn nonsense(self, why: impl Into<String>) -> Error {
+        Error::BadAnswer { place: Box::new(self.place), why: why.into() }
+    }
+
+    /// Reads all of it into memory, at most `limit` bytes.
+    pub(crate) async fn whole(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
+        let announced = self.response.content_length();
+        let body = match announced {
+            Some(length) if length > limit => Err(BodyError::TooLong),
+            _ => answer::body(&mut self.response, limit).await,
+        };
+        let place = || Box::new(self.place.clone());
+        body.map_err(|error| match error {
+            BodyError::TooLong => Error::TooLong { place: place(), limit }.into(),
+            BodyError::BrokenOff { received, why } => {
+                let size = announced.unwrap_or(received);
+                Failure::Passing(Error::BrokenOff { place: place(), received, size, why })
+            }
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! One blob, from a registry into a sink, however often the connection breaks off.
+//! One blob, from a registry or web server into a sink, however often the connection breaks off.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use sealift_archive::{BlobSink, Progress};
 
 use crate::answer;
-use crate::client::{self, Inner, Kind, Wanted};
+use crate::client::{self, Inner, Wanted};
 use crate::error::{Error, Place};
 use crate::feed::{Feed, Told};
 use crate::header::ContentRange;
@@ -92,27 +92,17 @@ impl Transfer<'_> {
     async fn piece(&self, feed: &mut Feed, story: &mut Story) -> Result<(), Failure> {
         let size = self.wanted.blob.size;
         let from = feed.position();
-        let (path, accept) = match self.wanted.kind {
-            Kind::Manifest => {
-                (format!("manifests/{}", self.wanted.blob.digest), Some(client::MANIFEST_TYPES))
-            }
-            Kind::Blob => (format!("blobs/{}", self.wanted.blob.digest), None),
-        };
-        // Registries know ranges of blobs only.
-        let ranges = self.wanted.kind == Kind::Blob && !story.without_ranges;
+        let is_manifest = self.wanted.is_manifest();
         let request = Request {
-            reference: &self.wanted.from,
-            path,
-            accept,
-            from: (from > 0 && ranges).then_some(from),
+            accept: is_manifest.then_some(client::MANIFEST_TYPES),
+            from: (from > 0 && !is_manifest && !story.without_ranges).then_some(from),
+            ..Request::whole(self.wanted.subject())
         };
-        let answer = request.send(&self.client.http, &self.client.host(self.wanted.from.host())).await?;
+        let answer = request.send(self.client).await?;
         let Some(offset) = offset(&answer, request.from, size) else {
             story.without_ranges = true;
-            return match answer.nonsense("it brings another range than was asked for") {
-                Failure::Final(error) if request.from.is_some() => Err(Failure::Passing(error)),
-                failure => Err(failure),
-            };
+            let error = answer.nonsense("it brings another range than was asked for");
+            return Err(if request.from.is_some() { Failure::Passing(error) } else { error.into() });
         };
         check_headers(&answer, self.wanted, offset)?;
         if offset != from {
@@ -129,6 +119,7 @@ impl Story {
     fn refusal(self, error: sealift_archive::Error) -> Error {
         match (error, self.place) {
             (sealift_archive::Error::WrongContent { wanted, found }, Some(place)) => {
+                let (wanted, found) = (Box::new(wanted.into()), Box::new(found.into()));
                 Error::WrongContent { place: Box::new(place), wanted, found }
             }
             (error, _) => Error::Archive(error),
@@ -169,8 +160,10 @@ fn check_headers(answer: &Answer, wanted: &Wanted, offset: u64) -> Result<(), Fa
         return Err(Error::WrongLength { place: place(), announced, size: wanted.blob.size }.into());
     }
     match client::named_digest(&answer.response) {
-        Some(found) if found != wanted.blob.digest => {
-            Err(Error::WrongContent { place: place(), wanted: wanted.blob.digest, found }.into())
+        // One of another kind says nothing about ours.
+        Some(found) if found.sha256().is_some_and(|found| found != wanted.blob.digest) => {
+            let (wanted, found) = (Box::new(wanted.blob.digest.into()), Box::new(found));
+            Err(Error::WrongContent { place: place(), wanted, found }.into())
         }
         _ => Ok(()),
     }

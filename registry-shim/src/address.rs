@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use sealift_archive::INTERNAL_HOST;
+use sealift_archive::reference::{INTERNAL_HOST, looks_like_host};
 
 /// The name under which Docker Hub's content is kept.
 const DOCKER_HUB: &str = "docker.io";
@@ -69,12 +69,8 @@ impl<'a> Address<'a> {
     }
 }
 
-/// Docker's rule that tells `localhost/api` and `ghcr.io/api` from `acme/api`.
-pub(crate) fn looks_like_host(component: &str) -> bool {
-    component.contains(['.', ':']) || component == "localhost"
-}
-
-fn canonical_host(host: &str) -> &str {
+/// The one name of a host that has several.
+pub(crate) fn canonical_host(host: &str) -> &str {
     if DOCKER_HUB_ALIASES.contains(&host) { DOCKER_HUB } else { host }
 }
 

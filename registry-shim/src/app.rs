@@ -15,7 +15,7 @@ use sealift_store::Store;
 
 use crate::git::{self, UploadPack};
 use crate::live::Live;
-use crate::{oci, status};
+use crate::{files, oci, status};
 
 /// The store, and the children that read Git repositories from it.
 #[derive(Debug)]
@@ -60,6 +60,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v2", any(oci::answer))
         .route("/v2/", any(oci::answer))
         .route("/v2/{*path}", any(oci::answer))
+        .route("/files", any(files::answer))
+        .route("/files/", any(files::answer))
+        .route("/files/{*path}", any(files::answer))
         .route("/git/{*path}", any(git::answer))
         .fallback(async || (StatusCode::NOT_FOUND, "there is nothing at this path\n"))
         .layer(middleware::from_fn(observe))

@@ -2,9 +2,9 @@
 //!
 //! The rules of visibility and precedence live here and nowhere else:
 //! - content and manifests, by digest, come from every release that is activating, active, retained or staged;
-//! - a tag is answered by the activating release, else by the active one, else by the newest retained one that has
-//!   it; a staged release names no tags;
-//! - tag lists and Git come from the active release alone;
+//! - a tag, and likewise the name of a file, is answered by the activating release, else by the active one, else by
+//!   the newest retained one that has it; a staged release names nothing;
+//! - lists of repositories, tags and files name what the active release has, and Git comes from it alone;
 //! - a repository that no visible release has is unknown. The table is closed: there is no other place to ask.
 //!
 //! Nothing here does I/O, so a look-up cannot fail and cannot wait.
@@ -15,9 +15,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use sealift_archive::release::Descriptor;
-use sealift_archive::{BlobList, Digest, Refs, RepositoryName, Sequence, Statement};
+use sealift_archive::{
+    AnyDigest, BlobList, Digest, FileName, Refs, RepositoryName, Sequence, Sha512, Statement,
+};
 
-use crate::address::{Address, HostTable};
+use crate::address::{Address, HostTable, canonical_host};
 
 /// How a visible release stands. The order is that of precedence.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -52,6 +54,8 @@ pub(crate) struct Catalog {
     manifests: HashMap<Digest, Arc<str>>,
     blobs: HashMap<Digest, u64>,
     referrers: HashMap<Digest, Vec<Descriptor>>,
+    aliases: HashMap<Sha512, Digest>,
+    files: BTreeMap<FileName, File>,
     active: Option<Sequence>,
     git: BTreeSet<RepositoryName>,
 }
@@ -60,11 +64,18 @@ pub(crate) struct Catalog {
 #[derive(Debug, Default)]
 pub(crate) struct Repository {
     tags: BTreeMap<String, Tag>,
+    listed: bool,
 }
 
 #[derive(Debug)]
 struct Tag {
     manifest: Digest,
+    listed: bool,
+}
+
+#[derive(Debug)]
+struct File {
+    content: Descriptor,
     listed: bool,
 }
 
@@ -82,9 +93,34 @@ impl Catalog {
         catalog
     }
 
+    /// The names of the active release's repositories, sorted: of all hosts, or of one, each as one asks for it.
+    pub(crate) fn repository_names(&self, namespace: Option<&str>) -> Vec<String> {
+        let wanted = namespace.map(canonical_host);
+        let hosts = self.hosts.iter().filter(|(host, _)| wanted.is_none_or(|wanted| wanted == *host));
+        let listed = hosts.flat_map(|(host, repositories)| {
+            repositories.iter().filter(|(_, found)| found.listed).map(move |(name, _)| (host, name))
+        });
+        let mut names: Vec<String> = listed
+            .map(|(host, name)| {
+                let is_understood = Address::resolve(name, namespace, self).host() == host;
+                if is_understood { name.clone() } else { format!("{host}/{name}") }
+            })
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The repository at an address.
     pub(crate) fn repository(&self, address: &Address<'_>) -> Option<&Repository> {
         self.hosts.get(address.host())?.get(address.repository())
+    }
+
+    /// Our own name of content, whichever way it was named.
+    pub(crate) fn digest_of(&self, name: AnyDigest) -> Option<Digest> {
+        match name {
+            AnyDigest::Sha256(digest) => Some(digest),
+            AnyDigest::Sha512(alias) => self.aliases.get(&alias).copied(),
+        }
     }
 
     /// The media type of a manifest.
@@ -100,6 +136,16 @@ impl Catalog {
     /// The manifests that have this one as their subject.
     pub(crate) fn referrers(&self, subject: &Digest) -> &[Descriptor] {
         self.referrers.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    /// The file of this name.
+    pub(crate) fn file(&self, name: &FileName) -> Option<&Descriptor> {
+        self.files.get(name).map(|file| &file.content)
+    }
+
+    /// The active release's files by name, each as it is answered.
+    pub(crate) fn listed_files(&self) -> impl Iterator<Item = (&FileName, &Descriptor)> {
+        self.files.iter().filter(|(_, file)| file.listed).map(|(name, file)| (name, &file.content))
     }
 
     /// The active release, if it has this Git repository: the namespace to answer from.
@@ -120,6 +166,9 @@ impl Catalog {
             media_types.insert(Arc::clone(&media_type));
             self.manifests.entry(digest).or_insert(media_type);
         }
+        for (&alias, &digest) in &release.refs.aliases {
+            self.aliases.entry(alias).or_insert(digest);
+        }
         for (&subject, descriptors) in &release.refs.referrers {
             let known = self.referrers.entry(subject).or_default();
             for descriptor in descriptors {
@@ -132,17 +181,26 @@ impl Catalog {
 
     fn add_names(&mut self, release: &Release<'_>) {
         let is_active = release.standing == Standing::Active;
+        let names_count = release.standing != Standing::Staged;
         for (reference, descriptor) in &release.refs.images {
             let address = Address::new(reference.host(), reference.repository());
             let (host, repository) = (address.host().to_owned(), address.repository().to_owned());
             let repository = self.hosts.entry(host).or_default().entry(repository).or_default();
-            if let Some(tag) = reference.tag().filter(|_| release.standing != Standing::Staged) {
+            repository.listed |= is_active;
+            if let Some(tag) = reference.tag().filter(|_| names_count) {
                 let tag = repository
                     .tags
                     .entry(tag.to_owned())
                     .or_insert(Tag { manifest: descriptor.digest, listed: false });
                 tag.listed |= is_active;
             }
+        }
+        for (name, content) in release.refs.files.iter().filter(|_| names_count) {
+            let file = self
+                .files
+                .entry(name.clone())
+                .or_insert_with(|| File { content: content.clone(), listed: false });
+            file.listed |= is_active;
         }
         if is_active {
             self.active = Some(release.statement.sequence);

@@ -19,7 +19,7 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 /// Which messages are logged if `RUST_LOG` does not say.
 const DEFAULT_LOG_FILTER: &str = "info";
 
-/// Serve the images and Git repositories of a Sealift store, read-only.
+/// Serve the images, charts, files and Git repositories of a Sealift store, read-only.
 #[derive(Parser, Debug)]
 #[command(name = "sealift-registry", version)]
 pub struct Options {

@@ -10,12 +10,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use fs_err as fs;
 use futures_util::stream;
-use sealift_archive::{Blob, Digest};
+use sealift_archive::{AnyDigest, Blob};
 use tokio::task::spawn_blocking;
 
 use crate::Error;
@@ -24,18 +24,25 @@ use crate::range::Part;
 /// Largest piece of a file in memory at a time, in bytes.
 const PIECE_BYTES: u64 = 256 << 10;
 
-/// What the distribution specification calls the digest of an answer.
-const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// What is said about content of which nothing is known.
+pub(crate) const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// Content of the store, with what has to be said about it.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     /// Digest and size, as the blob list has them.
     pub(crate) blob: Blob,
+    /// The digest by which the client knows it: its `ETag`.
+    pub(crate) name: AnyDigest,
     /// Where it lies.
     pub(crate) path: PathBuf,
     /// Its `Content-Type`.
     pub(crate) media_type: HeaderValue,
+}
+
+/// A `Content-Type` from a document of a release.
+pub(crate) fn media_type(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(OCTET_STREAM)
 }
 
 /// Answers a GET or HEAD for this content.
@@ -47,9 +54,9 @@ pub(crate) async fn answer(
     method: &Method,
     request: &HeaderMap,
 ) -> Result<Response, Error> {
-    let etag = etag(&content.blob.digest);
+    let etag = etag(content.name);
     if is_known_to_client(request, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, identity(&content, etag)).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
     let part = match request.get(header::RANGE).and_then(|range| range.to_str().ok()) {
         // Ranges are defined for GET alone (RFC 9110, section 14.2).
@@ -59,8 +66,10 @@ pub(crate) async fn answer(
         _ => Part::Whole,
     };
     let size = content.blob.size;
-    let mut headers = identity(&content, etag);
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let mut headers = HeaderMap::from_iter([
+        (header::ETAG, etag),
+        (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+    ]);
     let (status, bytes) = match part {
         Part::Whole => (StatusCode::OK, 0..size),
         Part::Bytes(range) => {
@@ -81,16 +90,8 @@ pub(crate) async fn answer(
 }
 
 /// The `ETag` of content: strong, as the bytes behind a digest never change.
-fn etag(digest: &Digest) -> HeaderValue {
+fn etag(digest: AnyDigest) -> HeaderValue {
     ascii(format!("\"{digest}\""))
-}
-
-/// The headers that name the content.
-fn identity(content: &Content, etag: HeaderValue) -> HeaderMap {
-    HeaderMap::from_iter([
-        (header::ETAG, etag),
-        (DOCKER_CONTENT_DIGEST, ascii(content.blob.digest.to_string())),
-    ])
 }
 
 /// `If-None-Match`: the client has this content already.
@@ -167,7 +168,7 @@ where
 }
 
 /// A header value made of digests and numbers.
-fn ascii(text: String) -> HeaderValue {
+pub(crate) fn ascii(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("digests and numbers are visible ASCII")
 }
 
@@ -177,13 +178,13 @@ mod tests {
 
     const HELLO: &str = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
-    fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
     }
 
     #[test]
     fn a_client_that_has_the_content_is_told_so() {
-        let etag = etag(&HELLO.parse().unwrap());
+        let etag = etag(HELLO.parse().unwrap());
         let quoted = format!("\"{HELLO}\"");
         let cases: [(&[&str], bool); 8] = [
             (&[], false),
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_part_is_sent_only_of_the_same_content() {
-        let etag = etag(&HELLO.parse().unwrap());
+        let etag = etag(HELLO.parse().unwrap());
         let quoted = format!("\"{HELLO}\"");
         let cases: [(&[&str], bool); 5] = [
             (&[], true),

@@ -1,9 +1,10 @@
-//! Read-only OCI registry, Git over HTTP and status page of an appliance.
+//! Read-only OCI registry, files, Git over HTTP and status page of an appliance.
 //!
 //! A [`Server`] answers from a store and from nothing else: every name is looked up in a closed table made from the
 //! releases that lie there. It never writes, and it never dials anybody.
 //!
 //! - `/v2/…` is the OCI distribution API, as far as it reads;
+//! - `/files/<name>` is a plain file, `/files/` the list of them;
 //! - `/git/<name>.git` is a Git repository of the active release;
 //! - `/` tells a person what runs and whether all is well, `/healthz` and `/readyz` tell a program.
 //!
@@ -15,7 +16,9 @@ mod catalog;
 mod cli;
 mod content;
 mod error;
+mod files;
 mod git;
+mod html;
 mod live;
 mod oci;
 mod range;

@@ -11,6 +11,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use sealift_archive::release::Inventory;
 use sealift_archive::{BlobList, Explain as _, Refs, ReleaseName, Sequence, Statement};
 use sealift_store::{Error, Stamp, State, Store, StoredRelease};
 use time::OffsetDateTime;
@@ -62,10 +63,8 @@ pub(crate) struct ReleaseView {
 pub(crate) struct Summary {
     /// Product, version and sequence.
     pub(crate) name: ReleaseName,
-    /// How many image references it has.
-    pub(crate) images: usize,
-    /// How many Git repositories it has.
-    pub(crate) git_repositories: usize,
+    /// What there is in it.
+    pub(crate) inventory: Inventory,
     /// Bytes of all its content together.
     pub(crate) content_bytes: u64,
 }
@@ -209,8 +208,7 @@ fn read_release(release: &StoredRelease) -> Result<(Summary, Option<Documents>),
     let (statement, refs) = (release.statement()?, release.refs()?);
     let summary = Summary {
         name: statement.name(),
-        images: refs.images.len(),
-        git_repositories: refs.git.len(),
+        inventory: Inventory::of(&refs),
         content_bytes: statement.blob_list.content_bytes,
     };
     let Some(standing) = standing(release.state()) else { return Ok((summary, None)) };

@@ -69,6 +69,7 @@ struct Repository {
 struct Inner {
     blobs: HashMap<Digest, Content>,
     repositories: HashMap<String, Repository>,
+    files: HashMap<String, (Digest, Content)>,
 }
 
 /// All content of one registry. A blob is kept once, but is seen only in the repositories that have it.
@@ -129,6 +130,17 @@ impl Contents {
             repository.tags.insert(tag.to_owned(), digest);
         }
         digest
+    }
+
+    /// Puts a file at a path, in place of one that was there.
+    pub(crate) fn add_file(&self, path: &str, bytes: Bytes) -> Blob {
+        let blob = Blob::of(&bytes);
+        self.lock().files.insert(path.to_owned(), (blob.digest, Content::Memory(bytes)));
+        blob
+    }
+
+    pub(crate) fn file(&self, path: &str) -> Option<(Digest, Content)> {
+        self.lock().files.get(path).cloned()
     }
 
     pub(crate) fn blob(&self, repository: &str, digest: Digest) -> Option<Content> {

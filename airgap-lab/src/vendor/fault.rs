@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, RANGE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
@@ -66,6 +66,8 @@ pub enum Fault {
     OtherDigest(Digest),
     /// `Range` is ignored.
     NoRanges,
+    /// The answer does not say which version of a file it brings.
+    NoEtag,
     /// A partial answer claims to begin one byte later than was asked.
     OtherRange,
     /// The answer is an error with this status, and with this `Retry-After` if given.
@@ -159,6 +161,10 @@ fn spoil(fault: &Fault, cut: &Cut, mut response: Response) -> Response {
     let headers = response.headers_mut();
     match fault {
         Fault::NoRanges | Fault::Status(..) | Fault::Delay(_) => response,
+        Fault::NoEtag => {
+            headers.remove(ETAG);
+            response
+        }
         Fault::OtherDigest(digest) => {
             if let Ok(value) = HeaderValue::from_str(&digest.to_string()) {
                 headers.insert(DOCKER_CONTENT_DIGEST, value);

@@ -1,7 +1,7 @@
 //! The vendor's side of the gap: a registry in this process, images to put into it, and a slow line to it.
 //!
 //! [`Registry`] speaks the OCI distribution protocol (pull, and push as far as clients need it) on a free port of
-//! loopback. It can be told to fail in all the ways that registries do ([`Fault`]), and it remembers what it was
+//! loopback, and plain files at any other path. It can be told to fail in all the ways that registries do ([`Fault`]), and it remembers what it was
 //! asked ([`Seen`]).
 
 mod access;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sealift_archive::Digest;
@@ -11,6 +11,9 @@ use serde_json::json;
 use super::content::{Content, Contents};
 use super::fault::DOCKER_CONTENT_DIGEST;
 use super::service;
+
+/// The media type of bytes that are just bytes.
+const OCTETS: &str = "application/octet-stream";
 
 /// Answers a request for a manifest by tag or digest.
 pub(crate) async fn manifest(contents: &Contents, repository: &str, reference: &str) -> Response {
@@ -34,10 +37,31 @@ pub(crate) async fn blob(
     let Some(content) = contents.blob(repository, digest) else {
         return service::problem(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", &format!("blob unknown: {digest}"));
     };
+    ranged(&content, digest, headers).await
+}
+
+/// Answers a request for a plain file, or for a range of it if it still is the version that the request means.
+pub(crate) async fn file(contents: &Contents, path: &str, headers: &HeaderMap) -> Response {
+    let Some((digest, content)) = contents.file(path) else {
+        return service::problem(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "there is nothing here");
+    };
+    let version = format!("\"{}\"", digest.short());
+    let is_meant = headers.get(IF_RANGE).is_none_or(|wanted| wanted.as_bytes() == version.as_bytes());
+    let mut response = if is_meant {
+        ranged(&content, digest, headers).await
+    } else {
+        whole(&content, digest, OCTETS).await
+    };
+    response.headers_mut().remove(DOCKER_CONTENT_DIGEST);
+    insert(&mut response, ETAG, &version);
+    response
+}
+
+async fn ranged(content: &Content, digest: Digest, headers: &HeaderMap) -> Response {
     let size = content.len();
     let asked = headers.get(RANGE).and_then(|value| parse_range(value.to_str().ok()?, size));
     match asked {
-        None => whole(&content, digest, "application/octet-stream").await,
+        None => whole(content, digest, OCTETS).await,
         Some(range) if range.is_empty() => {
             let mut response =
                 service::problem(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", "no such range");
@@ -46,7 +70,7 @@ pub(crate) async fn blob(
         }
         Some(range) => {
             let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
-            let mut response = part(&content, range, digest, "application/octet-stream").await;
+            let mut response = part(content, range, digest, OCTETS).await;
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             insert(&mut response, CONTENT_RANGE, &content_range);
             response

@@ -28,7 +28,7 @@ use crate::background::Background;
 pub struct Config {
     /// Who may use it.
     pub access: Access,
-    /// Answers requests for blobs with a redirect to a second address, as registries with a CDN do. That one
+    /// Answers requests for blobs and files with a redirect to a second address, as registries with a CDN do. That one
     /// checks no access and is of the same kind otherwise.
     pub redirect_blobs: bool,
     /// Speaks TLS, with a certificate of its own making for `localhost` and `127.0.0.1`.
@@ -134,6 +134,17 @@ impl Registry {
     /// It cannot be written to the directory.
     pub fn add_blob(&self, repository: &str, bytes: impl Into<Bytes>) -> io::Result<Blob> {
         self.service.contents.add_blob(repository, bytes.into())
+    }
+
+    /// Puts a plain file at a path such as `/charts/index.yaml`, in place of one that was there.
+    pub fn add_file(&self, path: &str, bytes: impl Into<Bytes>) -> Blob {
+        self.service.contents.add_file(path, bytes.into())
+    }
+
+    /// The address of what is at a path: `url("/charts/index.yaml")`.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.service.origin)
     }
 
     /// Adds bytes as a manifest, whatever they are, and under a tag if one is given.

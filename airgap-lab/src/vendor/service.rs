@@ -65,7 +65,7 @@ async fn respond(service: &Service, line: &Line, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let Some(route) = Route::of(&path) else {
+    let Some(route) = Route::of(&path).or_else(|| service.contents.file(&path).map(|_| Route::File)) else {
         return problem(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "there is nothing here");
     };
     let at_front = line.port == service.front_port;
@@ -79,7 +79,7 @@ async fn respond(service: &Service, line: &Line, request: Request) -> Response {
     }
     // Faults are for what is sent, and neither a refusal nor a redirect sends anything: they are kept for the
     // request that is let in, and goes to where the content is.
-    if let (true, Some(mirror), Route::Blob { .. }, &Method::GET) =
+    if let (true, Some(mirror), Route::Blob { .. } | Route::File, &Method::GET) =
         (at_front, &service.mirror, route, &parts.method)
     {
         return (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, format!("{mirror}{path}"))]).into_response();
@@ -106,6 +106,7 @@ async fn handle(
     let (contents, headers) = (&service.contents, &request.headers);
     match (route, request.method.as_str()) {
         (Route::Token, "GET" | "POST") => service.gate.give_token(&request.method, query, &body, headers),
+        (Route::File, "GET" | "HEAD") => pull::file(contents, request.uri.path(), headers).await,
         (Route::Root, "GET" | "HEAD") => ([(CONTENT_TYPE, "application/json")], "{}").into_response(),
         (Route::Tags { repository }, "GET") => pull::tags(contents, repository),
         (Route::Manifest { repository, reference }, "GET" | "HEAD") => {
@@ -132,12 +133,27 @@ async fn handle(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route<'a> {
     Token,
+    /// None of the registry's own: whatever file was put there.
+    File,
     Root,
-    Tags { repository: &'a str },
-    Manifest { repository: &'a str, reference: &'a str },
-    Blob { repository: &'a str, digest: Digest },
-    Uploads { repository: &'a str },
-    Upload { repository: &'a str, id: &'a str },
+    Tags {
+        repository: &'a str,
+    },
+    Manifest {
+        repository: &'a str,
+        reference: &'a str,
+    },
+    Blob {
+        repository: &'a str,
+        digest: Digest,
+    },
+    Uploads {
+        repository: &'a str,
+    },
+    Upload {
+        repository: &'a str,
+        id: &'a str,
+    },
 }
 
 impl<'a> Route<'a> {
@@ -168,7 +184,7 @@ impl<'a> Route<'a> {
 
     fn repository(&self) -> Option<&'a str> {
         match *self {
-            Self::Token | Self::Root => None,
+            Self::Token | Self::File | Self::Root => None,
             Self::Tags { repository }
             | Self::Manifest { repository, .. }
             | Self::Blob { repository, .. }

@@ -1,13 +1,15 @@
 //! What a release is: its signed statement, the list of its content, and what its names point at.
 
 mod blob_list;
+mod inventory;
 mod names;
 mod refs;
 mod statement;
 
 pub use blob_list::BlobList;
-pub use names::{ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
-pub use refs::{Descriptor, GitRepository, ManifestInfo, Refs, is_ref_name};
+pub use inventory::{CHART_TYPE, FLUX_TYPE, Inventory, Kind};
+pub use names::{FileName, ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
+pub use refs::{Descriptor, GitRepository, ManifestInfo, Refs, alike, is_ref_name};
 pub use statement::{
     BlobListSummary, Kubernetes, MAX_REFS_BYTES, MAX_STATEMENT_BYTES, OperatingSystem, Requirement, Statement,
 };

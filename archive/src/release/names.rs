@@ -10,6 +10,8 @@ use crate::Error;
 
 /// Longest product, version or repository name, in characters.
 const MAX_NAME: usize = 63;
+/// Longest file name, folders included, in characters.
+const MAX_FILE_NAME: usize = 255;
 
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $allowed:expr) => {
@@ -99,6 +101,20 @@ text_type!(
         let parts: Vec<&str> = text.split('/').collect();
         (2..=3).contains(&parts.len())
             && parts.iter().all(|p| is_name(p, |b| b.is_ascii_lowercase() || b.is_ascii_digit(), b"._-"))
+    }
+);
+
+text_type!(
+    /// The name of a file of a release: served as `/files/<name>`, with folders between slashes.
+    FileName,
+    "a file name",
+    "up to 255 letters, digits and `._-+=@~,` between slashes, no part of it empty or beginning with `.` or `-`",
+    |text| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-+=@~,".contains(&b);
+        text.len() <= MAX_FILE_NAME
+            && text
+                .split('/')
+                .all(|part| !part.is_empty() && !part.starts_with(['.', '-']) && part.bytes().all(allowed))
     }
 );
 
@@ -209,6 +225,22 @@ mod tests {
             assert!(wrong.parse::<RepositoryName>().is_err(), "{wrong} is a repository");
         }
         assert!("fleet.git".parse::<RepositoryName>().is_err());
+        for (text, good) in [
+            ("operator.pdf", true),
+            ("k3s/v1.36.4+k3s1/k3s", true),
+            ("", false),
+            ("/a", false),
+            ("a//b", false),
+            ("a/", false),
+            ("a/../b", false),
+            ("a/.b", false),
+            ("-a", false),
+            ("a b", false),
+            ("a\\b", false),
+            ("a\nb", false),
+        ] {
+            assert_eq!(text.parse::<FileName>().is_ok(), good, "{text}");
+        }
         for (text, good) in
             [("linux/amd64", true), ("linux/arm/v7", true), ("linux", false), ("linux/../x", false)]
         {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{API_VERSION, BlobList, MAX_REFS_BYTES, ObjectId, RepositoryName, expect_kind};
-use crate::{Blob, Digest, Error, Reference, json};
+use super::{API_VERSION, BlobList, FileName, MAX_REFS_BYTES, ObjectId, RepositoryName, expect_kind};
+use crate::{AnyDigest, Blob, Digest, Error, Reference, Sha512, json};
 
 const KIND: &str = "Refs";
 
@@ -15,7 +15,8 @@ const KIND: &str = "Refs";
 pub struct Refs {
     api_version: String,
     kind: String,
-    /// Complete image reference → manifest or index.
+    /// Complete reference → manifest or index: images, and charts and Flux artifacts, whose descriptors have an
+    /// `artifactType`.
     #[serde(default)]
     pub images: BTreeMap<Reference, Descriptor>,
     /// Every manifest and index that is carried, with what the registry must say about it.
@@ -24,6 +25,12 @@ pub struct Refs {
     /// Manifest → the manifests that refer to it as their subject.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub referrers: BTreeMap<Digest, Vec<Descriptor>>,
+    /// Content that something names by another digest than ours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<Sha512, Digest>,
+    /// Plain files by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<FileName, Descriptor>,
     /// Git repositories by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub git: BTreeMap<RepositoryName, GitRepository>,
@@ -39,7 +46,7 @@ pub struct Descriptor {
     pub digest: Digest,
     /// Size of the content in bytes.
     pub size: u64,
-    /// Type of an artifact, for referrers.
+    /// Type of an artifact: of referrers, and of what is no image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// Annotations, for referrers.
@@ -77,6 +84,8 @@ impl Default for Refs {
             images: BTreeMap::new(),
             manifests: BTreeMap::new(),
             referrers: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            files: BTreeMap::new(),
             git: BTreeMap::new(),
         }
     }
@@ -94,6 +103,10 @@ impl Refs {
             // Two spellings of one name would have become one entry, and nobody would know which.
             return Err(Error::inconsistent(document, "it is not in the form that Sealift writes"));
         }
+        if let Some((one, other)) = alike(refs.files.keys()) {
+            let why = format!("`{one}` and `{other}` differ only in case");
+            return Err(Error::inconsistent(document, why));
+        }
         for (name, repository) in &refs.git {
             if !repository.refs.contains_key(&repository.head) {
                 return Err(Error::inconsistent(document, format!("HEAD of `{name}` names no ref of it")));
@@ -106,6 +119,15 @@ impl Refs {
             }
         }
         Ok(refs)
+    }
+
+    /// Our own name of content that others may name otherwise.
+    #[must_use]
+    pub fn digest_of(&self, name: AnyDigest) -> Option<Digest> {
+        match name {
+            AnyDigest::Sha256(digest) => Some(digest),
+            AnyDigest::Sha512(alias) => self.aliases.get(&alias).copied(),
+        }
     }
 
     /// The document's bytes: what the statement hashes and the store keeps.
@@ -133,6 +155,12 @@ impl Refs {
                 }
             }
         }
+        for (alias, digest) in &self.aliases {
+            if list.size(digest).is_none() {
+                let why = format!("{alias} is {digest}, which is not on the blob list");
+                return Err(Error::inconsistent(document, why));
+            }
+        }
         let missing = self.git.iter().flat_map(|(name, r)| r.packs.iter().map(move |p| (name, p)));
         for (name, pack) in missing {
             if list.size(pack).is_none() {
@@ -141,7 +169,7 @@ impl Refs {
             }
         }
         for (reference, descriptor) in &self.images {
-            if reference.digest().is_some_and(|digest| digest != descriptor.digest) {
+            if reference.digest().is_some_and(|named| self.digest_of(named) != Some(descriptor.digest)) {
                 let why = format!("`{reference}` names {}", descriptor.digest);
                 return Err(Error::inconsistent(document, why));
             }
@@ -162,8 +190,18 @@ impl Refs {
         let referrers = self.referrers.iter().flat_map(move |(subject, list)| {
             list.iter().map(move |d| (format!("a referrer of {subject}"), blob(d)))
         });
-        images.chain(manifests).chain(referrers)
+        let files = self.files.iter().map(move |(name, d)| (name.to_string(), blob(d)));
+        images.chain(manifests).chain(referrers).chain(files)
     }
+}
+
+/// Two names that a file system without case takes for one: a stick's, or a Mac's.
+#[must_use]
+pub fn alike<'a>(names: impl Iterator<Item = &'a FileName>) -> Option<(&'a FileName, &'a FileName)> {
+    let mut seen = BTreeMap::new();
+    names
+        .map(|name| (seen.insert(name.as_str().to_ascii_lowercase(), name), name))
+        .find_map(|(before, name)| before.filter(|before| *before != name).map(|before| (before, name)))
 }
 
 /// Whether a name follows the rules of `git check-ref-format` that matter for a path below `refs/`.
@@ -206,6 +244,35 @@ mod tests {
         refs.manifests.insert(manifest.digest, ManifestInfo { media_type, size: manifest.size });
         refs.check_against("refs", &list).unwrap();
         assert_eq!(Refs::parse("refs", &refs.to_bytes()).unwrap(), refs);
+    }
+
+    #[test]
+    fn files_and_aliases_lead_somewhere_and_names_stay_apart() {
+        let blob = Blob::of(b"hello");
+        let file = Descriptor {
+            media_type: "text/plain".to_owned(),
+            digest: blob.digest,
+            size: blob.size,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+        };
+        let mut refs = Refs::default();
+        refs.files.insert("docs/a.txt".parse().unwrap(), file.clone());
+        refs.aliases.insert(Sha512::of(b"hello"), blob.digest);
+        let empty = BlobList::default();
+        assert!(refs.check_against("refs", &empty).is_err());
+        let mut list = BlobList::default();
+        list.insert(blob).unwrap();
+        refs.check_against("refs", &list).unwrap();
+        assert_eq!(Refs::parse("refs", &refs.to_bytes()).unwrap(), refs);
+        assert_eq!(refs.digest_of(Sha512::of(b"hello").into()), Some(blob.digest));
+        assert_eq!(refs.digest_of(Sha512::of(b"other").into()), None);
+        refs.aliases.insert(Sha512::of(b"other"), Digest::of(b"other"));
+        assert!(refs.check_against("refs", &list).unwrap_err().to_string().contains("sha512:"));
+
+        refs.files.insert("Docs/A.txt".parse().unwrap(), file);
+        let said = Refs::parse("refs", &refs.to_bytes()).unwrap_err().to_string();
+        assert!(said.contains("differ only in case"), "{said}");
     }
 
     #[test]

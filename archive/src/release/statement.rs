@@ -1,9 +1,11 @@
 //! `release.json`, the statement: what a release is. Small, signed by the role `release`, and independent of how
 //! the release travels: the same statement stands in a full bundle, in a delta, on a server and in the store.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{API_VERSION, Platform, Product, ReleaseName, Sequence, Version, expect_kind};
+use super::{API_VERSION, FileName, Platform, Product, ReleaseName, Sequence, Version, expect_kind};
 use crate::{Blob, Digest, Error, json};
 
 const KIND: &str = "Statement";
@@ -77,6 +79,9 @@ pub struct Kubernetes {
 pub struct OperatingSystem {
     /// `ubuntu-24.04`.
     pub base: String,
+    /// Machine images and the like that belong to the release, whether or not they are carried.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub artifacts: BTreeMap<FileName, Blob>,
 }
 
 /// A feature, and the first version of Sealift that knows it.

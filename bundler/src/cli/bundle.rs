@@ -46,6 +46,7 @@ struct Locked {
     lock: std::path::PathBuf,
     images: usize,
     git: usize,
+    files: usize,
     blobs: usize,
     bytes: u64,
 }
@@ -56,7 +57,7 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
     let date = epoch(&args.definition)?;
     // Nobody knows yet how many bytes it is; this one is here for Ctrl-C.
     let meter = Meter::of_command("locking", 0, true)?;
-    let locking = async { Ok(resolve(&client, &definition, &args.definition, date).await) };
+    let locking = async { Ok(resolve(&client, &definition, &args.definition, date, &meter).await) };
     let lock = runtime()?.block_on(unless_interrupted(&meter, locking))??;
     let file = lock.write(&args.definition)?;
     let mut content: Vec<_> = lock.contents().map(|c| c.blob()).collect();
@@ -66,6 +67,7 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
         lock: file,
         images: lock.images.len(),
         git: lock.git.len(),
+        files: lock.files.len(),
         blobs: content.len(),
         bytes: content.iter().map(|b| b.size).sum(),
     };
@@ -77,6 +79,9 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
         }
         for git in &lock.git {
             lines = lines.line("git", format!("{}  {}", git.name, &git.commit.as_str()[..12]));
+        }
+        for file in &lock.files {
+            lines = lines.line("file", format!("{}  {}", file.name, file.content.digest.short()));
         }
         lines.line("content", format!("{}, {}", count(locked.blobs, "blob"), size(locked.bytes))).text()
     })

@@ -16,7 +16,7 @@ use crate::{Error, export, trust};
 const DAMAGES_SHOWN: usize = 20;
 
 /// Opens an archive with a trust root, or with the one that it brings itself.
-fn open(bundle: &Path, root: Option<&Path>, output: Output) -> Result<Bundle, Error> {
+pub(super) fn open(bundle: &Path, root: Option<&Path>, output: Output) -> Result<Bundle, Error> {
     if let Some(root) = root {
         return Ok(Bundle::open(bundle, &trust::read(root)?.0)?);
     }

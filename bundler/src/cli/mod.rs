@@ -1,6 +1,7 @@
 //! The command line of `sealift`.
 
 mod bundle;
+mod diff;
 mod look;
 mod output;
 mod sign;
@@ -65,6 +66,8 @@ enum Command {
     Inspect(InspectArgs),
     /// Turn an archive into a plain OCI layout
     Export(ExportArgs),
+    /// Show what changed between two locks or archives
+    Diff(DiffArgs),
     /// Print the JSON schema of `RELEASE.yaml`
     Schema,
     /// Print completions for a shell
@@ -208,6 +211,21 @@ struct ExportArgs {
     output: PathBuf,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each side is an archive, a lock, or a definition, whose lock is meant:
+  sealift diff acme-1.4.0.tar.zst acme-1.5.0.tar.zst --trust trust/root.json
+  git show HEAD:RELEASE.lock.json > before.json && sealift diff before.json RELEASE.yaml")]
+struct DiffArgs {
+    /// What was
+    from: PathBuf,
+    /// What is
+    to: PathBuf,
+    /// The trust root to check archives against; without it, they are believed about who made them
+    #[arg(long, value_name = "ROOT.json")]
+    trust: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     /// A directory in the OCI image layout
@@ -237,6 +255,7 @@ impl Cli {
             Command::Verify(args) => look::verify(output, args),
             Command::Inspect(args) => look::inspect(output, args),
             Command::Export(args) => look::export(output, args),
+            Command::Diff(args) => diff::diff(output, args),
             Command::Schema => output.document(&Definition::schema()),
             Command::Completions { shell } => {
                 let mut text = Vec::new();

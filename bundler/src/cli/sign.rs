@@ -43,7 +43,7 @@ struct Drafted {
 pub(super) fn statement(output: Output, args: &StatementArgs) -> Result<(), Error> {
     let definition = Definition::read(&args.definition)?;
     let lock = Lock::read(&args.definition, &definition)?;
-    lock.expect_fresh(&args.definition)?;
+    lock.local(&args.definition)?;
     let release = statement::draft(&definition, &lock)?;
     let file = statement::write(&release, &args.output)?;
     let drafted = Drafted { release: release.statement.name(), statement: file, digest: release.digest() };

@@ -3,11 +3,9 @@
 use serde_json::Value;
 
 /// Keys of the design's definition that come later: where they stand, and what to call them.
-const LATER: [(&[&str], &str); 7] = [
+const LATER: [(&[&str], &str); 5] = [
     (&["charts"], "charts"),
-    (&["files"], "files"),
-    (&["kubernetes", "files"], "kubernetes.files"),
-    (&["os", "artifacts"], "os.artifacts"),
+    (&["flux"], "flux"),
     (&["images", "*", "dockerArchive"], "images[].dockerArchive"),
     (&["git", "*", "url"], "git[].url"),
     (&["git", "*", "ref"], "git[].ref"),

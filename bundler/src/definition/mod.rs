@@ -1,19 +1,28 @@
 //! `RELEASE.yaml`, what a release engineer writes. `sealift schema` prints its JSON schema, made from these types.
 
+mod chart;
+mod file;
+mod git;
 mod image;
 mod later;
+mod location;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use fs_err as fs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use sealift_archive::release::{API_VERSION, is_ref_name};
-use sealift_archive::{Digest, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
+use sealift_archive::release::{API_VERSION, alike};
+use sealift_archive::{Digest, Platform, Product, ReleaseName, Sequence, Version};
 
 use crate::Error;
+pub use chart::{Chart, ChartSource};
+pub use file::{File, Flux, Kubernetes, KubernetesFiles, OperatingSystem, OsArtifact};
+pub use git::{Git, GitSource};
 pub use image::{Image, ImageSource};
+pub use location::{Asset, Assets, Location};
 
 const KIND: &str = "Release";
 /// Largest definition, in bytes.
@@ -52,9 +61,18 @@ pub struct Definition {
     /// Container images.
     #[serde(default)]
     pub images: Vec<Image>,
+    /// Helm charts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charts: Vec<Chart>,
+    /// Folders that are served as Flux artifacts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flux: Vec<Flux>,
     /// Git repositories.
     #[serde(default)]
     pub git: Vec<Git>,
+    /// Plain files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<File>,
 }
 
 /// Which children of an index are carried.
@@ -73,41 +91,6 @@ pub enum Platforms {
 pub enum AllPlatforms {
     /// All that there are.
     All,
-}
-
-/// Facts about the operating system.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OperatingSystem {
-    /// `ubuntu-24.04`
-    pub base: String,
-}
-
-/// Facts about Kubernetes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Kubernetes {
-    /// `k3s`
-    pub distribution: String,
-    /// `v1.36.4+k3s1`
-    pub version: Version,
-}
-
-/// A folder that becomes a Git repository of one commit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Git {
-    /// Served as `/git/<name>.git`.
-    pub name: RepositoryName,
-    /// The folder, relative to the definition.
-    pub path: PathBuf,
-    /// The branch that holds the commit.
-    #[serde(default = "main_branch")]
-    pub branch: String,
-}
-
-fn main_branch() -> String {
-    "main".to_owned()
 }
 
 impl Definition {
@@ -148,15 +131,28 @@ impl Definition {
         if definition.floor.is_some_and(|floor| floor > definition.sequence) {
             return Err(refuse("`floor` is above `sequence`".to_owned()));
         }
-        for (index, git) in definition.git.iter().enumerate() {
-            if !is_ref_name(&format!("refs/heads/{}", git.branch)) {
-                return Err(refuse(format!("`{}` cannot be a branch", git.branch)));
-            }
-            if definition.git[..index].iter().any(|other| other.name == git.name) {
-                return Err(refuse(format!("two Git repositories are named `{}`", git.name)));
-            }
+        definition.find_clash().map_or(Ok(definition), |why| Err(refuse(why)))
+    }
+
+    /// Two things that would have one name.
+    fn find_clash(&self) -> Option<String> {
+        let twice = |kind: &str, name: &dyn std::fmt::Display| Some(format!("two {kind} are named `{name}`"));
+        if let Some(name) = repeated(self.git.iter().map(|git| &git.name)) {
+            return twice("Git repositories", name);
         }
-        Ok(definition)
+        if let Some(name) = repeated(self.flux.iter().map(|flux| &flux.name)) {
+            return twice("Flux artifacts", name);
+        }
+        if let Some(name) = repeated(self.files.iter().map(|file| &file.name)) {
+            return twice("files", name);
+        }
+        let artifacts = self.os.iter().flat_map(|os| &os.artifacts).map(|artifact| &artifact.name);
+        if let Some(name) = repeated(artifacts.clone()) {
+            return twice("artifacts of the operating system", name);
+        }
+        alike(self.files.iter().map(|file| &file.name)).or_else(|| alike(artifacts)).map(|(one, other)| {
+            format!("the files `{one}` and `{other}` have names that differ only in case")
+        })
     }
 
     /// The release's name.
@@ -187,6 +183,12 @@ impl Platforms {
             Self::Some(platforms) => Some(platforms),
         }
     }
+}
+
+/// The first that stands there a second time.
+fn repeated<'a, T: Ord + ?Sized>(names: impl Iterator<Item = &'a T>) -> Option<&'a T> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
 }
 
 /// Where and what, and for an unknown key the known one that is most like it.

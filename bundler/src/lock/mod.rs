@@ -3,9 +3,10 @@
 //! From the lock alone follows everything that is signed and packed; `sealift bundle` asks a registry for content by
 //! digest and for nothing else.
 
+mod locked;
 mod resolve;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -13,12 +14,15 @@ use serde::{Deserialize, Serialize};
 
 use sealift_archive::format::MAX_BLOB_BYTES;
 use sealift_archive::format::layout::Storing;
-use sealift_archive::release::{API_VERSION, ObjectId, RepositoryName};
-use sealift_archive::{Blob, Digest, Platform, Reference, durable, json};
+use sealift_archive::release::API_VERSION;
+use sealift_archive::{Blob, Digest, FileName, Platform, durable, json};
+use sealift_fetch::{Kind, Origin, Wanted};
 
-use crate::definition::{Definition, ImageSource};
-use crate::folder::{self, PackedFolder};
-use crate::{Error, oci_layout};
+use crate::definition::{Definition, ImageSource, Location};
+use crate::files::read_capped;
+use crate::local::Local;
+use crate::{Error, folder, oci_layout};
+pub use locked::{Content, LockedFile, LockedGit, LockedImage};
 pub use resolve::resolve;
 
 const KIND: &str = "Lock";
@@ -42,71 +46,33 @@ pub struct Lock {
     pub images: Vec<LockedImage>,
     /// Git repositories, in the order of the definition.
     pub git: Vec<LockedGit>,
+    /// Plain files: those of Kubernetes first, then in the order of the definition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<LockedFile>,
+    /// Artifacts of the operating system, carried or not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub os_artifacts: BTreeMap<FileName, Blob>,
 }
 
-/// An image, pinned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LockedImage {
-    /// The reference under which the appliance serves it.
-    pub name: Reference,
-    /// Where its content is.
-    pub source: ImageSource,
-    /// The index or manifest that the reference led to.
-    pub target: Content,
-    /// All manifests that are carried, the target among them, in an order in which they may be pushed.
-    pub manifests: Vec<Content>,
-    /// Configurations and layers, each once.
-    pub blobs: Vec<Content>,
-}
-
-/// A piece of content with its type.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Content {
-    /// Media type.
-    pub media_type: String,
-    /// Digest.
-    pub digest: Digest,
-    /// Size in bytes.
-    pub size: u64,
-}
-
-/// A folder as a Git repository, pinned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LockedGit {
-    /// The repository's name.
-    pub name: RepositoryName,
-    /// The folder, relative to the definition.
-    pub path: PathBuf,
-    /// The branch.
-    pub branch: String,
-    /// The one commit.
-    pub commit: ObjectId,
-    /// Its date, in seconds since 1970 (`SOURCE_DATE_EPOCH` when it was locked, else 0).
-    pub date: u64,
-    /// The one pack.
-    pub pack: Blob,
-}
-
-impl Content {
-    /// Digest and size.
-    #[must_use]
-    pub fn blob(&self) -> Blob {
-        Blob { digest: self.digest, size: self.size }
-    }
+/// The part of a lock that all versions of Sealift write alike.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Form {
+    api_version: String,
+    kind: String,
 }
 
 impl Lock {
-    fn new(definition: &Definition, images: Vec<LockedImage>, git: Vec<LockedGit>) -> Self {
+    fn new(definition: &Definition) -> Self {
         Self {
             api_version: API_VERSION.to_owned(),
             kind: KIND.to_owned(),
             definition: definition.digest(),
             platforms: definition.platforms.chosen().map(<[_]>::to_vec),
-            images,
-            git,
+            images: Vec::new(),
+            git: Vec::new(),
+            files: Vec::new(),
+            os_artifacts: BTreeMap::new(),
         }
     }
 
@@ -135,24 +101,32 @@ impl Lock {
     /// [`Error::NoLock`], [`Error::StaleLock`] if it was made from another definition, or what is wrong with it.
     pub fn read(file: &Path, definition: &Definition) -> Result<Self, Error> {
         let path = Self::path_of(file);
-        let stale = |why: &str| Error::StaleLock {
-            lock: path.clone(),
-            definition: file.to_owned(),
-            why: why.to_owned(),
-        };
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::NoLock { lock: path, definition: file.to_owned() });
-            }
-            read => read?,
-        };
-        let lock: Self = json::parse(&path.display().to_string(), &bytes, MAX_LOCK_BYTES)?;
-        if lock.api_version != API_VERSION || lock.kind != KIND {
-            return Err(stale("another version of Sealift made it"));
+        if !path.exists() {
+            return Err(Error::NoLock { lock: path, definition: file.to_owned() });
         }
+        let lock = Self::load(&path)?;
         if lock.definition != definition.digest() {
-            return Err(stale("the definition has changed since"));
+            let why = "the definition has changed since".to_owned();
+            return Err(Error::StaleLock { lock: path, definition: file.to_owned(), why });
         }
+        Ok(lock)
+    }
+
+    /// Reads a lock, whatever definition it belongs to.
+    ///
+    /// # Errors
+    /// [`Error::OtherLock`] if another version of Sealift made it, or what is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let bytes = read_capped(path, MAX_LOCK_BYTES as u64)?;
+        let form: Form = json::parse(&name, &bytes, MAX_LOCK_BYTES)?;
+        if form.api_version != API_VERSION || form.kind != KIND {
+            return Err(Error::OtherLock {
+                lock: path.to_owned(),
+                form: format!("{} {}", form.api_version, form.kind),
+            });
+        }
+        let lock: Self = json::parse(&name, &bytes, MAX_LOCK_BYTES)?;
         if let Some(huge) = lock.contents().find(|content| content.size > MAX_BLOB_BYTES) {
             let what = huge.digest.to_string();
             return Err(
@@ -162,16 +136,31 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Packs the folders and looks into the layouts again, and refuses the lock if they are not what was locked. Folders
-    /// come back packed, by digest.
+    /// Two things of the release that would have one name, or names that differ only in case.
+    fn expect_apart(&self, errors: &mut Vec<Error>) {
+        let mut names = BTreeMap::new();
+        for file in &self.files {
+            if let Some(other) = names.insert(file.name.as_str().to_ascii_lowercase(), &file.name) {
+                let (one, other) = (file.name.to_string(), other.to_string());
+                errors.push(if one == other {
+                    Error::NameTwice { name: one }
+                } else {
+                    Error::NamesAlike { one, other }
+                });
+            }
+        }
+    }
+
+    /// What of the content lies on this machine. Folders are packed again and layouts looked into, and the lock is refused
+    /// if they are not what was locked; files are looked at when they are copied.
     ///
     /// # Errors
     /// [`Error::StaleLock`], or what is wrong with a folder or layout.
-    pub fn expect_fresh(&self, file: &Path) -> Result<HashMap<Digest, PackedFolder>, Error> {
+    pub(crate) fn local(&self, file: &Path) -> Result<Local, Error> {
         let base = file.parent().unwrap_or(Path::new(""));
         let stale =
             |why: String| Error::StaleLock { lock: Self::path_of(file), definition: file.to_owned(), why };
-        let mut packs = HashMap::new();
+        let mut local = Local::default();
         for git in &self.git {
             let packed = folder::pack(&base.join(&git.path), &git.branch, git.date)?;
             if packed.commit != git.commit {
@@ -181,20 +170,58 @@ impl Lock {
                 let why = "packs the same content into other bytes than where it was locked";
                 return Err(stale(format!("`git` on this machine {why} (folder `{}`)", git.path.display())));
             }
-            packs.insert(git.pack.digest, packed);
+            packed.move_to(&mut local);
         }
         for image in &self.images {
             let ImageSource::OciLayout { path, reference } = &image.source else { continue };
+            let path = base.join(path);
             // A layout that is gone does no harm as long as nothing of it is missing.
-            if !base.join(path).exists() {
+            if !path.exists() {
                 continue;
             }
-            let found = oci_layout::Layout::open(&base.join(path))?.find(reference.as_deref())?;
-            if found.digest != image.target.digest {
+            let layout = oci_layout::Layout::open(&path)?;
+            if layout.find(reference.as_deref())?.digest != image.target.digest {
                 return Err(stale(format!("layout `{}` holds another `{}`", path.display(), image.name)));
             }
+            for content in image.manifests.iter().chain(&image.blobs) {
+                local.add_file(content.blob(), path.join(content.digest.blob_path()), 0);
+            }
         }
-        Ok(packs)
+        for LockedFile { source, content, .. } in &self.files {
+            let Location::Path(path) = source else { continue };
+            let path = base.join(path);
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.len() != content.size => return Err(Error::Changed { path }),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                // What is gone may lie in an earlier bundle.
+                Err(_) => {}
+                Ok(_) => local.add_file(content.blob(), path, 0),
+            }
+        }
+        Ok(local)
+    }
+
+    /// Where all content is fetched from that lies on servers; content of several origins comes several times.
+    pub fn remote(&self) -> impl Iterator<Item = Wanted> + '_ {
+        let images = self.images.iter().filter_map(|image| match &image.source {
+            ImageSource::Registry(reference) => Some((image, reference)),
+            ImageSource::OciLayout { .. } => None,
+        });
+        let images = images.flat_map(|(image, reference)| {
+            let manifests = image.manifests.iter().map(|content| (content, Kind::Manifest));
+            let all = manifests.chain(image.blobs.iter().map(|content| (content, Kind::Blob)));
+            all.map(|(content, kind)| Wanted {
+                blob: content.blob(),
+                origin: Origin::Registry { reference: reference.clone(), kind },
+            })
+        });
+        let files = self.files.iter().filter_map(|file| match &file.source {
+            Location::Url(url) => {
+                Some(Wanted { blob: file.content.blob(), origin: Origin::Url(url.clone()) })
+            }
+            Location::Path(_) => None,
+        });
+        images.chain(files)
     }
 
     /// Writes the lock beside its definition, durably.
@@ -215,7 +242,8 @@ impl Lock {
             digest: g.pack.digest,
             size: g.pack.size,
         });
-        images.chain(packs)
+        let files = self.files.iter().map(|file| file.content.clone());
+        images.chain(packs).chain(files)
     }
 
     /// How each piece of content is kept in an archive: by the media type under which it is named first.

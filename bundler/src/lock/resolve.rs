@@ -4,17 +4,22 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
-use sealift_archive::{Digest, Platform, Reference, Unwatched};
-use sealift_fetch::{Client, Kind, Wanted};
+use sealift_archive::{Blob, Digest, FileName, Platform, Progress, Reference, Unwatched};
+use sealift_fetch::{Client, Kind, Origin, Wanted};
 
-use super::{Content, Lock, LockedGit, LockedImage};
-use crate::definition::{Definition, Git, Image, ImageSource};
+use super::{Content, Lock, LockedFile, LockedGit, LockedImage};
+use crate::definition::{Asset, Definition, Git, GitSource, Image, ImageSource, Location, OsArtifact};
+use crate::files::{Finder, media_type_of};
 use crate::image::{self, Child, Manifest};
 use crate::in_memory::InMemory;
+use crate::k3s::{self, K3s};
 use crate::{Error, folder, oci_layout};
+
+/// Folder of artifacts of the operating system among the files of a release.
+const OS_FOLDER: &str = "os";
 
 /// Images that are resolved at a time. The client bounds the requests to each registry; this bounds memory.
 const IMAGES_AT_A_TIME: usize = 32;
@@ -29,35 +34,118 @@ const MAX_MANIFESTS: usize = 256;
 /// since 1970. An image that leads to what one in the lock beside `file` led to is taken from there: one request.
 ///
 /// # Errors
-/// What a registry, a layout or git answers; names that stand twice; platforms that are not there.
+/// All that is wrong, together: what registries, servers, layouts or git answer; names that stand twice; platforms that
+/// are not there; files that are not what they should be.
 pub async fn resolve(
     client: &Client,
     definition: &Definition,
     file: &Path,
     date: u64,
+    progress: &dyn Progress,
 ) -> Result<Lock, Error> {
     let base = file.parent().unwrap_or(Path::new(""));
+    let finder = Finder { client, base, progress };
+    let mut lock = Lock::new(definition);
+    let mut errors = Vec::new();
+
+    let k3s = match definition.kubernetes.as_ref().and_then(|k| k.files.as_ref()) {
+        Some(files) => k3s::resolve(files, finder).await.unwrap_or_else(|found| {
+            errors.extend(found);
+            K3s::default()
+        }),
+        None => K3s::default(),
+    };
+    let images = images_of(definition, &k3s, &mut errors);
     let known = Lock::known_images(file, definition);
-    let mut names = BTreeSet::new();
-    if let Some(twice) = definition.images.iter().find(|image| !names.insert(&image.name)) {
-        return Err(Error::NameTwice(twice.name.clone()));
-    }
     let platforms = definition.platforms.chosen();
-    let images = stream::iter(&definition.images)
+    let resolving = stream::iter(&images)
         .map(|image| resolve_image(client, image, platforms, base, &known))
         .buffered(IMAGES_AT_A_TIME)
-        .try_collect()
-        .await?;
-    let git =
-        definition.git.iter().map(|git| resolve_folder(git, base, date)).collect::<Result<_, Error>>()?;
-    Ok(Lock::new(definition, images, git))
+        .collect::<Vec<_>>();
+    let (images, files) = tokio::join!(resolving, resolve_files(definition, k3s, finder));
+    keep_good(images, &mut lock.images, &mut errors);
+    keep_good(files, &mut lock.files, &mut errors);
+    keep_good(definition.git.iter().map(|git| resolve_folder(git, base, date)), &mut lock.git, &mut errors);
+    for artifact in definition.os.iter().flat_map(|os| &os.artifacts) {
+        match resolve_os_artifact(artifact, finder).await {
+            Ok((blob, carried)) => {
+                lock.os_artifacts.insert(artifact.name.clone(), blob);
+                lock.files.extend(carried);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    lock.expect_apart(&mut errors);
+    Error::all(errors).map_or(Ok(lock), Err)
+}
+
+fn keep_good<T>(
+    results: impl IntoIterator<Item = Result<T, Error>>,
+    good: &mut Vec<T>,
+    errors: &mut Vec<Error>,
+) {
+    for result in results {
+        match result {
+            Ok(item) => good.push(item),
+            Err(error) => errors.push(error),
+        }
+    }
+}
+
+/// The images of the definition, then those of k3s that it does not name itself.
+fn images_of(definition: &Definition, k3s: &K3s, errors: &mut Vec<Error>) -> Vec<Image> {
+    let mut names = BTreeSet::new();
+    let mut images = Vec::new();
+    for image in &definition.images {
+        if names.insert(&image.name) {
+            images.push(image.clone());
+        } else {
+            errors.push(Error::NameTwice { name: image.name.to_string() });
+        }
+    }
+    let system = k3s.images.iter().filter(|name| names.insert(*name));
+    images
+        .extend(system.map(|name| Image { name: name.clone(), source: ImageSource::Registry(name.clone()) }));
+    images
+}
+
+async fn resolve_files(
+    definition: &Definition,
+    k3s: K3s,
+    finder: Finder<'_>,
+) -> Vec<Result<LockedFile, Error>> {
+    let of_k3s = k3s.files.into_iter().map(|(name, source, blob)| Ok(locked_file(name, source, blob, None)));
+    let of_definition = definition.files.iter().map(|file| async move {
+        let blob = finder.measure(&file.asset).await?;
+        Ok(locked_file(file.name.clone(), file.asset.location.clone(), blob, file.media_type.clone()))
+    });
+    of_k3s.chain(join_all(of_definition).await).collect()
+}
+
+fn locked_file(name: FileName, source: Location, blob: Blob, media_type: Option<String>) -> LockedFile {
+    let media_type = media_type.unwrap_or_else(|| media_type_of(name.as_str()).to_owned());
+    LockedFile { name, source, content: Content { media_type, digest: blob.digest, size: blob.size } }
+}
+
+async fn resolve_os_artifact(
+    artifact: &OsArtifact,
+    finder: Finder<'_>,
+) -> Result<(Blob, Option<LockedFile>), Error> {
+    let location = Location::Path(artifact.path.clone());
+    let blob = finder.measure(&Asset { location: location.clone(), sha256: None }).await?;
+    if !artifact.carry {
+        return Ok((blob, None));
+    }
+    let name = format!("{OS_FOLDER}/{}", artifact.name).parse()?;
+    Ok((blob, Some(locked_file(name, location, blob, None))))
 }
 
 fn resolve_folder(git: &Git, base: &Path, date: u64) -> Result<LockedGit, Error> {
-    let packed = folder::pack(&base.join(&git.path), &git.branch, date)?;
+    let GitSource::Folder(path) = &git.source else { unreachable!("refused when it was read") };
+    let packed = folder::pack(&base.join(path), &git.branch, date)?;
     Ok(LockedGit {
         name: git.name.clone(),
-        path: git.path.clone(),
+        path: path.clone(),
         branch: git.branch.clone(),
         commit: packed.commit.clone(),
         date,
@@ -90,7 +178,8 @@ impl Manifests<'_> {
             Self::Layout(layout) => layout.manifest(content.blob()),
             Self::Registry(client, reference) => {
                 let sink = Arc::new(InMemory::default());
-                let wanted = Wanted { blob: content.blob(), kind: Kind::Blob, from: (*reference).clone() };
+                let origin = Origin::Registry { reference: (*reference).clone(), kind: Kind::Blob };
+                let wanted = Wanted { blob: content.blob(), origin };
                 client.fetch_all(vec![wanted], sink.clone(), Arc::new(Unwatched)).await?;
                 Ok(sink.take())
             }
@@ -127,7 +216,7 @@ async fn resolve_image(
         }
     };
     let target = top.content.clone();
-    if image.name.digest().is_some_and(|digest| digest != target.digest) {
+    if image.name.digest().is_some_and(|named| named != target.digest.into()) {
         let why = format!("it leads to {}", target.digest);
         return Err(Error::BadImage { image: image.name.to_string(), why });
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sealift_archive::{Blob, Explain};
-use sealift_fetch::{Error, Kind, Wanted};
+use sealift_fetch::{Error, Wanted};
 use sealift_lab::vendor::image::noise;
 use sealift_lab::vendor::{Access, Config, Fault, Target};
 
@@ -31,7 +31,7 @@ fn fill(setting: &Setting) -> Vec<Wanted> {
     for seed in 0..16 {
         let repository = ["acme/one", "acme/two"][usize::try_from(seed % 2).unwrap()];
         let blob = setting.registry.add_blob(repository, noise(seed, 10_000)).unwrap();
-        wanted.push(Wanted { blob, kind: Kind::Blob, from: setting.reference(&format!("{repository}:1")) });
+        wanted.push(setting.wanted_from(&format!("{repository}:1"), blob));
     }
     wanted
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sealift_archive::{Blob, Reference};
-use sealift_fetch::{Kind, Wanted};
+use sealift_fetch::{Kind, Origin, Wanted};
 use sealift_lab::vendor::image::{File, Layer, noise};
 use sealift_lab::vendor::{Image, Proxy};
 
@@ -29,7 +29,10 @@ async fn forty_images_over_a_long_line_take_a_few_round_trips() {
         );
         setting.registry.add_image(&format!("acme/app-{number}"), "1", &image).unwrap();
         let from: Reference = format!("{}/acme/app-{number}:1", proxy.addr()).parse().unwrap();
-        let part = |kind, bytes: &[u8]| Wanted { blob: Blob::of(bytes), kind, from: from.clone() };
+        let part = |kind, bytes: &[u8]| {
+            let origin = Origin::Registry { reference: from.clone(), kind };
+            Wanted { blob: Blob::of(bytes), origin }
+        };
         wanted.push(part(Kind::Manifest, image.manifest()));
         wanted.extend(image.blobs().iter().map(|blob| part(Kind::Blob, blob)));
     }

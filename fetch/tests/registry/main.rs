@@ -4,6 +4,7 @@
 mod access;
 mod bench;
 mod broken;
+mod files;
 mod many;
 mod named;
 mod refused;

@@ -1,7 +1,7 @@
 //! Whole images, many at once.
 
 use sealift_archive::{Blob, Digest, Explain};
-use sealift_fetch::{Error, Kind, Wanted};
+use sealift_fetch::{Error, Kind, Origin, Wanted};
 use sealift_lab::vendor::image::{File, Layer, noise};
 use sealift_lab::vendor::{Fault, Image, Target};
 
@@ -15,7 +15,10 @@ fn image(platform: &str, seeds: &[u64]) -> Image {
 
 /// Everything that an image consists of, as a lock would list it.
 fn parts(setting: &Setting, name: &str, image: &Image) -> Vec<Wanted> {
-    let wanted = |kind, bytes: &[u8]| Wanted { blob: Blob::of(bytes), kind, from: setting.reference(name) };
+    let wanted = |kind, bytes: &[u8]| {
+        let origin = Origin::Registry { reference: setting.reference(name), kind };
+        Wanted { blob: Blob::of(bytes), origin }
+    };
     let mut parts = vec![wanted(Kind::Manifest, image.manifest())];
     parts.extend(image.blobs().iter().map(|blob| wanted(Kind::Blob, blob)));
     parts.extend(image.children().iter().flat_map(|child| self::parts(setting, name, child)));
@@ -104,7 +107,7 @@ async fn what_is_under_way_is_finished_when_something_else_fails() {
 async fn repositories_without_the_blob_are_named() {
     let setting = Setting::new();
     let (wanted, _) = setting.blob(1);
-    let elsewhere = Wanted { from: setting.reference("acme/other:1"), ..wanted };
+    let elsewhere = setting.wanted_from("acme/other:1", wanted.blob);
     let error = setting.fetch(vec![elsewhere]).await.unwrap_err().to_string();
     assert!(
         error.contains("404 Not Found") && error.contains("acme/other") && error.contains("BLOB_UNKNOWN"),

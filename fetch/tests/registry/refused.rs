@@ -54,7 +54,7 @@ async fn wrong_answers_are_refused_at_once() {
         let text = error.to_string();
         assert_eq!((error.class(), error.code().0), (class, code), "{fault:?}: {text}");
         let named =
-            [setting.registry.addr().to_string(), wanted.blob.digest.to_string(), wanted.from.to_string()];
+            [setting.registry.addr().to_string(), wanted.blob.digest.to_string(), wanted.origin.to_string()];
         for word in words.iter().chain(&named) {
             assert!(text.contains(word), "{fault:?}: `{word}` is not in `{text}`");
         }

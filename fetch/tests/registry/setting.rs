@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sealift_archive::{Blob, Progress, Reference};
-use sealift_fetch::{Client, Error, Kind, Options, Retry, Wanted};
+use sealift_fetch::{Client, Error, Kind, Options, Origin, Retry, Url, Wanted};
 use sealift_lab::vendor::{Config, Registry, image};
 use tempfile::TempDir;
 
@@ -65,7 +65,23 @@ impl Setting {
     }
 
     pub(crate) fn wanted(&self, blob: Blob) -> Wanted {
-        Wanted { blob, kind: Kind::Blob, from: self.reference("acme/app:1.0") }
+        self.wanted_from("acme/app:1.0", blob)
+    }
+
+    pub(crate) fn wanted_from(&self, image: &str, blob: Blob) -> Wanted {
+        Wanted { blob, origin: Origin::Registry { reference: self.reference(image), kind: Kind::Blob } }
+    }
+
+    /// Puts a plain file where [`Setting::url`] names it.
+    pub(crate) fn file(&self, seed: u64) -> (Wanted, Vec<u8>) {
+        let bytes = image::noise(seed, SIZE);
+        let path = format!("/files/{seed}");
+        let blob = self.registry.add_file(&path, bytes.clone());
+        (Wanted { blob, origin: Origin::Url(self.url(&path)) }, bytes)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> Url {
+        self.registry.url(path).parse().unwrap()
     }
 
     pub(crate) fn reference(&self, rest: &str) -> Reference {

@@ -11,11 +11,8 @@ use tokio::task::spawn_blocking;
 
 use self::page::{Page, TrustLine};
 use crate::app::App;
+use crate::html;
 
-const HTML: &str = "text/html; charset=utf-8";
-/// The page brings its style along and nothing else, and belongs in nobody's frame.
-const CONTENT_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
 const NOT_KEPT: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The process runs.
@@ -46,6 +43,5 @@ pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
         Err(stopped) => Err(stopped.to_string()),
     };
     let page = Page { releases: view.releases(), problem: view.problem(), trust };
-    let policy = [(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY)];
-    (policy, [NOT_KEPT], page.to_string()).into_response()
+    ([NOT_KEPT], html::respond(&page)).into_response()
 }

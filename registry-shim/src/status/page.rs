@@ -9,9 +9,9 @@ use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
+use crate::html::{self, Size, Text};
 use crate::live::{Problem, ReleaseView};
 
-const STYLE: &str = include_str!("style.css");
 /// How a moment is written for people; always in UTC.
 const MOMENT: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
 /// Seconds after which a browser asks again.
@@ -69,14 +69,7 @@ impl Display for Page<'_> {
             Some(release) => format!("{} – {}", Name(release), verdict.word),
             None => format!("Sealift – {}", verdict.word),
         };
-        write!(
-            f,
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\">\n\
-             <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n",
-            Text(&title)
-        )?;
+        html::begin(f, &title, Some(REFRESH_SECONDS))?;
         headline(f, self.active(), &verdict)?;
         section(f, "Staged, ready to be activated", self.releases, |s| {
             matches!(s, State::Staged | State::Activating)
@@ -86,7 +79,7 @@ impl Display for Page<'_> {
             section(f, "Failed", self.releases, is_failed)?;
         }
         footer(f, &self.trust)?;
-        f.write_str("</main>\n</body>\n</html>\n")
+        html::end(f)
     }
 }
 
@@ -102,14 +95,7 @@ fn headline(f: &mut Formatter<'_>, active: Option<&ReleaseView>, verdict: &Verdi
             writeln!(f, "<h1>{}</h1>", Text(&Name(release)))?;
             writeln!(f, "<p>sequence {}, active since {}</p>", release.sequence, Moment(release.since))?;
             if let Ok(summary) = &release.summary {
-                let (images, git) = (summary.images, summary.git_repositories);
-                writeln!(
-                    f,
-                    "<p>{images} image{}, {git} Git repositor{}, {}</p>",
-                    if images == 1 { "" } else { "s" },
-                    if git == 1 { "y" } else { "ies" },
-                    Size(summary.content_bytes)
-                )?;
+                writeln!(f, "<p>{}; {}</p>", summary.inventory, Size(summary.content_bytes))?;
             }
         }
         None => {
@@ -135,7 +121,7 @@ fn section(
     if chosen.peek().is_none() {
         return f.write_str("<p class=\"none\">nothing</p>\n</section>\n");
     }
-    f.write_str("<table>\n<tr><th>Release<th>Sequence<th>State<th>Since<th>Images<th>Git<th>Size\n")?;
+    f.write_str("<table>\n<tr><th>Release<th>Sequence<th>State<th>Since<th>Holds<th>Size\n")?;
     for release in chosen {
         write!(
             f,
@@ -146,17 +132,11 @@ fn section(
             Moment(release.since)
         )?;
         match &release.summary {
-            Ok(summary) => writeln!(
-                f,
-                "<td>{}<td>{}<td>{}",
-                summary.images,
-                summary.git_repositories,
-                Size(summary.content_bytes)
-            )?,
-            Err(_) => f.write_str("<td colspan=\"3\">cannot be read\n")?,
+            Ok(summary) => writeln!(f, "<td>{}<td>{}", summary.inventory, Size(summary.content_bytes))?,
+            Err(_) => f.write_str("<td colspan=\"2\">cannot be read\n")?,
         }
         if let State::Failed { reason } = &release.state {
-            writeln!(f, "<tr><td colspan=\"7\">{}", Text(reason))?;
+            writeln!(f, "<tr><td colspan=\"6\">{}", Text(reason))?;
         }
     }
     f.write_str("</table>\n</section>\n")
@@ -173,7 +153,8 @@ fn footer(f: &mut Formatter<'_>, trust: &Result<TrustLine, String>) -> fmt::Resu
     let version = env!("CARGO_PKG_VERSION");
     writeln!(
         f,
-        "<p>sealift-registry {version} · <a href=\"/readyz\">readyz</a> · <a href=\"/healthz\">healthz</a></p>"
+        "<p>sealift-registry {version} · <a href=\"/files/\">files</a> · <a href=\"/readyz\">readyz</a> · \
+         <a href=\"/healthz\">healthz</a></p>"
     )?;
     f.write_str("</footer>\n")
 }
@@ -187,25 +168,6 @@ impl Display for Name<'_> {
             Ok(summary) => write!(f, "{} {}", summary.name.product, summary.name.version),
             Err(_) => write!(f, "release {}", self.0.sequence),
         }
-    }
-}
-
-/// Text that HTML takes as text, wherever it stands.
-struct Text<'a, T: ?Sized>(&'a T);
-
-impl<T: Display + ?Sized> Display for Text<'_, T> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for character in self.0.to_string().chars() {
-            match character {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                other => write!(f, "{other}")?,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -224,51 +186,9 @@ impl Display for Moment {
     }
 }
 
-/// A number of bytes in a unit for people, with one digit behind the point.
-struct Size(u64);
-
-impl Display for Size {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        const STEP: u64 = 1000;
-        const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-        let Some(power) = self.0.checked_ilog(STEP).filter(|&power| power > 0) else {
-            return write!(f, "{} B", self.0);
-        };
-        let power = power.min(4);
-        let tenths = self.0 / (STEP.pow(power) / 10);
-        write!(f, "{}.{} {}", tenths / 10, tenths % 10, UNITS[power as usize - 1])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_stays_text() {
-        assert_eq!(
-            Text("<a href='x' title=\"y\">&amp;").to_string(),
-            "&lt;a href=&#39;x&#39; title=&quot;y&quot;&gt;&amp;amp;"
-        );
-    }
-
-    #[test]
-    fn sizes_are_short() {
-        let cases = [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (1_999, "1.9 kB"),
-            (999_999, "999.9 kB"),
-            (1_000_000, "1.0 MB"),
-            (2_900_000_000, "2.9 GB"),
-            (4_000_000_000_000, "4.0 TB"),
-            (u64::MAX, "18446744.0 TB"),
-        ];
-        for (bytes, expected) in cases {
-            assert_eq!(Size(bytes).to_string(), expected);
-        }
-    }
 
     #[test]
     fn a_moment_is_told_in_utc() {

@@ -9,7 +9,7 @@ use fs_err as fs;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, StatusCode};
 use sealift_archive::release::{BlobListSummary, Descriptor, GitRepository, ManifestInfo};
-use sealift_archive::{Blob, BlobList, Digest, Refs, ReleaseName, Sequence, Statement, durable};
+use sealift_archive::{Blob, BlobList, Digest, Refs, ReleaseName, Sequence, Sha512, Statement, durable};
 use sealift_registry_shim::{Config, Server, TlsFiles};
 use sealift_store::Store;
 use serde_json::json;
@@ -34,6 +34,29 @@ impl Content {
     pub(crate) fn image(mut self, reference: &str, manifest: &str) -> Self {
         self.refs.images.insert(reference.parse().expect("a reference"), descriptor(manifest.as_bytes()));
         self.manifest(manifest)
+    }
+
+    /// A chart or another artifact whose manifest is `manifest`, under this reference.
+    pub(crate) fn artifact(mut self, reference: &str, manifest: &str, artifact_type: &str) -> Self {
+        let mut artifact = descriptor(manifest.as_bytes());
+        artifact.artifact_type = Some(artifact_type.to_owned());
+        self.refs.images.insert(reference.parse().expect("a reference"), artifact);
+        self.manifest(manifest)
+    }
+
+    /// A plain file.
+    pub(crate) fn file(mut self, name: &str, media_type: &str, content: impl AsRef<[u8]>) -> Self {
+        let mut file = descriptor(content.as_ref());
+        media_type.clone_into(&mut file.media_type);
+        self.refs.files.insert(name.parse().expect("a file name"), file);
+        self.blob(content)
+    }
+
+    /// Content of this release that is known by its SHA-512 as well.
+    pub(crate) fn alias(mut self, content: impl AsRef<[u8]>) -> Self {
+        let content = content.as_ref();
+        self.refs.aliases.insert(Sha512::of(content), Digest::of(content));
+        self
     }
 
     /// A manifest that no reference names.

@@ -1,6 +1,8 @@
 //! The registry over real connections, on stores that are made by hand: as a registry client, as Git, as a person.
 
+mod artifacts;
 mod blobs;
+mod files;
 mod fixture;
 mod git;
 mod naming;

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use sealift_archive::Digest;
 
-use crate::fixture::{Content, MANIFEST_TYPE, TestStore};
+use crate::fixture::{Content, MANIFEST_TYPE, Served, TestStore};
 
 fn three_hosts() -> TestStore {
     let store = TestStore::new();
@@ -79,12 +79,18 @@ async fn what_is_not_mirrored_is_not_found_and_what_is_malformed_is_told() {
         ("acme/api/blobs/sha256:abc?ns=ghcr.io".to_owned(), 400, "DIGEST_INVALID"),
         ("acme/api/manifests/sha256:abc?ns=ghcr.io".to_owned(), 400, "DIGEST_INVALID"),
         ("acme/api/referrers/sha256:abc?ns=ghcr.io".to_owned(), 400, "DIGEST_INVALID"),
-        ("Acme/api/manifests/1?ns=ghcr.io".to_owned(), 400, "NAME_INVALID"),
+        ("acme/Api/manifests/1?ns=ghcr.io".to_owned(), 400, "NAME_INVALID"),
+        // With capitals it can only be a host, as in a reference.
+        ("Acme/api/manifests/1".to_owned(), 404, "NAME_UNKNOWN"),
         (format!("{long}/manifests/1?ns=ghcr.io"), 400, "NAME_INVALID"),
         ("acme/api/manifests/1?ns=http://ghcr.io".to_owned(), 400, "NAME_INVALID"),
         ("acme/api/manifests/1?ns=a%0d%0aX-Injected:1".to_owned(), 400, "NAME_INVALID"),
         ("acme/api/tags/list?ns=ghcr.io&n=many".to_owned(), 400, "PAGINATION_NUMBER_INVALID"),
-        ("_catalog".to_owned(), 404, "NAME_UNKNOWN"),
+        (format!("acme/api/blobs/sha512:{}?ns=ghcr.io", "0".repeat(128)), 404, "BLOB_UNKNOWN"),
+        ("acme/api/blobs/sha512:abc?ns=ghcr.io".to_owned(), 400, "DIGEST_INVALID"),
+        ("acme/api/blobs/blake3:abc?ns=ghcr.io".to_owned(), 404, "BLOB_UNKNOWN"),
+        ("_catalog/".to_owned(), 404, "NAME_UNKNOWN"),
+        ("_catalog?n=many".to_owned(), 400, "PAGINATION_NUMBER_INVALID"),
     ];
     for (path, status, code) in cases {
         let answer = served.get(&format!("/v2/{path}")).await;
@@ -122,6 +128,16 @@ async fn a_path_leads_nowhere_but_into_the_table() {
         "/git/..%2fsecret/info/refs?service=git-upload-pack".to_owned(),
         "/git/%2e%2e/info/refs?service=git-upload-pack".to_owned(),
         "/git/../releases/1/info/refs?service=git-upload-pack".to_owned(),
+        "/files/../secret".to_owned(),
+        "/files/%2e%2e/secret".to_owned(),
+        "/files/..%2fsecret".to_owned(),
+        "/files/..%5csecret".to_owned(),
+        "/files/%252e%252e/secret".to_owned(),
+        "/files//etc/passwd".to_owned(),
+        "/files/blobs/../../secret".to_owned(),
+        "/files/%".to_owned(),
+        "/files/%00".to_owned(),
+        format!("/files/{long}"),
         "/secret".to_owned(),
         "/blobs/../secret".to_owned(),
         "/%".to_owned(),
@@ -174,6 +190,77 @@ async fn a_client_finds_out_that_this_is_a_registry() {
     }
 }
 
+/// Follows a list from its first page, and returns its entries and the number of pages.
+async fn all_pages(served: &Served, first: &str, field: &str) -> (Vec<String>, usize) {
+    let (mut found, mut pages, mut next) = (Vec::new(), 0, first.to_owned());
+    while !next.is_empty() {
+        let page = served.get(&next).await;
+        let entries = page.json()[field].as_array().expect("a list").clone();
+        assert!(!entries.is_empty(), "{next}");
+        found.extend(entries.iter().map(|entry| entry.as_str().expect("text").to_owned()));
+        pages += 1;
+        let link = page.header("Link");
+        let target = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
+        assert!(target.is_some() || link.is_empty(), "{link}");
+        next = target.unwrap_or_default().to_owned();
+    }
+    (found, pages)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repositories_are_listed_by_names_that_can_be_asked_for() {
+    let store = three_hosts();
+    let content = |sequence: u64| {
+        Content::default().image(&format!("ghcr.io/acme/only-{sequence}:1"), &format!("only {sequence}"))
+    };
+    store.add(2, "staged", &content(2));
+    let served = store.serve().await;
+    let all = [
+        "127.0.0.1:5000/acme/api",
+        "charts/app",
+        "docker.io/acme/api",
+        "docker.io/library/nginx",
+        "ghcr.example/app",
+        "ghcr.io/acme/api",
+        "v2",
+    ];
+    assert_eq!(served.get("/v2/_catalog").await.json(), serde_json::json!({ "repositories": all }));
+    for name in all {
+        let tags = served.get(&format!("/v2/{name}/tags/list")).await;
+        assert_eq!(tags.json(), serde_json::json!({"name": name, "tags": ["1"]}));
+    }
+    for (size, pages) in [(1, 7), (2, 4), (6, 2), (7, 1), (1000, 1)] {
+        let found = all_pages(&served, &format!("/v2/_catalog?n={size}"), "repositories").await;
+        assert_eq!(found, (all.map(str::to_owned).to_vec(), pages), "n={size}");
+    }
+    let cases: [(&str, &[&str]); 7] = [
+        ("n=0", &[]),
+        ("last=ghcr", &all[4..]),
+        ("last=ghcr.io/acme/api", &all[6..]),
+        ("last=zzz", &[]),
+        ("ns=docker.io", &["acme/api", "library/nginx"]),
+        ("ns=index.docker.io&n=1&last=acme/api", &["library/nginx"]),
+        ("ns=quay.io", &[]),
+    ];
+    for (query, expected) in cases {
+        let list = served.get(&format!("/v2/_catalog?{query}")).await;
+        assert_eq!(list.json(), serde_json::json!({ "repositories": expected }), "{query}");
+        assert_eq!((list.header("Link"), list.header("Content-Type")), ("", "application/json"), "{query}");
+    }
+
+    // A repository of ours that is called like one of another host is told apart once that host is known.
+    store.add(3, "retained", &Content::default().image("ghcr.example/app:1", "a real host"));
+    store.set_state(1, "active");
+    let names = served.get("/v2/_catalog").await.json()["repositories"].clone();
+    assert!(
+        names.as_array().expect("a list").contains(&"sealift.internal/ghcr.example/app".into()),
+        "{names}"
+    );
+    store.point_at(3);
+    let list = served.get("/v2/_catalog").await;
+    assert_eq!(list.json(), serde_json::json!({"repositories": ["ghcr.example/app"]}));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tags_come_in_pages() {
     let store = TestStore::new();
@@ -192,20 +279,8 @@ async fn tags_come_in_pages() {
     assert_eq!((all.header("Link"), all.header("Content-Type")), ("", "application/json"));
 
     for (size, pages) in [(1, 6), (2, 3), (4, 2), (6, 1), (7, 1)] {
-        let mut next = format!("/v2/acme/api/tags/list?ns=ghcr.io&n={size}");
-        let (mut found, mut seen) = (Vec::new(), 0);
-        while !next.is_empty() {
-            let page = served.get(&next).await;
-            let tags = page.json()["tags"].as_array().expect("a list").clone();
-            assert!(tags.len() <= size && !tags.is_empty(), "{next}");
-            found.extend(tags.iter().map(|tag| tag.as_str().expect("a tag").to_owned()));
-            seen += 1;
-            let link = page.header("Link");
-            let target = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
-            assert!(target.is_some() || link.is_empty(), "{link}");
-            next = target.unwrap_or_default().to_owned();
-        }
-        assert_eq!((found.as_slice(), seen), (sorted.map(str::to_owned).as_slice(), pages), "n={size}");
+        let first = format!("/v2/acme/api/tags/list?ns=ghcr.io&n={size}");
+        assert_eq!(all_pages(&served, &first, "tags").await, (sorted.map(str::to_owned).to_vec(), pages));
     }
 
     for (query, expected) in

@@ -41,7 +41,16 @@ async fn an_empty_store_says_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_is_told_first_and_the_rest_in_its_place() {
     let store = TestStore::new();
-    let content = || Content::default().image("ghcr.io/acme/api:1", "api").blob(vec![0; 12_345_678]);
+    let content = || {
+        Content::default()
+            .image("ghcr.io/acme/api:1", "api")
+            .image("ghcr.io/acme/api:latest", "api")
+            .referrer("api", "a signature", "application/vnd.dev.sigstore.bundle.v0.3+json")
+            .artifact("sealift.internal/charts/api:1", "chart", "application/vnd.cncf.helm.config.v1+json")
+            .file("a.txt", "text/plain", "a")
+            .file("b.txt", "text/plain", "b")
+            .blob(vec![0; 12_345_678])
+    };
     for (sequence, state) in [(1, "failed"), (2, "retained"), (3, "retained"), (4, "active"), (5, "staged")] {
         store.add(sequence, state, &content());
     }
@@ -56,7 +65,7 @@ async fn what_runs_is_told_first_and_the_rest_in_its_place() {
         "<h1>acme 4.0</h1>",
         "sequence 4",
         "2026-11-23 02:48 UTC",
-        "1 image, 0 Git repositories, 12.3 MB",
+        "1 image, 1 chart, 2 files; 12.3 MB",
     ] {
         assert!(header.contains(expected), "{expected}: {header}");
     }

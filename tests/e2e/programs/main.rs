@@ -2,6 +2,7 @@
 
 mod bad_hands;
 mod bad_registry;
+mod bad_sources;
 mod damage;
 mod digests;
 mod export;

@@ -1,0 +1,222 @@
+//! Where a file is: a path, relative to the definition, or an HTTP URL; maybe with the digest that it must have.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use sealift_archive::Digest;
+
+/// A path or a URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Location {
+    /// On this machine; relative paths begin at the definition.
+    Path(PathBuf),
+    /// On a server.
+    Url(Url),
+}
+
+impl Location {
+    /// The last part of it: `k3s` of `https://example.com/v1.36.4%2Bk3s1/k3s`.
+    #[must_use]
+    pub fn file_name(&self) -> Option<String> {
+        match self {
+            Self::Path(path) => Some(path.file_name()?.to_str()?.to_owned()),
+            Self::Url(url) => {
+                let last = url.path_segments()?.next_back()?;
+                Some(percent_encoding::percent_decode_str(last).decode_utf8().ok()?.into_owned())
+            }
+        }
+    }
+
+    pub(super) fn of(path: Option<PathBuf>, url: Option<String>) -> Result<Self, String> {
+        match (path, url) {
+            (Some(path), None) => Ok(Self::Path(path)),
+            (None, Some(url)) => parse_url(&url).map(Self::Url),
+            _ => Err("say where it is with either `path` or `url`".to_owned()),
+        }
+    }
+}
+
+/// Reads the URL of something that is fetched over HTTP.
+pub(super) fn parse_url(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|e| format!("`{text}` is not a URL: {e}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("`{text}` begins with neither `https://` nor `http://`"));
+    }
+    if url.password().is_some() {
+        // It would end up in the lock, which is committed.
+        return Err("a definition holds no passwords: use `docker login` for the host".to_owned());
+    }
+    Ok(url)
+}
+
+impl FromStr for Location {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Err("it is empty".to_owned()),
+            url if url.contains("://") => parse_url(url).map(Self::Url),
+            path => Ok(Self::Path(PathBuf::from(path))),
+        }
+    }
+}
+
+impl TryFrom<String> for Location {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Location> for String {
+    fn from(location: Location) -> Self {
+        location.to_string()
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => fmt::Display::fmt(&path.display(), f),
+            Self::Url(url) => f.write_str(url.as_str()),
+        }
+    }
+}
+
+/// A file, and what it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Asset {
+    /// Where it is.
+    pub location: Location,
+    /// The digest that it must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+}
+
+/// The form with keys.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AssetObject {
+    /// A file, relative to the definition.
+    path: Option<PathBuf>,
+    /// Where to fetch it from: `https://…`
+    url: Option<String>,
+    /// The SHA-256 that it must have, in hexadecimal.
+    sha256: Option<String>,
+}
+
+/// Reads the hexadecimal text that `sha256sum` prints; `sha256:` may stand in front.
+pub(super) fn parse_sha256(text: &str) -> Result<Digest, String> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    format!("sha256:{hex}")
+        .parse()
+        .map_err(|_| format!("`{text}` is not a SHA-256 in lower-case hexadecimal"))
+}
+
+impl TryFrom<AssetObject> for Asset {
+    type Error = String;
+
+    fn try_from(object: AssetObject) -> Result<Self, String> {
+        Ok(Self {
+            location: Location::of(object.path, object.url)?,
+            sha256: object.sha256.as_deref().map(parse_sha256).transpose()?,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Asset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AssetVisitor)
+    }
+}
+
+struct AssetVisitor;
+
+impl<'de> Visitor<'de> for AssetVisitor {
+    type Value = Asset;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a path, a URL, or a map with `path` or `url`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Asset, E> {
+        Ok(Asset { location: text.parse().map_err(E::custom)?, sha256: None })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Asset, A::Error> {
+        AssetObject::deserialize(MapAccessDeserializer::new(map))?.try_into().map_err(A::Error::custom)
+    }
+}
+
+impl JsonSchema for Asset {
+    fn schema_name() -> Cow<'static, str> {
+        "Asset".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let object = generator.subschema_for::<AssetObject>();
+        schemars::json_schema!({
+            "description": "A path or a URL, or a map that says which.",
+            "oneOf": [{"type": "string"}, object],
+        })
+    }
+}
+
+/// One asset, or a list of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Assets(pub Vec<Asset>);
+
+impl<'de> Deserialize<'de> for Assets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AssetsVisitor)
+    }
+}
+
+struct AssetsVisitor;
+
+impl<'de> Visitor<'de> for AssetsVisitor {
+    type Value = Assets;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a path, a URL, a map with `path` or `url`, or a list of these")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Assets, E> {
+        AssetVisitor.visit_str(text).map(|asset| Assets(vec![asset]))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Assets, A::Error> {
+        AssetVisitor.visit_map(map).map(|asset| Assets(vec![asset]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Assets, A::Error> {
+        let mut assets = Vec::new();
+        while let Some(asset) = list.next_element()? {
+            assets.push(asset);
+        }
+        Ok(Assets(assets))
+    }
+}
+
+impl JsonSchema for Assets {
+    fn schema_name() -> Cow<'static, str> {
+        "Assets".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let asset = generator.subschema_for::<Asset>();
+        schemars::json_schema!({
+            "description": "A path or a URL, or a list of them.",
+            "anyOf": [asset, {"type": "array", "items": asset}],
+        })
+    }
+}

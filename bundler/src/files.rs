@@ -1,0 +1,157 @@
+//! Plain files of a release: found, hashed, and checked against the digest that they must have.
+
+use std::path::Path;
+
+use fs_err as fs;
+
+use sealift_archive::format::MAX_BLOB_BYTES;
+use sealift_archive::{Blob, Digest, Progress};
+use sealift_fetch::Client;
+
+use crate::Error;
+use crate::definition::{Asset, Location};
+
+/// What is told of a file whose name says nothing.
+pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
+
+/// Media types by the end of a file's name: those that vendors ship (IANA, media types).
+const MEDIA_TYPES: [(&str, &str); 22] = [
+    (".css", "text/css"),
+    (".csv", "text/csv"),
+    (".gz", "application/gzip"),
+    (".htm", "text/html"),
+    (".html", "text/html"),
+    (".iso", "application/vnd.efi.iso"),
+    (".jpg", "image/jpeg"),
+    (".js", "text/javascript"),
+    (".json", "application/json"),
+    (".md", "text/markdown"),
+    (".pdf", "application/pdf"),
+    (".pem", "application/x-pem-file"),
+    (".png", "image/png"),
+    (".sh", "text/x-shellscript"),
+    (".svg", "image/svg+xml"),
+    (".tar", "application/x-tar"),
+    (".tgz", "application/gzip"),
+    (".txt", "text/plain"),
+    (".xml", "application/xml"),
+    (".yaml", "application/yaml"),
+    (".yml", "application/yaml"),
+    (".zst", "application/zstd"),
+];
+
+/// The media type that a file's name tells.
+#[must_use]
+pub(crate) fn media_type_of(name: &str) -> &'static str {
+    let name = name.to_ascii_lowercase();
+    MEDIA_TYPES.iter().find(|(end, _)| name.ends_with(end)).map_or(OCTET_STREAM, |(_, media_type)| media_type)
+}
+
+/// Where files are looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Finder<'a> {
+    /// Asks web servers.
+    pub(crate) client: &'a Client,
+    /// The folder of the definition.
+    pub(crate) base: &'a Path,
+    /// Learns how many bytes have passed, and may stop it.
+    pub(crate) progress: &'a dyn Progress,
+}
+
+impl Finder<'_> {
+    /// Digest and size of a file, which is read once and not kept.
+    ///
+    /// # Errors
+    /// [`Error::WrongFile`] if it is not what the definition says; what the server says, or I/O.
+    pub(crate) async fn measure(&self, asset: &Asset) -> Result<Blob, Error> {
+        let blob = match &asset.location {
+            Location::Path(path) => measure_file(&self.base.join(path), self.progress)?,
+            Location::Url(url) => self.client.measure(url, MAX_BLOB_BYTES, self.progress).await?,
+        };
+        expect(&asset.location, asset.sha256, blob.digest)?;
+        Ok(blob)
+    }
+
+    /// A small file, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    /// As [`Finder::measure`]; [`sealift_archive::Error::TooLarge`].
+    pub(crate) async fn read(&self, asset: &Asset, limit: u64) -> Result<Vec<u8>, Error> {
+        let bytes = match &asset.location {
+            Location::Path(path) => read_capped(&self.base.join(path), limit)?,
+            Location::Url(url) => self.client.get(url, limit).await?,
+        };
+        expect(&asset.location, asset.sha256, Digest::of(&bytes))?;
+        Ok(bytes)
+    }
+}
+
+/// Refuses a file that is not what it should be.
+///
+/// # Errors
+/// [`Error::WrongFile`].
+pub(crate) fn expect(location: &Location, wanted: Option<Digest>, found: Digest) -> Result<(), Error> {
+    match wanted {
+        Some(wanted) if wanted != found => {
+            Err(Error::WrongFile { file: location.to_string(), wanted, found })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn measure_file(path: &Path, progress: &dyn Progress) -> Result<Blob, Error> {
+    let file = fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(Error::NotAFile { path: path.to_owned() });
+    }
+    Ok(Blob::of_reader(Watched { file, progress })?)
+}
+
+/// Reads a file that is known to be small.
+///
+/// # Errors
+/// [`sealift_archive::Error::TooLarge`], or I/O.
+pub(crate) fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(Error::NotAFile { path: path.to_owned() });
+    }
+    if metadata.len() > limit {
+        let (what, size) = (path.display().to_string(), metadata.len());
+        return Err(sealift_archive::Error::TooLarge { what, size, limit }.into());
+    }
+    Ok(fs::read(path)?)
+}
+
+/// A file whose reading can be watched and stopped.
+struct Watched<'a> {
+    file: fs::File,
+    progress: &'a dyn Progress,
+}
+
+impl std::io::Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.progress.go_on().map_err(std::io::Error::other)?;
+        let n = self.file.read(buffer)?;
+        self.progress.advance(n as u64);
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_what_a_file_is() {
+        for (name, expected) in [
+            ("docs/Operator.PDF", "application/pdf"),
+            ("a.tar.zst", "application/zstd"),
+            ("k3s", OCTET_STREAM),
+            ("k3s-images.txt", "text/plain"),
+            ("", OCTET_STREAM),
+        ] {
+            assert_eq!(media_type_of(name), expected, "{name}");
+        }
+    }
+}
