@@ -259,7 +259,7 @@ fn a_stream_that_is_cut_short_or_damaged_does_not_count() {
     let file = fs_err::OpenOptions::new().write(true).open(&path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(file.file(), b"damage", at).unwrap();
     let mut stream = bundle.stream_blob(digest, &Unwatched).unwrap();
-    stream.read_exact(&mut [0; MIB]).unwrap();
+    stream.read_exact(&mut vec![0; MIB]).unwrap();
     let said = stream.read_to_end(&mut Vec::new()).unwrap_err().to_string();
     assert!(said.contains("damaged"), "{said}");
     assert!(matches!(stream.finish(), Err(Error::Damaged { .. })));
