@@ -15,6 +15,7 @@ pub mod keys;
 mod local;
 pub mod lock;
 pub mod oci_layout;
+pub mod sbom;
 pub mod statement;
 pub mod trust;
 

@@ -4,6 +4,7 @@ mod bundle;
 mod diff;
 mod look;
 mod output;
+mod sbom;
 mod sign;
 
 use std::path::PathBuf;
@@ -68,6 +69,8 @@ enum Command {
     Export(ExportArgs),
     /// Show what changed between two locks or archives
     Diff(DiffArgs),
+    /// Show which packages the images of an archive hold, or write its SBOM
+    Sbom(sbom::SbomArgs),
     /// Print the JSON schema of `RELEASE.yaml`
     Schema,
     /// Print completions for a shell
@@ -256,6 +259,7 @@ impl Cli {
             Command::Inspect(args) => look::inspect(output, args),
             Command::Export(args) => look::export(output, args),
             Command::Diff(args) => diff::diff(output, args),
+            Command::Sbom(args) => sbom::sbom(output, args),
             Command::Schema => output.document(&Definition::schema()),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
