@@ -52,3 +52,6 @@ fn decompress<'a>(layer: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     }
     Ok(Box::new(layer))
 }
+
+#[cfg(test)]
+mod tests;

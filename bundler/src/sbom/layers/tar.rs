@@ -46,7 +46,12 @@ pub(super) struct Walk<R> {
 
 impl<R: Read> Walk<R> {
     pub(super) fn new(tar: R) -> Self {
-        Self { tar: Capped { inner: tar, left: MAX_PLAIN_BYTES }, content: 0, padding: 0 }
+        Self::capped(tar, MAX_PLAIN_BYTES)
+    }
+
+    /// Fails when more than `most` bytes have passed.
+    pub(super) fn capped(tar: R, most: u64) -> Self {
+        Self { tar: Capped { inner: tar, left: most }, content: 0, padding: 0 }
     }
 
     /// The next entry; what is left of the one before is passed over.
