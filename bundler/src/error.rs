@@ -327,7 +327,10 @@ impl Explain for Error {
         Some(match self {
             Self::Archive(error) => return error.hint(),
             Self::Fetch(error) => return error.hint(),
-            Self::Definition { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::Definition { nearest: Some(nearest), .. }
+            | Self::NoPackage { nearest: Some(nearest), .. } => {
+                format!("did you mean `{nearest}`?")
+            }
             Self::Definition { nearest: None, .. } => {
                 "`sealift schema` prints what a definition may hold".into()
             }
@@ -361,7 +364,6 @@ impl Explain for Error {
             Self::OtherStatement { .. } => {
                 "run `sealift statement` again, and have the new statement signed with `sealift sign`".into()
             }
-            Self::NoPackage { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
             Self::NoPackage { nearest: None, uncertain, .. } if *uncertain > 0 => {
                 "`sealift sbom` without `--package` says which images these are, and why".into()
             }

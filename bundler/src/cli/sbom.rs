@@ -38,7 +38,7 @@ pub(super) struct SbomArgs {
     /// The trust root to check against; without it, the archive is believed about who made it
     #[arg(long, value_name = "ROOT.json")]
     trust: Option<PathBuf>,
-    /// What to write; SPDX is version 2.3, `CycloneDX` version 1.6, both in JSON
+    /// What to write; SPDX is version 2.3, CycloneDX version 1.6, both in JSON
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// Only packages of this name, or built from a source package of this name; `*` at the end stands for any end
@@ -58,7 +58,7 @@ enum Format {
     Table,
     /// SPDX 2.3
     Spdx,
-    /// `CycloneDX` 1.6
+    /// CycloneDX 1.6
     Cyclonedx,
 }
 
@@ -101,7 +101,8 @@ fn single<'a>(args: &SbomArgs, output: Output, bills: &'a [Bill]) -> Result<&'a 
     };
     for image in bill.uncertain() {
         for why in reasons(image) {
-            output.remark(&format!("warning: {}: {why}", names(image)))?;
+            let platform = image.platform.as_ref().map(|p| format!(" ({p})")).unwrap_or_default();
+            output.remark(&format!("warning: {}{platform}: {why}", names(image)))?;
         }
     }
     Ok(bill)
@@ -179,6 +180,12 @@ fn describe(text: &mut String, bill: &Bill) -> std::fmt::Result {
             writeln!(text, "  {name:<a$}  {version:<b$}  {kind:<c$}  {source:<d$}  {place}")?;
         }
     }
+    if !bill.others.is_empty() {
+        writeln!(text, "\nNot looked into")?;
+    }
+    for other in &bill.others {
+        writeln!(text, "  {:<14}  {}", other.kind, other.name)?;
+    }
     Ok(())
 }
 
@@ -186,7 +193,7 @@ fn describe(text: &mut String, bill: &Bill) -> std::fmt::Result {
 fn row(image: &Image, found: &Found) -> [String; 5] {
     let package = &found.package;
     let architecture = package.architecture.as_ref().map(|a| format!(" {a}")).unwrap_or_default();
-    let source = package.source.as_ref().map(|source| source.name.clone());
+    let source = package.source.as_ref().map(|source| format!("from {}", source.name));
     let layer = found.layer.iter().filter_map(|layer| {
         let (number, of) = (image.layer_number(layer)?, image.layers.len());
         Some(format!("layer {number} of {of}, {}", layer.short()))
@@ -196,7 +203,7 @@ fn row(image: &Image, found: &Found) -> [String; 5] {
         package.name.clone(),
         package.full_version(),
         format!("{}{architecture}", package.kind),
-        source.unwrap_or_else(|| "-".to_owned()),
+        source.unwrap_or_default(),
         layer.chain(attached).collect::<Vec<_>>().join("; "),
     ]
 }

@@ -130,14 +130,3 @@ pub(super) fn places(entry: &Entry<'_>) -> Vec<String> {
     }
     places.into_iter().collect()
 }
-
-/// What something is, in a word.
-pub(super) fn word(kind: OtherKind) -> &'static str {
-    match kind {
-        OtherKind::Chart => "chart",
-        OtherKind::FluxArtifact => "Flux artifact",
-        OtherKind::Artifact => "artifact",
-        OtherKind::File => "file",
-        OtherKind::GitRepository => "Git repository",
-    }
-}

@@ -1,4 +1,4 @@
-//! A bill as `CycloneDX` 1.6 in JSON (cyclonedx.org/docs/1.6/json). What an image holds is what it depends on.
+//! A bill as CycloneDX 1.6 in JSON (cyclonedx.org/docs/1.6/json). What an image holds is what it depends on.
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -89,7 +89,7 @@ fn other(other: &Other) -> Value {
         "type": if other.kind == OtherKind::File { "file" } else { "data" },
         "bom-ref": catalog::other_id(other.kind, &other.name),
         "name": other.name,
-        "properties": [property("sealift:type", catalog::word(other.kind))],
+        "properties": [property("sealift:type", &other.kind.to_string())],
     });
     match &other.version {
         OtherVersion::Digest(digest) => {
@@ -152,12 +152,11 @@ fn dependencies(bill: &Bill) -> Vec<Value> {
 
 /// A UUID of version 8 (RFC 9562, section 5.8), whose bits are free but for six.
 fn serial_number(digest: &Digest) -> String {
-    let mut uuid = [0; 16];
-    uuid.copy_from_slice(&digest.as_raw()[..16]);
-    uuid[6] = uuid[6] & 0x0f | 0x80;
-    uuid[8] = uuid[8] & 0x3f | 0x80;
-    let hex: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("urn:uuid:{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    let mut bits = *digest.as_raw();
+    bits[6] = bits[6] & 0x0f | 0x80;
+    bits[8] = bits[8] & 0x3f | 0x80;
+    let hex = Digest::from_raw(bits).hex();
+    format!("urn:uuid:{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32])
 }
 
 fn hashes(digest: &Digest) -> Value {

@@ -33,12 +33,12 @@ pub(super) const DPKG: &str = "var/lib/dpkg/status";
 pub(super) const DPKG_PARTS: &str = "var/lib/dpkg/status.d";
 /// apk's database; distributions that have merged `/usr` moved it.
 pub(super) const APK: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
-/// Folders of rpm's database: the old one, the one of today, that of `OSTree`'s systems.
+/// Folders of rpm's database: the old one, the one of today, that of OSTree's systems.
 pub(super) const RPM: [&str; 3] = ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
-/// Its files: of `SQLite`, of ndb, of Berkeley DB.
+/// Its files: of SQLite, of ndb, of Berkeley DB.
 pub(super) const RPM_FILES: [(&str, Kind); 3] =
     [("rpmdb.sqlite", Kind::RpmSqlite), ("Packages.db", Kind::RpmNdb), ("Packages", Kind::RpmHash)];
-/// What was written to an `SQLite` database and not put into it. rpm leaves none when it ends as it should.
+/// What was written to an SQLite database and not put into it. rpm leaves none when it ends as it should.
 pub(super) const RPM_LOG: &str = "rpmdb.sqlite-wal";
 
 /// What a file counts as.

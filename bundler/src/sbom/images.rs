@@ -23,7 +23,7 @@ const LAYERS: [&str; 4] = [
     "application/vnd.docker.image.rootfs.foreign.diff.tar",
 ];
 
-/// `BuildKit` keeps attestations as children of the index, annotated with the digest of the child that they are about.
+/// BuildKit keeps attestations as children of the index, annotated with the digest of the child that they are about.
 const BUILDKIT_SUBJECT: &str = "vnd.docker.reference.digest";
 /// Endings of the tags under which cosign attaches SBOMs and attestations.
 const COSIGN_ENDINGS: [&str; 2] = [".sbom", ".att"];

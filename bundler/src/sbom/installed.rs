@@ -90,7 +90,7 @@ impl<'a> Databases<'a> {
             }
             Lookup::Nothing(_) => {}
             Lookup::Loop => {
-                self.warnings.insert(format!("`{path}` cannot be reached: links go round"));
+                self.warnings.insert(format!("`{}` cannot be reached: links go round", folder(path)));
             }
         }
         false

@@ -21,6 +21,8 @@ mod package;
 mod rpm;
 mod spdx;
 
+use std::fmt;
+
 use serde::Serialize;
 
 use sealift_archive::release::ObjectId;
@@ -107,7 +109,7 @@ pub struct Attached {
 pub enum AttachedFormat {
     /// SPDX 2 in JSON.
     Spdx,
-    /// `CycloneDX` in JSON.
+    /// CycloneDX in JSON.
     CycloneDx,
 }
 
@@ -139,6 +141,18 @@ pub enum OtherKind {
     File,
     /// A Git repository.
     GitRepository,
+}
+
+impl fmt::Display for OtherKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Chart => "chart",
+            Self::FluxArtifact => "Flux artifact",
+            Self::Artifact => "artifact",
+            Self::File => "file",
+            Self::GitRepository => "Git repository",
+        })
+    }
 }
 
 /// What says exactly which version of something it is.

@@ -125,7 +125,7 @@ fn system(id: &str, system: &Distribution) -> Value {
         "name": system.id,
         "downloadLocation": NOTHING_SAID,
         "filesAnalyzed": false,
-        "primaryPackagePurpose": "OPERATING-SYSTEM",
+        "primaryPackagePurpose": "OPERATING_SYSTEM",
         "description": system.to_string(),
     });
     if let Some(version) = &system.version_id {

@@ -1,5 +1,5 @@
 //! SBOMs that are attached to an image: SPDX 2 and CycloneDX as JSON, plain or as the predicate of an in-toto statement
-//! (cosign's attestations, `BuildKit`'s), in a DSSE envelope, in a Sigstore bundle.
+//! (cosign's attestations, BuildKit's), in a DSSE envelope, in a Sigstore bundle.
 //!
 //! Who signed an attachment is not looked at here: the release's signature covers its bytes, and whoever signed the
 //! release took it in.

@@ -20,8 +20,8 @@ pub(super) struct Document {
     _version: String,
     #[serde(default)]
     packages: Vec<Package>,
-    #[serde(default)]
-    document_describes: BTreeSet<String>,
+    #[serde(rename = "documentDescribes", default)]
+    described: BTreeSet<String>,
     #[serde(default)]
     relationships: Vec<Relationship>,
 }
@@ -59,12 +59,8 @@ impl ListsPackages for Document {
 
     fn packages(mut self) -> Vec<Listed> {
         let describes = self.relationships.into_iter().filter(|r| r.relationship_type == "DESCRIBES");
-        self.document_describes.extend(describes.map(|r| r.related_spdx_element));
-        self.packages
-            .iter()
-            .filter(|p| !p.is_whole(&self.document_describes))
-            .filter_map(Package::listed)
-            .collect()
+        self.described.extend(describes.map(|r| r.related_spdx_element));
+        self.packages.iter().filter(|p| !p.is_whole(&self.described)).filter_map(Package::listed).collect()
     }
 }
 

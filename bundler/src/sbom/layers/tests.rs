@@ -14,18 +14,18 @@ const FOLDER: &str = "var/lib/parts";
 struct Keep;
 
 impl Selection for Keep {
-    type Kind = ();
+    type Kind = char;
     type File = String;
 
-    fn kind(&self, path: &str) -> Option<()> {
-        (FILES.contains(&path) || path.rsplit_once('/').is_some_and(|(dir, _)| dir == FOLDER)).then_some(())
+    fn kind(&self, path: &str) -> Option<char> {
+        (FILES.contains(&path) || path.rsplit_once('/').is_some_and(|(dir, _)| dir == FOLDER)).then_some('k')
     }
 
     fn leads_to(&self, path: &str) -> bool {
         ["", "var", "var/lib", FOLDER, "usr", "usr/lib", "srv"].contains(&path)
     }
 
-    fn take(&mut self, (): (), path: &str, size: u64, content: &mut dyn Read) -> io::Result<String> {
+    fn take(&mut self, _: char, path: &str, size: u64, content: &mut dyn Read) -> io::Result<String> {
         let mut text = String::new();
         content.read_to_string(&mut text)?;
         assert_eq!(size, text.len() as u64, "{path}");
@@ -110,111 +110,102 @@ fn outcome(layers: &[&[&str]]) -> String {
     said.join(" ")
 }
 
+const BASE: &[&str] = &["d var", "d var/lib", "f var/lib/db one", "f var/lib/parts/a A", "f srv/db s"];
+const BASE_FILES: &str = "var/lib/db=one srv/db=s a=A";
+
+/// What is meant, the layers, and what they add up to.
+const CASES: &[(&str, &[&[&str]], &str)] = &[
+    ("one layer", &[BASE], BASE_FILES),
+    ("paths are spelled in many ways", &[&["f ./var//lib/./db x", "f /srv/db y"]], "var/lib/db=x srv/db=y"),
+    (
+        "no path leaves the root",
+        &[&["f ../../srv/db x", "f srv/../../usr/lib/db y"]],
+        "usr/lib/db=y srv/db=x",
+    ),
+    ("a file is replaced", &[BASE, &["f var/lib/db two"]], "var/lib/db=two srv/db=s a=A"),
+    ("the last of a layer counts", &[&["f srv/db 1", "f srv/db 2"]], "srv/db=2"),
+    ("a whiteout", &[BASE, &["f var/lib/.wh.db "]], "srv/db=s a=A"),
+    ("a whiteout of a folder", &[BASE, &["f .wh.var "]], "srv/db=s"),
+    (
+        "a whiteout before what replaces it",
+        &[BASE, &["f .wh.var ", "f var/lib/db new"]],
+        "var/lib/db=new srv/db=s",
+    ),
+    (
+        "a whiteout behind what replaces it",
+        &[BASE, &["f var/lib/db new", "f .wh.var "]],
+        "var/lib/db=new srv/db=s",
+    ),
+    ("a whiteout of the own layer", &[&["f srv/db s", "f srv/.wh.db "]], "srv/db=s"),
+    ("an opaque folder", &[BASE, &["f var/lib/.wh..wh..opq ", "f var/lib/parts/b B"]], "srv/db=s b=B"),
+    (
+        "an opaque folder, said last",
+        &[BASE, &["f var/lib/parts/b B", "f var/lib/parts/.wh..wh..opq "]],
+        "var/lib/db=one srv/db=s b=B",
+    ),
+    ("an opaque root", &[BASE, &["f .wh..wh..opq ", "f srv/db t"]], "srv/db=t"),
+    ("notes of aufs", &[BASE, &["f var/lib/.wh..wh.plnk x", "d .wh..wh.orph"]], BASE_FILES),
+    ("a folder again", &[BASE, &["d var", "d var/lib"]], BASE_FILES),
+    ("a file where a folder was", &[BASE, &["f var x"]], "srv/db=s"),
+    ("a pipe where a folder was", &[BASE, &["p var/lib "]], "srv/db=s"),
+    ("a folder where a file was", &[BASE, &["d srv/db"]], "var/lib/db=one a=A"),
+    ("a folder where a file was, unsaid", &[&["f srv x"], &["f srv/db s"]], "srv/db=s"),
+    ("a link to a file", &[BASE, &["l srv/db ../var/lib/db"]], "var/lib/db=one srv/db->var/lib/db=one a=A"),
+    ("a link from the root", &[BASE, &["l srv/db /var/lib/db"]], "var/lib/db=one srv/db->var/lib/db=one a=A"),
+    (
+        "a link to a folder",
+        &[&["l var/lib ../usr/lib", "f usr/lib/db u"]],
+        "var/lib/db->usr/lib/db=u usr/lib/db=u",
+    ),
+    (
+        "a layer writes through a link",
+        &[&["l var/lib /usr/lib"], &["f var/lib/db v"]],
+        "var/lib/db->usr/lib/db=v usr/lib/db=v",
+    ),
+    (
+        "a layer takes away through a link",
+        &[&["l var/lib /usr/lib", "f usr/lib/db u"], &["f var/lib/.wh.db "]],
+        "var/lib/db->usr/lib/db",
+    ),
+    (
+        "a folder where a link was",
+        &[&["l var/lib /usr/lib", "f usr/lib/db u"], &["d var/lib", "f var/lib/db v"]],
+        "var/lib/db=v usr/lib/db=u",
+    ),
+    (
+        "a whiteout of a link takes the link",
+        &[&["l var/lib /usr/lib", "f usr/lib/db u"], &["f var/.wh.lib "]],
+        "usr/lib/db=u",
+    ),
+    ("a link that leads elsewhere", &[&["l srv/db /opt/db", "f opt/db x"]], "srv/db->opt/db"),
+    ("a link that leads out", &[&["l srv /../../../var", "f var/db x"]], "srv/db->var/db"),
+    (
+        "links that go round",
+        &[&["l srv/db db", "l var usr", "l usr var"]],
+        "var/lib/db loops usr/lib/db loops srv/db loops",
+    ),
+    (
+        "a hard link to a file that counts",
+        &[&["f var/lib/db v", "h srv/db var/lib/db"]],
+        "var/lib/db=v srv/db=v",
+    ),
+    (
+        "a hard link to another file",
+        &[&["f opt/x X", "h ./srv/db ./opt/x", "h usr/lib/db /opt/x"]],
+        "usr/lib/db=X srv/db=X",
+    ),
+    ("a hard link to nothing", &[&["h srv/db opt/x"]], ""),
+    ("a hard link to a file below it", &[&["f opt/x X"], &["h srv/db opt/x"]], ""),
+    (
+        "what is beside does not count",
+        &[&["f var/lib/parts/deep/a x", "f var/lib/parts2/a x", "f var/lib/dbx x"]],
+        "",
+    ),
+];
+
 #[test]
 fn layers_add_up_as_in_a_container() {
-    let base: &[&str] = &["d var", "d var/lib", "f var/lib/db one", "f var/lib/parts/a A", "f srv/db s"];
-    let base_files = "var/lib/db=one srv/db=s a=A";
-    let cases: &[(&str, &[&[&str]], &str)] = &[
-        ("one layer", &[base], base_files),
-        (
-            "paths are spelled in many ways",
-            &[&["f ./var//lib/./db x", "f /srv/db y"]],
-            "var/lib/db=x srv/db=y",
-        ),
-        (
-            "no path leaves the root",
-            &[&["f ../../srv/db x", "f srv/../../usr/lib/db y"]],
-            "usr/lib/db=y srv/db=x",
-        ),
-        ("a file is replaced", &[base, &["f var/lib/db two"]], "var/lib/db=two srv/db=s a=A"),
-        ("the last of a layer counts", &[&["f srv/db 1", "f srv/db 2"]], "srv/db=2"),
-        ("a whiteout", &[base, &["f var/lib/.wh.db "]], "srv/db=s a=A"),
-        ("a whiteout of a folder", &[base, &["f .wh.var "]], "srv/db=s"),
-        (
-            "a whiteout before what replaces it",
-            &[base, &["f .wh.var ", "f var/lib/db new"]],
-            "var/lib/db=new srv/db=s",
-        ),
-        (
-            "a whiteout behind what replaces it",
-            &[base, &["f var/lib/db new", "f .wh.var "]],
-            "var/lib/db=new srv/db=s",
-        ),
-        ("a whiteout of the own layer", &[&["f srv/db s", "f srv/.wh.db "]], "srv/db=s"),
-        ("an opaque folder", &[base, &["f var/lib/.wh..wh..opq ", "f var/lib/parts/b B"]], "srv/db=s b=B"),
-        (
-            "an opaque folder, said last",
-            &[base, &["f var/lib/parts/b B", "f var/lib/parts/.wh..wh..opq "]],
-            "var/lib/db=one srv/db=s b=B",
-        ),
-        ("an opaque root", &[base, &["f .wh..wh..opq ", "f srv/db t"]], "srv/db=t"),
-        ("notes of aufs", &[base, &["f var/lib/.wh..wh.plnk x", "d .wh..wh.orph"]], base_files),
-        ("a folder again", &[base, &["d var", "d var/lib"]], base_files),
-        ("a file where a folder was", &[base, &["f var x"]], "srv/db=s"),
-        ("a pipe where a folder was", &[base, &["p var/lib "]], "srv/db=s"),
-        ("a folder where a file was", &[base, &["d srv/db"]], "var/lib/db=one a=A"),
-        ("a folder where a file was, unsaid", &[&["f srv x"], &["f srv/db s"]], "srv/db=s"),
-        (
-            "a link to a file",
-            &[base, &["l srv/db ../var/lib/db"]],
-            "var/lib/db=one srv/db->var/lib/db=one a=A",
-        ),
-        (
-            "a link from the root",
-            &[base, &["l srv/db /var/lib/db"]],
-            "var/lib/db=one srv/db->var/lib/db=one a=A",
-        ),
-        (
-            "a link to a folder",
-            &[&["l var/lib ../usr/lib", "f usr/lib/db u"]],
-            "var/lib/db->usr/lib/db=u usr/lib/db=u",
-        ),
-        (
-            "a layer writes through a link",
-            &[&["l var/lib /usr/lib"], &["f var/lib/db v"]],
-            "var/lib/db->usr/lib/db=v usr/lib/db=v",
-        ),
-        (
-            "a layer takes away through a link",
-            &[&["l var/lib /usr/lib", "f usr/lib/db u"], &["f var/lib/.wh.db "]],
-            "var/lib/db->usr/lib/db",
-        ),
-        (
-            "a folder where a link was",
-            &[&["l var/lib /usr/lib", "f usr/lib/db u"], &["d var/lib", "f var/lib/db v"]],
-            "var/lib/db=v usr/lib/db=u",
-        ),
-        (
-            "a whiteout of a link takes the link",
-            &[&["l var/lib /usr/lib", "f usr/lib/db u"], &["f var/.wh.lib "]],
-            "usr/lib/db=u",
-        ),
-        ("a link that leads elsewhere", &[&["l srv/db /opt/db", "f opt/db x"]], "srv/db->opt/db"),
-        ("a link that leads out", &[&["l srv /../../../var", "f var/db x"]], "srv/db->var/db"),
-        (
-            "links that go round",
-            &[&["l srv/db db", "l var usr", "l usr var"]],
-            "var/lib/db loops usr/lib/db loops srv/db loops",
-        ),
-        (
-            "a hard link to a file that counts",
-            &[&["f var/lib/db v", "h srv/db var/lib/db"]],
-            "var/lib/db=v srv/db=v",
-        ),
-        (
-            "a hard link to another file",
-            &[&["f opt/x X", "h ./srv/db ./opt/x", "h usr/lib/db /opt/x"]],
-            "usr/lib/db=X srv/db=X",
-        ),
-        ("a hard link to nothing", &[&["h srv/db opt/x"]], ""),
-        ("a hard link to a file below it", &[&["f opt/x X"], &["h srv/db opt/x"]], ""),
-        (
-            "what is beside does not count",
-            &[&["f var/lib/parts/deep/a x", "f var/lib/parts2/a x", "f var/lib/dbx x"]],
-            "",
-        ),
-    ];
-    for (name, layers, expected) in cases {
+    for (name, layers, expected) in CASES {
         assert_eq!(outcome(layers), *expected, "{name}");
     }
 }

@@ -1,4 +1,4 @@
-//! `rpmdb.sqlite`: the table `Packages (hnum INTEGER PRIMARY KEY, blob BLOB)` of an `SQLite` database, read page by page
+//! `rpmdb.sqlite`: the table `Packages (hnum INTEGER PRIMARY KEY, blob BLOB)` of an SQLite database, read page by page
 //! (sqlite.org, “Database File Format”). Nothing but table b-trees with their overflow pages is needed for that.
 //!
 //! A write-ahead log beside it is not read; whoever has one is told (see `collect`).

@@ -123,6 +123,8 @@ fn a_header_says_what_counts_and_nothing_more() {
     }
 }
 
+type Reader = fn(&mut Cursor<Vec<u8>>) -> Result<Packages, Unreadable>;
+
 #[test]
 fn other_files_and_damaged_ones_are_told_apart() {
     let sqlite = unpack(SQLITE);
@@ -140,7 +142,6 @@ fn other_files_and_damaged_ones_are_told_apart() {
         }
     }
     let overflow = hash.chunks(4096).position(|page| page[25] == 7).unwrap() * 4096;
-    type Reader = fn(&mut Cursor<Vec<u8>>) -> Result<Packages, Unreadable>;
     let cases: [(&str, Reader, Vec<u8>, &str); 13] = [
         ("empty", read_sqlite, Vec::new(), "no SQLite database"),
         ("text", read_sqlite, vec![b'x'; 5000], "no SQLite database"),
@@ -172,7 +173,7 @@ fn other_files_and_damaged_ones_are_told_apart() {
 
 #[test]
 fn a_database_that_holds_more_than_it_is_long_is_refused() {
-    let big = header(&[(1000, 6, b"a\0"), (9999, 7, &[0; 100_000])]);
+    let big = header(&[(1000, 6, b"a\0"), (9999, 7, &vec![0; 100_000])]);
     let database = ndb(&[big]);
     // Every slot leads to the one blob.
     let mut slots = database.clone();
