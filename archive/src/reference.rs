@@ -74,6 +74,12 @@ impl Reference {
         Self { tag: None, digest: Some(digest.into()), ..self.clone() }
     }
 
+    /// The same name with this digest besides its tag, if it has one.
+    #[must_use]
+    pub fn with_digest(&self, digest: impl Into<AnyDigest>) -> Self {
+        Self { digest: Some(digest.into()), ..self.clone() }
+    }
+
     /// The same repository at this tag, without the digest.
     ///
     /// # Errors

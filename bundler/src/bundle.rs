@@ -7,15 +7,17 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fs_err as fs;
 use serde::Serialize;
 
 use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::packer::{Front, Packed, Packer};
 use sealift_archive::trust::{KeyId, RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
-use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, durable};
+use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, copy_blob, durable};
 use sealift_fetch::{Client, Wanted};
 
-use crate::definition::Definition;
+use crate::definition::{Definition, GitSource};
+use crate::git::{PinnedPack, Repository};
 use crate::keys::{self, Password};
 use crate::local::Local;
 use crate::lock::Lock;
@@ -82,6 +84,7 @@ pub struct Planned {
     pub plan: Plan,
     lock: Lock,
     local: Local,
+    base: PathBuf,
     release: Release,
     layout: Layout,
     root: TrustRoot,
@@ -128,7 +131,8 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
         to_fetch: count(&|d| !on_disk.contains(d) && !from_previous.contains(d)),
         disk_bytes: layout.max_disk_bytes(),
     };
-    Ok(Planned { plan, lock, local, release, layout, root, signatures, previous, from_previous })
+    let base = order.definition.parent().unwrap_or(Path::new("")).to_owned();
+    Ok(Planned { plan, lock, local, base, release, layout, root, signatures, previous, from_previous })
 }
 
 /// Opens the keys that an order names, one after the other, and checks that they may do what they are for.
@@ -190,6 +194,27 @@ impl Planned {
         }
         for digest in missing() {
             self.local.copy(digest, packer, progress)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the Git packs again that are still missing, each repository from a clone.
+    ///
+    /// # Errors
+    /// What Git and its servers say, or packs that are not what was locked.
+    pub fn copy_repositories(&self, packer: &Packer, progress: &dyn Progress) -> Result<(), Error> {
+        for git in &self.lock.git {
+            let GitSource::Repository { url, reference } = &git.source else { continue };
+            let missing: BTreeSet<Digest> = packer.missing().into_iter().map(|blob| blob.digest).collect();
+            let is_missing = |pack: &PinnedPack| missing.contains(&pack.blob.digest);
+            if !git.pinned.packs.iter().any(is_missing) {
+                continue;
+            }
+            let repository = Repository::new(url, reference, &self.base)?;
+            let packs = repository.rebuild(&git.pinned, &missing, &std::env::temp_dir(), progress)?;
+            for (blob, file) in packs.files() {
+                copy_blob(blob, &mut fs::File::open(file)?, packer, progress)?;
+            }
         }
         Ok(())
     }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use sealift_archive::release::ObjectId;
 use sealift_archive::{Class, Code, Digest, Explain, Platform};
+
+use crate::git::{Elsewhere, Unfit};
 
 /// Why a command of `sealift` failed.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,14 @@ pub enum Error {
         one: String,
         /// The other.
         other: String,
+    },
+    /// A file whose name is also that of a folder.
+    #[error("`{file}` cannot be a file and the folder of `{inside}`")]
+    FileAndFolder {
+        /// The file.
+        file: String,
+        /// A file in the folder.
+        inside: String,
     },
     /// A file is not what it should be.
     #[error("`{file}` has the SHA-256 {} instead of {}", found.hex(), wanted.hex())]
@@ -161,10 +172,10 @@ pub enum Error {
         why: String,
     },
     /// Git did not do what it was asked to.
-    #[error("`git {command}` failed for `{}`: {said}", folder.display())]
+    #[error("`{}` failed for `{about}`: {said}", format!("git {command}").trim_end())]
     Git {
-        /// The folder to be packed.
-        folder: PathBuf,
+        /// The folder or repository to be packed.
+        about: String,
         /// The subcommand.
         command: String,
         /// What git said.
@@ -177,6 +188,94 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         why: &'static str,
+    },
+    /// The address of a Git repository, or the ref that is wanted from it, is not to be used.
+    #[error("the Git repository `{address}` cannot be used: {why}")]
+    GitAddress {
+        /// The address.
+        address: String,
+        /// Why.
+        why: String,
+    },
+    /// A Git repository cannot be fetched from.
+    #[error("fetching from `{repository}` failed: {said}")]
+    GitRemote {
+        /// Its address.
+        repository: String,
+        /// What Git and the server said.
+        said: String,
+    },
+    /// A Git repository wants credentials, or other ones.
+    #[error("`{repository}` lets us not in: {said}")]
+    GitAccess {
+        /// Its address.
+        repository: String,
+        /// What Git and the server said.
+        said: String,
+    },
+    /// A Git repository does not have the ref.
+    #[error("`{repository}` has no `{reference}`")]
+    NoGitRef {
+        /// Its address.
+        repository: String,
+        /// What was asked for.
+        reference: String,
+        /// Branches and tags of which one may have been meant.
+        near: Vec<String>,
+    },
+    /// A name is that of a branch and of a tag.
+    #[error("`{reference}` of `{repository}` is both a branch and a tag")]
+    AmbiguousGitRef {
+        /// The repository's address.
+        repository: String,
+        /// What was asked for.
+        reference: String,
+        /// Their full names.
+        names: Vec<String>,
+    },
+    /// A Git repository of a kind that cannot be carried.
+    #[error("`{repository}` cannot be carried: {why}")]
+    GitSource {
+        /// Its address.
+        repository: String,
+        /// Why.
+        why: Unfit,
+    },
+    /// A commit names content that its repository does not hold.
+    #[error("`{repository}` cannot be carried: `{path}` in commit {commit} is {what}")]
+    NotInGit {
+        /// The repository's address.
+        repository: String,
+        /// The commit.
+        commit: ObjectId,
+        /// The first such path.
+        path: String,
+        /// What it is.
+        what: Elsewhere,
+    },
+    /// An object breaks Git's rules, and the appliance would refuse it.
+    #[error("`{repository}` holds an object that breaks Git's rules: {said}")]
+    BadGitObject {
+        /// The repository's address.
+        repository: String,
+        /// What Git said about the object.
+        said: String,
+    },
+    /// A repository has lost what was locked.
+    #[error("`{repository}` no longer has {object}, which was locked")]
+    GitGone {
+        /// Its address.
+        repository: String,
+        /// A commit or tag.
+        object: ObjectId,
+    },
+    /// The same objects in another pack.
+    #[error("{version} on this machine packs `{repository}` into other bytes than where it was locked")]
+    GitRepacked {
+        /// The repository's address.
+        repository: String,
+        /// The version of Git.
+        version: String,
     },
     /// A file that would be overwritten.
     #[error("`{}` is there already", path.display())]
@@ -198,6 +297,96 @@ pub enum Error {
     OtherStatement {
         /// The statement.
         file: PathBuf,
+    },
+    /// A chart that cannot be carried, or something that should be one.
+    #[error("chart `{chart}` cannot be carried: {why}")]
+    BadChart {
+        /// The folder, file, address or reference, or name and version.
+        chart: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file of a chart or chart repository is not what it should be.
+    #[error("`{file}`{place}: {why}")]
+    ChartFile {
+        /// The file, or its address.
+        file: String,
+        /// ` line 3, column 5`, if known.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Charts that a chart builds on are not in its folder.
+    #[error("chart `{chart}` builds on what is not in its `charts/`: {}", missing.join(", "))]
+    MissingDependencies {
+        /// The folder.
+        chart: String,
+        /// The charts that it names.
+        missing: Vec<String>,
+    },
+    /// A provenance file is about another archive than the one beside it.
+    #[error("`{file}` is about another chart: it says {says}, and the chart is {found}")]
+    Provenance {
+        /// The provenance file.
+        file: String,
+        /// The digests in it.
+        says: String,
+        /// The digest of the archive.
+        found: String,
+    },
+    /// A chart is not the one that the index of its repository names.
+    #[error("{url} has content `{found}` instead of `{wanted}`, which the index of its repository names")]
+    ChartDigest {
+        /// The chart's address.
+        url: String,
+        /// The digest in the index.
+        wanted: Digest,
+        /// The digest of what came.
+        found: Digest,
+    },
+    /// A chart repository does not have a chart.
+    #[error("{repository} has no chart `{chart}`{}", has.as_ref().map_or_else(String::new, |has| format!("; it has {has}")))]
+    NoChart {
+        /// The repository.
+        repository: String,
+        /// Name and version.
+        chart: String,
+        /// The versions that it has, if it knows the name.
+        has: Option<String>,
+        /// A name that it has and that may have been meant.
+        nearest: Option<String>,
+    },
+    /// There is no chart repository at an address.
+    #[error("there is no chart repository: {index} does not exist")]
+    NoRepository {
+        /// The address of its index.
+        index: String,
+    },
+    /// A chart repository gives another chart than it was asked for.
+    #[error("{url} is chart `{found}` and not `{wanted}`")]
+    OtherChart {
+        /// The chart's address.
+        url: String,
+        /// Name and version that were asked for.
+        wanted: String,
+        /// Name and version that the chart has.
+        found: String,
+    },
+    /// A chart repository only points at a registry.
+    #[error("chart `{chart}` is not in its repository but in a registry: {reference}")]
+    ChartElsewhere {
+        /// Name and version.
+        chart: String,
+        /// The reference.
+        reference: String,
+    },
+    /// A folder holds something that no Flux artifact carries.
+    #[error("`{}` cannot be in a Flux artifact: {why}", path.display())]
+    BadFluxFolder {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
     },
     /// The archive has damage; the findings have been printed.
     #[error("`{file}` is damaged in {count} place{}", if *count == 1 { "" } else { "s" })]
@@ -295,6 +484,16 @@ impl Explain for Error {
             Self::PartOfSbom => 422,
             Self::SeveralReleases { .. } => 423,
             Self::NotATime(_) => 424,
+            Self::GitAddress { .. } => 450,
+            Self::GitRemote { .. } => 451,
+            Self::GitAccess { .. } => 452,
+            Self::NoGitRef { .. } => 453,
+            Self::AmbiguousGitRef { .. } => 454,
+            Self::GitSource { .. } => 455,
+            Self::NotInGit { .. } => 456,
+            Self::BadGitObject { .. } => 457,
+            Self::GitGone { .. } => 458,
+            Self::GitRepacked { .. } => 459,
             Self::NamesAlike { .. } => 460,
             Self::WrongFile { .. } => 461,
             Self::NotListed { .. } => 462,
@@ -304,6 +503,17 @@ impl Explain for Error {
             Self::Changed { .. } => 466,
             Self::OtherLock { .. } => 467,
             Self::NoRelease { .. } => 468,
+            Self::FileAndFolder { .. } => 469,
+            Self::BadChart { .. } => 430,
+            Self::ChartFile { .. } => 431,
+            Self::MissingDependencies { .. } => 432,
+            Self::Provenance { .. } => 433,
+            Self::ChartDigest { .. } => 434,
+            Self::NoChart { .. } => 435,
+            Self::NoRepository { .. } => 436,
+            Self::OtherChart { .. } => 437,
+            Self::ChartElsewhere { .. } => 438,
+            Self::BadFluxFolder { .. } => 439,
             Self::Io(_) => 499,
         })
     }
@@ -314,11 +524,18 @@ impl Explain for Error {
             Self::Fetch(error) => error.class(),
             Self::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) | Self::Git { .. } | Self::Layout { .. } | Self::NoPackage { .. } => Class::Failed,
-            Self::Damaged { .. } | Self::WrongFile { .. } => Class::Refused,
+            Self::GitRemote { .. } | Self::GitAccess { .. } => Class::Unreachable,
             Self::Several(errors) => {
                 let first = errors.first().map_or(Class::Failed, Explain::class);
                 if errors.iter().all(|error| error.class() == first) { first } else { Class::Failed }
             }
+            Self::Damaged { .. }
+            | Self::WrongFile { .. }
+            | Self::BadGitObject { .. }
+            | Self::Provenance { .. }
+            | Self::ChartDigest { .. }
+            | Self::OtherChart { .. } => Class::Refused,
+            Self::NoRepository { .. } => Class::Unreachable,
             _ => Class::Usage,
         }
     }
@@ -328,9 +545,8 @@ impl Explain for Error {
             Self::Archive(error) => return error.hint(),
             Self::Fetch(error) => return error.hint(),
             Self::Definition { nearest: Some(nearest), .. }
-            | Self::NoPackage { nearest: Some(nearest), .. } => {
-                format!("did you mean `{nearest}`?")
-            }
+            | Self::NoPackage { nearest: Some(nearest), .. }
+            | Self::NoChart { nearest: Some(nearest), has: None, .. } => format!("did you mean `{nearest}`?"),
             Self::Definition { nearest: None, .. } => {
                 "`sealift schema` prints what a definition may hold".into()
             }
@@ -344,7 +560,7 @@ impl Explain for Error {
                 )
             }
             Self::NoPlatform { .. } => "change `platforms:`, or use an image that has it".into(),
-            Self::NameTwice { .. } | Self::NamesAlike { .. } => "give one of them another `name:`".into(),
+            Self::NameTwice { .. } | Self::NamesAlike { .. } | Self::FileAndFolder { .. } => "give one of them another `name:`".into(),
             Self::WrongFile { .. } => {
                 "fetch the file again from its publisher; if it is a new one, change the digest that it must have"
                     .into()
@@ -374,10 +590,67 @@ impl Explain for Error {
             }
             Self::PartOfSbom => "leave one of `--package` and `--format` out".into(),
             Self::SeveralReleases { .. } => "leave `--format` out: the table shows all of them".into(),
+            Self::MissingDependencies { chart, .. } => format!("run `helm dependency build {chart}`"),
+            Self::Provenance { .. } => {
+                "one of the two was replaced: get both again from where they came".into()
+            }
+            Self::ChartDigest { .. } => {
+                "the index is out of date, or the chart was replaced: ask who runs the repository".into()
+            }
+            Self::NoChart { .. } => "`name` and `version` must be those in the repository's index".into(),
+            Self::NoRepository { .. } => "`repository` is the address that `helm repo add` takes".into(),
+            Self::OtherChart { .. } => "the index of the repository is wrong: ask who runs it".into(),
+            Self::ChartElsewhere { reference, .. } => {
+                format!(
+                    "write `- {reference}` under `charts`, with the version behind a colon if it is not there"
+                )
+            }
+            Self::BadFluxFolder { .. } => {
+                "put a file in its place, or take it out; Flux would leave it out without a word".into()
+            }
             Self::Damaged { .. } => {
                 "copy the file again from where it came from; if it stays damaged, make a new one".into()
+            }
+            Self::GitAddress { .. } => {
+                "an address is an https, http, ssh or file URL, `user@host:path`, or a path; credentials are Git's own \
+                 (`git help credentials`)"
+                    .into()
+            }
+            Self::GitRemote { repository, .. } => format!(
+                "see what `git ls-remote {repository}` says; many servers say \"not found\" to who may not look"
+            ),
+            Self::GitAccess { repository, .. } => format!(
+                "give Git the credentials, by a credential helper (`git help credentials`) or, for ssh, by a \
+                 key in the agent and the server in `known_hosts`, until `git ls-remote {repository}` asks nothing"
+            ),
+            Self::NoGitRef { near, .. } if near.is_empty() => {
+                "name a branch, a tag, a ref by its full name (`refs/…`), or a commit by all of its 40 characters"
+                    .into()
+            }
+            Self::NoGitRef { near, .. } => format!("did you mean {}?", backticked(near)),
+            Self::AmbiguousGitRef { names, .. } => format!("write {}", backticked(names)),
+            Self::GitSource { why, .. } => why.hint().into(),
+            Self::NotInGit { what, .. } => what.hint().into(),
+            Self::BadGitObject { .. } => {
+                "ask who keeps the repository to mend its history; or carry a folder with its content (`path:`)"
+                    .into()
+            }
+            Self::GitGone { .. } => {
+                "its history was rewritten: run `sealift lock` again and look at what changed, or push the object \
+                 back"
+                .into()
+            }
+            Self::GitRepacked { .. } => {
+                "use the Git that it was locked with, or take the pack from an earlier bundle (`--previous`), or \
+                 run `sealift lock` again without the lock of an earlier release"
+                    .into()
             }
             _ => return None,
         })
     }
+}
+
+/// `a` or `b` or `c`
+fn backticked(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }

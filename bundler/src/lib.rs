@@ -1,13 +1,16 @@
 //! The vendor's side: resolve, fetch, sign, pack.
 
+pub mod artifact;
 pub mod bundle;
+pub mod chart;
 pub mod cli;
 pub mod definition;
 pub mod diff;
 mod error;
 pub mod export;
 mod files;
-pub mod folder;
+pub mod flux;
+pub mod git;
 pub mod image;
 mod in_memory;
 mod k3s;
@@ -17,6 +20,7 @@ pub mod lock;
 pub mod oci_layout;
 pub mod sbom;
 pub mod statement;
+mod tarball;
 pub mod trust;
 
 pub use error::Error;

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use sealift_archive::release::{
-    self, BlobListSummary, Descriptor, GitRepository, MAX_STATEMENT_BYTES, ManifestInfo,
-};
+use sealift_archive::release::{self, BlobListSummary, Descriptor, MAX_STATEMENT_BYTES, ManifestInfo};
 use sealift_archive::trust::{RoleName, SecretKey, Signature, Signatures, TrustRoot};
 use sealift_archive::{Blob, BlobList, Digest, Refs, Release, Sequence, Statement, durable};
 
@@ -84,13 +82,7 @@ fn refs(lock: &Lock) -> Refs {
         }
     }
     for git in &lock.git {
-        let head = format!("refs/heads/{}", git.branch);
-        let repository = GitRepository {
-            refs: [(head.clone(), git.commit.clone())].into(),
-            head,
-            packs: vec![git.pack.digest],
-        };
-        refs.git.insert(git.name.clone(), repository);
+        refs.git.insert(git.name.clone(), git.pinned.carried());
     }
     refs.files = lock.files.iter().map(|file| (file.name.clone(), describe(&file.content))).collect();
     refs

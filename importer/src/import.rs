@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use sealift_archive::release::Inventory;
 use sealift_archive::trust::{KeyId, Signatures};
 use sealift_archive::{Digest, Explain as _, Progress, Release, Source};
 use sealift_store::policy::{Known, Move, Offer};
@@ -32,6 +33,8 @@ pub struct Plan {
     pub blobs: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// What it brings, by kind.
+    pub holds: Inventory,
     /// The Git repositories that it brings.
     pub git: Vec<String>,
     /// What is missing here, and the room that it takes.
@@ -138,6 +141,7 @@ pub fn plan(store: &Store, source: &dyn Source, activate: bool) -> Result<Plan, 
         action,
         blobs: release.blob_list.len(),
         bytes: release.blob_list.total_bytes(),
+        holds: Inventory::of(&release.refs),
         git: release.refs.git.keys().map(ToString::to_string).collect(),
         need,
         activation,

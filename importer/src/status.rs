@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use sealift_archive::release::Inventory;
 use sealift_archive::{Digest, Product, Sequence, Version};
 use sealift_store::policy::Known;
 use sealift_store::{Disk, Error as StoreError, Holder, State, Store, StoredRelease, Subject, Unfinished};
@@ -62,6 +63,8 @@ pub struct Entry {
     pub since: OffsetDateTime,
     /// Bytes of its content; releases share some of it.
     pub content_bytes: u64,
+    /// What it holds; none if that cannot be read, which is told as a problem.
+    pub holds: Option<Inventory>,
 }
 
 impl Entry {
@@ -75,6 +78,7 @@ impl Entry {
             state: release.state().clone(),
             since: release.since(),
             content_bytes: statement.blob_list.content_bytes,
+            holds: None,
         })
     }
 }
@@ -113,7 +117,13 @@ impl Status {
         let mut releases = Vec::new();
         for release in store.releases()?.iter().rev() {
             match Entry::of(release) {
-                Ok(entry) => releases.push(entry),
+                Ok(mut entry) => {
+                    match release.refs() {
+                        Ok(refs) => entry.holds = Some(Inventory::of(&refs)),
+                        Err(error) => tell(error)?,
+                    }
+                    releases.push(entry);
+                }
                 Err(error) => tell(error)?,
             }
         }

@@ -128,20 +128,35 @@ impl Content {
 
 /// A repository with so many commits on `main`, the first of them tagged, and its pack.
 pub(crate) fn fleet(commits: usize) -> (GitRepository, Vec<u8>) {
+    let (repository, mut packs) = fleet_in_packs(&[commits]);
+    (repository, packs.remove(0))
+}
+
+/// The same in several packs, one after the other: each has what is new in so many commits.
+pub(crate) fn fleet_in_packs(commits: &[usize]) -> (GitRepository, Vec<Vec<u8>>) {
+    let all: usize = commits.iter().sum();
     let dir = tempfile::tempdir().unwrap();
     git(&dir, &["init", "--quiet", "--initial-branch=main"], "");
-    for number in 0..commits {
+    for number in 0..all {
         fs::write(dir.path().join("app.yaml"), format!("replicas: {number}\n")).unwrap();
         git(&dir, &["add", "app.yaml"], "");
         git(&dir, &["commit", "--quiet", "--message", &format!("change {number}")], "");
     }
-    git(&dir, &["tag", "--annotate", "--message", "first", "v1", &format!("main~{}", commits - 1)], "");
-    let name = git(&dir, &["pack-objects", "--quiet", "--revs", "out"], "main\nv1\n");
-    let pack = fs::read(dir.path().join(format!("out-{}.pack", name.trim()))).unwrap();
+    git(&dir, &["tag", "--annotate", "--message", "first", "v1", &format!("main~{}", all - 1)], "");
+    let mut packed = 0;
+    let pack = |commits: &usize| {
+        let before = if packed > 0 { format!("^main~{}\n", all - packed) } else { "v1\n".to_owned() };
+        packed += commits;
+        let revisions = format!("main~{}\n{before}", all - packed);
+        let name = git(&dir, &["pack-objects", "--quiet", "--revs", "out"], &revisions);
+        fs::read(dir.path().join(format!("out-{}.pack", name.trim()))).unwrap()
+    };
+    let packs: Vec<Vec<u8>> = commits.iter().map(pack).collect();
     let object = |name: &str| git(&dir, &["rev-parse", name], "").trim().parse().unwrap();
     let refs = [("refs/heads/main", "main"), ("refs/tags/v1", "v1")];
     let refs = refs.map(|(name, short)| (name.to_owned(), object(short))).into();
-    (GitRepository { head: "refs/heads/main".to_owned(), refs, packs: vec![Digest::of(&pack)] }, pack)
+    let digests = packs.iter().map(|pack| Digest::of(pack)).collect();
+    (GitRepository { head: "refs/heads/main".to_owned(), refs, packs: digests }, packs)
 }
 
 /// The same commits for everybody: names and times are fixed.

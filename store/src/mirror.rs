@@ -231,7 +231,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
-    use crate::fixture::{Content, Place, fleet};
+    use crate::fixture::{Content, Place, fleet, fleet_in_packs};
 
     fn git(place: &Place, command: &'static str, args: &[&str]) -> String {
         let repository: RepositoryName = "fleet".parse().unwrap();
@@ -259,6 +259,34 @@ mod tests {
             let pack = place.store.blob_path(&refs.git.values().next().unwrap().packs[0]);
             let meta = fs::metadata(&pack).unwrap();
             assert_eq!((meta.nlink(), meta.mode() & 0o777), (2, 0o444), "a hard link, and nobody may write");
+        }
+    }
+
+    #[test]
+    fn a_release_adds_a_small_pack_to_those_of_the_one_before() {
+        let stage = |sequence: u64, commits: &[usize], writer: &crate::Writer| {
+            let (repository, packs) = fleet_in_packs(commits);
+            let mut refs = Refs::default();
+            refs.git.insert("fleet".parse().unwrap(), repository);
+            let packs: Vec<&[u8]> = packs.iter().map(Vec::as_slice).collect();
+            Content::with(sequence, &packs, refs, |_| ()).stage(writer)
+        };
+        // All at once on a new appliance, and one after the other.
+        let (new, old) = (Place::new(), Place::new());
+        stage(3, &[4, 1, 2], &new.writer()).unwrap();
+        for (sequence, commits) in [(1, &[4][..]), (2, &[4, 1]), (3, &[4, 1, 2])] {
+            stage(sequence, commits, &old.writer()).unwrap();
+        }
+        for place in [&new, &old] {
+            let head = "refs/namespaces/3/refs/heads/main";
+            assert_eq!(git(place, "rev-list", &["--count", head]).trim(), "7");
+            let counted = git(place, "count-objects", &["-v"]);
+            assert!(counted.contains("packs: 3"), "{counted}");
+            let refs = place.store.releases().unwrap().last().unwrap().refs().unwrap();
+            for pack in &refs.git.values().next().unwrap().packs {
+                assert_eq!(fs::metadata(place.store.blob_path(pack)).unwrap().nlink(), 2, "a hard link");
+            }
+            assert_eq!(check(&place.store, &"fleet".parse().unwrap()).unwrap(), None);
         }
     }
 
@@ -320,6 +348,8 @@ mod tests {
             pack[middle] ^= 1;
         });
         assert!(said.contains("`git index-pack` refused the repository `fleet`"), "{said}");
+        let said = refuse(&|_, pack| *pack = fleet_in_packs(&[3, 1]).1.remove(1));
+        assert!(said.contains("refused the repository `fleet`"), "without the pack before it: {said}");
         let said = refuse(&|_, pack| pack.truncate(10));
         assert!(said.contains("too short"), "{said}");
         let said = refuse(&|repository, _| {

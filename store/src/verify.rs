@@ -137,6 +137,11 @@ impl Store {
                 return Ok(());
             }
         };
+        // Everything that a name leads to is on the blob list: so whatever is read below, no name is forgotten.
+        let place = release.dir().display().to_string();
+        if let Err(error) = refs.check_against(&place, &blobs) {
+            verdict.add(Trouble::Document, release.dir(), error.to_string());
+        }
         let trust = self.trust()?;
         // A release that was taken under the keys of an earlier root stays what it is.
         let is_signed = [&trust.newest, &trust.pinned]
@@ -283,7 +288,8 @@ fn foreign(dir: &Path, belongs: impl Fn(&str) -> bool, verdict: &mut Verdict) ->
 
 #[cfg(test)]
 mod tests {
-    use sealift_archive::{Unwatched, durable};
+    use sealift_archive::release::Descriptor;
+    use sealift_archive::{Refs, Sha512, Unwatched, durable};
 
     use super::*;
     use crate::fixture::{Content, Place};
@@ -329,6 +335,42 @@ mod tests {
             damage(&place, &place.store.blob_path(&Digest::of(b"one")));
             let findings = place.store.verify(&Unwatched).unwrap().findings;
             assert!(findings.iter().any(|finding| finding.kind == kind), "{name}: {findings:?}");
+        }
+    }
+
+    #[test]
+    fn files_and_second_names_are_content_like_any_other() {
+        let place = Place::new();
+        let writer = place.writer();
+        let refs = |file: &[u8], alias: &[u8]| {
+            let Blob { digest, size } = Blob::of(file);
+            let (media_type, annotations) = ("text/plain".to_owned(), BTreeMap::new());
+            let file = Descriptor { media_type, digest, size, artifact_type: None, annotations };
+            let mut refs = Refs::default();
+            refs.files.insert("docs/notes.txt".parse().unwrap(), file);
+            refs.aliases.insert(Sha512::of(alias), Digest::of(alias));
+            refs
+        };
+        Content::with(1, &[b"notes", b"layer"], refs(b"notes", b"layer"), |_| ()).stage(&writer).unwrap();
+        let check = || place.store.verify(&Unwatched).unwrap().findings;
+        assert_eq!(check(), []);
+        for content in [&b"notes"[..], b"layer"] {
+            let path = place.store.blob_path(&Digest::of(content));
+            fs::remove_file(&path).unwrap();
+            let kinds: Vec<_> = check().into_iter().map(|finding| (finding.kind, finding.path)).collect();
+            assert_eq!(kinds, [(Trouble::Missing, path.clone())]);
+            replace(&path, content);
+        }
+
+        // No reader of archives lets such a release in; but what is signed is not yet right.
+        for (sequence, wrong) in [(2, refs(b"other notes", b"layer")), (3, refs(b"notes", b"other layer"))] {
+            Content::with(sequence, &[b"notes", b"layer"], wrong, |_| ()).stage(&writer).unwrap();
+            let findings = check();
+            let [Finding { kind: Trouble::Document, path, what }] = &findings[..] else {
+                panic!("{findings:?}")
+            };
+            assert!(path.ends_with(format!("releases/{sequence}")) && what.contains("not on the blob list"));
+            fs::remove_dir_all(path).unwrap();
         }
     }
 

@@ -6,47 +6,39 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::http::{self, Answer};
 use crate::process::{self, Daemon};
 use crate::trust::Trust;
-use crate::{SmallDisk, Tree, binaries, peers, scratch};
+use crate::{Namespace, Side, SmallDisk, Tree, binaries, scratch};
 
 /// What must not change until a release is activated.
 const STANDING: [&str; 4] = ["current", "releases", "git", "trust"];
 
 /// A store and its commands, removed when dropped.
 #[derive(Debug)]
-pub struct Appliance {
+pub struct Appliance<'a> {
+    side: Side<'a>,
     store: PathBuf,
     dir: TempDir,
 }
 
-impl Appliance {
+impl Appliance<'static> {
     /// An appliance that trusts this vendor and has no release.
     #[must_use]
     pub fn new(trust: &Trust) -> Self {
-        let dir = scratch();
-        Self { store: dir.path().join("store"), dir }.trusting(trust)
+        Self::empty(Side::Vendor).trusting(trust)
     }
 
     /// An appliance that pinned the `root.json` of this folder.
     #[must_use]
     pub fn pinning(folder: &Path) -> Self {
-        let dir = scratch();
-        let appliance = Self { store: dir.path().join("store"), dir };
-        process::run(appliance.sealiftctl().args(["trust", "pin"]).arg(folder.join("root.json")));
-        appliance
+        Self::empty(Side::Vendor).with_root(folder)
     }
 
     /// The same with its store on a disk of its own.
     #[must_use]
     pub fn on(disk: &SmallDisk, trust: &Trust) -> Self {
-        Self { store: disk.path().join("store"), dir: scratch() }.trusting(trust)
-    }
-
-    fn trusting(self, trust: &Trust) -> Self {
-        trust.write_root(self.dir.path());
-        process::run(self.sealiftctl().args(["trust", "pin", "root.json"]));
-        self
+        Self { store: disk.path().join("store"), ..Self::empty(Side::Vendor) }.trusting(trust)
     }
 
     /// An appliance on which `archive` was imported and activated.
@@ -60,16 +52,39 @@ impl Appliance {
     /// An appliance with this store.
     #[must_use]
     pub fn with_store(store: &Tree) -> Self {
-        let dir = scratch();
-        let appliance = Self { store: dir.path().join("store"), dir };
+        let appliance = Self::empty(Side::Vendor);
         store.write(&appliance.store);
         appliance
+    }
+}
+
+impl<'a> Appliance<'a> {
+    /// An appliance behind the gap that pinned the `root.json` of this folder.
+    #[must_use]
+    pub fn behind(namespace: &'a Namespace, folder: &Path) -> Self {
+        Self::empty(Side::Appliance(namespace)).with_root(folder)
+    }
+
+    fn empty(side: Side<'a>) -> Self {
+        let dir = scratch();
+        Self { side, store: dir.path().join("store"), dir }
+    }
+
+    fn trusting(self, trust: &Trust) -> Self {
+        let folder = self.dir.path().to_owned();
+        trust.write_root(&folder);
+        self.with_root(&folder)
+    }
+
+    fn with_root(self, folder: &Path) -> Self {
+        process::run(self.sealiftctl().args(["trust", "pin"]).arg(folder.join("root.json")));
+        self
     }
 
     /// `sealiftctl` on the store, in the directory above it.
     #[must_use]
     pub fn sealiftctl(&self) -> Command {
-        let mut command = Command::new(binaries::path("sealiftctl"));
+        let mut command = self.side.command(binaries::path("sealiftctl"));
         command.current_dir(self.dir.path()).arg("--store").arg(&self.store).env_remove("SEALIFT_STORE");
         command
     }
@@ -158,26 +173,27 @@ impl Appliance {
 
     /// Serves the store on a free port of loopback.
     #[must_use]
-    pub fn serve(&self) -> Shim {
-        let mut command = Command::new(binaries::path("sealift-registry"));
+    pub fn serve(&self) -> Shim<'a> {
+        let mut command = self.side.command(binaries::path("sealift-registry"));
         command.arg("--store").arg(&self.store).args(["--listen", "127.0.0.1:0"]);
         let mut daemon = Daemon::start("sealift-registry", &command, self.dir.path());
         let authority = daemon.await_log(|log| {
             let (_, rest) = log.split_once("ready http://")?;
             Some(rest.split_once('\n')?.0.to_owned())
         });
-        Shim { authority, _daemon: daemon }
+        Shim { side: self.side, authority, _daemon: daemon }
     }
 }
 
 /// The appliance's registry; ended when dropped.
 #[derive(Debug)]
-pub struct Shim {
+pub struct Shim<'a> {
+    side: Side<'a>,
     authority: String,
     _daemon: Daemon,
 }
 
-impl Shim {
+impl Shim<'_> {
     /// Address and port.
     #[must_use]
     pub fn authority(&self) -> &str {
@@ -187,28 +203,12 @@ impl Shim {
     /// Gets a path as a plain client would.
     #[must_use]
     pub fn get(&self, path: &str) -> Answer {
-        let dir = scratch();
-        let body = dir.path().join("body");
-        let url = format!("http://{}{path}", self.authority);
-        let mut curl = Command::new(peers::tool("curl"));
-        curl.args(["--silent", "--noproxy", "*", "--write-out", "%{http_code} %{content_type}", "--output"]);
-        let head = process::text(curl.arg(&body).arg(url));
-        let (status, media_type) = head.split_once(' ').expect("status and media type");
-        Answer {
-            status: status.parse().expect("a status is a number"),
-            media_type: media_type.to_owned(),
-            body: fs_err::read(body).unwrap_or_default(),
-        }
+        self.get_with(path, &[])
     }
-}
 
-/// What a server answered.
-#[derive(Debug)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The content type.
-    pub media_type: String,
-    /// The content.
-    pub body: Vec<u8>,
+    /// The same with headers.
+    #[must_use]
+    pub fn get_with(&self, path: &str, headers: &[&str]) -> Answer {
+        http::get(self.side, &format!("http://{}{path}", self.authority), headers)
+    }
 }

@@ -21,6 +21,12 @@ pub fn tool(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("`{name}` is missing; run: make setup"))
 }
 
+/// The root directory of a real Alpine system, with nothing in it but its database of packages.
+#[must_use]
+pub fn alpine() -> PathBuf {
+    made("alpine")
+}
+
 /// A directory that `tests/setup` made, by the name it prints.
 pub(crate) fn made(name: &str) -> PathBuf {
     // The script owns the rule for where things are; asking it keeps the rule in one place.

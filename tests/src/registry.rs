@@ -1,4 +1,4 @@
-//! A vendor's registry: the distribution project's, on loopback.
+//! A vendor's registry, on loopback: the distribution project's, or that of the CUE project.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,11 +7,11 @@ use tempfile::TempDir;
 
 use crate::gap::Side;
 use crate::layout::Layout;
-use crate::peers;
 use crate::process::{self, Daemon};
-use crate::scratch;
+use crate::repository::Repository;
+use crate::{peers, scratch};
 
-/// What the registry's log says before the address that it got.
+/// What a registry's log says before the address that it got.
 const LISTENING: &str = "listening on ";
 
 /// A running registry, empty at first; ended and removed when dropped.
@@ -25,7 +25,9 @@ pub struct Registry<'a> {
 }
 
 impl<'a> Registry<'a> {
-    /// Starts a registry on a free port of `side`'s loopback interface.
+    /// Starts the distribution project's registry on a free port of `side`'s loopback interface.
+    ///
+    /// It has no referrers API (3.1), so who attaches something to an image keeps a list of it under a tag.
     #[must_use]
     pub fn start(side: Side<'a>) -> Self {
         let dir = scratch();
@@ -34,10 +36,23 @@ impl<'a> Registry<'a> {
             .expect("the registry's configuration");
         let mut command = side.command(peers::tool("registry"));
         command.arg("serve").arg(&config).env("OTEL_TRACES_EXPORTER", "none");
-        let mut daemon = Daemon::start("registry", &command, dir.path());
+        Self::run(side, &command, dir)
+    }
+
+    /// Starts a registry with the referrers API.
+    #[must_use]
+    pub fn with_referrers(side: Side<'a>) -> Self {
+        let mut command = side.command(peers::tool("ociregistry"));
+        command.arg("127.0.0.1:0");
+        Self::run(side, &command, scratch())
+    }
+
+    fn run(side: Side<'a>, command: &Command, dir: TempDir) -> Self {
+        let mut daemon = Daemon::start("registry", command, dir.path());
         let authority = daemon.await_log(|log| {
             let (_, rest) = log.split_once(LISTENING)?;
-            Some(rest.split_once('"')?.0.to_owned())
+            // One of them says it in quotes.
+            Some(rest.split_once(['"', '\n'])?.0.to_owned())
         });
         Self { side, authority, _daemon: daemon, _dir: dir }
     }
@@ -46,6 +61,12 @@ impl<'a> Registry<'a> {
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// What it has as `name`.
+    #[must_use]
+    pub fn repository(&self, name: &str) -> Repository<'a> {
+        Repository::new(self.side, &self.authority, name)
     }
 
     /// Copies what is tagged `tag` in `layout`, with all its platforms, to `name` (such as `acme/app:1.0`).

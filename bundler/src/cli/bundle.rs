@@ -20,7 +20,7 @@ use crate::Error;
 use crate::bundle::{self, Keys, Order, Plan, Planned};
 use crate::definition::Definition;
 use crate::keys::Password;
-use crate::lock::resolve;
+use crate::lock::{Lock, resolve};
 
 /// Reproducible builds say with this variable what time it is, in seconds since 1970.
 const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
@@ -56,9 +56,18 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
     let client = args.network.client()?;
     let date = epoch(&args.definition)?;
     // Nobody knows yet how many bytes it is; this one is here for Ctrl-C.
-    let meter = Meter::of_command("locking", 0, true)?;
-    let locking = async { Ok(resolve(&client, &definition, &args.definition, date, &meter).await) };
-    let lock = runtime()?.block_on(unless_interrupted(&meter, locking))??;
+    let meter: Arc<dyn Progress> = Arc::new(Meter::of_command("locking", 0, true)?);
+    let previous = args.previous.as_deref().map(Lock::load).transpose()?;
+    let order = resolve::Order {
+        client: &client,
+        definition: &definition,
+        file: &args.definition,
+        previous: previous.as_ref(),
+        date,
+        progress: Arc::clone(&meter),
+    };
+    let locking = async { Ok(resolve::resolve(&order).await) };
+    let lock = runtime()?.block_on(unless_interrupted(&*meter, locking))??;
     let file = lock.write(&args.definition)?;
     let mut content: Vec<_> = lock.contents().map(|c| c.blob()).collect();
     content.sort_unstable();
@@ -78,7 +87,11 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
             lines = lines.line("image", format!("{}  {}", image.name, image.target.digest.short()));
         }
         for git in &lock.git {
-            lines = lines.line("git", format!("{}  {}", git.name, &git.commit.as_str()[..12]));
+            let commit = git.commit().map(|c| &c.as_str()[..12]).unwrap_or_default();
+            lines = lines.line("git", format!("{}  {commit}", git.name));
+            for (tag, why) in &git.pinned.left_out {
+                lines = lines.line("left out", format!("{tag} of {}: {why}", git.name));
+            }
         }
         for file in &lock.files {
             lines = lines.line("file", format!("{}  {}", file.name, file.content.digest.short()));
@@ -222,6 +235,7 @@ fn gather_content(
     progress: &Arc<dyn Progress>,
 ) -> Result<Packer, Error> {
     planned.copy_local(&packer, &**progress)?;
+    planned.copy_repositories(&packer, &**progress)?;
     if packer.missing().is_empty() {
         return Ok(packer);
     }

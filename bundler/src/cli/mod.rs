@@ -2,6 +2,8 @@
 
 mod bundle;
 mod diff;
+mod export;
+mod inspect;
 mod look;
 mod output;
 mod sbom;
@@ -65,7 +67,7 @@ enum Command {
     Verify(VerifyArgs),
     /// Show what an archive carries
     Inspect(InspectArgs),
-    /// Turn an archive into a plain OCI layout
+    /// Write what an archive carries in a form for other tools
     Export(ExportArgs),
     /// Show what changed between two locks or archives
     Diff(DiffArgs),
@@ -105,6 +107,9 @@ struct LockArgs {
     /// The definition
     #[arg(value_name = "RELEASE.yaml")]
     definition: PathBuf,
+    /// The lock of the release before: Git repositories keep its packs and add small ones
+    #[arg(long, value_name = "LOCK.json")]
+    previous: Option<PathBuf>,
     #[command(flatten)]
     network: NetworkArgs,
 }
@@ -231,8 +236,10 @@ struct DiffArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// A directory in the OCI image layout
+    /// Images, charts, Flux artifacts and their signatures, as a directory in the OCI image layout
     OciLayout,
+    /// The plain files, under their names
+    Files,
 }
 
 impl Cli {
@@ -256,8 +263,8 @@ impl Cli {
             Command::Sign(args) => sign::sign(output, args),
             Command::Bundle(args) => bundle::bundle(output, args),
             Command::Verify(args) => look::verify(output, args),
-            Command::Inspect(args) => look::inspect(output, args),
-            Command::Export(args) => look::export(output, args),
+            Command::Inspect(args) => inspect::inspect(output, args),
+            Command::Export(args) => export::export(output, args),
             Command::Diff(args) => diff::diff(output, args),
             Command::Sbom(args) => sbom::sbom(output, args),
             Command::Schema => output.document(&Definition::schema()),

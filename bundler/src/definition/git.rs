@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 use sealift_archive::RepositoryName;
 use sealift_archive::release::is_ref_name;
 
-/// The branch of what has none of its own.
-const DEFAULT_BRANCH: &str = "main";
-
 /// A Git repository: what it is called and what is in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "GitObject", into = "GitObject")]
@@ -20,8 +17,8 @@ pub struct Git {
     pub name: RepositoryName,
     /// Where its content comes from.
     pub source: GitSource,
-    /// The branch that `HEAD` names.
-    pub branch: String,
+    /// The branch that `HEAD` names, if the definition says so.
+    pub branch: Option<String>,
 }
 
 /// Where the content of a Git repository comes from.
@@ -54,7 +51,7 @@ struct GitObject {
     /// What of the repository is carried: a branch, a tag, a full ref name or a commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     r#ref: Option<String>,
-    /// The branch that holds the commit; `main` if nothing else says so.
+    /// The branch that holds the commit; `main`, or the one that `ref` names, if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     branch: Option<String>,
 }
@@ -71,11 +68,10 @@ impl TryFrom<GitObject> for Git {
             }
             _ => return Err("a Git repository has a `path`, or a `url` and a `ref`".into()),
         };
-        let branch = object.branch.unwrap_or_else(|| DEFAULT_BRANCH.to_owned());
-        if !is_ref_name(&format!("refs/heads/{branch}")) {
-            return Err(format!("`{branch}` cannot be a branch"));
+        if let Some(wrong) = object.branch.as_ref().filter(|b| !is_ref_name(&format!("refs/heads/{b}"))) {
+            return Err(format!("`{wrong}` cannot be a branch"));
         }
-        Ok(Self { name: object.name, source, branch })
+        Ok(Self { name: object.name, source, branch: object.branch })
     }
 }
 
@@ -85,6 +81,6 @@ impl From<Git> for GitObject {
             GitSource::Folder(path) => (Some(path), None, None),
             GitSource::Repository { url, reference } => (None, Some(url), Some(reference)),
         };
-        Self { name: git.name, path, url, r#ref, branch: Some(git.branch) }
+        Self { name: git.name, path, url, r#ref, branch: git.branch }
     }
 }

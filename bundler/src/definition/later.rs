@@ -3,12 +3,10 @@
 use serde_json::Value;
 
 /// Keys of the design's definition that come later: where they stand, and what to call them.
-const LATER: [(&[&str], &str); 5] = [
+const LATER: [(&[&str], &str); 3] = [
     (&["charts"], "charts"),
     (&["flux"], "flux"),
     (&["images", "*", "dockerArchive"], "images[].dockerArchive"),
-    (&["git", "*", "url"], "git[].url"),
-    (&["git", "*", "ref"], "git[].ref"),
 ];
 
 /// The first such key in a definition. Text that does not parse has none: the parser will say what is wrong with it.

@@ -244,7 +244,7 @@ git:
         assert_eq!(definition.name().to_string(), "acme 1.5.0 (sequence 15)");
         let names: Vec<String> = definition.images.iter().map(|i| i.name.to_string()).collect();
         assert_eq!(names, ["docker.io/library/nginx:1.25", "ghcr.io/acme/api:1", "ghcr.io/acme/worker:1"]);
-        assert_eq!(definition.git[0].branch, "main");
+        assert_eq!(definition.git[0].branch, None);
         let commented = format!("# a comment\n{GOOD}");
         assert_eq!(read(&commented).unwrap().digest(), definition.digest());
         assert_eq!(read(&GOOD.replace("[linux/amd64]", "all")).unwrap().platforms.chosen(), None);

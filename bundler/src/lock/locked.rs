@@ -1,13 +1,12 @@
 //! The entries of a lock.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use sealift_archive::release::ObjectId;
 use sealift_archive::{Blob, Digest, FileName, Reference, RepositoryName};
 
-use crate::definition::{ImageSource, Location};
+use crate::definition::{GitSource, ImageSource, Location};
+use crate::git::Pinned;
 
 /// An image, pinned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,22 +44,27 @@ impl Content {
     }
 }
 
-/// A folder as a Git repository, pinned.
+/// A Git repository, pinned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LockedGit {
     /// The repository's name.
     pub name: RepositoryName,
-    /// The folder, relative to the definition.
-    pub path: PathBuf,
-    /// The branch.
-    pub branch: String,
-    /// The one commit.
-    pub commit: ObjectId,
-    /// Its date, in seconds since 1970 (`SOURCE_DATE_EPOCH` when it was locked, else 0).
-    pub date: u64,
-    /// The one pack.
-    pub pack: Blob,
+    /// Where its content comes from.
+    pub source: GitSource,
+    /// Date of the commit that is made from a folder, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<u64>,
+    /// Its refs, and the packs that hold all that they lead to.
+    pub pinned: Pinned,
+}
+
+impl LockedGit {
+    /// The commit that `HEAD` leads to.
+    #[must_use]
+    pub fn commit(&self) -> Option<&ObjectId> {
+        self.pinned.refs.get(&self.pinned.head)
+    }
 }
 
 /// A plain file, pinned.

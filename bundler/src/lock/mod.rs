@@ -4,7 +4,7 @@
 //! digest and for nothing else.
 
 mod locked;
-mod resolve;
+pub(crate) mod resolve;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -18,12 +18,12 @@ use sealift_archive::release::API_VERSION;
 use sealift_archive::{Blob, Digest, FileName, Platform, durable, json};
 use sealift_fetch::{Kind, Origin, Wanted};
 
-use crate::definition::{Definition, ImageSource, Location};
+use crate::definition::{Definition, GitSource, ImageSource, Location};
 use crate::files::read_capped;
+use crate::git::folder;
 use crate::local::Local;
-use crate::{Error, folder, oci_layout};
+use crate::{Error, oci_layout};
 pub use locked::{Content, LockedFile, LockedGit, LockedImage};
-pub use resolve::resolve;
 
 const KIND: &str = "Lock";
 /// Largest lock, in bytes: a release of 20,000 blobs needs about 5 MB.
@@ -149,6 +149,16 @@ impl Lock {
                 });
             }
         }
+        // Sorted, what is in a folder follows it, with at most names between that begin like it.
+        for (name, file) in &names {
+            let folder = format!("{name}/");
+            if let Some((_, inside)) =
+                names.range(folder.clone()..).next().filter(|(n, _)| n.starts_with(&folder))
+            {
+                let (file, inside) = (file.to_string(), inside.to_string());
+                errors.push(Error::FileAndFolder { file, inside });
+            }
+        }
     }
 
     /// What of the content lies on this machine. Folders are packed again and layouts looked into, and the lock is refused
@@ -162,13 +172,16 @@ impl Lock {
             |why: String| Error::StaleLock { lock: Self::path_of(file), definition: file.to_owned(), why };
         let mut local = Local::default();
         for git in &self.git {
-            let packed = folder::pack(&base.join(&git.path), &git.branch, git.date)?;
-            if packed.commit != git.commit {
-                return Err(stale(format!("folder `{}` has changed since", git.path.display())));
+            // A repository's packs are made again only if they are missing in the end: that needs a clone.
+            let GitSource::Folder(path) = &git.source else { continue };
+            let packed = folder::pack(&base.join(path), &git.pinned.head, git.date.unwrap_or_default())?;
+            let now = packed.pinned();
+            if now.refs != git.pinned.refs {
+                return Err(stale(format!("folder `{}` has changed since", path.display())));
             }
-            if packed.blob() != git.pack {
+            if now != git.pinned {
                 let why = "packs the same content into other bytes than where it was locked";
-                return Err(stale(format!("`git` on this machine {why} (folder `{}`)", git.path.display())));
+                return Err(stale(format!("`git` on this machine {why} (folder `{}`)", path.display())));
             }
             packed.move_to(&mut local);
         }
@@ -237,10 +250,10 @@ impl Lock {
     /// Every piece of content, with its media type.
     pub fn contents(&self) -> impl Iterator<Item = Content> + '_ {
         let images = self.images.iter().flat_map(|i| i.manifests.iter().chain(&i.blobs).cloned());
-        let packs = self.git.iter().map(|g| Content {
+        let packs = self.git.iter().flat_map(|git| &git.pinned.packs).map(|pack| Content {
             media_type: PACK_MEDIA_TYPE.to_owned(),
-            digest: g.pack.digest,
-            size: g.pack.size,
+            digest: pack.blob.digest,
+            size: pack.blob.size,
         });
         let files = self.files.iter().map(|file| file.content.clone());
         images.chain(packs).chain(files)

@@ -9,15 +9,19 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use sealift_archive::{Blob, Digest, FileName, Platform, Progress, Reference, Unwatched};
 use sealift_fetch::{Client, Kind, Origin, Wanted};
+use tokio::task::spawn_blocking;
 
 use super::{Content, Lock, LockedFile, LockedGit, LockedImage};
 use crate::definition::{Asset, Definition, Git, GitSource, Image, ImageSource, Location, OsArtifact};
 use crate::files::{Finder, media_type_of};
+use crate::git::{Pinned, Repository, folder};
 use crate::image::{self, Child, Manifest};
 use crate::in_memory::InMemory;
 use crate::k3s::{self, K3s};
-use crate::{Error, folder, oci_layout};
+use crate::{Error, oci_layout};
 
+/// The branch of a folder that names none.
+const DEFAULT_BRANCH: &str = "main";
 /// Folder of artifacts of the operating system among the files of a release.
 const OS_FOLDER: &str = "os";
 
@@ -30,21 +34,37 @@ const MAX_CONFIG_BYTES: u64 = 4 << 20;
 /// Most manifests under one reference.
 const MAX_MANIFESTS: usize = 256;
 
-/// Resolves everything that the definition in `file` names. `date` is that of Git commits made from folders, in seconds
-/// since 1970. An image that leads to what one in the lock beside `file` led to is taken from there: one request.
+/// What to resolve, and with what.
+pub(crate) struct Order<'a> {
+    /// Asks registries and web servers.
+    pub(crate) client: &'a Client,
+    /// What is resolved.
+    pub(crate) definition: &'a Definition,
+    /// The file that it was read from.
+    pub(crate) file: &'a Path,
+    /// The lock of an earlier release, whose Git packs are built upon.
+    pub(crate) previous: Option<&'a Lock>,
+    /// Date of Git commits that are made from folders, in seconds since 1970.
+    pub(crate) date: u64,
+    /// Learns how many bytes have passed, and may stop it.
+    pub(crate) progress: Arc<dyn Progress>,
+}
+
+impl Order<'_> {
+    fn base(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// Resolves everything that a definition names. An image that leads to what one in the lock beside `file` led to is taken from there: one request.
 ///
 /// # Errors
 /// All that is wrong, together: what registries, servers, layouts or git answer; names that stand twice; platforms that
 /// are not there; files that are not what they should be.
-pub async fn resolve(
-    client: &Client,
-    definition: &Definition,
-    file: &Path,
-    date: u64,
-    progress: &dyn Progress,
-) -> Result<Lock, Error> {
-    let base = file.parent().unwrap_or(Path::new(""));
-    let finder = Finder { client, base, progress };
+pub(crate) async fn resolve(order: &Order<'_>) -> Result<Lock, Error> {
+    let &Order { client, definition, file, .. } = order;
+    let base = order.base();
+    let finder = Finder { client, base, progress: &*order.progress };
     let mut lock = Lock::new(definition);
     let mut errors = Vec::new();
 
@@ -62,10 +82,11 @@ pub async fn resolve(
         .map(|image| resolve_image(client, image, platforms, base, &known))
         .buffered(IMAGES_AT_A_TIME)
         .collect::<Vec<_>>();
-    let (images, files) = tokio::join!(resolving, resolve_files(definition, k3s, finder));
+    let (images, files, git) =
+        tokio::join!(resolving, resolve_files(definition, k3s, finder), resolve_git(order, order.previous));
     keep_good(images, &mut lock.images, &mut errors);
     keep_good(files, &mut lock.files, &mut errors);
-    keep_good(definition.git.iter().map(|git| resolve_folder(git, base, date)), &mut lock.git, &mut errors);
+    keep_good(git, &mut lock.git, &mut errors);
     for artifact in definition.os.iter().flat_map(|os| &os.artifacts) {
         match resolve_os_artifact(artifact, finder).await {
             Ok((blob, carried)) => {
@@ -140,17 +161,40 @@ async fn resolve_os_artifact(
     Ok((blob, Some(locked_file(name, location, blob, None))))
 }
 
-fn resolve_folder(git: &Git, base: &Path, date: u64) -> Result<LockedGit, Error> {
-    let GitSource::Folder(path) = &git.source else { unreachable!("refused when it was read") };
-    let packed = folder::pack(&base.join(path), &git.branch, date)?;
-    Ok(LockedGit {
-        name: git.name.clone(),
-        path: path.clone(),
-        branch: git.branch.clone(),
-        commit: packed.commit.clone(),
-        date,
-        pack: packed.blob(),
-    })
+/// All repositories at the same time: each waits for a network or a disk of its own.
+async fn resolve_git(order: &Order<'_>, previous: Option<&Lock>) -> Vec<Result<LockedGit, Error>> {
+    let resolving = order.definition.git.iter().map(|git| {
+        let earlier = previous.and_then(|lock| lock.git.iter().find(|locked| locked.name == git.name));
+        let earlier = earlier.filter(|locked| matches!(locked.source, GitSource::Repository { .. }));
+        let earlier = earlier.map(|locked| locked.pinned.clone());
+        let (git, base, date) = (git.clone(), order.base().to_owned(), order.date);
+        let progress = Arc::clone(&order.progress);
+        let resolving = move || resolve_repository(git, &base, date, earlier.as_ref(), &*progress);
+        async { spawn_blocking(resolving).await.unwrap_or_else(|e| Err(std::io::Error::other(e).into())) }
+    });
+    join_all(resolving).await
+}
+
+fn resolve_repository(
+    git: Git,
+    base: &Path,
+    date: u64,
+    earlier: Option<&Pinned>,
+    progress: &dyn Progress,
+) -> Result<LockedGit, Error> {
+    let (pinned, date) = match &git.source {
+        GitSource::Folder(path) => {
+            let branch = git.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
+            let head = format!("refs/heads/{branch}");
+            (folder::pack(&base.join(path), &head, date)?.pinned(), Some(date))
+        }
+        GitSource::Repository { url, reference } => {
+            let repository = Repository::new(url, reference, base)?;
+            let scratch = std::env::temp_dir();
+            (repository.resolve(git.branch.as_deref(), earlier, &scratch, progress)?.0, None)
+        }
+    };
+    Ok(LockedGit { name: git.name, source: git.source, date, pinned })
 }
 
 /// Where manifests come from.

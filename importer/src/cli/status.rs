@@ -25,7 +25,9 @@ fn describe(status: &Status) -> String {
             .text(table(&status.releases))
             .text("");
     }
-    if status.active.is_some() {
+    if let Some(active) = &status.active {
+        let entry = status.releases.iter().find(|entry| entry.sequence == active.sequence);
+        lines = lines.line_if("holds", entry.and_then(|entry| entry.holds));
         let back = status.rollback.as_ref().map_or("to nothing".to_owned(), |to| format!("to {}", to.name()));
         lines = lines.line("roll back", back);
     }

@@ -220,7 +220,8 @@ fn programs_get_json() {
     };
     let bundle = appliance.bundle(&ACME, 2);
     assert_eq!(json(&["import", &bundle, "--plan"])["need"]["missingBlobs"], 1);
-    assert_eq!(json(&["import", &bundle])["state"], "staged");
+    let done = json(&["import", &bundle]);
+    assert_eq!((&done["state"], &done["plan"]["holds"]["charts"]), (&"staged".into(), &1.into()));
     assert_eq!(json(&["activate", "1.2", "--plan"])["steps"][0]["state"], "activating");
     assert_eq!(json(&["activate", "1.2"])["to"]["version"], "1.2");
     let status = json(&["status"]);
@@ -228,6 +229,21 @@ fn programs_get_json() {
         (&status["active"]["version"], &status["rollback"]["version"]),
         (&"1.2".into(), &"1.1".into())
     );
+    let holds = serde_json::json!({
+        "images": 1, "charts": 1, "fluxArtifacts": 0, "otherArtifacts": 0, "files": 1, "gitRepositories": 0,
+        "attachments": 0,
+    });
+    assert_eq!(status["releases"][0]["holds"], holds);
+    // What cannot be counted is not left out.
+    let refs = appliance.path("store/releases/1/refs.json");
+    fs::rename(&refs, appliance.path("refs.json")).unwrap();
+    let status = json(&["status"]);
+    assert_eq!(
+        (&status["releases"][1]["version"], &status["releases"][1]["holds"]),
+        (&"1.1".into(), &().into())
+    );
+    assert!(status["problems"].to_string().contains("refs.json"), "{status}");
+    fs::rename(appliance.path("refs.json"), &refs).unwrap();
     assert_eq!(json(&["rollback", "--plan"])["to"]["sequence"], 1);
     assert_eq!(json(&["history"]).as_array().unwrap().len(), 5);
     assert_eq!(json(&["verify"])["findings"], serde_json::json!([]));

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::packer::{Front, Packer};
-use sealift_archive::release::BlobListSummary;
+use sealift_archive::release::{BlobListSummary, CHART_TYPE, Descriptor, ManifestInfo};
 use sealift_archive::trust::{RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
 use sealift_archive::{
     Blob, BlobList, BlobSink, Digest, Progress, Refs, Release, ReleaseName, Source, Statement, Unwatched,
@@ -71,7 +71,7 @@ impl Offer {
             version: format!("1.{sequence}").parse().unwrap(),
             sequence: sequence.try_into().unwrap(),
         };
-        let refs = Refs::default();
+        let refs = names_for(&blobs);
         let refs_bytes = refs.to_bytes();
         let nothing = BlobListSummary { digest: Digest::of(b""), count: 0, content_bytes: 0 };
         let mut statement = Statement::new(name, nothing, Blob::of(&refs_bytes));
@@ -142,6 +142,35 @@ impl Source for Offer {
         }
         Ok(())
     }
+}
+
+/// Names for the first three of these: an image, a chart under two names, and a file.
+fn names_for(blobs: &BTreeMap<Digest, Vec<u8>>) -> Refs {
+    const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+    let descriptor = |content: &[u8], media_type: &str, artifact_type: Option<&str>| {
+        let (Blob { digest, size }, media_type) = (Blob::of(content), media_type.to_owned());
+        let artifact_type = artifact_type.map(str::to_owned);
+        Descriptor { media_type, digest, size, artifact_type, annotations: BTreeMap::new() }
+    };
+    let mut refs = Refs::default();
+    let mut name = |content: &[u8], name: &str, artifact_type| {
+        let named = descriptor(content, MANIFEST_TYPE, artifact_type);
+        let info = ManifestInfo { media_type: named.media_type.clone(), size: named.size };
+        refs.manifests.insert(named.digest, info);
+        refs.images.insert(name.parse().unwrap(), named);
+    };
+    let mut contents = blobs.values();
+    if let Some(image) = contents.next() {
+        name(image, "ghcr.io/acme/app:1", None);
+    }
+    if let Some(chart) = contents.next() {
+        name(chart, "ghcr.io/acme/charts/app:1", Some(CHART_TYPE));
+        name(chart, "sealift.internal/charts/app:1", Some(CHART_TYPE));
+    }
+    if let Some(file) = contents.next() {
+        refs.files.insert("docs/notes.txt".parse().unwrap(), descriptor(file, "text/plain", None));
+    }
+    refs
 }
 
 /// Content that differs for each number.

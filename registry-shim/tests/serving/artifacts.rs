@@ -135,7 +135,7 @@ async fn a_tag_that_names_a_digest_is_there_if_the_release_has_it() {
         let answer = served.get(&format!("/v2/{path}")).await;
         match expected {
             Some(manifest) => {
-                assert_eq!((answer.status.as_u16(), &*answer.text()), (200, manifest), "{path}")
+                assert_eq!((answer.status.as_u16(), &*answer.text()), (200, manifest), "{path}");
             }
             None => {
                 assert_eq!((answer.status.as_u16(), &*answer.code()), (404, "MANIFEST_UNKNOWN"), "{path}");

@@ -202,7 +202,7 @@ async fn all_pages(served: &Served, first: &str, field: &str) -> (Vec<String>, u
         let link = page.header("Link");
         let target = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
         assert!(target.is_some() || link.is_empty(), "{link}");
-        next = target.unwrap_or_default().to_owned();
+        target.unwrap_or_default().clone_into(&mut next);
     }
     (found, pages)
 }

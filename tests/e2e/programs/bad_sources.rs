@@ -134,6 +134,11 @@ fn names_that_differ_only_in_case_are_kept_apart() {
         "files:\n- {name: docs/Notes.txt, path: notes.txt}\n- {name: docs/notes.txt, path: notes.txt}\n";
     vendor.define("1.0.0", 1, rest);
     assert_told!("names_alike", process::finish(vendor.sealift().args(["lock", "RELEASE.yaml"])).expect(2));
+
+    let rest = "files:\n- {name: docs, path: notes.txt}\n- {name: docs-old, path: notes.txt}\n- {name: docs/a, path: notes.txt}\n";
+    vendor.define("1.0.0", 1, rest);
+    let told = process::finish(vendor.sealift().args(["lock", "RELEASE.yaml"])).expect(2).stderr();
+    assert!(told.contains("SL0469") && told.contains("`docs/a`"), "{told}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod bad_hands;
 mod bad_registry;
 mod bad_sources;
 mod damage;
+mod diff;
 mod digests;
 mod export;
 mod interruption;

@@ -13,10 +13,15 @@ import (
 	"encoding/json"
 	"log"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/oci"
+	"github.com/fluxcd/pkg/sourceignore"
 )
+
+// What `flux push artifact` leaves out unless told otherwise.
+const ignored = sourceignore.ExcludeVCS + "," + sourceignore.ExcludeExt
 
 func main() {
 	log.SetFlags(0)
@@ -55,7 +60,7 @@ func push(artifact, dir, source, revision string) (*oci.Metadata, error) {
 	// What --reproducible means.
 	created := time.Unix(0, 0).UTC().Format(time.RFC3339)
 	meta := &oci.Metadata{URL: url, Created: created, Source: source, Revision: revision}
-	meta.Digest, err = oci.NewClient(oci.DefaultOptions()).
-		Push(context.Background(), url, dir, oci.WithPushMetadata(*meta))
+	meta.Digest, err = oci.NewClient(oci.DefaultOptions()).Push(context.Background(), url, dir,
+		oci.WithPushMetadata(*meta), oci.WithPushIgnorePaths(strings.Split(ignored, ",")...))
 	return meta, err
 }

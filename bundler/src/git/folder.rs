@@ -1,43 +1,67 @@
 //! A folder becomes a Git repository: one parentless commit in one pack, the same bytes for the same content.
 //!
-//! Every file and link in the folder is carried (Git knows no empty folders), whatever a `.gitignore` says, and byte for byte, whatever a `.gitattributes`
-//! says: both are for people at work, not for what is shipped. The pack has no deltas and fixed compression.
+//! Every file and link in the folder is carried (Git knows no empty folders), whatever a `.gitignore` says, and byte
+//! for byte, whatever a `.gitattributes` says: both are for people at work, not for what is shipped. The pack has no
+//! deltas and fixed compression.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Read as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use fs_err as fs;
 use tempfile::TempDir;
 
-use sealift_archive::Blob;
 use sealift_archive::release::ObjectId;
+use sealift_archive::{Blob, Unwatched};
 
+use super::command::{Git, Input};
+use super::content::{MAX_POINTER_BYTES, is_pointer};
+use super::{Pinned, PinnedPack};
 use crate::Error;
 use crate::local::Local;
 
+/// Where Git looks for submodules: only at the top.
+const SUBMODULES: &str = ".gitmodules";
 const AUTHOR: &str = "Sealift <sealift@sealift.internal>";
 const MESSAGE: &str = "Content of a release";
-/// zlib's level for the objects of a pack: small files, packed once.
-const COMPRESSION: &str = "--compression=9";
+const PACK: [&str; 9] = [
+    "pack-objects",
+    "--quiet",
+    "--revs",
+    "--stdout",
+    "--threads=1",
+    "--window=0",
+    "--no-reuse-delta",
+    "--no-reuse-object",
+    // zlib's level: small files, packed once.
+    "--compression=9",
+];
 
 /// A pack in a temporary directory.
 #[derive(Debug)]
 pub struct PackedFolder {
-    /// The commit.
-    pub commit: ObjectId,
+    /// The ref that leads to the commit.
+    head: String,
+    commit: ObjectId,
     blob: Blob,
     file: PathBuf,
     dir: TempDir,
 }
 
 impl PackedFolder {
-    /// Digest and size of the pack.
+    /// The commit under its ref, and the pack.
     #[must_use]
-    pub fn blob(&self) -> Blob {
-        self.blob
+    pub fn pinned(&self) -> Pinned {
+        Pinned {
+            from: self.head.clone(),
+            head: self.head.clone(),
+            refs: [(self.head.clone(), self.commit.clone())].into(),
+            left_out: BTreeMap::new(),
+            packs: vec![PinnedPack { blob: self.blob, wants: vec![self.commit.clone()] }],
+        }
     }
 
     /// Hands the pack over, to be copied when it is needed.
@@ -47,22 +71,21 @@ impl PackedFolder {
     }
 }
 
-/// Packs a folder. `date` is the commit's, in seconds since 1970.
+/// Packs a folder as the commit that `head`, a full ref name, leads to. `date` is the commit's, in seconds since 1970.
 ///
 /// # Errors
 /// [`Error::BadFolder`] for what Git cannot carry, [`Error::Git`], or I/O.
-pub fn pack(folder: &Path, branch: &str, date: u64) -> Result<PackedFolder, Error> {
+pub fn pack(folder: &Path, head: &str, date: u64) -> Result<PackedFolder, Error> {
     let dir = TempDir::with_prefix("sealift-git-")?;
-    let git = Git { folder, repository: dir.path() };
-    git.run(&["init", "--quiet", "--bare", "--template=", "--object-format=sha1", "."])?;
-    let reference = format!("refs/heads/{branch}");
-    git.import(&reference, date, &entries(folder)?)?;
-    let commit = git.run(&["rev-parse", "--verify", &reference])?;
-    let commit: ObjectId = commit.trim().parse()?;
+    let about = folder.display().to_string();
+    let git = Git { dir: dir.path(), about: &about, progress: &Unwatched };
+    git.init()?;
+    import(&git, head, date, &entries(folder)?)?;
+    let commit: ObjectId = git.text(&["rev-parse", "--verify", head], Input::Nothing)?.parse()?;
     let file = dir.path().join("release.pack");
-    git.pack(&commit, &file)?;
+    git.run_into(&PACK, Input::Text(&format!("{commit}\n")), fs::File::create(&file)?.into_file())?;
     let blob = Blob::of_reader(fs::File::open(&file)?)?;
-    Ok(PackedFolder { commit, blob, file, dir })
+    Ok(PackedFolder { head: head.to_owned(), commit, blob, file, dir })
 }
 
 /// A file or link of the folder.
@@ -88,6 +111,11 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, Error> {
             if path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(".git")) {
                 return Err(refuse("a Git repository inside the folder would be lost"));
             }
+            if dir == folder && path.ends_with(SUBMODULES) {
+                return Err(refuse(
+                    "it names submodules, which would be missing; take it out, and their files in",
+                ));
+            }
             let metadata = fs::symlink_metadata(&path)?;
             let kind = if metadata.is_dir() {
                 open.push(path);
@@ -95,6 +123,11 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, Error> {
             } else if metadata.is_symlink() {
                 Kind::Link(fs::read_link(&path)?.as_os_str().as_bytes().to_owned())
             } else if metadata.is_file() {
+                if metadata.len() <= MAX_POINTER_BYTES && is_pointer(&fs::read(&path)?) {
+                    return Err(refuse(
+                        "it is a Git LFS pointer, not the file itself (`git lfs pull` gets that)",
+                    ));
+                }
                 let executable = metadata.permissions().mode() & 0o100 != 0;
                 Kind::File { mode: if executable { "100755" } else { "100644" }, size: metadata.len() }
             } else {
@@ -111,95 +144,28 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, Error> {
     Ok(found)
 }
 
-/// Git, working in a repository of its own with no configuration but ours.
-struct Git<'a> {
-    folder: &'a Path,
-    repository: &'a Path,
-}
-
-impl Git<'_> {
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("git");
-        command.args(arguments).current_dir(self.repository).env_clear();
-        for (key, value) in [
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-            ("HOME", "/nonexistent"),
-            ("LC_ALL", "C"),
-        ] {
-            command.env(key, value);
-        }
-        if let Some(path) = std::env::var_os("PATH") {
-            command.env("PATH", path);
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Result<String, Error> {
-        let output = self.command(arguments).output().map_err(|e| self.failed(arguments, e.to_string()))?;
-        self.expect_success(arguments, &output)?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
-    fn expect_success(&self, arguments: &[&str], output: &std::process::Output) -> Result<(), Error> {
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(self.failed(arguments, String::from_utf8_lossy(&output.stderr).trim().to_owned()))
-    }
-
-    fn failed(&self, arguments: &[&str], said: String) -> Error {
-        let command = arguments.first().copied().unwrap_or_default().to_owned();
-        Error::Git { folder: self.folder.to_owned(), command, said }
-    }
-
-    /// Makes blobs, trees and the commit from one stream (gitformat of `git fast-import`).
-    fn import(&self, reference: &str, date: u64, entries: &[Entry]) -> Result<(), Error> {
-        const IMPORT: [&str; 3] = ["fast-import", "--quiet", "--done"];
-        let mut child = self
-            .command(&IMPORT)
-            .stdin(Stdio::piped())
-            .spawn()
-            .map_err(|e| self.failed(&IMPORT, e.to_string()))?;
-        let written = match child.stdin.take() {
-            Some(stdin) => write_stream(&mut BufWriter::new(stdin), reference, date, entries),
-            None => Ok(()),
-        };
-        let output = child.wait_with_output()?;
-        match written {
-            // What git says is the cause; a broken pipe is only how we noticed.
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.expect_success(&IMPORT, &output)?;
-                Err(error.into())
-            }
-            Err(error) => Err(error),
-            Ok(()) => self.expect_success(&IMPORT, &output),
-        }
-    }
-
-    fn pack(&self, commit: &ObjectId, file: &Path) -> Result<(), Error> {
-        const PACK: [&str; 8] = [
-            "pack-objects",
-            "--quiet",
-            "--revs",
-            "--threads=1",
-            "--window=0",
-            "--no-reuse-delta",
-            COMPRESSION,
-            "--stdout",
-        ];
-        let mut child = self
-            .command(&PACK)
-            .arg("--no-reuse-object")
-            .stdin(Stdio::piped())
-            .stdout(fs::File::create(file)?.into_file())
-            .spawn()
-            .map_err(|e| self.failed(&PACK, e.to_string()))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            writeln!(stdin, "{commit}")?;
-        }
-        self.expect_success(&PACK, &child.wait_with_output()?)
+/// Makes blobs, trees and the commit from one stream (git-fast-import(1)).
+fn import(git: &Git<'_>, reference: &str, date: u64, entries: &[Entry]) -> Result<(), Error> {
+    const IMPORT: [&str; 3] = ["fast-import", "--quiet", "--done"];
+    let failed = |said: String| git.failed(IMPORT[0], said);
+    let mut command = git.plain();
+    command.args(IMPORT).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    let written = match child.stdin.take() {
+        Some(stdin) => write_stream(&mut BufWriter::new(stdin), reference, date, entries),
+        None => Ok(()),
+    };
+    let output = child.wait_with_output()?;
+    let result = if output.status.success() {
+        Ok(())
+    } else {
+        Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    };
+    match written {
+        // What git says is the cause; a broken pipe is only how we noticed.
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => result.and(Err(error.into())),
+        Err(error) => Err(error),
+        Ok(()) => result,
     }
 }
 
@@ -239,6 +205,7 @@ fn write_stream(out: &mut impl Write, reference: &str, date: u64, entries: &[Ent
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::read_text;
     use super::*;
 
     fn folder(dir: &Path) -> PathBuf {
@@ -255,23 +222,27 @@ mod tests {
     }
 
     fn git(dir: &Path, arguments: &[&str]) -> String {
-        Git { folder: dir, repository: dir }.run(arguments).unwrap()
+        let git = Git { dir, about: "test", progress: &Unwatched };
+        read_text(git.run(arguments, Input::Nothing).unwrap()).unwrap()
     }
 
     #[test]
     fn the_same_content_makes_the_same_pack() {
         let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let first = pack(&folder(one.path()), "main", 1_700_000_000).unwrap();
-        let second = pack(&folder(two.path()), "main", 1_700_000_000).unwrap();
+        let first = pack(&folder(one.path()), "refs/heads/main", 1_700_000_000).unwrap();
+        let second = pack(&folder(two.path()), "refs/heads/main", 1_700_000_000).unwrap();
         assert_eq!((&first.commit, first.blob), (&second.commit, second.blob));
         fs::write(two.path().join("gitops/more"), "x").unwrap();
-        assert_ne!(pack(&two.path().join("gitops"), "main", 1_700_000_000).unwrap().commit, first.commit);
+        assert_ne!(
+            pack(&two.path().join("gitops"), "refs/heads/main", 1_700_000_000).unwrap().commit,
+            first.commit
+        );
     }
 
     #[test]
     fn a_clone_has_everything_byte_for_byte() {
         let dir = TempDir::new().unwrap();
-        let packed = pack(&folder(dir.path()), "main", 0).unwrap();
+        let packed = pack(&folder(dir.path()), "refs/heads/main", 0).unwrap();
         let clone = dir.path().join("clone");
         git(dir.path(), &["init", "--quiet", "clone"]);
         fs::copy(&packed.file, clone.join("release.pack")).unwrap();
@@ -290,10 +261,22 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let folder = folder(dir.path());
         fs::create_dir_all(folder.join("vendored/.git")).unwrap();
-        let error = pack(&folder, "main", 0).unwrap_err().to_string();
+        let error = pack(&folder, "refs/heads/main", 0).unwrap_err().to_string();
         assert!(error.contains("vendored/.git"), "{error}");
-        assert!(matches!(pack(&dir.path().join("nothing"), "main", 0), Err(Error::Io(_))));
+        assert!(matches!(pack(&dir.path().join("nothing"), "refs/heads/main", 0), Err(Error::Io(_))));
         fs::remove_dir_all(folder.join("vendored")).unwrap();
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n";
+        for (file, content, expected) in
+            [(".gitmodules", "", "submodules"), ("apps/disk.img", pointer, "Git LFS pointer")]
+        {
+            fs::write(folder.join(file), content).unwrap();
+            let error = pack(&folder, "refs/heads/main", 0).unwrap_err().to_string();
+            assert!(error.contains(file) && error.contains(expected), "{error}");
+            fs::remove_file(folder.join(file)).unwrap();
+        }
+        // Where Git looks for no submodules, it is a file like any other.
+        fs::write(folder.join("apps/.gitmodules"), "").unwrap();
+        pack(&folder, "refs/heads/main", 0).unwrap();
         assert!(matches!(pack(&folder, "no..good", 0), Err(Error::Git { .. })));
     }
 }

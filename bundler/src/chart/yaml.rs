@@ -1,0 +1,264 @@
+//! YAML and its scalars, read as Helm reads them where that shows: charts in the field are written for its parser.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_saphyr::options::NonFiniteFloatPolicy;
+use serde_saphyr::{DuplicateKeyPolicy, Options};
+
+use crate::Error;
+
+/// What a file may begin with and nobody means (Helm drops it too).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Events that even an empty document has.
+const FRAME_EVENTS: usize = 16;
+
+/// The bytes behind a byte order mark.
+pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// How Helm's parser reads: the last of two equal keys wins, and a leading zero means octal. Whoever calls has looked
+/// at the size, which bounds the number of events too; what aliases repeat has the library's own limit.
+pub(super) fn options(size: usize) -> Options {
+    let most = size.saturating_add(FRAME_EVENTS);
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: most, max_nodes: most, max_total_scalar_bytes: usize::MAX, enforce_alias_anchor_ratio: false,
+        },
+        emit_comments: false,
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        legacy_octal_numbers: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        with_snippet: false,
+    }
+}
+
+/// Reads a document; `file` names it in errors.
+pub(super) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T, Error> {
+    let bytes = without_mark(bytes);
+    serde_saphyr::from_slice_with_options(bytes, options(bytes.len())).map_err(|error| explain(file, &error))
+}
+
+/// Where and what.
+pub(super) fn explain(file: &str, error: &serde_saphyr::Error) -> Error {
+    let place =
+        error.location().map_or_else(String::new, |l| format!(" line {}, column {}", l.line(), l.column()));
+    let text = error.without_snippet().to_string();
+    // The place is told once, in front.
+    let why = text.split(" at line ").next().unwrap_or(&text).trim_start_matches("error: ").to_owned();
+    Error::ChartFile { file: file.to_owned(), place, why }
+}
+
+/// A mapping, or nothing at all; what is in it does not matter.
+pub(super) struct AnyMapping;
+
+impl<'de> Deserialize<'de> for AnyMapping {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Walk;
+        impl<'de> Visitor<'de> for Walk {
+            type Value = AnyMapping;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping")
+            }
+
+            fn visit_unit<E>(self) -> Result<AnyMapping, E> {
+                Ok(AnyMapping)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AnyMapping, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(AnyMapping)
+            }
+        }
+        deserializer.deserialize_any(Walk)
+    }
+}
+
+/// A string, whatever YAML takes it for: `appVersion: 1.10` is the number 1.1, and Helm makes the text `1.1` of it.
+/// Controls and what cannot be seen are dropped, and every kind of space becomes a plain one.
+pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Text::deserialize(deserializer).map(|text| text.0)
+}
+
+/// A list of such strings, or nothing.
+pub(super) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let texts: Option<Vec<Text>> = Option::deserialize(deserializer)?;
+    Ok(texts.unwrap_or_default().into_iter().map(|text| text.0).collect())
+}
+
+/// A mapping of strings to strings as they are, or nothing.
+pub(super) fn annotations<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let map: Option<BTreeMap<String, Plain>> = Option::deserialize(deserializer)?;
+    Ok(map.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
+}
+
+/// A list, or nothing.
+pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// `true` or `false`, or nothing.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Plain::deserialize(deserializer).map(|plain| Self(clean(&plain.0)))
+    }
+}
+
+fn clean(text: &str) -> String {
+    let clean = |c: char| match c {
+        c if c.is_whitespace() => Some(' '),
+        c if c.is_control() || is_invisible(c) => None,
+        c => Some(c),
+    };
+    text.chars().filter_map(clean).collect()
+}
+
+/// Formatting characters that have no shape of their own, and characters that nobody has assigned one to.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}' | '\u{f0000}'..='\u{10ffff}')
+}
+
+/// A scalar as a string.
+#[derive(Default)]
+struct Plain(String);
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Scalar;
+        impl Visitor<'_> for Scalar {
+            type Value = Plain;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Plain, E> {
+                Ok(Plain(value.to_owned()))
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Plain, E> {
+                Ok(Plain(value.to_string()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Plain, E> {
+                Ok(Plain(value.to_string()))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Plain, E> {
+                Ok(Plain(value.to_string()))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Plain, E> {
+                #[expect(clippy::cast_possible_truncation, reason = "Helm loses the same digits")]
+                let value = value as f32;
+                if value.is_finite() { Ok(Plain(shortest(value))) } else { Err(E::custom("it is no number")) }
+            }
+
+            fn visit_unit<E>(self) -> Result<Plain, E> {
+                Ok(Plain::default())
+            }
+        }
+        deserializer.deserialize_any(Scalar)
+    }
+}
+
+/// As Go writes a `float32` with `%g` and no precision: an exponent from a million on, of at least two digits.
+fn shortest(value: f32) -> String {
+    let scientific = format!("{value:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..6).contains(&exponent) {
+        return value.to_string();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Document {
+        #[serde(deserialize_with = "text")]
+        value: String,
+    }
+
+    #[test]
+    fn scalars_become_the_strings_that_helm_makes_of_them() {
+        let cases = [
+            ("1.10", "1.1"),
+            ("1.16.0", "1.16.0"),
+            ("\"1.10\"", "1.10"),
+            ("'1.10'", "1.10"),
+            ("7", "7"),
+            ("-7", "-7"),
+            ("010", "8"),
+            ("true", "true"),
+            ("yes", "true"),
+            ("~", ""),
+            ("", ""),
+            ("2024.10", "2024.1"),
+            ("20240101.5", "2.0240102e+07"),
+            ("0.00001", "1e-05"),
+            ("1000000.0", "1e+06"),
+            ("2024-01-01", "2024-01-01"),
+            ("\"a\\tb\\u0007c\\u200bd\\u2028e\"", "a bcd e"),
+            ("|\n  two\n  lines\n", "two lines "),
+        ];
+        for (yaml, expected) in cases {
+            let document: Document = parse("test", format!("value: {yaml}").as_bytes()).unwrap();
+            assert_eq!(document.value, expected, "{yaml}");
+        }
+        for wrong in ["value: [1]", "value: {a: b}", "value: .nan", "value: \"\u{1}"] {
+            assert!(parse::<Document>("test", wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let error = parse::<Document>("web/Chart.yaml", b"\xef\xbb\xbf# fine\nvalue: [a, b]\n");
+        let said = error.err().unwrap().to_string();
+        assert!(said.starts_with("`web/Chart.yaml` line 2, column 1: invalid type: sequence"), "{said}");
+        let error = parse::<AnyMapping>("values.yaml", b"a: b\nc: d: e\n");
+        let said = error.err().unwrap().to_string();
+        assert!(said.starts_with("`values.yaml` line 2"), "{said}");
+    }
+
+    #[test]
+    fn values_are_a_mapping_or_nothing() {
+        let cases = [
+            ("", true),
+            ("# only a comment\n", true),
+            ("---\n", true),
+            ("null", true),
+            ("a: 1", true),
+            ("a: 1\na: 2", true),
+            ("a: &x {b: c}\nd: *x\ne: {<<: *x}\nf: .inf", true),
+            ("- a", false),
+            ("a", false),
+            ("a: 'b", false),
+            ("a: [", false),
+        ];
+        for (yaml, good) in cases {
+            assert_eq!(parse::<AnyMapping>("values.yaml", yaml.as_bytes()).is_ok(), good, "{yaml}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The plain files of an archive, under their names in a folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use sealift_archive::{Blob, Bundle, Progress, Source as _};
+
+use super::target::Target;
+use crate::Error;
+
+/// Writes the plain files of `bundle` to `dir`, checked, and returns their paths. If it carries several releases, each
+/// has a folder of its own, called by its sequence. Files that are there already are kept if they are right.
+///
+/// # Errors
+/// [`Error::Exists`] if something else has the name of a file, before anything is written; damage, or I/O.
+pub fn files(bundle: &Bundle, dir: &Path, progress: &dyn Progress) -> Result<Vec<PathBuf>, Error> {
+    let files = places(bundle, dir);
+    let mut target = Target::default();
+    for (path, blob) in &files {
+        target.add(*blob, path.clone());
+    }
+    let found = target.look(progress)?;
+    if let Some(path) = found.occupied.into_iter().next() {
+        return Err(Error::Exists { path });
+    }
+    target.fill(&found.missing, bundle, progress)?;
+    Ok(files.into_keys().collect())
+}
+
+/// Bytes that [`files`] writes.
+#[must_use]
+pub fn files_bytes(bundle: &Bundle) -> u64 {
+    let blobs: BTreeSet<Blob> = places(bundle, Path::new("")).into_values().collect();
+    blobs.into_iter().map(|blob| blob.size).sum()
+}
+
+fn places(bundle: &Bundle, dir: &Path) -> BTreeMap<PathBuf, Blob> {
+    let releases = bundle.releases();
+    let mut places = BTreeMap::new();
+    for release in releases {
+        let folder = if releases.len() == 1 {
+            dir.to_owned()
+        } else {
+            dir.join(release.statement.sequence.to_string())
+        };
+        for (name, file) in &release.refs.files {
+            places.insert(folder.join(name.as_str()), Blob { digest: file.digest, size: file.size });
+        }
+    }
+    places
+}

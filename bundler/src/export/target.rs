@@ -1,0 +1,158 @@
+//! Paths that content is written to, checked as it passes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use tempfile::{Builder, NamedTempFile};
+
+use sealift_archive::{
+    Blob, BlobSink, BlobWriter, Bundle, Check, Digest, Error as ArchiveError, Progress, Source as _, durable,
+};
+
+use crate::Error;
+
+/// Where each blob is to lie: at one path, or at several.
+#[derive(Debug, Default)]
+pub(super) struct Target(BTreeMap<Blob, Vec<PathBuf>>);
+
+impl Target {
+    /// Wants a blob at this path too.
+    pub(super) fn add(&mut self, blob: Blob, path: PathBuf) {
+        self.0.entry(blob).or_default().push(path);
+    }
+
+    /// Hashes what is there already.
+    pub(super) fn look(&self, progress: &dyn Progress) -> Result<Found, Error> {
+        let mut found = Found::default();
+        for (blob, paths) in &self.0 {
+            for path in paths {
+                progress.go_on()?;
+                let there = blob_at(path)?;
+                if there != Some(*blob) {
+                    found.missing.insert(blob.digest);
+                    found.occupied.extend(there.map(|_| path.clone()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Brings what is missing to its place, over whatever is there.
+    pub(super) fn fill(
+        &self,
+        missing: &BTreeSet<Digest>,
+        bundle: &Bundle,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        let dirs: BTreeSet<&Path> = self.0.values().flatten().map(|path| folder_of(path)).collect();
+        for dir in &dirs {
+            durable::create_dir_all(dir)?;
+        }
+        bundle.copy_blobs(missing, self, progress)?;
+        Ok(dirs.into_iter().try_for_each(durable::sync_dir)?)
+    }
+}
+
+/// What is there before anything is written.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Content that is not at all of its paths.
+    pub(super) missing: BTreeSet<Digest>,
+    /// Paths at which something else lies.
+    pub(super) occupied: Vec<PathBuf>,
+}
+
+fn blob_at(path: &Path) -> io::Result<Option<Blob>> {
+    match fs::File::open(path) {
+        Ok(file) => Blob::of_reader(file).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl BlobSink for Target {
+    fn open(&self, blob: Blob) -> Result<Box<dyn BlobWriter + '_>, ArchiveError> {
+        let unexpected = || {
+            let why = format!("nobody asked for {} bytes of it", blob.size);
+            ArchiveError::Inconsistent { document: blob.digest.to_string(), why }
+        };
+        let (path, others) =
+            self.0.get(&blob).and_then(|paths| paths.split_first()).ok_or_else(unexpected)?;
+        let file = NamedTempFile::new_in(folder_of(path))?;
+        Ok(Box::new(TargetBlob { path, others, file, check: Check::new(blob) }))
+    }
+}
+
+struct TargetBlob<'a> {
+    path: &'a Path,
+    others: &'a [PathBuf],
+    file: NamedTempFile,
+    check: Check,
+}
+
+impl BlobWriter for TargetBlob<'_> {
+    fn position(&self) -> u64 {
+        self.check.seen()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        self.check.update(bytes)?;
+        Ok(self.file.write_all(bytes)?)
+    }
+
+    fn restart(&mut self) -> Result<(), ArchiveError> {
+        self.check = Check::new(self.check.wanted());
+        self.file.as_file().set_len(0)?;
+        Ok(self.file.rewind()?)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), ArchiveError> {
+        self.check.finish()?;
+        // Temporary files are private to their owner; what is exported is for everybody.
+        self.file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        self.file.as_file().sync_data()?;
+        self.file.persist(self.path).map_err(|e| e.error)?;
+        for other in self.others {
+            let made = Builder::new().make_in(folder_of(other), |path| link_or_copy(self.path, path))?;
+            made.persist(other).map_err(|e| e.error)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives content another name. Not every file system can: FAT cannot.
+fn link_or_copy(path: &Path, other: &Path) -> io::Result<()> {
+    fs::hard_link(path, other).or_else(|_| {
+        fs::copy(path, other)?;
+        fs::File::open(other)?.sync_data()
+    })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn content_that_cannot_be_linked_is_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, linked, copied] = ["one", "linked", "copied"].map(|name| dir.path().join(name));
+        fs::write(&one, "content").unwrap();
+        // No link is made over a file, so this one stands for a file system without links.
+        fs::write(&copied, "").unwrap();
+        let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+        for (other, is_link) in [(&linked, true), (&copied, false)] {
+            link_or_copy(&one, other).unwrap();
+            assert_eq!(fs::read(other).unwrap(), b"content", "{}", other.display());
+            assert_eq!(inode(other) == inode(&one), is_link, "{}", other.display());
+        }
+    }
+}
