@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -221,6 +222,11 @@ fn what_goes_in_comes_out() {
         let mut out = Vec::new();
         bundle.read_blob(digest, &mut out).unwrap();
         assert!(out == *bytes, "{digest} alone");
+        let mut streamed = Vec::new();
+        let mut stream = bundle.stream_blob(digest, &Unwatched).unwrap();
+        stream.read_to_end(&mut streamed).unwrap();
+        stream.finish().unwrap();
+        assert!(streamed == *bytes, "{digest} as a stream");
     }
     let some: BTreeSet<Digest> = content.all().into_iter().step_by(3).collect();
     let memory = Memory::default();
@@ -234,6 +240,33 @@ fn what_goes_in_comes_out() {
 }
 
 #[test]
+fn a_stream_that_is_cut_short_or_damaged_does_not_count() {
+    let (dir, vendor) = (TempDir::new().unwrap(), Vendor::new());
+    let content = Content::of_sizes(&[9 * MIB + 5]);
+    let path = content.pack(&dir, &vendor);
+    let (digest, _) = content.blobs.first_key_value().unwrap();
+    let bundle = Bundle::open(&path, &vendor.root).unwrap();
+    // Whoever takes no more than the beginning still learns about all of it.
+    let mut stream = bundle.stream_blob(digest, &Unwatched).unwrap();
+    stream.read_exact(&mut [0; 10]).unwrap();
+    stream.finish().unwrap();
+    let stop = StopAfter(AtomicU64::new(1));
+    let mut stream = bundle.stream_blob(digest, &stop).unwrap();
+    assert!(stream.read_to_end(&mut Vec::new()).is_err());
+    assert!(matches!(stream.finish(), Err(Error::Interrupted)));
+
+    let at = bundle.packing().length - 2 * MIB as u64;
+    let file = fs_err::OpenOptions::new().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(file.file(), b"damage", at).unwrap();
+    let mut stream = bundle.stream_blob(digest, &Unwatched).unwrap();
+    stream.read_exact(&mut vec![0; MIB]).unwrap();
+    let said = stream.read_to_end(&mut Vec::new()).unwrap_err().to_string();
+    assert!(said.contains("damaged"), "{said}");
+    assert!(matches!(stream.finish(), Err(Error::Damaged { .. })));
+    assert!(matches!(bundle.stream_blob(&Digest::of(b"?"), &Unwatched), Err(Error::MissingBlob { .. })));
+}
+
+#[test]
 fn stock_zstd_reads_one_tar_stream() {
     let (dir, vendor, content) = (TempDir::new().unwrap(), Vendor::new(), many_sizes());
     let plain = zstd::decode_all(fs_err::File::open(content.pack(&dir, &vendor)).unwrap()).unwrap();
@@ -243,7 +276,7 @@ fn stock_zstd_reads_one_tar_stream() {
         let name = entry.path().unwrap().display().to_string();
         if let Some(hex) = name.strip_prefix("blobs/sha256/") {
             let mut bytes = Vec::new();
-            std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+            entry.read_to_end(&mut bytes).unwrap();
             assert_eq!(Digest::of(&bytes).hex(), hex);
         }
         names.insert(name);

@@ -479,6 +479,44 @@ pub enum Error {
         /// How many damaged stretches there are.
         count: usize,
     },
+    /// No image holds a package that was asked for.
+    #[error("no image of {releases} holds a package `{pattern}`{}", match *uncertain {
+        0 => String::new(),
+        1 => "; 1 image may hold more than is known".to_owned(),
+        many => format!("; {many} images may hold more than is known"),
+    })]
+    NoPackage {
+        /// What was asked for.
+        pattern: String,
+        /// The releases that were looked at.
+        releases: String,
+        /// Images without a package database, or of which something could not be read.
+        uncertain: usize,
+        /// The name that may have been meant.
+        nearest: Option<String>,
+    },
+    /// A release has no image of this name.
+    #[error("there is no image `{image}`")]
+    NoImage {
+        /// What was asked for.
+        image: String,
+        /// What there is.
+        images: Vec<String>,
+    },
+    /// A whole SBOM was asked for, and at the same time a part of it.
+    #[error("an SBOM is about all packages, and `--package` about one")]
+    PartOfSbom,
+    /// An SBOM is about one release, and an archive carries more.
+    #[error("`{file}` carries {count} releases, and an SBOM is about one")]
+    SeveralReleases {
+        /// The archive.
+        file: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// `SOURCE_DATE_EPOCH` is no time.
+    #[error("SOURCE_DATE_EPOCH is `{0}`, not a number of seconds since 1970")]
+    NotATime(String),
 }
 
 impl Error {
@@ -535,6 +573,11 @@ impl Explain for Error {
             Self::OtherStatement { .. } => 414,
             Self::Damaged { .. } => 415,
             Self::Several(_) => 416,
+            Self::NoPackage { .. } => 420,
+            Self::NoImage { .. } => 421,
+            Self::PartOfSbom => 422,
+            Self::SeveralReleases { .. } => 423,
+            Self::NotATime(_) => 424,
             Self::GitAddress { .. } => 450,
             Self::GitRemote { .. } => 451,
             Self::GitAccess { .. } => 452,
@@ -583,9 +626,11 @@ impl Explain for Error {
             Self::Archive(error) => error.class(),
             Self::Fetch(error) => error.class(),
             Self::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Class::NoSpace,
-            Self::Io(_) | Self::Git { .. } | Self::Layout { .. } | Self::DockerArchive { .. } => {
-                Class::Failed
-            }
+            Self::Io(_)
+            | Self::Git { .. }
+            | Self::Layout { .. }
+            | Self::DockerArchive { .. }
+            | Self::NoPackage { .. } => Class::Failed,
             Self::Referrers { cause, .. } => cause.class(),
             Self::GitRemote { .. } | Self::GitAccess { .. } | Self::NoRepository { .. } => Class::Unreachable,
             Self::Several(errors) => {
@@ -610,6 +655,7 @@ impl Explain for Error {
             Self::Archive(error) => return error.hint(),
             Self::Fetch(error) => return error.hint(),
             Self::Definition { nearest: Some(nearest), .. }
+            | Self::NoPackage { nearest: Some(nearest), .. }
             | Self::NoChart { nearest: Some(nearest), has: None, .. } => format!("did you mean `{nearest}`?"),
             Self::Definition { nearest: None, .. } => {
                 "`sealift schema` prints what a definition may hold".into()
@@ -642,6 +688,16 @@ impl Explain for Error {
             Self::OtherStatement { .. } => {
                 "run `sealift statement` again, and have the new statement signed with `sealift sign`".into()
             }
+            Self::NoPackage { nearest: None, uncertain, .. } if *uncertain > 0 => {
+                "`sealift sbom` without `--package` says which images these are, and why".into()
+            }
+            Self::NoPackage { .. } => "a name has to be exact; `openssl*` finds all that begin so".into(),
+            Self::NoImage { images, .. } if images.is_empty() => "the archive carries no images".into(),
+            Self::NoImage { images, .. } => {
+                format!("it carries {}", images.join(", "))
+            }
+            Self::PartOfSbom => "leave one of `--package` and `--format` out".into(),
+            Self::SeveralReleases { .. } => "leave `--format` out: the table shows all of them".into(),
             Self::MissingDependencies { chart, .. } => format!("run `helm dependency build {chart}`"),
             Self::Provenance { .. } => {
                 "one of the two was replaced: get both again from where they came".into()

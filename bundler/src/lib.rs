@@ -17,6 +17,7 @@ mod k3s;
 pub mod keys;
 mod local;
 pub mod lock;
+pub mod sbom;
 pub mod statement;
 mod tarball;
 pub mod trust;

@@ -84,6 +84,12 @@ pub(super) fn read_frame(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error>
     if Digest::of(&bytes) == frame.digest { Ok(bytes) } else { Err(reader.damaged(&part, start, end)) }
 }
 
+/// Reads one frame, checks its hash, and takes its content out.
+pub(super) fn content_of(bundle: &Bundle, number: u32) -> Result<Content, Error> {
+    let plain_length = bundle.contents.frames[number as usize].plain_length;
+    Content::of(&format!("frame {number}"), read_frame(bundle, number)?, plain_length)
+}
+
 /// The frames that these blobs lie in, each once, in order.
 fn frames_of(frames: &[Frame], entries: &[Entry]) -> Vec<u32> {
     let mut needed: Vec<u32> = Vec::new();
@@ -101,7 +107,7 @@ fn frames_of(frames: &[Frame], entries: &[Entry]) -> Vec<u32> {
 pub(super) struct Span {
     pub(super) frame: u32,
     /// First byte in the frame's content, and first byte behind.
-    range: Range<u64>,
+    pub(super) range: Range<u64>,
 }
 
 impl Entry {
@@ -126,7 +132,7 @@ struct Frames {
 }
 
 /// The content of a frame.
-enum Content {
+pub(super) enum Content {
     /// A stored frame: the content stands in it, in pieces.
     Stored(Vec<u8>),
     Plain(Vec<u8>),
@@ -143,7 +149,7 @@ impl Content {
     }
 
     /// The pieces of content in this range.
-    fn pieces(&self, range: &Range<u64>) -> Vec<&[u8]> {
+    pub(super) fn pieces(&self, range: &Range<u64>) -> Vec<&[u8]> {
         let pieces = match self {
             Self::Stored(bytes) => frame::stored_pieces(bytes).unwrap_or_default(),
             Self::Plain(plain) => vec![plain.as_slice()],
@@ -202,9 +208,7 @@ pub(super) fn read_blob(bundle: &Bundle, digest: &Digest, out: &mut dyn Write) -
     let entry = bundle.contents.entries[*position];
     let mut check = Check::new(entry.blob);
     for Span { frame: number, range } in entry.spans(&bundle.contents.frames) {
-        let plain_length = bundle.contents.frames[number as usize].plain_length;
-        let content = Content::of(&format!("frame {number}"), read_frame(bundle, number)?, plain_length)?;
-        for piece in content.pieces(&range) {
+        for piece in content_of(bundle, number)?.pieces(&range) {
             check.update(piece)?;
             out.write_all(piece)?;
         }
@@ -212,6 +216,6 @@ pub(super) fn read_blob(bundle: &Bundle, digest: &Digest, out: &mut dyn Write) -
     check.finish()
 }
 
-fn missing_blob(bundle: &Bundle, digest: &Digest) -> Error {
+pub(super) fn missing_blob(bundle: &Bundle, digest: &Digest) -> Error {
     Error::MissingBlob { source_name: bundle.name().to_owned(), digest: *digest }
 }

@@ -5,6 +5,7 @@
 
 mod damage;
 mod data;
+mod stream;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
 
 pub use damage::{Damage, Findings};
+pub use stream::BlobStream;
 
 /// Most pages that a packing may name.
 const MAX_PAGES: usize = 64;
@@ -199,6 +201,18 @@ impl Bundle {
     /// [`Error::MissingBlob`], [`Error::Damaged`], or I/O.
     pub fn read_blob(&self, digest: &Digest, out: &mut dyn std::io::Write) -> Result<(), Error> {
         data::read_blob(self, digest, out)
+    }
+
+    /// Opens one blob for reading as it is needed; several may be read at a time.
+    ///
+    /// # Errors
+    /// [`Error::MissingBlob`].
+    pub fn stream_blob<'a>(
+        &'a self,
+        digest: &Digest,
+        progress: &'a dyn Progress,
+    ) -> Result<BlobStream<'a>, Error> {
+        BlobStream::open(self, digest, progress)
     }
 
     fn reader(&self) -> Reader<'_> {

@@ -6,6 +6,7 @@ mod export;
 mod inspect;
 mod look;
 mod output;
+mod sbom;
 mod sign;
 
 use std::path::PathBuf;
@@ -70,6 +71,8 @@ enum Command {
     Export(ExportArgs),
     /// Show what changed between two locks or archives
     Diff(DiffArgs),
+    /// Show which packages the images of an archive hold, or write its SBOM
+    Sbom(sbom::SbomArgs),
     /// Print the JSON schema of `RELEASE.yaml`
     Schema,
     /// Print completions for a shell
@@ -263,6 +266,7 @@ impl Cli {
             Command::Inspect(args) => inspect::inspect(output, args),
             Command::Export(args) => export::export(output, args),
             Command::Diff(args) => diff::diff(output, args),
+            Command::Sbom(args) => sbom::sbom(output, args),
             Command::Schema => output.document(&Definition::schema()),
             Command::Completions { shell } => {
                 let mut text = Vec::new();

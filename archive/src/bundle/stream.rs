@@ -1,0 +1,89 @@
+//! One blob as a stream, for whoever takes it apart while it is read and cannot hold it in memory.
+
+use std::io::{self, Read};
+
+use super::data::{Span, content_of, missing_blob};
+use super::{Bundle, Progress};
+use crate::{Check, Digest, Error};
+
+/// Reads one blob of a bundle; the hash of each frame is checked before a byte of it is given away.
+///
+/// What was made of the bytes counts only after [`BlobStream::finish`]: it also knows the cause of a failed read.
+#[must_use = "what was read counts only after `finish`"]
+pub struct BlobStream<'a> {
+    bundle: &'a Bundle,
+    progress: &'a dyn Progress,
+    spans: std::vec::IntoIter<Span>,
+    /// The part of the blob that lies in the current frame.
+    part: Vec<u8>,
+    at: usize,
+    check: Check,
+    failure: Option<Error>,
+}
+
+impl<'a> BlobStream<'a> {
+    pub(super) fn open(
+        bundle: &'a Bundle,
+        digest: &Digest,
+        progress: &'a dyn Progress,
+    ) -> Result<Self, Error> {
+        let position = bundle.index.get(digest).ok_or_else(|| missing_blob(bundle, digest))?;
+        let entry = bundle.contents.entries[*position];
+        let spans = entry.spans(&bundle.contents.frames).collect::<Vec<_>>().into_iter();
+        let check = Check::new(entry.blob);
+        Ok(Self { bundle, progress, spans, part: Vec::new(), at: 0, check, failure: None })
+    }
+
+    /// Reads what is left, and says whether it all was the blob that was asked for.
+    ///
+    /// # Errors
+    /// What made a read fail: [`Error::Damaged`], [`Error::Interrupted`], I/O; or [`Error::WrongContent`].
+    pub fn finish(mut self) -> Result<(), Error> {
+        while self.failure.is_none() && self.next_part() {}
+        self.failure.map_or_else(|| self.check.finish(), Err)
+    }
+
+    /// Takes the part of the next frame; `false` at the end, or if that failed.
+    fn next_part(&mut self) -> bool {
+        let Some(span) = self.spans.next() else { return false };
+        self.part.clear();
+        self.at = 0;
+        let taken = self.take(&span);
+        self.failure = taken.err();
+        self.failure.is_none()
+    }
+
+    fn take(&mut self, span: &Span) -> Result<(), Error> {
+        self.progress.go_on()?;
+        for piece in content_of(self.bundle, span.frame)?.pieces(&span.range) {
+            self.check.update(piece)?;
+            self.part.extend_from_slice(piece);
+        }
+        self.progress.advance(self.part.len() as u64);
+        Ok(())
+    }
+}
+
+impl Read for BlobStream<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.part.len() {
+            if !self.next_part() {
+                // The cause is kept for `finish`: what stands between here and there would only wrap it.
+                return self.failure.as_ref().map_or(Ok(0), |cause| Err(io::Error::other(cause.to_string())));
+            }
+        }
+        let n = buf.len().min(self.part.len() - self.at);
+        buf[..n].copy_from_slice(&self.part[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
+
+impl std::fmt::Debug for BlobStream<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlobStream")
+            .field("blob", &self.check.wanted())
+            .field("seen", &self.check.seen())
+            .finish()
+    }
+}
