@@ -760,8 +760,8 @@ impl Explain for Error {
                 "sign it again, or carry the image without what refers to it: `referrers: false`".into()
             }
             Self::Referrers { cause, .. } => {
-                let without = "or carry the image without signatures and SBOMs: `referrers: false`";
-                cause.hint().map_or_else(|| without.to_owned(), |hint| format!("{hint}; {without}"))
+                let without = "carry the image without signatures and SBOMs: `referrers: false`";
+                cause.hint().map_or_else(|| without.to_owned(), |hint| format!("{hint}; or {without}"))
             }
             Self::ForeignLayer { .. } => {
                 "if its licence allows it, carry it all the same with `foreignLayers: carry`".into()

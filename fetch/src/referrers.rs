@@ -6,10 +6,11 @@
 
 use std::collections::HashSet;
 
-use oci_spec::image::{Descriptor, ImageIndex};
+use oci_spec::image::Descriptor;
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, LINK};
 use sealift_archive::{AnyDigest, Reference};
+use serde::Deserialize;
 
 use crate::client::{Client, Inner};
 use crate::error::{Error, Status};
@@ -103,11 +104,17 @@ impl Inner {
             Ok(next) => next,
             Err(why) => return Err(answer.nonsense(why).into()),
         };
-        match ImageIndex::from_reader(&bytes[..]) {
-            Ok(index) => Ok((Page::Some(index.manifests().clone(), next), bytes.len() as u64)),
+        match serde_json::from_slice::<List>(&bytes) {
+            Ok(list) => Ok((Page::Some(list.manifests.unwrap_or_default(), next), bytes.len() as u64)),
             Err(error) => Err(answer.nonsense(format!("its list of referrers is not valid: {error}")).into()),
         }
     }
+}
+
+/// The part of a list that counts. Registries written in Go say `null` where they mean that there is nothing.
+#[derive(Deserialize)]
+struct List {
+    manifests: Option<Vec<Descriptor>>,
 }
 
 /// Google's registry sent unknown questions to a page where people log in. The tags that are asked for next tell
