@@ -25,12 +25,13 @@ type Listing = BTreeSet<String>;
 /// A vendor who ships images and asks what is in them.
 struct Asking {
     vendor: Vendor,
-    images: String,
+    /// Entries of `images:`, a line for each.
+    images: Vec<String>,
 }
 
 impl Asking {
     fn new() -> Self {
-        Self { vendor: Vendor::new(&trust::ACME), images: String::new() }
+        Self { vendor: Vendor::new(&trust::ACME), images: Vec::new() }
     }
 
     /// Offers an image made of these layers; of each the media type and the tar.
@@ -39,20 +40,19 @@ impl Asking {
         let contents: Vec<Vec<u8>> = layers.iter().map(|(kind, tar)| compressed(kind, tar)).collect();
         let media_type = layers.first().expect("a layer").0;
         self.vendor.offer(&format!("acme/{name}"), "1", media_type, &contents);
-        self.images.push_str("  ");
-        self.images.push_str(&self.vendor.image(&format!("acme/{name}:1")));
+        self.images.push(self.vendor.image(&format!("acme/{name}:1")));
     }
 
     /// Takes an image from a layout on disk.
     fn take(&mut self, layout: &Path, tag: &str) {
         let layout = layout.display();
-        let name = format!("{}/acme/{tag}:1", HOST);
-        self.images += &format!("  - {{ociLayout: '{layout}', reference: '{tag}', name: '{name}'}}\n");
+        let name = format!("{HOST}/acme/{tag}:1");
+        self.images.push(format!("- {{ociLayout: '{layout}', reference: '{tag}', name: '{name}'}}\n"));
     }
 
     /// Packs all of it and asks.
     fn ask(&self) -> Answer {
-        self.vendor.define_for("all", "1.0.0", 1, &format!("images:\n{}", self.images));
+        self.vendor.define_for("all", "1.0.0", 1, &format!("images:\n{}", self.images.concat()));
         self.vendor.lock();
         let archive = self.vendor.bundle();
         let mut command = Command::new(binaries::path("sealift"));
@@ -71,7 +71,7 @@ struct Answer {
 impl Answer {
     /// The one image with this name that has a package database.
     fn image(&self, name: &str) -> &Value {
-        let name = format!("{}/acme/{name}:1", HOST);
+        let name = format!("{HOST}/acme/{name}:1");
         let images = self.told["releases"][0]["images"].as_array().expect("images");
         let is_it = |image: &&Value| image["names"][0] == name.as_str() && image["databases"][0].is_string();
         let image = images.iter().find(is_it).unwrap_or_else(|| panic!("{name} in {images:#?}"));
