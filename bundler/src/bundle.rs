@@ -3,7 +3,7 @@
 //! Everything is decided by the plan: which blobs come from an earlier bundle, from disk, from registries. Keys are
 //! opened while content is fetched; if they are wrong or too few, fetching stops there.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::packer::{Front, Packed, Packer};
 use sealift_archive::trust::{KeyId, RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
 use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, copy_blob, durable};
-use sealift_fetch::{Client, Wanted};
+use sealift_fetch::Client;
 
 use crate::definition::{Definition, GitSource};
 use crate::git::{PinnedPack, Repository};
@@ -229,11 +229,10 @@ impl Planned {
         packer: &Arc<Packer>,
         progress: &Arc<dyn Progress>,
     ) -> Result<(), Error> {
-        let mut missing: BTreeMap<Digest, Blob> =
-            packer.missing().into_iter().map(|b| (b.digest, b)).collect();
-        let wanted: Vec<Wanted> =
-            self.lock.remote().filter(|wanted| missing.remove(&wanted.blob.digest).is_some()).collect();
-        if let Some(digest) = missing.into_keys().next() {
+        let mut missing: BTreeSet<Digest> = packer.missing().into_iter().map(|b| b.digest).collect();
+        let mut wanted = self.lock.remote()?;
+        wanted.retain(|wanted| missing.remove(&wanted.blob.digest));
+        if let Some(digest) = missing.into_iter().next() {
             return Err(Error::Nowhere { digest });
         }
         if wanted.is_empty() {

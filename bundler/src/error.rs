@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use sealift_archive::release::ObjectId;
-use sealift_archive::{Class, Code, Digest, Explain, Platform};
+
+use sealift_archive::{AnyDigest, Class, Code, Digest, Explain, Platform, Reference};
 
 use crate::git::{Elsewhere, Unfit};
 
@@ -31,14 +32,6 @@ pub enum Error {
         why: String,
         /// The key that may have been meant.
         nearest: Option<String>,
-    },
-    /// The definition asks for something that this version cannot do.
-    #[error("`{}` asks for `{what}`, which this version of Sealift does not carry yet", file.display())]
-    NotYet {
-        /// The definition.
-        file: PathBuf,
-        /// The key.
-        what: &'static str,
     },
     /// There is no lock.
     #[error("`{}` is missing", lock.display())]
@@ -73,6 +66,16 @@ pub enum Error {
     NameTwice {
         /// The name.
         name: String,
+    },
+    /// Two charts that would be served under one name.
+    #[error("charts `{other}` and `{one}` would both be served as `{name}`")]
+    TwoCharts {
+        /// The name.
+        name: String,
+        /// The one.
+        one: String,
+        /// The other.
+        other: String,
     },
     /// Two names that a file system without case takes for one.
     #[error("`{one}` and `{other}` differ only in case")]
@@ -152,9 +155,6 @@ pub enum Error {
         /// The archive.
         bundle: PathBuf,
     },
-    /// Several things are wrong; each is told.
-    #[error("{} things are wrong", .0.len())]
-    Several(Vec<Error>),
     /// Something about an image that cannot be carried.
     #[error("`{image}` cannot be carried: {why}")]
     BadImage {
@@ -170,6 +170,89 @@ pub enum Error {
         layout: PathBuf,
         /// What is wrong.
         why: String,
+    },
+    /// Several things are wrong; each is told.
+    #[error("{} things are wrong", .0.len())]
+    Several(Vec<Error>),
+    /// An index names a manifest that is not there.
+    #[error("`{index}` names {child}{}, which `{place}` does not have", for_platform(platform.as_ref()))]
+    MissingChild {
+        /// The index.
+        index: String,
+        /// The manifest.
+        child: Box<AnyDigest>,
+        /// What it is for, if the index says so.
+        platform: Option<String>,
+        /// The registry, layout or archive.
+        place: String,
+    },
+    /// What is listed as a signature or SBOM is not there.
+    #[error("`{subject}` is said to have {}{referrer}, which `{place}` does not have", as_type(artifact_type.as_ref()))]
+    DanglingReferrer {
+        /// What it should refer to.
+        subject: String,
+        /// What is missing.
+        referrer: Box<AnyDigest>,
+        /// What it should be, if the list says so.
+        artifact_type: Option<String>,
+        /// The registry, layout or archive.
+        place: String,
+    },
+    /// Nobody can say what refers to an image.
+    #[error("what refers to `{subject}` cannot be found out: {cause}")]
+    Referrers {
+        /// A manifest of the image.
+        subject: String,
+        /// Why.
+        cause: Box<Self>,
+    },
+    /// A layer that its registry may not give away.
+    #[error("`{image}` has a foreign layer, {layer}, which registries do not keep")]
+    ForeignLayer {
+        /// The image.
+        image: String,
+        /// The layer.
+        layer: Box<AnyDigest>,
+    },
+    /// A layer that its registry may not give away, and that nobody else gives either.
+    #[error("foreign layer {layer} of `{image}` is neither in `{place}` nor at {}", addresses(urls))]
+    NoForeignLayer {
+        /// The image.
+        image: String,
+        /// The layer.
+        layer: Box<AnyDigest>,
+        /// The registry, layout or archive.
+        place: String,
+        /// Where the image says that it is.
+        urls: Vec<String>,
+    },
+    /// An archive of `docker save` does not hold what it should.
+    #[error("docker archive `{}`: {why}", archive.display())]
+    DockerArchive {
+        /// The archive.
+        archive: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// An archive that cannot be read in place.
+    #[error("docker archive `{}` is compressed with {format}", archive.display())]
+    CompressedArchive {
+        /// The archive.
+        archive: PathBuf,
+        /// How it is compressed.
+        format: &'static str,
+        /// What undoes it.
+        program: &'static str,
+    },
+    /// Two images would have one tag for different things.
+    #[error("`{name}` would have to be {one} for one image of the release and {other} for another")]
+    TagTwice {
+        /// The tag.
+        name: Box<Reference>,
+        /// What it is for the one.
+        one: Digest,
+        /// What it is for the other.
+        other: Digest,
     },
     /// Git did not do what it was asked to.
     #[error("`{}` failed for `{about}`: {said}", format!("git {command}").trim_end())]
@@ -451,6 +534,18 @@ impl Error {
     }
 }
 
+fn for_platform(platform: Option<&String>) -> String {
+    platform.map_or_else(String::new, |platform| format!(" for {platform}"))
+}
+
+fn as_type(artifact_type: Option<&String>) -> String {
+    artifact_type.map_or_else(String::new, |artifact_type| format!("a `{artifact_type}`, "))
+}
+
+fn addresses(urls: &[String]) -> String {
+    if urls.is_empty() { "any other address".to_owned() } else { urls.join(", ") }
+}
+
 impl Explain for Error {
     fn parts(&self) -> Vec<&dyn Explain> {
         match self {
@@ -464,7 +559,6 @@ impl Explain for Error {
             Self::Archive(error) => return error.code(),
             Self::Fetch(error) => return error.code(),
             Self::Definition { .. } => 401,
-            Self::NotYet { .. } => 402,
             Self::NoLock { .. } => 403,
             Self::StaleLock { .. } => 404,
             Self::NoPlatform { .. } => 405,
@@ -494,6 +588,7 @@ impl Explain for Error {
             Self::BadGitObject { .. } => 457,
             Self::GitGone { .. } => 458,
             Self::GitRepacked { .. } => 459,
+            Self::TwoCharts { .. } => 402,
             Self::NamesAlike { .. } => 460,
             Self::WrongFile { .. } => 461,
             Self::NotListed { .. } => 462,
@@ -514,6 +609,14 @@ impl Explain for Error {
             Self::OtherChart { .. } => 437,
             Self::ChartElsewhere { .. } => 438,
             Self::BadFluxFolder { .. } => 439,
+            Self::MissingChild { .. } => 471,
+            Self::DanglingReferrer { .. } => 472,
+            Self::Referrers { .. } => 473,
+            Self::ForeignLayer { .. } => 474,
+            Self::NoForeignLayer { .. } => 475,
+            Self::DockerArchive { .. } => 476,
+            Self::CompressedArchive { .. } => 477,
+            Self::TagTwice { .. } => 478,
             Self::Io(_) => 499,
         })
     }
@@ -523,8 +626,13 @@ impl Explain for Error {
             Self::Archive(error) => error.class(),
             Self::Fetch(error) => error.class(),
             Self::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Class::NoSpace,
-            Self::Io(_) | Self::Git { .. } | Self::Layout { .. } | Self::NoPackage { .. } => Class::Failed,
-            Self::GitRemote { .. } | Self::GitAccess { .. } => Class::Unreachable,
+            Self::Io(_)
+            | Self::Git { .. }
+            | Self::Layout { .. }
+            | Self::DockerArchive { .. }
+            | Self::NoPackage { .. } => Class::Failed,
+            Self::Referrers { cause, .. } => cause.class(),
+            Self::GitRemote { .. } | Self::GitAccess { .. } | Self::NoRepository { .. } => Class::Unreachable,
             Self::Several(errors) => {
                 let first = errors.first().map_or(Class::Failed, Explain::class);
                 if errors.iter().all(|error| error.class() == first) { first } else { Class::Failed }
@@ -534,8 +642,10 @@ impl Explain for Error {
             | Self::BadGitObject { .. }
             | Self::Provenance { .. }
             | Self::ChartDigest { .. }
-            | Self::OtherChart { .. } => Class::Refused,
-            Self::NoRepository { .. } => Class::Unreachable,
+            | Self::OtherChart { .. }
+            | Self::MissingChild { .. }
+            | Self::DanglingReferrer { .. }
+            | Self::NoForeignLayer { .. } => Class::Refused,
             _ => Class::Usage,
         }
     }
@@ -550,9 +660,6 @@ impl Explain for Error {
             Self::Definition { nearest: None, .. } => {
                 "`sealift schema` prints what a definition may hold".into()
             }
-            Self::NotYet { .. } => {
-                "leave it out; images and Git folders are what this version carries".into()
-            }
             Self::NoLock { definition, .. } | Self::StaleLock { definition, .. } => {
                 format!(
                     "run `sealift lock {}`, look at what changed, and commit the result",
@@ -561,6 +668,7 @@ impl Explain for Error {
             }
             Self::NoPlatform { .. } => "change `platforms:`, or use an image that has it".into(),
             Self::NameTwice { .. } | Self::NamesAlike { .. } | Self::FileAndFolder { .. } => "give one of them another `name:`".into(),
+            Self::TwoCharts { .. } => "give one of them another name with `as:`".into(),
             Self::WrongFile { .. } => {
                 "fetch the file again from its publisher; if it is a new one, change the digest that it must have"
                     .into()
@@ -644,6 +752,25 @@ impl Explain for Error {
                 "use the Git that it was locked with, or take the pack from an earlier bundle (`--previous`), or \
                  run `sealift lock` again without the lock of an earlier release"
                     .into()
+            }
+            Self::MissingChild { .. } => {
+                "choose `platforms:` that are there, or ask who pushed or saved the image".into()
+            }
+            Self::DanglingReferrer { .. } => {
+                "sign it again, or carry the image without what refers to it: `referrers: false`".into()
+            }
+            Self::Referrers { cause, .. } => {
+                let without = "carry the image without signatures and SBOMs: `referrers: false`";
+                cause.hint().map_or_else(|| without.to_owned(), |hint| format!("{hint}; or {without}"))
+            }
+            Self::ForeignLayer { .. } => {
+                "if its licence allows it, carry it all the same with `foreignLayers: carry`".into()
+            }
+            Self::NoForeignLayer { .. } => {
+                "ask who made the image; addresses without https:// are asked only with --plain-http".into()
+            }
+            Self::CompressedArchive { program, archive, .. } => {
+                format!("it is read in place, so decompress it first: `{program} {}`", archive.display())
             }
             _ => return None,
         })

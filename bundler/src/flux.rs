@@ -37,7 +37,7 @@ pub const IGNORED: [&str; 12] = [
     "*.zip",
 ];
 
-/// Largest content of a folder, in bytes: what `flux pull artifact` and the controllers unpack without being told to.
+/// Largest content of a folder, in bytes: it is held in memory, and Flux's own library unpacks no more unless told to.
 pub const MAX_CONTENT_BYTES: u64 = 100 << 20;
 /// Most files and folders in a folder.
 pub const MAX_ENTRIES: usize = 100_000;

@@ -17,7 +17,6 @@ mod k3s;
 pub mod keys;
 mod local;
 pub mod lock;
-pub mod oci_layout;
 pub mod sbom;
 pub mod statement;
 mod tarball;

@@ -59,12 +59,6 @@ impl Local {
         self.scratch.extend(other.scratch);
     }
 
-    /// Whether this content is here.
-    #[must_use]
-    pub(crate) fn has(&self, digest: &Digest) -> bool {
-        self.pieces.contains_key(digest)
-    }
-
     /// The digests of all content that is here.
     pub(crate) fn digests(&self) -> impl Iterator<Item = Digest> + '_ {
         self.pieces.keys().copied()

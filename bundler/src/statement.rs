@@ -1,17 +1,16 @@
 //! From a lock to a statement: blob list, refs and `release.json`, a pure function of definition and lock.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use sealift_archive::release::{self, BlobListSummary, Descriptor, MAX_STATEMENT_BYTES, ManifestInfo};
+use sealift_archive::release::{self, BlobListSummary, MAX_STATEMENT_BYTES};
 use sealift_archive::trust::{RoleName, SecretKey, Signature, Signatures, TrustRoot};
 use sealift_archive::{Blob, BlobList, Digest, Refs, Release, Sequence, Statement, durable};
 
 use crate::Error;
 use crate::definition::Definition;
-use crate::lock::{Content, Lock};
+use crate::lock::Lock;
 
 /// Name of the statement in its folder.
 const STATEMENT: &str = "release.json";
@@ -67,35 +66,27 @@ pub fn content(lock: &Lock) -> Result<(Refs, BlobList), Error> {
     for content in lock.contents() {
         blob_list.insert(content.blob())?;
     }
-    let refs = refs(lock);
+    let refs = refs(lock)?;
     refs.check_against("refs.json", &blob_list)?;
     Ok((refs, blob_list))
 }
 
-fn refs(lock: &Lock) -> Refs {
+fn refs(lock: &Lock) -> Result<Refs, Error> {
     let mut refs = Refs::default();
     for image in &lock.images {
-        refs.images.insert(image.name.clone(), describe(&image.target));
-        for manifest in &image.manifests {
-            let info = ManifestInfo { media_type: manifest.media_type.clone(), size: manifest.size };
-            refs.manifests.insert(manifest.digest, info);
-        }
+        image.add_to(&mut refs)?;
+    }
+    for chart in &lock.charts {
+        chart.add_to(&mut refs)?;
+    }
+    for flux in &lock.flux {
+        flux.add_to(&mut refs)?;
     }
     for git in &lock.git {
         refs.git.insert(git.name.clone(), git.pinned.carried());
     }
-    refs.files = lock.files.iter().map(|file| (file.name.clone(), describe(&file.content))).collect();
-    refs
-}
-
-fn describe(content: &Content) -> Descriptor {
-    Descriptor {
-        media_type: content.media_type.clone(),
-        digest: content.digest,
-        size: content.size,
-        artifact_type: None,
-        annotations: BTreeMap::new(),
-    }
+    refs.files = lock.files.iter().map(|file| (file.name.clone(), file.content.descriptor())).collect();
+    Ok(refs)
 }
 
 /// Writes `release.json`, the blob list and `refs.json` to a folder, for people who sign.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fs_err as fs;
 use sealift_archive::{Class, Digest, Explain};
 use sealift_bundler::Error;
-use sealift_bundler::chart::{Chart, ChartName, ChartVersion, Found, from_repository};
+use sealift_bundler::chart::{Chart, ChartName, ChartVersion, Found, Repository};
 use sealift_fetch::{Client, Options, Retry, Url};
 use sealift_lab::vendor::{Fault, Registry, Target};
 use tempfile::TempDir;
@@ -65,7 +65,7 @@ impl Setting {
 
     async fn get_from(&self, repository: &str, name: &str, version: &str) -> Result<Found, Error> {
         let (name, version) = (ChartName::parse(name).unwrap(), ChartVersion::parse(version).unwrap());
-        from_repository(&self.client, &self.url(repository), &name, &version).await
+        Repository::open(&self.client, &self.url(repository)).await?.get(&name, &version).await
     }
 
     /// What the server was asked for, with the query.

@@ -92,7 +92,7 @@ mod tests {
 
     fn wanted(content: &[u8], from: &str) -> Wanted {
         let origin = Origin::Registry { reference: from.parse().unwrap(), kind: Kind::Blob };
-        Wanted { blob: Blob::of(content), origin }
+        Wanted::new(Blob::of(content), origin)
     }
 
     #[test]
@@ -102,10 +102,7 @@ mod tests {
             wanted(b"app", "ghcr.io/a/one:1"),
             wanted(b"base", "quay.io/b/two:1"),
             wanted(b"tool", "quay.io/b/two:1"),
-            Wanted {
-                blob: Blob::of(b"file"),
-                origin: Origin::Url("https://ghcr.io:443/file".parse().unwrap()),
-            },
+            Wanted::new(Blob::of(b"file"), Origin::Url("https://ghcr.io:443/file".parse().unwrap())),
         ];
         let hosts = each_once(all.clone()).unwrap();
         let expected: [&[usize]; 2] = [&[0, 1, 4], &[3]];

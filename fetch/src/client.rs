@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
-use sealift_archive::{AnyDigest, Blob, BlobSink, Digest, Progress, Reference};
+use reqwest::{Method, Response};
+use sealift_archive::{AnyDigest, Blob, BlobSink, Digest, Progress, Reference, Sha512};
 use serde::Deserialize;
 use url::Url;
 
@@ -27,7 +27,8 @@ pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 pub(crate) const MANIFEST_TYPES: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
-     application/vnd.docker.distribution.manifest.list.v2+json";
+     application/vnd.docker.distribution.manifest.list.v2+json, \
+     application/vnd.oci.artifact.manifest.v1+json";
 
 /// The header in which registries name what they send.
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -48,6 +49,8 @@ pub struct Manifest {
 pub struct Wanted {
     /// Digest and size.
     pub blob: Blob,
+    /// The name under which a registry knows it, if that is not its digest.
+    pub alias: Option<Sha512>,
     /// Where it is.
     pub origin: Origin,
 }
@@ -67,23 +70,35 @@ pub enum Origin {
 }
 
 impl Wanted {
+    /// Content that is known by its digest.
+    #[must_use]
+    pub fn new(blob: Blob, origin: Origin) -> Self {
+        Self { blob, alias: None, origin }
+    }
+
     /// What a request for it is about.
     pub(crate) fn subject(&self) -> Subject<'_> {
-        let digest = self.blob.digest;
-        match &self.origin {
-            Origin::Registry { reference, kind: Kind::Manifest } => {
-                Subject::Repository { reference, path: format!("manifests/{digest}") }
-            }
-            Origin::Registry { reference, kind: Kind::Blob } => {
-                Subject::Repository { reference, path: format!("blobs/{digest}") }
-            }
-            Origin::Url(url) => Subject::File(url),
-        }
+        self.origin.subject(self.alias.map_or(self.blob.digest.into(), AnyDigest::from))
     }
 
     /// Whether it is a manifest or index, which registries do not send in parts.
     pub(crate) fn is_manifest(&self) -> bool {
         matches!(self.origin, Origin::Registry { kind: Kind::Manifest, .. })
+    }
+}
+
+impl Origin {
+    /// What a request for content with this name is about.
+    pub(crate) fn subject(&self, name: AnyDigest) -> Subject<'_> {
+        match self {
+            Self::Registry { reference, kind: Kind::Manifest } => {
+                Subject::Repository { reference, path: format!("manifests/{name}") }
+            }
+            Self::Registry { reference, kind: Kind::Blob } => {
+                Subject::Repository { reference, path: format!("blobs/{name}") }
+            }
+            Self::Url(url) => Subject::File(url),
+        }
     }
 }
 
@@ -139,12 +154,24 @@ impl Client {
     /// # Errors
     /// What the registry or the network says; other content than was named; more than [`MAX_MANIFEST_BYTES`].
     pub async fn manifest(&self, reference: &Reference) -> Result<Manifest, Error> {
-        let mut tries = Tries::new(self.0.options.retry);
-        loop {
-            match self.0.manifest(reference).await {
-                Ok(manifest) => return Ok(manifest),
-                Err(failure) => tries.wait(failure).await?,
-            }
+        self.0.again_and_again(|| self.0.manifest(reference)).await
+    }
+
+    /// The same, or `None` if the registry says that there is no such manifest. Only a 404 says so.
+    ///
+    /// It is asked for in a way that costs nothing where it is absent: Docker Hub counts a `GET` of a manifest as a
+    /// pull, and a `HEAD` not.
+    ///
+    /// # Errors
+    /// As [`Client::manifest`].
+    pub async fn manifest_if_any(&self, reference: &Reference) -> Result<Option<Manifest>, Error> {
+        // What else goes wrong is for the real request to tell: the answer to a `HEAD` has no words.
+        if self.0.head(reference).await.is_err_and(|failure| failure.error().is_absent()) {
+            return Ok(None);
+        }
+        match self.manifest(reference).await {
+            Err(error) if error.is_absent() => Ok(None),
+            manifest => manifest.map(Some),
         }
     }
 
@@ -175,14 +202,27 @@ impl Inner {
         Arc::clone(host)
     }
 
+    /// Does something until it works or is in vain.
+    pub(crate) async fn again_and_again<T, F>(&self, once: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut tries = Tries::new(self.options.retry);
+        loop {
+            match once().await {
+                Ok(it) => return Ok(it),
+                Err(failure) => tries.wait(failure).await?,
+            }
+        }
+    }
+
+    async fn head(&self, reference: &Reference) -> Result<(), Failure> {
+        let request = Request { method: Method::HEAD, ..manifest_request(reference) };
+        request.send(self).await.map(|_| ())
+    }
+
     async fn manifest(&self, reference: &Reference) -> Result<Manifest, Failure> {
-        let named = match (reference.digest(), reference.tag()) {
-            (Some(digest), _) => digest.to_string(),
-            (None, tag) => tag.unwrap_or_default().to_owned(),
-        };
-        let subject = Subject::Repository { reference, path: format!("manifests/{named}") };
-        let request = Request { accept: Some(MANIFEST_TYPES), ..Request::whole(subject) };
-        let mut answer = request.send(self).await?;
+        let mut answer = manifest_request(reference).send(self).await?;
         let bytes = answer.whole(MAX_MANIFEST_BYTES).await?;
         let place = Box::new(answer.place.clone());
         let digest = Digest::of(&bytes);
@@ -198,6 +238,15 @@ impl Inner {
             None => Err(answer.nonsense("it does not say what kind of manifest it is").into()),
         }
     }
+}
+
+fn manifest_request(reference: &Reference) -> Request<'_> {
+    let named = match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => digest.to_string(),
+        (None, tag) => tag.unwrap_or_default().to_owned(),
+    };
+    let subject = Subject::Repository { reference, path: format!("manifests/{named}") };
+    Request { accept: Some(MANIFEST_TYPES), ..Request::whole(subject) }
 }
 
 /// The digest that an answer claims for its content. Digests of other kinds are not ours to judge.

@@ -1,22 +1,21 @@
-//! Files of web servers, whose digest nobody has told yet.
+//! Content whose digest nobody has told yet: files of web servers, and what is named by SHA-512.
 //!
-//! A file with a known digest is fetched like any other content, by [`Client::fetch_all`] from an
-//! [`Origin::Url`](crate::Origin::Url). Here are the two ways to learn a digest first: to have the bytes, if they
-//! are few, and to let them pass by.
+//! Content with a known digest is fetched by [`Client::fetch_all`]. Here are the two ways to learn a digest first: to
+//! have the bytes, if they are few, and to let them pass by; and the question whether there is something at all.
 
 use std::io::{self, Read};
 
 use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName};
-use sealift_archive::{Blob, Progress};
+use sealift_archive::{AnyDigest, AnyHash, Blob, Progress};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::answer;
-use crate::client::{Client, Inner};
-use crate::error::Error;
+use crate::client::{Client, Inner, Origin};
+use crate::error::{Error, Place};
 use crate::feed::{Budget, QUEUED_PIECES};
 use crate::header::ContentRange;
 use crate::request::{Answer, Request, Subject};
@@ -29,13 +28,7 @@ impl Client {
     /// # Errors
     /// What the server or the network says; [`Error::is_absent`] tells whether there is no such file.
     pub async fn get(&self, url: &Url, limit: u64) -> Result<Vec<u8>, Error> {
-        let mut tries = Tries::new(self.inner().options.retry);
-        loop {
-            match self.inner().get(url, limit).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(failure) => tries.wait(failure).await?,
-            }
-        }
+        self.inner().again_and_again(|| self.inner().get(url, limit)).await
     }
 
     /// Digest and size of a file of at most `limit` bytes, none of which is kept.
@@ -46,8 +39,35 @@ impl Client {
     /// # Errors
     /// As [`Client::get`]; `Interrupted` if `progress` says that somebody asked to stop.
     pub async fn measure(&self, url: &Url, limit: u64, progress: &dyn Progress) -> Result<Blob, Error> {
-        let mut measuring = Measuring { client: self.inner(), url, limit, progress, told: 0, part: None };
+        let mut measuring = Measuring::new(self.inner(), Subject::File(url), limit, progress);
         stop::unless_interrupted(progress, measuring.run()).await
+    }
+
+    /// The blob of `size` bytes that is named `name` where it is. Its bytes are hashed and not kept.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; content of another name or size; `Interrupted`.
+    pub async fn identify(
+        &self,
+        origin: &Origin,
+        name: AnyDigest,
+        size: u64,
+        progress: &dyn Progress,
+    ) -> Result<Blob, Error> {
+        let measuring = Measuring::new(self.inner(), origin.subject(name), size, progress);
+        let mut measuring = Measuring { name: Some((name, size)), ..measuring };
+        stop::unless_interrupted(progress, measuring.run()).await
+    }
+
+    /// Whether the content of `size` bytes that is named `name` is to be had. Only a 404 says that it is not.
+    ///
+    /// # Errors
+    /// What the server or the network says; [`Error::WrongLength`] if it is there and has another size.
+    pub async fn offers(&self, origin: &Origin, name: AnyDigest, size: u64) -> Result<bool, Error> {
+        match self.inner().again_and_again(|| self.inner().touch(origin, name, size)).await {
+            Err(error) if error.is_absent() => Ok(false),
+            touched => touched.map(|()| true),
+        }
     }
 }
 
@@ -59,12 +79,32 @@ impl Inner {
             status => Err(answer.nonsense(format!("it is {status}, which is no file")).into()),
         }
     }
+
+    /// Asks for the last byte only. Not by `HEAD`: the addresses to which registries redirect are often signed for `GET`.
+    async fn touch(&self, origin: &Origin, name: AnyDigest, size: u64) -> Result<(), Failure> {
+        let from = size.checked_sub(1);
+        let answer = Request { from, ..Request::whole(origin.subject(name)) }.send(self).await?;
+        let range = header(&answer, CONTENT_RANGE).and_then(ContentRange::parse);
+        let announced = match answer.response.status() {
+            StatusCode::PARTIAL_CONTENT => range.and_then(|range| range.complete),
+            StatusCode::RANGE_NOT_SATISFIABLE => Some(0),
+            _ => answer.response.content_length(),
+        };
+        match announced {
+            Some(announced) if announced != size => {
+                Err(Error::WrongLength { place: Box::new(answer.place), announced, size }.into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One file on its way through a hash.
 struct Measuring<'a> {
     client: &'a Inner,
-    url: &'a Url,
+    subject: Subject<'a>,
+    /// Name and size that it must have, if it is known by a name.
+    name: Option<(AnyDigest, u64)>,
     limit: u64,
     progress: &'a dyn Progress,
     /// How much of the file `progress` knows of.
@@ -74,6 +114,7 @@ struct Measuring<'a> {
 
 /// The beginning of a file.
 struct Part {
+    place: Box<Place>,
     hash: Hash,
     position: u64,
     /// Length of the file, if the server told it.
@@ -82,13 +123,17 @@ struct Part {
     version: Option<String>,
 }
 
-impl Measuring<'_> {
+impl<'a> Measuring<'a> {
+    fn new(client: &'a Inner, subject: Subject<'a>, limit: u64, progress: &'a dyn Progress) -> Self {
+        Self { client, subject, name: None, limit, progress, told: 0, part: None }
+    }
+
     async fn run(&mut self) -> Result<Blob, Error> {
         let mut tries = Tries::new(self.client.options.retry);
         loop {
             let furthest = self.told;
             match self.piece().await {
-                Ok(whole) => return Ok(whole.hash.finish().await?),
+                Ok(whole) => return self.verdict(whole).await,
                 Err(failure) => {
                     // As for blobs: what had come before counts for nothing.
                     tries.came(self.told - furthest);
@@ -98,17 +143,35 @@ impl Measuring<'_> {
         }
     }
 
+    async fn verdict(&self, whole: Part) -> Result<Blob, Error> {
+        let place = whole.place;
+        let (blob, found) = whole.hash.finish().await?;
+        match (self.name, found) {
+            (Some((wanted, _)), Some(found)) if wanted != found => {
+                Err(Error::WrongContent { place, wanted: Box::new(wanted), found: Box::new(found) })
+            }
+            (Some((_, size)), _) if size != blob.size => {
+                Err(Error::WrongLength { place, announced: blob.size, size })
+            }
+            _ => Ok(blob),
+        }
+    }
+
     /// Asks for what is missing, and hashes what comes. `Ok` means that the file has ended.
     async fn piece(&mut self) -> Result<Part, Failure> {
-        let resumable = self.part.take().filter(|part| part.version.is_some() && part.position > 0);
+        // What has a name by its content is the same each time.
+        let is_fixed = |part: &Part| part.version.is_some() || self.name.is_some();
+        let resumable = self.part.take().filter(|part| is_fixed(part) && part.position > 0);
         let request = Request {
             from: resumable.as_ref().map(|part| part.position),
             version: resumable.as_ref().and_then(|part| part.version.as_deref()),
-            ..Request::whole(Subject::File(self.url))
+            ..Request::whole(self.subject.clone())
         };
         let answer = request.send(self.client).await?;
         let mut part = match (answer.response.status(), resumable) {
-            (StatusCode::OK, _) => Part::begin(&answer, self.client.budget.clone()),
+            (StatusCode::OK, _) => {
+                Part::begin(&answer, self.name.map(|(name, _)| name), self.client.budget.clone())
+            }
             (StatusCode::PARTIAL_CONTENT, Some(part)) if part.goes_on_with(&answer) => part,
             // Without its part it begins again.
             (_, Some(_)) => {
@@ -160,10 +223,11 @@ impl Measuring<'_> {
 
 impl Part {
     /// Nothing yet of what the answer brings.
-    fn begin(answer: &Answer, budget: Budget) -> Self {
+    fn begin(answer: &Answer, name: Option<AnyDigest>, budget: Budget) -> Self {
         let version = header(answer, ETAG).filter(|etag| is_strong(etag)).map(str::to_owned);
         let size = header(answer, CONTENT_LENGTH).and_then(|length| length.parse().ok());
-        Self { hash: Hash::begin(budget), position: 0, size, version }
+        let place = Box::new(answer.place.clone());
+        Self { place, hash: Hash::begin(name, budget), position: 0, size, version }
     }
 
     /// Whether the answer brings all that is missing, and nothing else.
@@ -189,17 +253,24 @@ fn is_strong(etag: &str) -> bool {
 /// Hashes on a thread of its own, behind a short queue, as writers do.
 struct Hash {
     pieces: mpsc::Sender<Piece>,
-    blob: JoinHandle<io::Result<Blob>>,
+    hashed: JoinHandle<io::Result<Hashed>>,
     budget: Budget,
 }
 
 type Piece = (Bytes, OwnedSemaphorePermit);
+/// The content, and its digest of the kind that was asked for.
+type Hashed = (Blob, Option<AnyDigest>);
 
 impl Hash {
-    fn begin(budget: Budget) -> Self {
-        let (pieces, queue) = mpsc::channel(QUEUED_PIECES);
-        let queue = Queue { queue, piece: None };
-        Self { pieces, blob: tokio::task::spawn_blocking(|| Blob::of_reader(queue)), budget }
+    /// Hashes for our own name, and for one of the same kind as `name`.
+    fn begin(name: Option<AnyDigest>, budget: Budget) -> Self {
+        let (pieces, waiting) = mpsc::channel(QUEUED_PIECES);
+        let mut queue = Queue { pieces: waiting, piece: None, second: name.map(AnyDigest::hash) };
+        let hashed = tokio::task::spawn_blocking(move || {
+            let blob = Blob::of_reader(&mut queue)?;
+            Ok((blob, queue.second.map(AnyHash::finish)))
+        });
+        Self { pieces, hashed, budget }
     }
 
     async fn update(&self, bytes: Bytes) -> Result<(), sealift_archive::Error> {
@@ -208,22 +279,23 @@ impl Hash {
         self.pieces.send((bytes, permit)).await.map_err(|_| sealift_archive::Error::Interrupted)
     }
 
-    async fn finish(self) -> Result<Blob, sealift_archive::Error> {
+    async fn finish(self) -> Result<Hashed, sealift_archive::Error> {
         drop(self.pieces);
-        Ok(self.blob.await.map_err(|_| sealift_archive::Error::Interrupted)??)
+        Ok(self.hashed.await.map_err(|_| sealift_archive::Error::Interrupted)??)
     }
 }
 
 /// What waits to be hashed, as a reader.
 struct Queue {
-    queue: mpsc::Receiver<Piece>,
+    pieces: mpsc::Receiver<Piece>,
     piece: Option<Piece>,
+    second: Option<AnyHash>,
 }
 
 impl Read for Queue {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while self.piece.as_ref().is_none_or(|(bytes, _)| bytes.is_empty()) {
-            self.piece = self.queue.blocking_recv();
+            self.piece = self.pieces.blocking_recv();
             if self.piece.is_none() {
                 return Ok(0);
             }
@@ -231,12 +303,17 @@ impl Read for Queue {
         let Some((bytes, _)) = &mut self.piece else { return Ok(0) };
         let taken = bytes.split_to(buf.len().min(bytes.len()));
         buf[..taken.len()].copy_from_slice(&taken);
+        if let Some(second) = &mut self.second {
+            second.update(&taken);
+        }
         Ok(taken.len())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sealift_archive::Sha512;
+
     use super::*;
 
     #[test]
@@ -252,12 +329,14 @@ mod tests {
     async fn pieces_of_any_size_are_hashed_in_their_order() {
         let bytes: Vec<u8> = (0..=255).cycle().take(300_000).collect();
         for sizes in [&[300_000][..], &[1, 0, 7, 99_992, 200_000]] {
-            let hash = Hash::begin(Budget::new());
+            let name = AnyDigest::from(Sha512::of(b"some other"));
+            let hash = Hash::begin(Some(name), Budget::new());
             let mut rest = Bytes::from(bytes.clone());
             for size in sizes {
                 hash.update(rest.split_to(*size)).await.unwrap();
             }
-            assert_eq!(hash.finish().await.unwrap(), Blob::of(&bytes), "{sizes:?}");
+            let expected = (Blob::of(&bytes), Some(name.same_kind_of(&bytes)));
+            assert_eq!(hash.finish().await.unwrap(), expected, "{sizes:?}");
         }
     }
 }

@@ -88,6 +88,14 @@ impl<'a> Text<'a> {
         self.0.strip_prefix(prefix).map(Self)
     }
 
+    /// What follows a semicolon.
+    fn parameter(mut self) -> Option<Self> {
+        self.skip(|c| c.is_ascii_whitespace());
+        let mut parameter = self.strip(';')?;
+        parameter.skip(|c| c.is_ascii_whitespace());
+        Some(parameter)
+    }
+
     /// A quoted string or a token, and what follows it.
     fn value(self) -> (String, Self) {
         let Some(quoted) = self.strip('"') else {
@@ -104,6 +112,27 @@ impl<'a> Text<'a> {
             }
         }
         (value, Self(chars.as_str()))
+    }
+}
+
+/// The targets of a `Link` field that lead to the next page (RFC 8288, 3).
+pub(crate) fn next_link(field: &str) -> Option<String> {
+    let mut text = Text(field);
+    loop {
+        text.skip(|c| c != '<');
+        let mut target = text.strip('<')?;
+        let found = target.take_while(|c| c != '>').trim();
+        text = target.strip('>')?;
+        while let Some(mut parameter) = text.parameter() {
+            let name = parameter.take_while(is_token_char);
+            parameter.skip(|c| c.is_ascii_whitespace() || c == '=');
+            let (value, rest) = parameter.value();
+            let is_next = |relation: &str| relation.eq_ignore_ascii_case("next");
+            if name.eq_ignore_ascii_case("rel") && value.split_ascii_whitespace().any(is_next) {
+                return Some(found.to_owned());
+            }
+            text = rest;
+        }
     }
 }
 
@@ -220,6 +249,24 @@ mod tests {
     }
 
     #[test]
+    fn the_next_page_is_found_among_links() {
+        let cases = [
+            (r#"</v2/a/referrers/x?n=2>; rel="next""#, Some("/v2/a/referrers/x?n=2")),
+            ("<?n=2>;rel=next", Some("?n=2")),
+            (r#"<?n=1>; rel="prev first", <?n=3>; title="a, <b>; c" ; rel="last NEXT""#, Some("?n=3")),
+            (r#"< ?n=2 >; REL="next""#, Some("?n=2")),
+            (r#"<?n=2>; rel="nextish""#, None),
+            ("<?n=2>", None),
+            ("<?n=2; rel=next", None),
+            ("?n=2; rel=next", None),
+            ("", None),
+        ];
+        for (field, expected) in cases {
+            assert_eq!(next_link(field).as_deref(), expected, "{field}");
+        }
+    }
+
+    #[test]
     fn content_ranges_are_whole_and_sound() {
         let range = |first, last, complete| Some(ContentRange { first, last, complete });
         let cases = [
@@ -245,6 +292,7 @@ mod tests {
         fn no_text_makes_a_parser_panic(field in any::<String>(), words in "[a-zA-Z =\",\\\\/0-9-]*") {
             for text in [&field, &words] {
                 Challenge::parse(text);
+                next_link(text);
                 retry_after(text, SystemTime::UNIX_EPOCH);
                 ContentRange::parse(text);
             }

@@ -24,6 +24,7 @@ mod host;
 mod http;
 pub mod meter;
 mod options;
+mod referrers;
 mod request;
 mod retry;
 mod stop;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, IF_RANGE, RANGE, WWW_AUTHENTICATE};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 use sealift_archive::Reference;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -75,6 +75,8 @@ impl fmt::Display for Subject<'_> {
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) subject: Subject<'a>,
+    /// `GET`, or `HEAD` for what an answer would say of itself.
+    pub(crate) method: Method,
     /// The media types that are welcome.
     pub(crate) accept: Option<&'a str>,
     /// The offset from which on content is wanted, if not from its beginning.
@@ -95,7 +97,7 @@ pub(crate) struct Answer {
 impl<'a> Request<'a> {
     /// A request for all of something, whatever it is.
     pub(crate) fn whole(subject: Subject<'a>) -> Self {
-        Self { subject, accept: None, from: None, version: None }
+        Self { subject, method: Method::GET, accept: None, from: None, version: None }
     }
 
     /// Makes the request.
@@ -126,7 +128,8 @@ impl<'a> Request<'a> {
 
     async fn send_with(&self, http: &Http, url: &Url, pass: Option<&Pass>) -> Result<Response, Failure> {
         // A compressed answer would have another digest.
-        let mut request = http.client(url).get(url.clone()).header(ACCEPT_ENCODING, "identity");
+        let mut request =
+            http.client(url).request(self.method.clone(), url.clone()).header(ACCEPT_ENCODING, "identity");
         if let Some(accept) = self.accept {
             request = request.header(ACCEPT, accept);
         }

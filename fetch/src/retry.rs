@@ -18,6 +18,15 @@ pub(crate) enum Failure {
     Passing(Error),
 }
 
+impl Failure {
+    /// What happened.
+    pub(crate) fn error(&self) -> &Error {
+        match self {
+            Self::Final(error) | Self::Passing(error) => error,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Final(error)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE};
-use sealift_archive::{BlobSink, Progress};
+use sealift_archive::{AnyDigest, BlobSink, Progress};
 
 use crate::answer;
 use crate::client::{self, Inner, Wanted};
@@ -159,13 +159,17 @@ fn check_headers(answer: &Answer, wanted: &Wanted, offset: u64) -> Result<(), Fa
         let announced = offset.saturating_add(announced);
         return Err(Error::WrongLength { place: place(), announced, size: wanted.blob.size }.into());
     }
-    match client::named_digest(&answer.response) {
-        // One of another kind says nothing about ours.
-        Some(found) if found.sha256().is_some_and(|found| found != wanted.blob.digest) => {
+    let contradicts = |found: &AnyDigest| match found {
+        AnyDigest::Sha256(found) => *found != wanted.blob.digest,
+        // Of that kind we may know nothing.
+        AnyDigest::Sha512(found) => wanted.alias.is_some_and(|alias| alias != *found),
+    };
+    match client::named_digest(&answer.response).filter(contradicts) {
+        Some(found) => {
             let (wanted, found) = (Box::new(wanted.blob.digest.into()), Box::new(found));
             Err(Error::WrongContent { place: place(), wanted, found }.into())
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

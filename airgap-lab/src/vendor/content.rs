@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use bytes::Bytes;
-use sealift_archive::{Blob, Digest};
+use sealift_archive::{AnyDigest, Blob, Digest, Sha512};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
@@ -63,6 +64,8 @@ struct Repository {
     manifests: HashMap<Digest, (String, Content)>,
     tags: BTreeMap<String, Digest>,
     blobs: BTreeSet<Digest>,
+    /// Descriptors of the manifests that name a subject, with its digest as they write it, in the order they came.
+    referrers: Vec<(String, Value)>,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +73,7 @@ struct Inner {
     blobs: HashMap<Digest, Content>,
     repositories: HashMap<String, Repository>,
     files: HashMap<String, (Digest, Content)>,
+    aliases: HashMap<Sha512, Digest>,
 }
 
 /// All content of one registry. A blob is kept once, but is seen only in the repositories that have it.
@@ -125,6 +129,10 @@ impl Contents {
         let digest = Digest::of(&bytes);
         let mut inner = self.lock();
         let repository = inner.repository(repository);
+        let referrer = referrer(&bytes, media_type, digest);
+        if let Some(referrer) = referrer.filter(|referrer| !repository.referrers.contains(referrer)) {
+            repository.referrers.push(referrer);
+        }
         repository.manifests.insert(digest, (media_type.to_owned(), Content::Memory(bytes)));
         if let Some(tag) = tag {
             repository.tags.insert(tag.to_owned(), digest);
@@ -143,6 +151,28 @@ impl Contents {
         self.lock().files.get(path).cloned()
     }
 
+    /// Makes content known under the SHA-512 of its bytes too.
+    pub(crate) fn add_alias(&self, bytes: &[u8]) -> Sha512 {
+        let alias = Sha512::of(bytes);
+        self.lock().aliases.insert(alias, Digest::of(bytes));
+        alias
+    }
+
+    /// Our own name of content.
+    pub(crate) fn digest(&self, name: AnyDigest) -> Option<Digest> {
+        match name {
+            AnyDigest::Sha256(digest) => Some(digest),
+            AnyDigest::Sha512(alias) => self.lock().aliases.get(&alias).copied(),
+        }
+    }
+
+    /// The descriptors of the manifests that name `subject` so.
+    pub(crate) fn referrers(&self, repository: &str, subject: AnyDigest) -> Vec<Value> {
+        let (inner, subject) = (self.lock(), subject.to_string());
+        let all = inner.repositories.get(repository).map_or(&[][..], |repository| &repository.referrers);
+        all.iter().filter(|(named, _)| *named == subject).map(|(_, descriptor)| descriptor.clone()).collect()
+    }
+
     pub(crate) fn blob(&self, repository: &str, digest: Digest) -> Option<Content> {
         let inner = self.lock();
         inner.repositories.get(repository)?.blobs.get(&digest)?;
@@ -151,11 +181,12 @@ impl Contents {
 
     /// The manifest that a tag or digest names.
     pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Option<Manifest> {
+        let by_digest = reference.parse().ok().map(|name| self.digest(name));
         let inner = self.lock();
         let repository = inner.repositories.get(repository)?;
-        let digest = match reference.parse() {
-            Ok(digest) => digest,
-            Err(_) => *repository.tags.get(reference)?,
+        let digest = match by_digest {
+            Some(digest) => digest?,
+            None => *repository.tags.get(reference)?,
         };
         let (media_type, content) = repository.manifests.get(&digest)?;
         Some(Manifest { digest, media_type: media_type.clone(), content: content.clone() })
@@ -169,6 +200,21 @@ impl Contents {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The subject of a manifest, and the manifest as the list of that subject's referrers has it (distribution-spec,
+/// "Listing Referrers").
+fn referrer(bytes: &[u8], media_type: &str, digest: Digest) -> Option<(String, Value)> {
+    let manifest: Value = serde_json::from_slice(bytes).ok()?;
+    let subject = manifest["subject"]["digest"].as_str()?.to_owned();
+    let mut descriptor = json!({"mediaType": media_type, "digest": digest, "size": bytes.len()});
+    let artifact_type = manifest.get("artifactType").or_else(|| manifest["config"].get("mediaType"));
+    for (key, value) in [("artifactType", artifact_type), ("annotations", manifest.get("annotations"))] {
+        if let Some(value) = value {
+            descriptor[key] = value.clone();
+        }
+    }
+    Some((subject, descriptor))
 }
 
 impl Inner {

@@ -18,6 +18,7 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// What most builders of images use.
 const GZIP_LEVEL: u32 = 6;
@@ -161,6 +162,28 @@ impl Image {
             platform: None,
             blobs: Vec::new(),
             children: images.to_vec(),
+        }
+    }
+
+    /// An artifact that refers to another image: a signature, an SBOM (image-spec, "Guidelines for Artifact Usage").
+    #[must_use]
+    pub fn referrer(subject: &Self, artifact_type: &str, content: impl Into<Bytes>) -> Self {
+        let (config, content) = (Bytes::from_static(b"{}"), content.into());
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": artifact_type,
+            "config": descriptor(EMPTY, &config),
+            "layers": [descriptor(artifact_type, &content)],
+            "subject": descriptor(subject.media_type, &subject.manifest),
+            "annotations": {"org.opencontainers.image.created": "1970-01-01T00:00:00Z"},
+        });
+        Self {
+            media_type: MANIFEST,
+            manifest: manifest.to_string().into(),
+            platform: None,
+            blobs: vec![config, content],
+            children: Vec::new(),
         }
     }
 

@@ -2,14 +2,18 @@
 
 use std::ops::Range;
 
-use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE};
+use axum::http::header::{
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LINK, RANGE,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use sealift_archive::Digest;
+use sealift_archive::{AnyDigest, Digest};
 use serde_json::json;
+use url::form_urlencoded;
 
 use super::content::{Content, Contents};
 use super::fault::DOCKER_CONTENT_DIGEST;
+use super::image::INDEX;
 use super::service;
 
 /// The media type of bytes that are just bytes.
@@ -31,11 +35,12 @@ pub(crate) async fn manifest(contents: &Contents, repository: &str, reference: &
 pub(crate) async fn blob(
     contents: &Contents,
     repository: &str,
-    digest: Digest,
+    name: AnyDigest,
     headers: &HeaderMap,
 ) -> Response {
-    let Some(content) = contents.blob(repository, digest) else {
-        return service::problem(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", &format!("blob unknown: {digest}"));
+    let found = contents.digest(name).and_then(|digest| Some((digest, contents.blob(repository, digest)?)));
+    let Some((digest, content)) = found else {
+        return service::problem(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", &format!("blob unknown: {name}"));
     };
     ranged(&content, digest, headers).await
 }
@@ -76,6 +81,28 @@ async fn ranged(content: &Content, digest: Digest, headers: &HeaderMap) -> Respo
             response
         }
     }
+}
+
+/// Answers a request for the manifests that refer to another one; in pages, if they have a size.
+pub(crate) fn referrers(
+    contents: &Contents,
+    repository: &str,
+    subject: AnyDigest,
+    page: Option<usize>,
+    query: &str,
+) -> Response {
+    let all = contents.referrers(repository, subject);
+    let behind = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "last");
+    let from: usize = behind.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+    let listed: Vec<_> = all.iter().skip(from).take(page.unwrap_or(usize::MAX)).collect();
+    let end = from + listed.len();
+    let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}).to_string();
+    let mut response = ([(CONTENT_TYPE, INDEX)], list).into_response();
+    if end < all.len() {
+        let next = format!("</v2/{repository}/referrers/{subject}?last={end}>; rel=\"next\"");
+        insert(&mut response, LINK, &next);
+    }
+    response
 }
 
 /// Answers a request for the tags of a repository.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
-use sealift_archive::{Blob, Digest};
+use sealift_archive::{Blob, Digest, Sha512};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -35,6 +35,20 @@ pub struct Config {
     pub tls: bool,
     /// Keeps blobs as files in this directory instead of in memory.
     pub dir: Option<PathBuf>,
+    /// How it answers the question which manifests refer to another one.
+    pub referrers: Referrers,
+}
+
+/// What becomes of the question which manifests refer to another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Referrers {
+    /// It is answered with all of them.
+    #[default]
+    Whole,
+    /// It is answered in pages of so many.
+    Paged(usize),
+    /// The registry is of an older kind and does not know it.
+    Unknown,
 }
 
 /// A running registry on loopback. It ends when it is dropped.
@@ -78,6 +92,7 @@ impl Registry {
             gate: Gate::new(config.access),
             log: Log::default(),
             uploads: Uploads::default(),
+            referrers: config.referrers,
             origin: origin(addr),
             mirror: mirror.map(origin),
             front_port: addr.port(),
@@ -159,6 +174,12 @@ impl Registry {
         let blob = Blob::of(&bytes);
         self.service.contents.add_manifest(repository, tag, media_type, bytes);
         blob
+    }
+
+    /// Makes content that was added known under the SHA-512 of its bytes too.
+    #[must_use]
+    pub fn add_alias(&self, bytes: &[u8]) -> Sha512 {
+        self.service.contents.add_alias(bytes)
     }
 
     /// What it is told to do wrong.

@@ -9,7 +9,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use sealift_archive::Digest;
+use sealift_archive::AnyDigest;
 use serde_json::json;
 
 use super::access::{Gate, TOKEN_PATH};
@@ -18,6 +18,7 @@ use super::fault::{self, Faults};
 use super::log::Log;
 use super::pull;
 use super::push::{self, Uploads};
+use super::registry::Referrers;
 use super::wire::{Door, Line};
 
 /// The largest body of a request: one layer of an image.
@@ -31,6 +32,7 @@ pub(crate) struct Service {
     pub(crate) gate: Gate,
     pub(crate) log: Log,
     pub(crate) uploads: Uploads,
+    pub(crate) referrers: Referrers,
     /// `scheme://host:port` of the registry itself.
     pub(crate) origin: String,
     /// The same of the mirror, if blobs are to be fetched there.
@@ -109,6 +111,11 @@ async fn handle(
         (Route::File, "GET" | "HEAD") => pull::file(contents, request.uri.path(), headers).await,
         (Route::Root, "GET" | "HEAD") => ([(CONTENT_TYPE, "application/json")], "{}").into_response(),
         (Route::Tags { repository }, "GET") => pull::tags(contents, repository),
+        (Route::Referrers { repository, subject }, "GET") => match service.referrers {
+            Referrers::Unknown => problem(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "there is nothing here"),
+            Referrers::Whole => pull::referrers(contents, repository, subject, None, query),
+            Referrers::Paged(size) => pull::referrers(contents, repository, subject, Some(size), query),
+        },
         (Route::Manifest { repository, reference }, "GET" | "HEAD") => {
             pull::manifest(contents, repository, reference).await
         }
@@ -143,9 +150,13 @@ enum Route<'a> {
         repository: &'a str,
         reference: &'a str,
     },
+    Referrers {
+        repository: &'a str,
+        subject: AnyDigest,
+    },
     Blob {
         repository: &'a str,
-        digest: Digest,
+        digest: AnyDigest,
     },
     Uploads {
         repository: &'a str,
@@ -176,6 +187,9 @@ impl<'a> Route<'a> {
         if let Some((repository, digest)) = rest.rsplit_once("/blobs/") {
             return Some(Self::Blob { repository, digest: digest.parse().ok()? });
         }
+        if let Some((repository, subject)) = rest.rsplit_once("/referrers/") {
+            return Some(Self::Referrers { repository, subject: subject.parse().ok()? });
+        }
         if let Some((repository, reference)) = rest.rsplit_once("/manifests/") {
             return Some(Self::Manifest { repository, reference });
         }
@@ -187,6 +201,7 @@ impl<'a> Route<'a> {
             Self::Token | Self::File | Self::Root => None,
             Self::Tags { repository }
             | Self::Manifest { repository, .. }
+            | Self::Referrers { repository, .. }
             | Self::Blob { repository, .. }
             | Self::Uploads { repository }
             | Self::Upload { repository, .. } => Some(repository),
@@ -202,18 +217,22 @@ pub(crate) fn problem(status: StatusCode, code: &str, message: &str) -> Response
 
 #[cfg(test)]
 mod tests {
+    use sealift_archive::Digest;
+
     use super::*;
 
     #[test]
     fn paths_are_read_from_their_end() {
         let digest = Digest::of(b"x");
         let blob = format!("/v2/a/b/c/blobs/{digest}");
+        let list = format!("/v2/a/b/referrers/{digest}");
         let cases = [
             ("/v2/", Some(Route::Root)),
             ("/token", Some(Route::Token)),
             ("/v2/a/b/manifests/1.0", Some(Route::Manifest { repository: "a/b", reference: "1.0" })),
             ("/v2/blobs/manifests/1", Some(Route::Manifest { repository: "blobs", reference: "1" })),
-            (blob.as_str(), Some(Route::Blob { repository: "a/b/c", digest })),
+            (blob.as_str(), Some(Route::Blob { repository: "a/b/c", digest: digest.into() })),
+            (list.as_str(), Some(Route::Referrers { repository: "a/b", subject: digest.into() })),
             ("/v2/a/blobs/uploads/", Some(Route::Uploads { repository: "a" })),
             ("/v2/a/blobs/uploads/7", Some(Route::Upload { repository: "a", id: "7" })),
             ("/v2/a/b/tags/list", Some(Route::Tags { repository: "a/b" })),

@@ -85,24 +85,25 @@ impl Reading {
     fn take(&mut self, name: &str, mut entry: Entry<'_, impl Read>) -> Result<(), Error> {
         let refuse = |why: String| Error::BadChart { chart: name.to_owned(), why };
         let path = String::from_utf8(entry.path_bytes().into_owned())
-            .map_err(|error| refuse(format!("{:?} is not UTF-8", error.to_string())))?;
+            .map_err(|_| refuse("the name of a file in it is not UTF-8".to_owned()))?;
         let kind = entry.header().entry_type();
         if kind == EntryType::XGlobalHeader {
             return Ok(());
         }
         let is_folder = kind == EntryType::Directory || (kind == EntryType::Regular && path.ends_with('/'));
-        let (root, rest) = split(&path).map_err(|why| refuse(format!("`{path}` {why}")))?;
+        let shown = yaml::clean(&path);
+        let (root, rest) = split(&path).map_err(|why| refuse(format!("`{shown}` {why}")))?;
         if self.root.get_or_insert_with(|| root.clone()) != &root {
-            return Err(refuse(format!("there is more than one folder in it: `{path}`")));
+            return Err(refuse(format!("there is more than one folder in it: `{shown}`")));
         }
         if is_folder {
             return Ok(());
         }
         if rest.is_empty() {
-            return Err(refuse(format!("`{path}` is not in a folder")));
+            return Err(refuse(format!("`{shown}` is not in a folder")));
         }
         if kind != EntryType::Regular {
-            return Err(refuse(format!("`{path}` is neither a file nor a folder")));
+            return Err(refuse(format!("`{shown}` is neither a file nor a folder")));
         }
         if self.files.len() >= MAX_FILES {
             return Err(refuse(format!("there are more than {MAX_FILES} files in it")));
@@ -227,7 +228,7 @@ mod tests {
     fn odd_archives_are_refused_by_name() {
         use EntryType::{Char, Link, Regular, Symlink};
         let one = |path, kind| tgz(&[("web/Chart.yaml", Regular, b""), (path, kind, b"")]);
-        let cases: [(&str, Vec<u8>); 15] = [
+        let cases: [(&str, Vec<u8>); 16] = [
             ("`web/../x` leads out", one("web/../x", Regular)),
             ("`web/a/../../x` leads out", one("web/a/../../x", Regular)),
             ("`web/c:/x` leads out", one("web/c:/x", Regular)),
@@ -237,6 +238,7 @@ mod tests {
             ("more than one folder in it: `other/x`", one("other/x", Regular)),
             ("`web` is not in a folder", one("web", Regular)),
             ("`web\\a/b` is no name", one("web\\a/b", Regular)),
+            ("`web/[31m` is no name", one("web/\u{1b}[31m", Regular)),
             ("`web/link` is neither", one("web/link", Symlink)),
             ("`web/link` is neither", one("web/link", Link)),
             ("`web/null` is neither", one("web/null", Char)),
@@ -246,6 +248,7 @@ mod tests {
         ];
         for (expected, packed) in cases {
             let said = said(&packed);
+            assert!(!said.contains('\u{1b}'), "no terminal is told what to do: {said}");
             assert!(said.contains(expected) && said.contains("web-1.0.tgz"), "{expected}: {said}");
         }
     }

@@ -8,10 +8,10 @@ use time::format_description::well_known::Rfc3339;
 
 use sealift_archive::Blob;
 
-use super::Chart;
 use super::archive::MAX_TGZ_BYTES;
 use super::metadata::{MAX_METADATA_BYTES, Metadata};
 use super::provenance::MAX_PROVENANCE_BYTES;
+use super::{Chart, yaml};
 use crate::Error;
 use crate::artifact::{Artifact, Part};
 
@@ -103,14 +103,18 @@ impl ChartManifest {
             .map_err(|_| refuse("it is no chart: it has no manifest, or one that is not valid".to_owned()))?;
         let blob = |descriptor: &Descriptor, limit: u64| {
             let digest = descriptor.digest().to_string();
-            let digest =
-                digest.parse().map_err(|_| refuse(format!("it names `{digest}`, which is not sha256")))?;
+            let digest = digest
+                .parse()
+                .map_err(|_| refuse(format!("it names `{}`, which is not sha256", yaml::clean(&digest))))?;
             super::archive::expect_size(&format!("{digest} of {reference}"), descriptor.size(), limit)?;
             Ok::<_, Error>(Blob { digest, size: descriptor.size() })
         };
         let config_type = manifest.config().media_type().to_string();
         if config_type != CONFIG_TYPE {
-            return Err(refuse(format!("it is no chart: its configuration is `{config_type}`")));
+            return Err(refuse(format!(
+                "it is no chart: its configuration is `{}`",
+                yaml::clean(&config_type)
+            )));
         }
         let (mut content, mut provenance) = (None, None);
         for layer in manifest.layers() {

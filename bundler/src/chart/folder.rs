@@ -112,7 +112,10 @@ impl Walk<'_> {
     }
 
     fn refuse(&self, name: &str, why: &str) -> Error {
-        Error::BadChart { chart: self.folder.display().to_string(), why: format!("`{name}` {why}") }
+        Error::BadChart {
+            chart: self.folder.display().to_string(),
+            why: format!("`{}` {why}", yaml::clean(name)),
+        }
     }
 }
 

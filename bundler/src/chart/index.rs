@@ -34,7 +34,7 @@ pub(super) struct Listing {
     /// Its versions in the order of the index; none if there is no such name.
     pub(super) versions: Option<Vec<Entry>>,
     /// Another name that is much like it.
-    pub(super) nearest: Option<String>,
+    pub(super) nearest: Option<ChartName>,
 }
 
 impl Listing {
@@ -131,7 +131,7 @@ impl<'de> Visitor<'de> for Entries<'_> {
             }
             map.next_value::<IgnoredAny>()?;
             let likeness = strsim::jaro_winkler(self.0.as_str(), &name);
-            if likeness > likest {
+            if let (true, Ok(name)) = (likeness > likest, ChartName::parse(&name)) {
                 likest = likeness;
                 listing.nearest = Some(name);
             }
@@ -196,7 +196,11 @@ generated: "2024-07-01T00:00:00Z"
             [("rediss", Some("redis")), ("redis-h", Some("redis-ha")), ("postgresql", None)]
         {
             let listing = find(INDEX, name).unwrap();
-            assert_eq!((listing.versions, listing.nearest.as_deref()), (None, nearest), "{name}");
+            assert_eq!(
+                (listing.versions, listing.nearest.as_ref().map(ChartName::as_str)),
+                (None, nearest),
+                "{name}"
+            );
         }
     }
 

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use sealift_archive::json;
 
@@ -45,7 +46,7 @@ pub struct Metadata {
     #[serde(default, deserialize_with = "yaml::text", skip_serializing_if = "String::is_empty")]
     pub icon: String,
     /// Which rules it is written by.
-    #[serde(default)]
+    #[serde(default, alias = "apiversion", deserialize_with = "api_version")]
     pub api_version: ApiVersion,
     /// A value that switches it on.
     #[serde(default, deserialize_with = "yaml::text", skip_serializing_if = "String::is_empty")]
@@ -54,7 +55,12 @@ pub struct Metadata {
     #[serde(default, deserialize_with = "yaml::text", skip_serializing_if = "String::is_empty")]
     pub tags: String,
     /// The version of what it installs, in any form.
-    #[serde(default, deserialize_with = "yaml::text", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        alias = "appversion",
+        deserialize_with = "yaml::text",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub app_version: String,
     /// Whether it should no longer be used.
     #[serde(default, deserialize_with = "yaml::flag", skip_serializing_if = "std::ops::Not::not")]
@@ -69,12 +75,17 @@ pub struct Metadata {
     #[serde(default, deserialize_with = "dependencies", skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<Dependency>,
     /// Whether it installs something or is only built on.
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "type",
+        deserialize_with = "chart_type",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub chart_type: Option<ChartType>,
 }
 
 /// Which rules a chart is written by. Those of Helm 2 say nothing of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ApiVersion {
     /// Helm 2's.
@@ -85,7 +96,7 @@ pub enum ApiVersion {
 }
 
 /// Whether a chart installs something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChartType {
     /// It does.
@@ -191,21 +202,39 @@ fn expect_small(file: &str, bytes: &[u8]) -> Result<(), Error> {
     Err(sealift_archive::Error::TooLarge { what, size, limit }.into())
 }
 
+/// Nothing is Helm 2's, written as nothing in whichever way.
+fn api_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ApiVersion, D::Error> {
+    match yaml::text(deserializer)?.as_str() {
+        "" | "v1" => Ok(ApiVersion::V1),
+        "v2" => Ok(ApiVersion::V2),
+        other => Err(D::Error::custom(format!("`{other}` is neither v1 nor v2"))),
+    }
+}
+
+fn chart_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ChartType>, D::Error> {
+    match yaml::text(deserializer)?.as_str() {
+        "" => Ok(None),
+        "application" => Ok(Some(ChartType::Application)),
+        "library" => Ok(Some(ChartType::Library)),
+        other => Err(D::Error::custom(format!("`{other}` is neither application nor library"))),
+    }
+}
+
 /// Dependencies whose names, as the parent sees them, are fit and stand once.
-fn dependencies<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Dependency>, D::Error> {
+fn dependencies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Dependency>, D::Error> {
     let dependencies: Vec<Dependency> = yaml::list(deserializer)?;
     let mut seen = BTreeSet::new();
     for Dependency { name, alias, .. } in &dependencies {
         let is_fit = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
         if name.is_empty() {
-            return Err(serde::de::Error::custom("a dependency has no name"));
+            return Err(D::Error::custom("a dependency has no name"));
         }
         if !alias.chars().all(is_fit) {
-            return Err(serde::de::Error::custom(format!("`{alias}` cannot be the alias of a dependency")));
+            return Err(D::Error::custom(format!("`{alias}` cannot be the alias of a dependency")));
         }
         let name = if alias.is_empty() { name } else { alias };
         if !seen.insert(name) {
-            return Err(serde::de::Error::custom(format!("two dependencies are called `{name}`")));
+            return Err(D::Error::custom(format!("two dependencies are called `{name}`")));
         }
     }
     Ok(dependencies)
@@ -277,11 +306,13 @@ kubeVersion: ">=1.20.0-0"
 
     #[test]
     fn helm_2_charts_are_read_too() {
-        let chart = "name: old\nversion: 0.1\nmaintainers:\n";
         let requirements = b"dependencies:\n- {name: db, repository: ''}\n";
-        let metadata = Metadata::parse("old", chart.as_bytes(), Some(requirements)).unwrap();
-        assert_eq!((metadata.api_version, metadata.version.as_str()), (ApiVersion::V1, "0.1"));
-        assert_eq!(metadata.dependencies[0].name, "db");
+        for api_version in ["", "apiVersion:\n", "apiVersion: ''\n", "apiversion: v1\n"] {
+            let chart = format!("{api_version}name: old\nversion: 0.1\nmaintainers:\ntype: ''\n");
+            let metadata = Metadata::parse("old", chart.as_bytes(), Some(requirements)).unwrap();
+            assert_eq!((metadata.api_version, metadata.version.as_str()), (ApiVersion::V1, "0.1"));
+            assert_eq!((metadata.dependencies[0].name.as_str(), metadata.chart_type), ("db", None));
+        }
     }
 
     #[test]
@@ -309,7 +340,7 @@ kubeVersion: ">=1.20.0-0"
             ),
             (&["a dependency has no name"], with("dependencies:\n", "dependencies:\n  - {alias: x}\n")),
             (&["line 15, column 3"], with("  - {name: A, email: a@x}", "  - {name: A, email: a@x")),
-            (&["line 23, column 13"], with("deprecated: true", "deprecated: [true]")),
+            (&["line 23", "true or false"], with("deprecated: true", "deprecated: 'true'")),
         ];
         for (expected, said) in cases {
             for part in expected {

@@ -1,7 +1,7 @@
 //! Helm charts: from a folder, a file or a chart repository to what a registry holds.
 //!
-//! A [`Chart`] is always a packed one. A folder is packed here, the same way every time; what is packed already is
-//! carried byte for byte, with its provenance file if it has one. [`Chart::artifact`] makes of it what `helm push` does.
+//! A [`Chart`] is always a packed one. A folder is packed here, the same way every time; what is packed already, in a
+//! file or a [`Repository`], is carried byte for byte, with its provenance file if it has one. [`Chart::artifact`] makes of it what `helm push` does.
 //! A chart that lies in a registry is ordinary content of one: [`ChartManifest`] tells that it is a chart.
 //!
 //! PGP signatures are not checked here, only that a provenance file is about the chart beside it.
@@ -28,7 +28,7 @@ use crate::Error;
 pub use archive::{File, MAX_CHART_BYTES, MAX_FILE_BYTES, MAX_FILES, MAX_TGZ_BYTES, read as read_archive};
 pub use artifact::{CONFIG_TYPE, CONTENT_TYPE, ChartManifest, LEGACY_CONTENT_TYPE, PROVENANCE_TYPE};
 pub use metadata::{ApiVersion, ChartType, Dependency, Maintainer, Metadata};
-pub use repository::{Found, from_repository};
+pub use repository::{Found, Repository};
 pub use version::{ChartName, ChartVersion};
 
 /// A packed chart.

@@ -37,8 +37,8 @@ pub(super) fn check(name: &str, provenance: &[u8], tgz: &[u8]) -> Result<(), Err
         return Ok(());
     }
     let says =
-        files.into_iter().map(|(file, digest)| format!("{digest} for {file}")).collect::<Vec<_>>().join(", ");
-    Err(Error::Provenance { file: name.to_owned(), says, found })
+        files.iter().map(|(file, digest)| format!("{digest} for {file}")).collect::<Vec<_>>().join(", ");
+    Err(Error::Provenance { file: name.to_owned(), says: yaml::clean(&says), found })
 }
 
 fn digests(name: &str, provenance: &[u8]) -> Result<BTreeMap<String, String>, Error> {

@@ -1,5 +1,7 @@
 //! Chart repositories: a web server with an `index.yaml` (Helm's documentation, "The Chart Repository Guide").
 
+use std::sync::Arc;
+
 use sealift_archive::Digest;
 use sealift_fetch::{Client, Url};
 
@@ -27,45 +29,144 @@ pub struct Found {
     pub provenance_url: Option<Url>,
 }
 
-/// Gets a chart from the repository at an address, which is the one that `helm repo add` takes.
-///
-/// The index's digest is checked if it has one. Of several addresses the first that answers with a file is believed.
-/// That there is no provenance file is only believed of a 404.
-///
-/// # Errors
-/// [`Error::NoRepository`], [`Error::NoChart`], [`Error::ChartDigest`], [`Error::OtherChart`], [`Error::ChartElsewhere`],
-/// what is wrong with index or chart, and what servers and network say.
-pub async fn from_repository(
-    client: &Client,
-    repository: &Url,
-    name: &ChartName,
-    version: &ChartVersion,
-) -> Result<Found, Error> {
-    let index_url = resolve(repository, "index.yaml")?;
-    let index = client.get(&index_url, MAX_INDEX_BYTES).await.map_err(|error| {
-        if error.is_absent() { Error::NoRepository { index: shown(&index_url) } } else { error.into() }
-    })?;
-    let listing = Listing::find(&shown(&index_url), &index, name)?;
-    drop(index);
-    let entry = choose(repository, &listing, name, version)?;
-    let wanted = digest(&shown(&index_url), name, entry)?;
-    let (tgz_url, tgz) = download(client, repository, name, entry).await?;
-    let found = Digest::of(&tgz);
-    if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
-        return Err(Error::ChartDigest { url: shown(&tgz_url), wanted, found });
+/// A chart repository, whose index has been fetched.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    client: Client,
+    url: Url,
+    /// The index's address, as errors name it.
+    index_name: String,
+    index: Arc<[u8]>,
+}
+
+impl Repository {
+    /// The repository at the address that `helm repo add` takes.
+    ///
+    /// # Errors
+    /// [`Error::NoRepository`], or what server and network say.
+    pub async fn open(client: &Client, url: &Url) -> Result<Self, Error> {
+        let index_url = resolve(url, "index.yaml")?;
+        let index_name = shown(&index_url);
+        let index = match client.get(&index_url, MAX_INDEX_BYTES).await {
+            Err(error) if error.is_absent() => return Err(Error::NoRepository { index: index_name }),
+            answer => answer?.into(),
+        };
+        Ok(Self { client: client.clone(), url: url.clone(), index_name, index })
     }
-    let beside = provenance_of(&tgz_url);
-    let provenance = match client.get(&beside, MAX_PROVENANCE_BYTES).await {
-        Err(error) if error.is_absent() => None,
-        answer => Some(answer?),
-    };
-    let provenance_url = provenance.is_some().then_some(beside);
-    let chart = Chart::from_bytes(&shown(&tgz_url), tgz, provenance)?;
-    if chart.metadata.name != *name || !chart.metadata.version.is_same(version) {
-        let found = format!("{} {}", chart.metadata.name, chart.metadata.version);
-        return Err(Error::OtherChart { url: shown(&tgz_url), wanted: format!("{name} {version}"), found });
+
+    /// Gets a chart.
+    ///
+    /// The index's digest is checked if it has one. Of several addresses the first that answers with a file is
+    /// believed. That there is no provenance file is only believed of a 404.
+    ///
+    /// # Errors
+    /// [`Error::NoChart`], [`Error::ChartDigest`], [`Error::OtherChart`], [`Error::ChartElsewhere`], what is wrong with
+    /// index or chart, and what servers and network say.
+    pub async fn get(&self, name: &ChartName, version: &ChartVersion) -> Result<Found, Error> {
+        let entry = self.entry(name.clone(), version.clone()).await?;
+        let wanted = self.digest(name, &entry)?;
+        let (tgz_url, tgz) = self.download(name, &entry).await?;
+        let beside = provenance_of(&tgz_url);
+        let provenance = match self.client.get(&beside, MAX_PROVENANCE_BYTES).await {
+            Err(error) if error.is_absent() => None,
+            answer => Some(answer?),
+        };
+        let provenance_url = provenance.is_some().then_some(beside);
+        let place = shown(&tgz_url);
+        let chart = apart(move || {
+            let found = Digest::of(&tgz);
+            match wanted {
+                Some(wanted) if wanted != found => Err(Error::ChartDigest { url: place, wanted, found }),
+                _ => Chart::from_bytes(&place, tgz, provenance),
+            }
+        })
+        .await?;
+        if chart.metadata.name != *name || !chart.metadata.version.is_same(version) {
+            let found = format!("{} {}", chart.metadata.name, chart.metadata.version);
+            return Err(Error::OtherChart {
+                url: shown(&tgz_url),
+                wanted: format!("{name} {version}"),
+                found,
+            });
+        }
+        Ok(Found { chart, tgz_url, provenance_url })
     }
-    Ok(Found { chart, tgz_url, provenance_url })
+
+    async fn entry(&self, name: ChartName, version: ChartVersion) -> Result<Entry, Error> {
+        let (index_name, index) = (self.index_name.clone(), Arc::clone(&self.index));
+        let repository = shown(&self.url);
+        apart(move || {
+            let listing = Listing::find(&index_name, &index, &name)?;
+            listing.version(&version).cloned().ok_or_else(|| Error::NoChart {
+                repository,
+                chart: format!("{name} {version}"),
+                has: listing.versions.as_deref().map(few),
+                nearest: listing.nearest.map(|name| name.to_string()),
+            })
+        })
+        .await
+    }
+
+    fn digest(&self, name: &ChartName, entry: &Entry) -> Result<Option<Digest>, Error> {
+        let text = entry.digest.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let hex = text.strip_prefix("sha256:").unwrap_or(text);
+        let digest = format!("sha256:{hex}").parse().map_err(|_| Error::BadChart {
+            chart: format!("{name} {}", entry.version),
+            why: format!("its digest in {} is not sha256: `{text}`", self.index_name),
+        })?;
+        Ok(Some(digest))
+    }
+
+    /// The archive, from the first address that has it.
+    async fn download(&self, name: &ChartName, entry: &Entry) -> Result<(Url, Vec<u8>), Error> {
+        let mut failures = Vec::new();
+        let mut in_registry = None;
+        for address in entry.urls.iter().take(MAX_ADDRESSES) {
+            let url = resolve(&self.url, address)?;
+            if url.scheme() == REGISTRY_SCHEME {
+                in_registry.get_or_insert(address);
+                continue;
+            }
+            match self.client.get(&url, MAX_TGZ_BYTES).await {
+                Ok(tgz) => return Ok((url, tgz)),
+                Err(error) => failures.push(error),
+            }
+        }
+        let chart = format!("{name} {}", entry.version);
+        match (failures.len(), in_registry) {
+            (0, None) => {
+                Err(Error::BadChart { chart, why: format!("{} gives no address of it", self.index_name) })
+            }
+            (0, Some(reference)) => Err(Error::ChartElsewhere { chart, reference: reference.clone() }),
+            (1, _) => Err(failures.remove(0).into()),
+            _ => Err(sealift_fetch::Error::Several(failures).into()),
+        }
+    }
+}
+
+/// Large indexes take seconds, and nothing else on the network should wait for that.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => Err(sealift_archive::Error::Interrupted.into()),
+        },
+    }
+}
+
+/// The first of some versions.
+fn few(versions: &[Entry]) -> String {
+    let shown = versions.iter().take(MAX_SHOWN_VERSIONS).map(|entry| entry.version.clone());
+    let more = versions.len().saturating_sub(MAX_SHOWN_VERSIONS);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    shown.chain(more).collect::<Vec<_>>().join(", ")
 }
 
 /// An address in an index, seen from the repository: as Helm does it, a relative one takes over the repository's query.
@@ -82,74 +183,6 @@ fn resolve(repository: &Url, address: &str) -> Result<Url, Error> {
     let mut url = base.join(address).map_err(refuse)?;
     url.set_query(repository.query());
     Ok(url)
-}
-
-fn choose<'a>(
-    repository: &Url,
-    listing: &'a Listing,
-    name: &ChartName,
-    version: &ChartVersion,
-) -> Result<&'a Entry, Error> {
-    let refuse = |has| Error::NoChart {
-        repository: shown(repository),
-        chart: format!("{name} {version}"),
-        has,
-        nearest: listing.nearest.clone(),
-    };
-    let versions = listing.versions.as_ref().ok_or_else(|| refuse(None))?;
-    listing.version(version).ok_or_else(|| {
-        let mut has: Vec<&str> =
-            versions.iter().take(MAX_SHOWN_VERSIONS).map(|entry| entry.version.as_str()).collect();
-        let more = format!("and {} more", versions.len() - has.len());
-        if versions.len() > has.len() {
-            has.push(&more);
-        }
-        refuse(Some(has.join(", ")))
-    })
-}
-
-fn digest(index: &str, name: &ChartName, entry: &Entry) -> Result<Option<Digest>, Error> {
-    let text = entry.digest.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let hex = text.strip_prefix("sha256:").unwrap_or(text);
-    let digest = format!("sha256:{hex}").parse().map_err(|_| Error::BadChart {
-        chart: format!("{name} {}", entry.version),
-        why: format!("its digest in {index} is not sha256: `{text}`"),
-    })?;
-    Ok(Some(digest))
-}
-
-/// The archive, from the first address that has it.
-async fn download(
-    client: &Client,
-    repository: &Url,
-    name: &ChartName,
-    entry: &Entry,
-) -> Result<(Url, Vec<u8>), Error> {
-    let mut failures = Vec::new();
-    let mut in_registry = None;
-    for address in entry.urls.iter().take(MAX_ADDRESSES) {
-        let url = resolve(repository, address)?;
-        if url.scheme() == REGISTRY_SCHEME {
-            in_registry.get_or_insert_with(|| address.clone());
-            continue;
-        }
-        match client.get(&url, MAX_TGZ_BYTES).await {
-            Ok(tgz) => return Ok((url, tgz)),
-            Err(error) => failures.push(error),
-        }
-    }
-    let chart = format!("{name} {}", entry.version);
-    match (failures.len(), in_registry) {
-        (0, None) => {
-            Err(Error::BadChart { chart, why: format!("{} gives no address of it", shown(repository)) })
-        }
-        (0, Some(reference)) => Err(Error::ChartElsewhere { chart, reference }),
-        (1, _) => Err(failures.remove(0).into()),
-        _ => Err(sealift_fetch::Error::Several(failures).into()),
-    }
 }
 
 /// Where the provenance file of an archive would be.

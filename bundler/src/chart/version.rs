@@ -98,7 +98,7 @@ fn is_semantic(text: &str) -> bool {
 /// Text from outside, cut where it gets long.
 fn shown(text: &str) -> String {
     const MAX_SHOWN_CHARS: usize = 60;
-    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS).collect()
+    yaml::clean(text).chars().take(MAX_SHOWN_CHARS).collect()
 }
 
 impl fmt::Display for ChartName {

@@ -37,10 +37,18 @@ pub(super) fn options(size: usize) -> Options {
     }
 }
 
-/// Reads a document; `file` names it in errors.
+/// Reads the first document of a file, which `file` names in errors. Helm does not look at a second one.
 pub(super) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T, Error> {
-    let bytes = without_mark(bytes);
-    serde_saphyr::from_slice_with_options(bytes, options(bytes.len())).map_err(|error| explain(file, &error))
+    let mut bytes = without_mark(bytes);
+    let options = options(bytes.len());
+    serde_saphyr::from_slice_with_options(bytes, options.clone())
+        .or_else(|error| match error.without_snippet() {
+            serde_saphyr::Error::MultipleDocuments { .. } => {
+                serde_saphyr::read_with_options(&mut bytes, options).next().unwrap_or(Err(error))
+            }
+            _ => Err(error),
+        })
+        .map_err(|error| explain(file, &error))
 }
 
 /// Where and what.
@@ -106,9 +114,25 @@ pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// `true` or `false`, or nothing.
+/// `true` or `false`, or nothing; and no string that says so.
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+    struct Flag;
+    impl Visitor<'_> for Flag {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("true or false")
+        }
+
+        fn visit_unit<E>(self) -> Result<bool, E> {
+            Ok(false)
+        }
+
+        fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
+            Ok(value)
+        }
+    }
+    deserializer.deserialize_any(Flag)
 }
 
 struct Text(String);
@@ -119,7 +143,8 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-fn clean(text: &str) -> String {
+/// Text from outside as a terminal may show it.
+pub(super) fn clean(text: &str) -> String {
     let clean = |c: char| match c {
         c if c.is_whitespace() => Some(' '),
         c if c.is_control() || is_invisible(c) => None,
@@ -165,10 +190,10 @@ impl<'de> Deserialize<'de> for Plain {
                 Ok(Plain(value.to_string()))
             }
 
-            fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Plain, E> {
+            fn visit_f64<E>(self, value: f64) -> Result<Plain, E> {
                 #[expect(clippy::cast_possible_truncation, reason = "Helm loses the same digits")]
                 let value = value as f32;
-                if value.is_finite() { Ok(Plain(shortest(value))) } else { Err(E::custom("it is no number")) }
+                Ok(Plain(shortest(value)))
             }
 
             fn visit_unit<E>(self) -> Result<Plain, E> {
@@ -181,6 +206,13 @@ impl<'de> Deserialize<'de> for Plain {
 
 /// As Go writes a `float32` with `%g` and no precision: an exponent from a million on, of at least two digits.
 fn shortest(value: f32) -> String {
+    // A commit such as `1234e56` is one of these.
+    match value {
+        f32::INFINITY => return "+Inf".to_owned(),
+        f32::NEG_INFINITY => return "-Inf".to_owned(),
+        value if value.is_nan() => return "NaN".to_owned(),
+        _ => {}
+    }
     let scientific = format!("{value:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
@@ -217,6 +249,9 @@ mod tests {
             ("", ""),
             ("2024.10", "2024.1"),
             ("20240101.5", "2.0240102e+07"),
+            ("1234e56", "+Inf"),
+            ("-.inf", "-Inf"),
+            (".nan", "NaN"),
             ("0.00001", "1e-05"),
             ("1000000.0", "1e+06"),
             ("2024-01-01", "2024-01-01"),
@@ -227,7 +262,7 @@ mod tests {
             let document: Document = parse("test", format!("value: {yaml}").as_bytes()).unwrap();
             assert_eq!(document.value, expected, "{yaml}");
         }
-        for wrong in ["value: [1]", "value: {a: b}", "value: .nan", "value: \"\u{1}"] {
+        for wrong in ["value: [1]", "value: {a: b}", "value: \"\u{1}"] {
             assert!(parse::<Document>("test", wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
@@ -251,6 +286,8 @@ mod tests {
             ("null", true),
             ("a: 1", true),
             ("a: 1\na: 2", true),
+            ("a: 1\n---\n- b", true),
+            ("a: 1\n...\n", true),
             ("a: &x {b: c}\nd: *x\ne: {<<: *x}\nf: .inf", true),
             ("- a", false),
             ("a", false),

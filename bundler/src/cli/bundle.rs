@@ -45,6 +45,8 @@ fn runtime() -> Result<Runtime, Error> {
 struct Locked {
     lock: std::path::PathBuf,
     images: usize,
+    charts: usize,
+    flux: usize,
     git: usize,
     files: usize,
     blobs: usize,
@@ -75,6 +77,8 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
     let locked = Locked {
         lock: file,
         images: lock.images.len(),
+        charts: lock.charts.len(),
+        flux: lock.flux.len(),
         git: lock.git.len(),
         files: lock.files.len(),
         blobs: content.len(),
@@ -85,6 +89,15 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
             Lines::title(&format!("Locked {}", definition.name())).line("file", path(&locked.lock));
         for image in &lock.images {
             lines = lines.line("image", format!("{}  {}", image.name, image.target.digest.short()));
+        }
+        for chart in &lock.charts {
+            lines = lines.line("chart", format!("{}  {}", chart.served, chart.image.target.digest.short()));
+        }
+        for flux in &lock.flux {
+            lines = lines.line("flux", format!("{}  {}", flux.image.name, flux.image.target.digest.short()));
+            for path in &flux.left_out {
+                lines = lines.line("left out", format!("{} of {}", path.display(), flux.path.display()));
+            }
         }
         for git in &lock.git {
             let commit = git.commit().map(|c| &c.as_str()[..12]).unwrap_or_default();

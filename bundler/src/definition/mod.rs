@@ -4,7 +4,6 @@ mod chart;
 mod file;
 mod git;
 mod image;
-mod later;
 mod location;
 
 use std::collections::BTreeSet;
@@ -21,7 +20,7 @@ use crate::Error;
 pub use chart::{Chart, ChartSource};
 pub use file::{File, Flux, Kubernetes, KubernetesFiles, OperatingSystem, OsArtifact};
 pub use git::{Git, GitSource};
-pub use image::{Image, ImageSource};
+pub use image::{ForeignLayers, Image, ImageSource};
 pub use location::{Asset, Assets, Location};
 
 const KIND: &str = "Release";
@@ -97,7 +96,7 @@ impl Definition {
     /// Reads a definition.
     ///
     /// # Errors
-    /// [`Error::Definition`] with line and column; [`Error::NotYet`] for what this version cannot carry.
+    /// [`Error::Definition`] with line and column.
     pub fn read(file: &Path) -> Result<Self, Error> {
         let size = fs::metadata(file)?.len();
         if size > MAX_DEFINITION_BYTES {
@@ -118,9 +117,6 @@ impl Definition {
             why,
             nearest: None,
         };
-        if let Some(what) = later::find(text) {
-            return Err(Error::NotYet { file: file.to_owned(), what });
-        }
         let definition: Self = serde_saphyr::from_str(text).map_err(|e| explain(file, &e))?;
         if definition.api_version != API_VERSION || definition.kind != KIND {
             return Err(refuse(format!(
@@ -257,7 +253,7 @@ git:
             assert_ne!(text, GOOD);
             sealift_archive::report(&read(&text).unwrap_err())
         };
-        let cases: [(&[&str], String); 9] = [
+        let cases: [(&[&str], String); 12] = [
             (
                 &["SL0401", "line 7", "platfroms", "did you mean `platforms`?"],
                 with("platforms:", "platfroms:"),
@@ -269,10 +265,16 @@ git:
                 with("name: ghcr.io/acme/api:1", "nmae: ghcr.io/acme/api:1"),
             ),
             (&["not a `sealift/v1 Release`"], with("kind: Release", "kind: Relaese")),
-            (&["SL0402", "`charts`"], with("git:", "charts: []\ngit:")),
+            (&["line 13", "names no version"], with("git:", "charts: ['oci://ghcr.io/acme/web']\ngit:")),
             (
-                &["SL0402", "`images[].dockerArchive`"],
-                with("ociLayout: build/layout", "dockerArchive: build/t.tar"),
+                &["line 13", "needs `name` and `version`"],
+                with("git:", "charts: [{repository: 'https://x.io'}]\ngit:"),
+            ),
+            (&["line 14", "needs a `ref`"], with("path: gitops", "url: 'https://x.io/a.git'")),
+            (&["line 13", "either `path` or `url`"], with("git:", "files: [{name: a}]\ngit:")),
+            (
+                &["line 13", "holds no passwords"],
+                with("git:", "files: [{name: a, url: 'https://u:p@x.io'}]\ngit:"),
             ),
             (&["missing field `product`"], with("product: acme\n", "")),
             (&["line 14"], with("path: gitops}", "path: gitops")),

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use sealift_archive::release::{Kind, ObjectId};
 use sealift_archive::{
-    BlobList, Bundle, Digest, FileName, Reference, Refs, Release, RepositoryName, Source as _,
+    AnyDigest, BlobList, Bundle, Digest, FileName, Reference, Refs, Release, RepositoryName, Source as _,
 };
 
 use crate::Error;
-use crate::image::Manifest;
+use crate::image::manifest::Manifest;
 use crate::lock::Lock;
 use crate::statement;
 
@@ -99,9 +99,9 @@ fn weigh(bundle: &Bundle, release: &Release, top: Digest) -> Result<u64, Error> 
         let mut bytes = Vec::new();
         bundle.read_blob(&digest, &mut bytes)?;
         let manifest = Manifest::parse(&digest.to_string(), &info.media_type, &bytes)?;
-        content.insert(digest, info.size);
+        content.insert(AnyDigest::from(digest), info.size);
         content.extend(manifest.blobs.iter().map(|blob| (blob.digest, blob.size)));
-        open.extend(manifest.children.iter().map(|child| child.content.digest));
+        open.extend(manifest.children.iter().filter_map(|child| release.refs.digest_of(child.digest)));
     }
     Ok(content.values().sum())
 }

@@ -19,7 +19,7 @@ use sealift_archive::{
 
 use super::target::Target;
 use crate::Error;
-use crate::oci_layout::{IMAGE_NAME, MARKER, REF_NAME};
+use crate::image::layout::{IMAGE_NAME, MARKER, REF_NAME};
 
 /// The media type and version of `index.json`.
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";

@@ -3,10 +3,11 @@
 //! From the lock alone follows everything that is signed and packed; `sealift bundle` asks a registry for content by
 //! digest and for nothing else.
 
+mod artifacts;
 mod locked;
-pub(crate) mod resolve;
+pub mod resolve;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -15,15 +16,17 @@ use serde::{Deserialize, Serialize};
 use sealift_archive::format::MAX_BLOB_BYTES;
 use sealift_archive::format::layout::Storing;
 use sealift_archive::release::API_VERSION;
-use sealift_archive::{Blob, Digest, FileName, Platform, durable, json};
-use sealift_fetch::{Kind, Origin, Wanted};
+use sealift_archive::{Blob, Digest, FileName, Platform, Reference, durable, json};
+use sealift_fetch::{Origin, Wanted};
 
-use crate::definition::{Definition, GitSource, ImageSource, Location};
+use crate::definition::{Definition, GitSource, Location};
 use crate::files::read_capped;
 use crate::git::folder;
+pub use crate::image::{Content, LockedImage};
 use crate::local::Local;
-use crate::{Error, oci_layout};
-pub use locked::{Content, LockedFile, LockedGit, LockedImage};
+use crate::{Error, image};
+pub use artifacts::{LockedChart, LockedFlux};
+pub use locked::{LockedFile, LockedGit};
 
 const KIND: &str = "Lock";
 /// Largest lock, in bytes: a release of 20,000 blobs needs about 5 MB.
@@ -44,6 +47,15 @@ pub struct Lock {
     pub platforms: Option<Vec<Platform>>,
     /// Images, in the order of the definition.
     pub images: Vec<LockedImage>,
+    /// Those of them that only the image list of Kubernetes names.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub system_images: BTreeSet<Reference>,
+    /// Charts, in the order of the definition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charts: Vec<LockedChart>,
+    /// Flux artifacts, in the order of the definition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flux: Vec<LockedFlux>,
     /// Git repositories, in the order of the definition.
     pub git: Vec<LockedGit>,
     /// Plain files: those of Kubernetes first, then in the order of the definition.
@@ -70,6 +82,9 @@ impl Lock {
             definition: definition.digest(),
             platforms: definition.platforms.chosen().map(<[_]>::to_vec),
             images: Vec::new(),
+            system_images: BTreeSet::new(),
+            charts: Vec::new(),
+            flux: Vec::new(),
             git: Vec::new(),
             files: Vec::new(),
             os_artifacts: BTreeMap::new(),
@@ -138,6 +153,13 @@ impl Lock {
 
     /// Two things of the release that would have one name, or names that differ only in case.
     fn expect_apart(&self, errors: &mut Vec<Error>) {
+        let mut charts = BTreeMap::new();
+        for chart in &self.charts {
+            if let Some(other) = charts.insert(chart.served.name(), &chart.source) {
+                let (one, other) = (chart.source.to_string(), other.to_string());
+                errors.push(Error::TwoCharts { name: chart.served.name(), one, other });
+            }
+        }
         let mut names = BTreeMap::new();
         for file in &self.files {
             if let Some(other) = names.insert(file.name.as_str().to_ascii_lowercase(), &file.name) {
@@ -186,19 +208,21 @@ impl Lock {
             packed.move_to(&mut local);
         }
         for image in &self.images {
-            let ImageSource::OciLayout { path, reference } = &image.source else { continue };
-            let path = base.join(path);
             // A layout that is gone does no harm as long as nothing of it is missing.
-            if !path.exists() {
-                continue;
+            let Some(path) = image.source.path().filter(|path| base.join(path).exists()) else { continue };
+            let Some((layout, found)) = image::local(&image.source, base)? else { continue };
+            if found.digest != image.target.name() {
+                return Err(stale(format!("`{}` holds another `{}`", path.display(), image.name)));
             }
-            let layout = oci_layout::Layout::open(&path)?;
-            if layout.find(reference.as_deref())?.digest != image.target.digest {
-                return Err(stale(format!("layout `{}` holds another `{}`", path.display(), image.name)));
-            }
-            for content in image.manifests.iter().chain(&image.blobs) {
-                local.add_file(content.blob(), path.join(content.digest.blob_path()), 0);
-            }
+            image.local().for_each(|content| layout.hand_over(content, &mut local));
+        }
+        for chart in &self.charts {
+            let why = || stale(format!("chart `{}` has changed since", chart.source));
+            local.extend(chart.local(base)?.ok_or_else(why)?);
+        }
+        for flux in &self.flux {
+            let why = || stale(format!("folder `{}` has changed since", flux.path.display()));
+            local.extend(flux.local(base)?.ok_or_else(why)?);
         }
         for LockedFile { source, content, .. } in &self.files {
             let Location::Path(path) = source else { continue };
@@ -215,26 +239,27 @@ impl Lock {
     }
 
     /// Where all content is fetched from that lies on servers; content of several origins comes several times.
-    pub fn remote(&self) -> impl Iterator<Item = Wanted> + '_ {
-        let images = self.images.iter().filter_map(|image| match &image.source {
-            ImageSource::Registry(reference) => Some((image, reference)),
-            ImageSource::OciLayout { .. } => None,
-        });
-        let images = images.flat_map(|(image, reference)| {
-            let manifests = image.manifests.iter().map(|content| (content, Kind::Manifest));
-            let all = manifests.chain(image.blobs.iter().map(|content| (content, Kind::Blob)));
-            all.map(|(content, kind)| Wanted {
-                blob: content.blob(),
-                origin: Origin::Registry { reference: reference.clone(), kind },
-            })
-        });
-        let files = self.files.iter().filter_map(|file| match &file.source {
+    ///
+    /// # Errors
+    /// [`Error::BadImage`] for an address that is none.
+    pub fn remote(&self) -> Result<Vec<Wanted>, Error> {
+        let mut wanted = Vec::new();
+        for image in self.all_images() {
+            wanted.extend(image.wanted()?);
+        }
+        wanted.extend(self.files.iter().filter_map(|file| match &file.source {
             Location::Url(url) => {
-                Some(Wanted { blob: file.content.blob(), origin: Origin::Url(url.clone()) })
+                Some(Wanted { blob: file.content.blob(), alias: None, origin: Origin::Url(url.clone()) })
             }
             Location::Path(_) => None,
-        });
-        images.chain(files)
+        }));
+        Ok(wanted)
+    }
+
+    /// Everything that a registry serves: images, charts, Flux artifacts.
+    pub fn all_images(&self) -> impl Iterator<Item = &LockedImage> {
+        let charts = self.charts.iter().map(|chart| &chart.image);
+        self.images.iter().chain(charts).chain(self.flux.iter().map(|flux| &flux.image))
     }
 
     /// Writes the lock beside its definition, durably.
@@ -249,12 +274,9 @@ impl Lock {
 
     /// Every piece of content, with its media type.
     pub fn contents(&self) -> impl Iterator<Item = Content> + '_ {
-        let images = self.images.iter().flat_map(|i| i.manifests.iter().chain(&i.blobs).cloned());
-        let packs = self.git.iter().flat_map(|git| &git.pinned.packs).map(|pack| Content {
-            media_type: PACK_MEDIA_TYPE.to_owned(),
-            digest: pack.blob.digest,
-            size: pack.blob.size,
-        });
+        let images = self.all_images().flat_map(|image| image.contents().cloned());
+        let packs = self.git.iter().flat_map(|git| &git.pinned.packs);
+        let packs = packs.map(|pack| Content::new(PACK_MEDIA_TYPE, pack.blob));
         let files = self.files.iter().map(|file| file.content.clone());
         images.chain(packs).chain(files)
     }

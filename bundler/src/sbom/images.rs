@@ -10,7 +10,7 @@ use super::Image;
 use super::attached::{Interest, interest};
 use super::documents::{Descriptor, Documents, Manifest};
 use super::package::text;
-use crate::image::platform_of;
+use crate::image::manifest::platform_of;
 
 /// Media types of images' configurations; an artifact has another one.
 const IMAGE_CONFIGS: [&str; 2] =

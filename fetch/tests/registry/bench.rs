@@ -31,7 +31,7 @@ async fn forty_images_over_a_long_line_take_a_few_round_trips() {
         let from: Reference = format!("{}/acme/app-{number}:1", proxy.addr()).parse().unwrap();
         let part = |kind, bytes: &[u8]| {
             let origin = Origin::Registry { reference: from.clone(), kind };
-            Wanted { blob: Blob::of(bytes), origin }
+            Wanted::new(Blob::of(bytes), origin)
         };
         wanted.push(part(Kind::Manifest, image.manifest()));
         wanted.extend(image.blobs().iter().map(|blob| part(Kind::Blob, blob)));

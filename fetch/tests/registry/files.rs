@@ -232,7 +232,7 @@ async fn addresses_that_are_not_fetched_are_refused_before_anything_is_sent() {
     ];
     for (url, why) in cases {
         let url: sealift_fetch::Url = url.parse().unwrap();
-        let wanted = Wanted { blob: Blob::of(b"x"), origin: Origin::Url(url.clone()) };
+        let wanted = Wanted::new(Blob::of(b"x"), Origin::Url(url.clone()));
         for error in [
             setting.client.get(&url, 1).await.unwrap_err(),
             setting.client.measure(&url, 1, &Unwatched).await.unwrap_err(),

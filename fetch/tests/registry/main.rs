@@ -7,6 +7,7 @@ mod broken;
 mod files;
 mod many;
 mod named;
+mod referrers;
 mod refused;
 mod setting;
 mod sink;

@@ -17,7 +17,7 @@ fn image(platform: &str, seeds: &[u64]) -> Image {
 fn parts(setting: &Setting, name: &str, image: &Image) -> Vec<Wanted> {
     let wanted = |kind, bytes: &[u8]| {
         let origin = Origin::Registry { reference: setting.reference(name), kind };
-        Wanted { blob: Blob::of(bytes), origin }
+        Wanted::new(Blob::of(bytes), origin)
     };
     let mut parts = vec![wanted(Kind::Manifest, image.manifest())];
     parts.extend(image.blobs().iter().map(|blob| wanted(Kind::Blob, blob)));

@@ -69,7 +69,7 @@ impl Setting {
     }
 
     pub(crate) fn wanted_from(&self, image: &str, blob: Blob) -> Wanted {
-        Wanted { blob, origin: Origin::Registry { reference: self.reference(image), kind: Kind::Blob } }
+        Wanted::new(blob, Origin::Registry { reference: self.reference(image), kind: Kind::Blob })
     }
 
     /// Puts a plain file where [`Setting::url`] names it.
@@ -77,7 +77,7 @@ impl Setting {
         let bytes = image::noise(seed, SIZE);
         let path = format!("/files/{seed}");
         let blob = self.registry.add_file(&path, bytes.clone());
-        (Wanted { blob, origin: Origin::Url(self.url(&path)) }, bytes)
+        (Wanted::new(blob, Origin::Url(self.url(&path))), bytes)
     }
 
     pub(crate) fn url(&self, path: &str) -> Url {

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use sealift_tests::cosign::Form;
 use sealift_tests::layout::Layout;
+use sealift_tests::registry::skopeo;
 use sealift_tests::repository::tag_beside;
 use sealift_tests::{Appliance, Cosign, Namespace, Repository, Side, Stick, fixture, process, scratch};
 use serde_json::Value;
@@ -170,7 +171,14 @@ impl<'a> Gap<'a> {
             tools.blob(configuration) == self.sources.saved_configuration(),
             "`tools` is configured otherwise"
         );
-        checks::image_is_valid(self.side, &self.image(&format!("ghcr.io/acme/tools:{VERSION}")), None);
+        // crane reads no layers that are not compressed; skopeo copies them and compares every digest.
+        let (saved, unpacked) = (self.image(&format!("ghcr.io/acme/tools:{VERSION}")), scratch());
+        let copying = ["copy", "--src-tls-verify=false", &format!("docker://{saved}")];
+        process::run(skopeo(self.side).args(copying).arg(format!("dir:{}", unpacked.path().display())));
+        let layers = manifest["layers"].as_array().expect("layers").iter().map(|layer| &layer["digest"]);
+        let configured: Value = serde_json::from_slice(&tools.blob(configuration)).expect("a configuration");
+        let expected = configured["rootfs"]["diff_ids"].as_array().expect("layers");
+        assert!(layers.eq(expected), "`tools` has other layers than it was saved with");
     }
 
     fn signatures_are_good(&self) {
