@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sealift_tests::{binaries, fixture, peers, process, scratch};
+use sealift_tests::{fixture, peers, process, scratch};
 use serde_json::Value;
 
 use crate::{Asking, GZIP, Listing, tar, word, write};
@@ -121,10 +121,7 @@ fn packages_in_all_states_are_those_that_dpkg_has_in_them() {
     };
     assert_eq!((layer("plain"), layer("grows"), layer("unpacked")), (Some(0), Some(2), Some(2)));
 
-    let ask = |package: &str| {
-        let mut command = Command::new(binaries::path("sealift"));
-        process::finish(command.arg("sbom").arg(&answer.archive).args(["--package", package]))
-    };
+    let ask = |package: &str| process::finish(&answer.sbom(&["--package", package]));
     let found = ask("other").expect(0).stdout();
     assert!(found.contains("binary") && found.contains("1:2.0-3+b1") && !found.contains("plain"), "{found}");
     ask("leaves").expect(1).expect_said(&["SL0420"]);

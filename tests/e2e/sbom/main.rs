@@ -4,6 +4,7 @@
 //! the manager lists in the last state is what the image holds.
 
 mod apk;
+mod attached;
 mod dpkg;
 mod rpm;
 
@@ -50,15 +51,19 @@ impl Asking {
         self.images.push(format!("- {{ociLayout: '{layout}', reference: '{tag}', name: '{name}'}}\n"));
     }
 
+    /// Takes an image from another registry.
+    fn refer(&mut self, reference: &str, name: &str) {
+        self.images.push(format!("- {{reference: '{reference}', name: '{name}'}}\n"));
+    }
+
     /// Packs all of it and asks.
     fn ask(&self) -> Answer {
         self.vendor.define_for("all", "1.0.0", 1, &format!("images:\n{}", self.images.concat()));
         self.vendor.lock();
         let archive = self.vendor.bundle();
-        let mut command = Command::new(binaries::path("sealift"));
-        command.arg("sbom").arg(&archive).arg("--trust").arg(self.vendor.path("trust/root.json"));
-        command.env_remove("SOURCE_DATE_EPOCH").env_remove("RUST_LOG");
-        Answer { told: process::json(command.arg("--json")), archive }
+        let mut answer = Answer { told: Value::Null, archive, root: self.vendor.path("trust/root.json") };
+        answer.told = process::json(&mut answer.sbom(&["--json"]));
+        answer
     }
 }
 
@@ -66,9 +71,18 @@ impl Asking {
 struct Answer {
     told: Value,
     archive: PathBuf,
+    root: PathBuf,
 }
 
 impl Answer {
+    /// The command that asks.
+    fn sbom(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binaries::path("sealift"));
+        command.arg("sbom").arg(&self.archive).arg("--trust").arg(&self.root).args(arguments);
+        command.env_remove("SOURCE_DATE_EPOCH").env_remove("RUST_LOG");
+        command
+    }
+
     /// The one image with this name that has a package database.
     fn image(&self, name: &str) -> &Value {
         let name = format!("{HOST}/acme/{name}:1");
