@@ -123,6 +123,20 @@ pub enum Error {
         /// The statement.
         file: PathBuf,
     },
+    /// Something that should be a chart is none, or may not be read.
+    #[error("`{chart}` is no chart that can be read: {why}")]
+    BadChart {
+        /// The chart's folder, archive or reference.
+        chart: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A values file, or a file of a chart, is not the YAML that it has to be.
+    #[error("{0}")]
+    NotYaml(crate::discover::Problem),
+    /// Several things are wrong; each is told with its hint.
+    #[error("{} things are wrong:{}", .0.len(), listed(.0))]
+    Several(Vec<Error>),
     /// The archive has damage; the findings have been printed.
     #[error("`{file}` is damaged in {count} place{}", if *count == 1 { "" } else { "s" })]
     Damaged {
@@ -131,6 +145,24 @@ pub enum Error {
         /// How many damaged stretches there are.
         count: usize,
     },
+}
+
+impl Error {
+    /// All failures of a run at once: none, the only one, or [`Error::Several`].
+    ///
+    /// # Errors
+    /// If there are any.
+    pub fn all(mut failures: Vec<Self>) -> Result<(), Self> {
+        match failures.len() {
+            0 => Ok(()),
+            1 => Err(failures.remove(0)),
+            _ => Err(Self::Several(failures)),
+        }
+    }
+}
+
+fn listed(errors: &[Error]) -> String {
+    errors.iter().map(|error| format!("\n  [{}] {error}", error.code())).collect()
 }
 
 impl Explain for Error {
@@ -153,6 +185,9 @@ impl Explain for Error {
             Self::PasswordsDiffer => 413,
             Self::OtherStatement { .. } => 414,
             Self::Damaged { .. } => 415,
+            Self::BadChart { .. } => 440,
+            Self::NotYaml(_) => 441,
+            Self::Several(_) => 442,
             Self::Io(_) => 499,
         })
     }

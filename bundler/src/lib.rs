@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod cli;
 pub mod definition;
+pub mod discover;
 mod error;
 pub mod export;
 pub mod folder;
