@@ -12,7 +12,7 @@ use fs_err as fs;
 
 use super::documents::{self, split};
 use super::flux::{self, Deployed, Release, relative};
-use super::in_chart::with_values;
+use super::in_chart::{Given, with_values};
 use super::kustomize::{FILES, Kustomization, Named, Replacement};
 use super::render::{Fault, yaml_of};
 use super::walk::{Hit, Walk};
@@ -47,7 +47,10 @@ pub fn in_folder(folder: &Path, settings: &Settings<'_>) -> Result<Found, Error>
         let mut failures = Vec::new();
         for chart in &repository.charts {
             match repository.in_chart(chart, settings) {
-                Ok(chart_found) => chart_found.into_iter().for_each(|(below, other)| found.extend(&below, other)),
+                Ok(other) => {
+                    found.mentions.extend(other.mentions);
+                    found.warnings.extend(other.warnings);
+                }
                 Err(error) => failures.push(error),
             }
         }
@@ -63,7 +66,10 @@ struct Repository<'p> {
     files: BTreeMap<String, Rc<str>>,
     /// Folders with a `Chart.yaml`.
     charts: Vec<String>,
-    kustomizations: BTreeMap<String, Kustomization>,
+    kustomizations: BTreeMap<String, Rc<Kustomization>>,
+    /// Kustomizations that are being built, from the outermost in, and all that have been.
+    open: Vec<String>,
+    built: BTreeSet<String>,
     deployed: Vec<Deployed>,
     releases: Vec<Release>,
     /// Files that some kustomization or Flux path has taken in.
@@ -80,6 +86,8 @@ impl<'p> Repository<'p> {
             files: BTreeMap::new(),
             charts: Vec::new(),
             kustomizations: BTreeMap::new(),
+            open: Vec::new(),
+            built: BTreeSet::new(),
             deployed: Vec::new(),
             releases: Vec::new(),
             taken: BTreeSet::new(),
@@ -89,6 +97,7 @@ impl<'p> Repository<'p> {
         };
         let mut bytes = 0;
         repository.read_dir(root, "", 0, &mut bytes)?;
+        repository.walk.known_charts.clone_from(&repository.charts);
         Ok(repository)
     }
 
@@ -136,7 +145,7 @@ impl<'p> Repository<'p> {
         for (path, text) in self.files.iter().filter(|(path, _)| is_manifest(path)) {
             let objects = objects(path, text);
             if let Some(dir) = FILES.iter().find_map(|name| folder_of(path, name)) {
-                self.kustomizations.insert(dir, objects.first().map(Kustomization::of).unwrap_or_default());
+                self.kustomizations.insert(dir, Rc::new(objects.first().map(Kustomization::of).unwrap_or_default()));
                 continue;
             }
             self.deployed.extend(objects.iter().filter_map(flux::deployed));
@@ -158,28 +167,36 @@ impl<'p> Repository<'p> {
             self.kustomizations.keys().filter(|dir| !inner.contains(*dir) && !is_below_deployed(dir)).cloned().collect();
         begin.extend(outer.into_iter().map(|path| Deployed { path, ..Deployed::default() }));
         for deployed in begin {
-            let before = (self.walk.hits.len(), self.walk.warnings.len());
-            self.build(&deployed.path, deployed.variables.as_ref(), 0);
-            replace(&mut self.walk.hits[before.0..], &deployed.images);
+            let before = self.walk.hits.len();
+            self.build(&deployed.path, deployed.variables.as_ref());
+            replace(&mut self.walk.hits[before..], &deployed.images);
+        }
+        // Those that take in one another in a circle have no beginning.
+        for dir in self.kustomizations.keys().cloned().collect::<Vec<_>>() {
+            if !self.built.contains(&dir) {
+                self.build(&dir, None);
+            }
         }
     }
 
     /// Takes in a folder: by its kustomization, or, as Flux does without one, every manifest in it.
-    fn build(&mut self, dir: &str, variables: Option<&BTreeMap<String, String>>, depth: usize) {
-        let Some(kustomization) = self.kustomizations.remove(dir) else {
-            self.build_all(dir, variables, depth);
+    fn build(&mut self, dir: &str, variables: Option<&BTreeMap<String, String>>) {
+        let Some(kustomization) = self.kustomizations.get(dir).map(Rc::clone) else {
+            self.build_all(dir, variables);
             return;
         };
         let file = FILES.iter().map(|name| joined(dir, name)).find(|file| self.files.contains_key(file)).unwrap_or_default();
         let begin = self.walk.hits.len();
-        if depth > MAX_DEPTH {
-            self.warn(&file, None, "kustomizations take in one another too often".to_owned());
+        if self.open.iter().any(|open| open == dir) || self.open.len() > MAX_DEPTH {
+            self.warn(&file, None, "kustomizations take in one another in a circle".to_owned());
             return;
         }
+        self.built.insert(dir.to_owned());
+        self.open.push(dir.to_owned());
         for named in kustomization.resources.iter().chain(&kustomization.patches) {
             match inside(dir, &named.path).filter(|_| !is_remote(&named.path)) {
                 Some(path) if self.files.contains_key(&path) => self.take(&path, variables),
-                Some(path) if self.files.keys().any(|file| is_below(file, &path)) => self.build(&path, variables, depth + 1),
+                Some(path) if self.files.keys().any(|file| is_below(file, &path)) => self.build(&path, variables),
                 _ => self.warn_absent(&file, named),
             }
         }
@@ -195,10 +212,10 @@ impl<'p> Repository<'p> {
             self.warn(&file, Some(line), "charts of `helmCharts:` are not looked into: list them under `charts:`".to_owned());
         }
         replace(&mut self.walk.hits[begin..], &kustomization.images);
-        self.kustomizations.insert(dir.to_owned(), kustomization);
+        self.open.pop();
     }
 
-    fn build_all(&mut self, dir: &str, variables: Option<&BTreeMap<String, String>>, depth: usize) {
+    fn build_all(&mut self, dir: &str, variables: Option<&BTreeMap<String, String>>) {
         let below: Vec<String> = self.files.keys().filter(|file| is_below(file, dir) && is_manifest(file)).cloned().collect();
         let dirs: BTreeSet<String> = self.kustomizations.keys().filter(|inner| is_below(inner, dir)).cloned().collect();
         for file in below.iter().filter(|file| !dirs.iter().any(|inner| is_below(file, inner))) {
@@ -206,7 +223,7 @@ impl<'p> Repository<'p> {
         }
         let is_outermost = |inner: &&String| !dirs.iter().any(|other| other != *inner && is_below(inner, other));
         for inner in dirs.iter().filter(is_outermost) {
-            self.build(inner, variables, depth + 1);
+            self.build(inner, variables);
         }
     }
 
@@ -262,24 +279,26 @@ impl<'p> Repository<'p> {
     }
 
     /// A chart of the folder, with the values of each release of it.
-    fn in_chart(&self, chart: &str, settings: &Settings<'_>) -> Result<Vec<(String, Found)>, Error> {
+    fn in_chart(&self, chart: &str, settings: &Settings<'_>) -> Result<Found, Error> {
         let files = ChartFiles::read(&self.root.join(chart))?;
         let releases: Vec<&Release> = self.releases.iter().filter(|release| release.chart == chart).collect();
+        let below = format!("{chart}/");
         if releases.is_empty() {
-            return Ok(vec![(chart.to_owned(), with_values(&files, &[], &[], settings, Vec::new())?)]);
+            return with_values(&files, &Given { below: &below, trees: &[], files: &[] }, settings, Vec::new());
         }
-        let mut all = Vec::new();
+        let mut all = Found::default();
         for release in releases {
             let given: Vec<Node> = release.values.iter().cloned().collect();
             let refuse = |fault: Fault| Error::BadChart { chart: chart.to_owned(), why: fault.0 };
             let written = given.iter().map(|node| Ok(("spec.values".to_owned(), yaml_of(node).map_err(refuse)?.into_bytes())));
             let written: Vec<_> = written.collect::<Result<_, Error>>()?;
-            let mut found = with_values(&files, &given, &written, settings, Vec::new())?;
+            let found = with_values(&files, &Given { below: &below, trees: &given, files: &written }, settings, Vec::new())?;
+            all.mentions.extend(found.mentions);
+            all.warnings.extend(found.warnings);
             if let Some(from) = &release.values_from {
                 let place = Place { file: from.file.to_string(), line: Some(from.line), path: Some("spec.valuesFrom".to_owned()) };
-                found.warnings.push(Warning { place, why: "values from elsewhere are not known when the release is made".to_owned() });
+                all.warnings.push(Warning { place, why: "values from elsewhere are not known when the release is made".to_owned() });
             }
-            all.push((chart.to_owned(), found));
         }
         Ok(all)
     }

@@ -23,20 +23,25 @@ pub fn in_chart(files: &ChartFiles, values: &[(String, Vec<u8>)], settings: &Set
     on_large_stack(|| {
         let mut failures = Vec::new();
         let given = read_files(values, &mut failures);
-        with_values(files, &given, values, settings, failures)
+        let given = Given { below: "", trees: &given, files: values };
+        with_values(files, &given, settings, failures)
     })
 }
 
-/// The same for values that have been read: as trees for us, as files for Helm. `failures` are those of reading them.
-pub(super) fn with_values(
-    files: &ChartFiles,
-    given: &[Node],
-    values: &[(String, Vec<u8>)],
-    settings: &Settings<'_>,
-    failures: Vec<Error>,
-) -> Result<Found, Error> {
+/// What a chart is rendered with.
+pub(super) struct Given<'a> {
+    /// The folder that the chart's files are shown below: empty, or ending in `/`.
+    pub(super) below: &'a str,
+    /// The values as trees, for us,
+    pub(super) trees: &'a [Node],
+    /// and as files, for Helm.
+    pub(super) files: &'a [(String, Vec<u8>)],
+}
+
+/// The same for values that have been read. `failures` are those of reading them.
+pub(super) fn with_values(files: &ChartFiles, given: &Given<'_>, settings: &Settings<'_>, failures: Vec<Error>) -> Result<Found, Error> {
     let prepared = Prepared::new(files, given, failures)?;
-    let by_helm = settings.helm.map(|helm| helm.template(files, values, settings.kube_version)).transpose()?;
+    let by_helm = settings.helm.map(|helm| helm.template(files, given.files, settings.kube_version)).transpose()?;
     let own = prepared.rendered(settings.kube_version);
     let is_complete = matches!(by_helm, Some(Ok(_))) || own.failures.is_empty();
     let mut found = Found::default();
@@ -44,7 +49,9 @@ pub(super) fn with_values(
         Some(Ok(text)) => prepared.take_helms(&text, &own, &mut found),
         other => {
             if let Some(Err(why)) = other {
-                let place = Place { file: "Chart.yaml".to_owned(), line: None, path: None };
+                let place = Place { file: prepared.chart.path("Chart.yaml"), line: None, path: None };
+                // What follows an empty line is Helm's advice to whoever runs it by hand.
+                let why = why.split("\n\n").next().unwrap_or_default();
                 found.warnings.push(Warning { place, why: format!("helm cannot render it, so it was read without: {why}") });
             }
             prepared.take_own(own, &mut found);
@@ -72,10 +79,10 @@ struct Own {
 }
 
 impl<'f> Prepared<'f> {
-    fn new(files: &'f ChartFiles, given: &[Node], mut failures: Vec<Error>) -> Result<Self, Error> {
-        let mut chart = Chart::load(files, &mut failures);
+    fn new(files: &'f ChartFiles, given: &Given<'_>, mut failures: Vec<Error>) -> Result<Self, Error> {
+        let mut chart = Chart::load(files, given.below, &mut failures);
         Error::all(failures)?;
-        let given = merge(given);
+        let given = merge(given.trees);
         let (mut disabled, mut absent) = (Vec::new(), Vec::new());
         enable(&mut chart, &given, &mut disabled, &mut absent);
         let values = coalesce(&chart, &given);
@@ -106,7 +113,7 @@ impl<'f> Prepared<'f> {
     fn take_helms(&self, text: &str, own: &Own, found: &mut Found) {
         let mut walk = Walk::default();
         for document in split(text) {
-            let file = document.source().map_or_else(|| "Chart.yaml".to_owned(), |source| self.file_of(source));
+            let file = document.source().map_or_else(|| self.chart.path("Chart.yaml"), |source| self.file_of(source));
             documents::walk(&mut walk, &document, &file, &|_| None);
         }
         for hit in walk.hits {
@@ -148,10 +155,9 @@ impl<'f> Prepared<'f> {
         }
         let mention = |hit: Hit, is_on: bool| {
             let parsed: Option<Reference> = hit.reference.parse().ok();
-            // Templates may change what values say: `v` before a version, another registry.
             let same = parsed.and_then(|parsed| {
                 let exact = needed.iter().find(|(known, _)| *known == parsed);
-                exact.or_else(|| needed.iter().find(|(known, _)| known.repository() == parsed.repository()))
+                exact.or_else(|| needed.iter().find(|(known, _)| is_same_image(&parsed, known)))
             });
             let need = if same.is_some() || is_on && !is_complete { Need::Required } else { Need::Optional };
             let reference = same.map_or(hit.reference, |(_, written)| written.clone());
@@ -175,20 +181,24 @@ impl<'f> Prepared<'f> {
             open.extend(&chart.children);
             let Some(node) = chart.metadata.get("annotations").and_then(|all| all.get(ANNOTATION)) else { continue };
             let path = Some(format!("annotations[\"{ANNOTATION}\"]"));
-            let place = |line: u32| Place { file: node.file.to_string(), line: Some(node.line + line), path: path.clone() };
+            let place = |line: u32| {
+                let line = if node.is_literal { node.line + line - 1 } else { node.line };
+                Place { file: node.file.to_string(), line: Some(line), path: path.clone() }
+            };
             let listed = match document(node.text().unwrap_or_default(), &node.file) {
                 Ok(listed) => listed,
                 Err(problem) => {
-                    found.warnings.push(Warning { place: place(0), why: format!("the list of images is no YAML: {}", problem.why) });
+                    found.warnings.push(Warning { place: place(1), why: format!("the list of images is no YAML: {}", problem.why) });
                     continue;
                 }
             };
             for item in listed.items() {
-                let Some(text) = item.text_of("image").or_else(|| item.text()) else { continue };
+                let item = item.get("image").unwrap_or(item);
+                let Some(text) = item.text() else { continue };
                 match under_image_key(text) {
                     Verdict::Image(reference) => {
                         let parsed: Option<Reference> = reference.parse().ok();
-                        let is_replaced = parsed.is_some_and(|r| !needed.contains(&r) && needed.iter().any(|n| n.repository() == r.repository()));
+                        let is_replaced = parsed.is_some_and(|r| !needed.contains(&r) && needed.iter().any(|n| is_same_image(&r, n)));
                         let need = if is_replaced { Need::Optional } else { Need::Required };
                         found.mentions.push(Mention { reference, place: place(item.line), how: How::Annotation, need, kind: Kind::Image });
                     }
@@ -209,6 +219,12 @@ impl<'f> Prepared<'f> {
         }
         chart.path(rest)
     }
+}
+
+/// Whether a rendered reference is what became of another: templates put a registry and a path in front, and change tags.
+fn is_same_image(written: &Reference, rendered: &Reference) -> bool {
+    let name = written.repository().strip_prefix("library/").unwrap_or(written.repository());
+    rendered.repository().strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('/'))
 }
 
 fn required(hit: Hit, how: How) -> Mention {

@@ -91,8 +91,14 @@ impl Replacement {
     }
 }
 
+/// Whether a map is an entry of kustomize's `images:`; others have lists of that name too.
+pub(super) fn is_replacement(node: &Node) -> bool {
+    let has = |key: &str| node.get(key).is_some();
+    has("newName") || has("newTag") || has("name") && has("digest") && node.entries().len() == 2
+}
+
 /// The image that an entry of `images:` puts in place of another, if it says all of it.
-pub(super) fn replacement(node: &Node) -> Option<String> {
+pub(super) fn whole_replacement(node: &Node) -> Option<String> {
     let entry = Replacement::of(node)?;
     let is_whole = entry.new_tag.is_some() || entry.digest.is_some();
     is_whole.then(|| put_together(None, entry.new_name.as_deref().unwrap_or(&entry.name), entry.new_tag.as_deref(), entry.digest.as_deref()))

@@ -11,6 +11,7 @@ mod compare;
 mod documents;
 mod flux;
 mod folder;
+mod glob;
 mod helm;
 mod in_chart;
 mod kustomize;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::parts::{Assembled, Defaults, Pair, assemble};
 use super::reference::{Verdict, in_container, is_image_key, is_pinned, is_unmistakable, plain_key, put_together, under_image_key};
 use super::yaml::{Node, Yaml, documents};
-use super::{Kind, Place, Warning, text};
+use super::{Kind, Place, Warning, flux, kustomize, text};
 
 /// YAML inside YAML inside YAML: how often text is opened.
 const MAX_EMBEDDED: usize = 3;
@@ -29,6 +29,34 @@ pub(super) struct Hit {
     pub(super) in_container: bool,
 }
 
+/// What the lines of nodes mean.
+#[derive(Clone, Copy, Debug, Default)]
+enum Lines {
+    /// Lines of the file.
+    #[default]
+    OfFile,
+    /// Lines of a literal block, which begins after so many lines of the file.
+    After(u32),
+    /// Lines of a text that is not laid out in the file as it reads; all of it stands here.
+    At(u32),
+}
+
+impl Lines {
+    fn in_file(self, line: u32) -> u32 {
+        match self {
+            Self::OfFile => line,
+            Self::After(before) => before + line,
+            Self::At(line) => line,
+        }
+    }
+
+    /// Those of a text that is opened.
+    fn inside(self, node: &Node) -> Self {
+        let line = self.in_file(node.line);
+        if node.is_literal && !matches!(self, Self::At(_)) { Self::After(line.saturating_sub(1)) } else { Self::At(line) }
+    }
+}
+
 /// Collects what a walk finds.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
@@ -36,9 +64,10 @@ pub(super) struct Walk {
     pub(super) warnings: Vec<Warning>,
     /// What fills the gaps of images in parts.
     pub(super) defaults: Defaults,
+    /// Folders of charts that are rendered with the values of their releases.
+    pub(super) known_charts: Vec<String>,
     path: String,
-    /// The line of the text that is open, when its own lines mean nothing.
-    line: Option<u32>,
+    lines: Lines,
     embedded: usize,
     in_schema: bool,
 }
@@ -73,10 +102,7 @@ impl Walk {
                 self.in_schema = false;
             }
             "OCIRepository" => self.artifact(object),
-            "HelmRelease" => {
-                self.value(object, "");
-                self.within("spec", |walk| walk.within("values", |walk| walk.incomplete(object.at("spec.values"))));
-            }
+            "HelmRelease" => self.helm_release(object),
             _ => self.value(object, ""),
         }
         self.path.truncate(before);
@@ -124,6 +150,23 @@ impl Walk {
                 walk.judge(in_container(&whole), node);
                 walk.hits[before..].iter_mut().for_each(|hit| hit.kind = Kind::Artifact);
             });
+        });
+    }
+
+    /// A release of a chart. If the chart is at hand, it is rendered with these values, and they need not be guessed at.
+    fn helm_release(&mut self, object: &Node) {
+        let is_known = flux::release(object).is_some_and(|release| self.known_charts.contains(&release.chart));
+        self.within("spec", |walk| {
+            for (key, node) in object.get("spec").map(Node::entries).unwrap_or_default() {
+                walk.within(key, |walk| match key.as_str() {
+                    "values" if is_known => {}
+                    "values" => {
+                        walk.value(node, key);
+                        walk.incomplete(Some(node));
+                    }
+                    _ => walk.entry(key, node, "spec"),
+                });
+            }
         });
     }
 
@@ -189,14 +232,15 @@ impl Walk {
     }
 
     fn entry(&mut self, name: &str, node: &Node, parent: &str) {
-        let says_image = is_image_key(name)
-            || name == "reference" && is_image_key(parent)
-            || self.in_schema && name == "default" && is_image_key(parent);
+        let says_image = is_image_key(name) || name == "reference" && is_image_key(parent);
+        // In a schema these keys are names of properties, and what stands under them describes them.
+        let says_image = if self.in_schema { name == "default" && is_image_key(parent) } else { says_image };
+        let is_plural = !self.in_schema && plain_key(name) == "images";
         match &node.value {
             Yaml::List(items) if CONTAINER_LISTS.contains(&name) => self.containers(items),
             Yaml::List(items) if matches!(name, "args" | "command") => self.arguments(items),
-            Yaml::List(items) if plain_key(name) == "images" => self.images(items),
-            Yaml::Map(entries) if plain_key(name) == "images" => {
+            Yaml::List(items) if is_plural => self.images(items),
+            Yaml::Map(entries) if is_plural => {
                 for (key, child) in entries {
                     self.within(key, |walk| walk.named(child, "image"));
                 }
@@ -239,10 +283,11 @@ impl Walk {
     fn images(&mut self, items: &[Node]) {
         for (at, item) in items.iter().enumerate() {
             self.at_index(at, |walk| {
-                let is_kustomize = ["newName", "newTag"].iter().any(|key| item.get(key).is_some());
-                match super::kustomize::replacement(item) {
-                    Some(reference) if is_kustomize => walk.judge(under_image_key(&reference), item),
-                    _ => walk.named(item, "image"),
+                if !kustomize::is_replacement(item) {
+                    walk.named(item, "image");
+                } else if let Some(whole) = kustomize::whole_replacement(item) {
+                    // A name alone keeps the tag of what it replaces, and is found where that stands.
+                    walk.judge(under_image_key(&whole), item);
                 }
             });
         }
@@ -325,9 +370,10 @@ impl Walk {
         if may_be_yaml && self.embedded < MAX_EMBEDDED && self.embedded_yaml(content, node) {
             return;
         }
-        let line = self.line.unwrap_or(node.line);
-        for (_, verdict) in text::scan(content) {
-            self.judge_at(verdict, Place { file: node.file.to_string(), line: Some(line), path: self.shown_path() }, false);
+        let lines = self.lines.inside(node);
+        for (before, verdict) in text::scan(content) {
+            let line = Some(lines.in_file(before + 1));
+            self.judge_at(verdict, Place { file: node.file.to_string(), line, path: self.shown_path() }, false);
         }
     }
 
@@ -337,8 +383,8 @@ impl Walk {
         if found.is_empty() || found.iter().any(|document| matches!(document.value, Yaml::Text(_))) {
             return false;
         }
-        let (line, schema, before) = (self.line, self.in_schema, self.path.len());
-        (self.line, self.in_schema) = (Some(line.unwrap_or(node.line)), false);
+        let (lines, schema, before) = (self.lines, self.in_schema, self.path.len());
+        (self.lines, self.in_schema) = (lines.inside(node), false);
         self.embedded += 1;
         self.path.push_str(": ");
         for document in &found {
@@ -346,7 +392,7 @@ impl Walk {
         }
         self.path.truncate(before);
         self.embedded -= 1;
-        (self.line, self.in_schema) = (line, schema);
+        (self.lines, self.in_schema) = (lines, schema);
         true
     }
 
@@ -374,7 +420,7 @@ impl Walk {
     }
 
     fn place(&self, node: &Node) -> Place {
-        Place { file: node.file.to_string(), line: Some(self.line.unwrap_or(node.line)), path: self.shown_path() }
+        Place { file: node.file.to_string(), line: Some(self.lines.in_file(node.line)), path: self.shown_path() }
     }
 
     fn shown_path(&self) -> Option<String> {

@@ -27,6 +27,8 @@ pub(super) struct Node {
     pub(super) file: Rc<str>,
     /// Its line, from 1.
     pub(super) line: u32,
+    /// A literal block (`|`): its own lines are lines of the file, from `line` on.
+    pub(super) is_literal: bool,
     pub(super) value: Yaml,
 }
 
@@ -51,7 +53,7 @@ impl PartialEq for Node {
 impl Node {
     /// An empty map of no particular place.
     pub(super) fn empty() -> Self {
-        Self { file: Rc::from(""), line: 0, value: Yaml::Map(Vec::new()) }
+        Self { file: Rc::from(""), line: 0, is_literal: false, value: Yaml::Map(Vec::new()) }
     }
 
     /// The value under a key; of a key that stands twice, the last.
@@ -150,12 +152,13 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn take(&mut self, event: Event<'_>, at: &Marker) -> Result<(), Problem> {
         let line = u32::try_from(at.line()).unwrap_or(u32::MAX);
-        let leaf = |value| Node { file: self.file.clone(), line, value };
+        let leaf = |value| Node { file: self.file.clone(), line, is_literal: false, value };
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = tag.is_some_and(|tag| tag.core_suffix() == Some("str"));
                 let value = if style == ScalarStyle::Plain && !is_text { resolve(&text) } else { Yaml::Text(text.into_owned()) };
-                self.close(Built { node: leaf(value), nodes: 1, depth: 0 }, anchor, at)
+                let node = Node { is_literal: style == ScalarStyle::Literal, ..leaf(value) };
+                self.close(Built { node, nodes: 1, depth: 0 }, anchor, at)
             }
             Event::SequenceStart(_, anchor, _) => self.enter(leaf(Yaml::List(Vec::new())), anchor, at),
             Event::MappingStart(_, anchor, _) => self.enter(leaf(Yaml::Map(Vec::new())), anchor, at),
@@ -324,6 +327,8 @@ mod tests {
         assert_eq!(found[0].at("base.tag").unwrap().line, 3);
         let item = &found[1].get("a").unwrap().items()[0];
         assert_eq!(item.get("b").unwrap().line, 6);
+        let block = read("a: |\n  first\n  second\n").unwrap().remove(0);
+        assert_eq!(block.get("a").map(|node| (node.line, node.is_literal)), Some((2, true)));
         let lines: Vec<u32> = item.get("c").unwrap().items().iter().map(|n| n.line).collect();
         assert_eq!(lines, [7, 8]);
     }

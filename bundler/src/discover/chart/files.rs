@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use fs_err as fs;
 
+use super::ignore::{self, Ignore};
 use crate::Error;
 
 /// Largest chart with all subcharts, unpacked, in bytes.
@@ -37,7 +38,9 @@ impl ChartFiles {
         let shown = path.display().to_string();
         let mut reader = Reader { chart: &shown, files: BTreeMap::new(), bytes: 0 };
         if fs::metadata(path)?.is_dir() {
-            reader.folder(path, "", 0)?;
+            let rules = path.join(ignore::FILE);
+            let rules = if rules.is_file() { fs::read_to_string(rules)? } else { String::new() };
+            reader.folder(path, "", 0, &Ignore::parse(&rules))?;
         } else {
             let mut archive = Vec::new();
             fs::File::open(path)?.take(MAX_ARCHIVE_BYTES + 1).read_to_end(&mut archive)?;
@@ -80,7 +83,7 @@ impl Reader<'_> {
         Error::BadChart { chart: self.chart.to_owned(), why: why.into() }
     }
 
-    fn folder(&mut self, dir: &Path, prefix: &str, depth: usize) -> Result<(), Error> {
+    fn folder(&mut self, dir: &Path, prefix: &str, depth: usize, ignore: &Ignore) -> Result<(), Error> {
         if depth > MAX_DEPTH {
             return Err(self.refuse(format!("its folders are nested deeper than {MAX_DEPTH}; is there a link to itself?")));
         }
@@ -93,23 +96,20 @@ impl Reader<'_> {
             let inside = format!("{prefix}{name}");
             // Links are followed, as Helm follows them.
             let metadata = fs::metadata(&path)?;
+            if ignore.takes_out(&inside, metadata.is_dir()) {
+                continue;
+            }
             if metadata.is_dir() {
                 if name != ".git" {
-                    self.folder(&path, &format!("{inside}/"), depth + 1)?;
+                    self.folder(&path, &format!("{inside}/"), depth + 1, ignore)?;
                 }
-            } else if metadata.is_file() && (metadata.len() <= MAX_FILE_BYTES || self.is_needed(&inside)) {
+            } else if metadata.is_file() && (metadata.len() <= MAX_FILE_BYTES || is_needed(&inside)) {
                 let mut content = Vec::new();
                 fs::File::open(&path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
                 self.add(inside, content, depth)?;
             }
         }
         Ok(())
-    }
-
-    /// Whether a file can have a say in what is rendered. A folder may hold others, which `.helmignore` keeps out of the chart.
-    #[expect(clippy::unused_self, reason = "it reads as a question to the chart")]
-    fn is_needed(&self, path: &str) -> bool {
-        ["templates/", "crds/", "charts/"].iter().any(|folder| path.contains(folder)) || path.ends_with(".yaml")
     }
 
     /// Unpacks an archive below a prefix. Its first folder is the chart, whatever it is called.
@@ -157,6 +157,11 @@ impl Reader<'_> {
     }
 }
 
+/// Whether a file can have a say in what is rendered. Others may be as large as they like.
+fn is_needed(path: &str) -> bool {
+    ["templates/", "crds/", "charts/"].iter().any(|folder| path.contains(folder)) || path.ends_with(".yaml")
+}
+
 /// The path below the chart's own folder; `None` if it would leave it.
 fn name_inside(raw: &str) -> Option<String> {
     let mut parts = Path::new(raw).components().filter(|part| *part != Component::CurDir);
@@ -179,7 +184,7 @@ mod tests {
     use super::*;
 
     /// An archive with names as they are, `..` too.
-    pub(super) fn tgz(files: &[(&str, &[u8])]) -> Vec<u8> {
+    fn tgz(files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
         for (name, content) in files {
             let mut header = tar::Header::new_ustar();
@@ -242,14 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_read_without_its_git_repository() {
+    fn a_folder_is_read_without_what_is_no_part_of_the_chart() {
         let dir = tempfile::tempdir().unwrap();
-        for (name, content) in [("Chart.yaml", "name: a"), ("templates/a.yaml", "x: 1"), (".git/HEAD", "ref: x")] {
+        for (name, content) in [("Chart.yaml", "name: a"), ("templates/a.yaml", "x: 1"), (".git/HEAD", "ref: x"), ("ci/a", ""), (".helmignore", "ci/")] {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         }
-        assert_eq!(names(&ChartFiles::read(dir.path()).unwrap()), ["Chart.yaml", "templates/a.yaml"]);
+        assert_eq!(names(&ChartFiles::read(dir.path()).unwrap()), [".helmignore", "Chart.yaml", "templates/a.yaml"]);
         std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
         assert!(ChartFiles::read(dir.path()).unwrap_err().to_string().contains("nested deeper"));
     }

@@ -1,6 +1,7 @@
 //! A chart: its files, its metadata, its subcharts, its values.
 
 mod files;
+mod ignore;
 mod tree;
 mod values;
 

@@ -24,10 +24,10 @@ pub(in super::super) struct Chart<'f> {
 }
 
 impl<'f> Chart<'f> {
-    /// Loads a chart. What is wrong with its files goes to `failures`.
-    pub(in super::super) fn load(files: &'f ChartFiles, failures: &mut Vec<Error>) -> Self {
+    /// Loads a chart whose files are shown below a folder (empty, or ending in `/`). What is wrong with them goes to `failures`.
+    pub(in super::super) fn load(files: &'f ChartFiles, below: &str, failures: &mut Vec<Error>) -> Self {
         let all: Vec<(&str, &[u8])> = files.iter().collect();
-        Self::load_below("", &all, failures)
+        Self::load_below(below, &all, failures)
     }
 
     fn load_below(prefix: &str, all: &[(&'f str, &'f [u8])], failures: &mut Vec<Error>) -> Self {
@@ -65,7 +65,7 @@ impl<'f> Chart<'f> {
         Self { name, prefix: Rc::from(prefix), metadata, values, files: Rc::new(files), children }
     }
 
-    /// A file's path in the chart that was read.
+    /// A file's path as it is shown.
     pub(in super::super) fn path(&self, file: &str) -> String {
         format!("{}{file}", self.prefix)
     }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use regex::Regex;
 
+use super::super::glob::{Style, compile};
 use super::value::{Budget, Result, Value, fault};
 use super::yaml_text::to_yaml;
 
@@ -69,7 +69,8 @@ pub(super) fn method(receiver: &Value, name: &str, arguments: &[Value], budget: 
             Value::list(content.lines().map(Value::text))
         }
         (Value::Files(files), "Glob") => {
-            let pattern = glob(argument()?)?;
+            let pattern = argument()?;
+            let Some(pattern) = compile(pattern, Style::Extended) else { return fault(format!("`{pattern}` is no pattern of file names")) };
             let matching = files.0.iter().filter(|(name, _)| pattern.is_match(name));
             Value::Files(Files(Rc::new(matching.map(|(name, content)| (Rc::clone(name), content.clone())).collect())))
         }
@@ -96,59 +97,24 @@ pub(super) fn capabilities(kube_version: Option<&str>) -> Value {
     Value::map([("KubeVersion", kube), ("APIVersions", Value::ApiVersions), ("HelmVersion", helm)])
 }
 
-/// A pattern of `.Files.Glob` (gobwas/glob with `/` as the separator).
-fn glob(pattern: &str) -> Result<Regex> {
-    let mut regex = String::from("^");
-    let mut braces = 0_usize;
-    let mut chars = pattern.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '*' if chars.next_if_eq(&'*').is_some() => regex.push_str(".*"),
-            '*' => regex.push_str("[^/]*"),
-            '?' => regex.push_str("[^/]"),
-            '{' => {
-                braces += 1;
-                regex.push_str("(?:");
-            }
-            '}' if braces > 0 => {
-                braces -= 1;
-                regex.push(')');
-            }
-            ',' if braces > 0 => regex.push('|'),
-            '[' => {
-                regex.push('[');
-                if chars.next_if_eq(&'!').is_some() {
-                    regex.push('^');
-                }
-            }
-            ']' | '-' => regex.push(c),
-            _ => regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    regex.push('$');
-    Regex::new(&regex).or_else(|_| fault(format!("`{pattern}` is no pattern of file names")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn call(receiver: &Value, name: &str, argument: &str) -> Value {
+        method(receiver, name, &[Value::text(argument)], &Budget::new()).unwrap().unwrap()
+    }
+
     #[test]
-    fn files_are_found_by_pattern() {
-        let names = ["a.yaml", "config/a.conf", "config/b.yaml", "config/deep/c.conf", "Chart.yaml", "templates/x.yaml"];
-        let files = Files::of(&names.iter().map(|name| (*name, name.as_bytes())).collect());
-        let cases: [(&str, &[&str]); 5] = [
-            ("*.yaml", &["a.yaml"]),
-            ("config/*", &["config/a.conf", "config/b.yaml"]),
-            ("config/**", &["config/a.conf", "config/b.yaml", "config/deep/c.conf"]),
-            ("**.{conf,txt}", &["config/a.conf", "config/deep/c.conf"]),
-            ("config/[!b].*", &["config/a.conf"]),
-        ];
-        for (pattern, expected) in cases {
-            let found = method(&Value::Files(files.clone()), "Glob", &[Value::text(pattern)], &Budget::new()).unwrap();
-            let Some(Value::Files(found)) = found else { panic!("{pattern}: no files") };
-            let found: Vec<&str> = found.entries().map(|(name, _)| &**name).collect();
-            assert_eq!(found, expected, "{pattern}");
-        }
+    fn files_are_what_is_neither_template_nor_values() {
+        let names = ["a.yaml", "config/a.conf", "config/b.yaml", "Chart.yaml", "values.yaml", "templates/x.yaml"];
+        let files = Value::Files(Files::of(&names.iter().map(|name| (*name, name.as_bytes())).collect()));
+        let Value::Files(found) = call(&files, "Glob", "**") else { panic!("no files") };
+        let found: Vec<&str> = found.entries().map(|(name, _)| &**name).collect();
+        assert_eq!(found, ["a.yaml", "config/a.conf", "config/b.yaml"]);
+        assert!(matches!(call(&files, "Get", "a.yaml"), Value::Text(text) if &*text == "a.yaml"));
+        assert!(matches!(call(&files, "Get", "Chart.yaml"), Value::Text(text) if text.is_empty()));
+        let config = method(&call(&files, "Glob", "config/*"), "AsConfig", &[], &Budget::new()).unwrap().unwrap();
+        assert!(matches!(config, Value::Text(text) if &*text == "a.conf: config/a.conf\nb.yaml: config/b.yaml"));
     }
 }

@@ -8,8 +8,8 @@ use super::super::yaml::{Node, Yaml};
 use super::objects::Files;
 
 /// How much work rendering one chart may take: nodes, calls and repetitions, each value looked at, each 16 bytes of text made.
-/// The largest charts that are published take a few millions.
-const WORK: u64 = 200_000_000;
+/// Charts with megabytes of CRDs in templates take a third of a million.
+const WORK: u64 = 20_000_000;
 /// Longest text that a template may make, in bytes.
 const MAX_TEXT_BYTES: usize = 16 << 20;
 /// Bytes of text that cost as much as one step.
