@@ -39,7 +39,11 @@ fn references(found: &Found) -> BTreeSet<&str> {
 /// What Helm renders with the chart's own values.
 fn rendered(chart: &TestChart) -> String {
     let mut helm = Command::new(peers::tool("helm"));
-    helm.args(["template", "release-name"]).arg(chart.path()).args(["--include-crds", "--kube-version", KUBE_VERSION]);
+    helm.args(["template", "release-name"]).arg(chart.path()).args([
+        "--include-crds",
+        "--kube-version",
+        KUBE_VERSION,
+    ]);
     process::text(&mut helm)
 }
 
@@ -62,7 +66,10 @@ fn helm_agrees_with_the_lists() {
             assert_eq!(whole, image.hidden.is_none(), "{}: {} in\n{text}", chart.name, image.reference);
         }
         // What is commented out, or another's text, is in no list, and begins with a mark.
-        let stray: Vec<&str> = after_image(&text).into_iter().filter(|value| !chart.references().contains(value) && !value.contains(['{', '='])).collect();
+        let stray: Vec<&str> = after_image(&text)
+            .into_iter()
+            .filter(|value| !chart.references().contains(value) && !value.contains(['{', '=']))
+            .collect();
         assert!(stray.is_empty(), "{}: {stray:?}", chart.name);
     }
 }
@@ -78,11 +85,25 @@ fn without_helm_nearly_all_is_found_and_with_helm_all() {
         total += wanted.len();
         without += wanted.intersection(&references(&own)).count();
         with += wanted.intersection(&references(&helms)).count();
-        extra += references(&own).difference(&wanted).count() + references(&helms).difference(&wanted).count();
-        assert!(own.warnings.is_empty() && helms.warnings.is_empty(), "{}: {:?} {:?}", chart.name, own.warnings, helms.warnings);
-        assert!(helms.mentions.iter().any(|mention| mention.how == How::Rendered), "{}: helm was not used", chart.name);
+        extra +=
+            references(&own).difference(&wanted).count() + references(&helms).difference(&wanted).count();
+        assert!(
+            own.warnings.is_empty() && helms.warnings.is_empty(),
+            "{}: {:?} {:?}",
+            chart.name,
+            own.warnings,
+            helms.warnings
+        );
+        assert!(
+            helms.mentions.iter().any(|mention| mention.how == How::Rendered),
+            "{}: helm was not used",
+            chart.name
+        );
     }
-    println!("{} charts, {total} images: {without} found without helm, {with} with helm, {extra} too many", charts.len());
+    println!(
+        "{} charts, {total} images: {without} found without helm, {with} with helm, {extra} too many",
+        charts.len()
+    );
     assert!(without * 100 >= total * FOUND_OF_100, "{without} of {total} are found without helm");
     assert_eq!((with, extra), (total, 0));
 }
@@ -96,7 +117,11 @@ fn our_own_rendering_finds_each_image_where_helm_has_it() {
         let own: BTreeSet<_> = required(&own).map(place).collect();
         for mention in required(&helms) {
             // Helm tells no lines. Every place that only Helm found would be without one.
-            assert!(mention.place.line.is_some() && own.contains(&place(mention)), "{}: {mention:?}", chart.name);
+            assert!(
+                mention.place.line.is_some() && own.contains(&place(mention)),
+                "{}: {mention:?}",
+                chart.name
+            );
         }
     }
 }
@@ -105,14 +130,48 @@ fn our_own_rendering_finds_each_image_where_helm_has_it() {
 fn whichever_image_a_release_lacks_is_missed_with_and_without_helm() {
     let helm = Helm::at(peers::tool("helm"));
     for chart in charts() {
-        let names: BTreeSet<Reference> = chart.images.iter().map(|image| image.reference.parse().unwrap()).collect();
+        let names: BTreeSet<Reference> =
+            chart.images.iter().map(|image| image.reference.parse().unwrap()).collect();
         for found in [found_in(&chart, None), found_in(&chart, Some(&helm))] {
             assert!(missing(&found, &names).is_empty(), "{}", chart.name);
             for lacking in &names {
-                let rest: BTreeSet<Reference> = names.iter().filter(|name| *name != lacking).cloned().collect();
+                let rest: BTreeSet<Reference> =
+                    names.iter().filter(|name| *name != lacking).cloned().collect();
                 assert!(!missing(&found, &rest).is_empty(), "{}: nobody misses {lacking}", chart.name);
             }
         }
+    }
+}
+
+#[test]
+fn helm_says_what_our_table_of_expressions_says() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bundler/tests/discover");
+    let table = fs_err::read_to_string(tests.join("functions.txt")).unwrap();
+    let rows: Vec<(&str, &str)> = table.lines().filter_map(|line| line.split_once('\t')).collect();
+    assert!(rows.len() > 100, "{} expressions", rows.len());
+    let dir = sealift_tests::scratch();
+    let templates = dir.path().join("templates");
+    fs_err::create_dir_all(&templates).unwrap();
+    fs_err::write(
+        dir.path().join("Chart.yaml"),
+        "apiVersion: v2\nname: fn\nversion: 1.2.3\nappVersion: \"4.5\"\n",
+    )
+    .unwrap();
+    fs_err::copy(tests.join("functions.yaml"), dir.path().join("values.yaml")).unwrap();
+    for (at, (expression, _)) in rows.iter().enumerate() {
+        let text = format!(
+            "{{{{- define \"e{at}\" }}}}{{{{ {expression} }}}}{{{{ end -}}}}\nv{at}: {{{{ include \"e{at}\" . | toJson }}}}\n"
+        );
+        fs_err::write(templates.join(format!("{at}.yaml")), text).unwrap();
+    }
+    let mut helm = Command::new(peers::tool("helm"));
+    let text = process::text(
+        helm.args(["template", "release-name"]).arg(dir.path()).args(["--kube-version", KUBE_VERSION]),
+    );
+    for (at, (expression, expected)) in rows.iter().enumerate() {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("v{at}: ")));
+        // What is nothing loses its name on the way out.
+        assert_eq!(line, Some(expected.replace("<no value>", "").as_str()), "{expression}");
     }
 }
 
@@ -131,7 +190,11 @@ fn a_chart_that_helm_refuses_is_read_without_it() {
     let settings = Settings { kube_version: Some(KUBE_VERSION), helm: Some(&helm) };
     let found = in_chart(&ChartFiles::read(dir.path()).unwrap(), &[], &settings).unwrap();
     assert_eq!(references(&found), BTreeSet::from(["ghcr.io/acme/api:1"]));
-    let said: Vec<String> = found.warnings.iter().map(|warning| format!("{}: {}", warning.place, warning.why)).collect();
-    assert!(said.iter().any(|said| said.contains("helm cannot render it") && said.contains("say which image")), "{said:?}");
+    let said: Vec<String> =
+        found.warnings.iter().map(|warning| format!("{}: {}", warning.place, warning.why)).collect();
+    assert!(
+        said.iter().any(|said| said.contains("helm cannot render it") && said.contains("say which image")),
+        "{said:?}"
+    );
     assert!(said.iter().any(|said| said.starts_with("templates/wants.yaml:1: ")), "{said:?}");
 }

@@ -23,7 +23,8 @@ pub fn missing<'f>(found: &'f Found, names: &BTreeSet<Reference>) -> Vec<&'f Men
 /// The names of a release that nothing mentions, not even something that is switched off.
 #[must_use]
 pub fn unnamed<'n>(found: &Found, names: &'n BTreeSet<Reference>) -> Vec<&'n Reference> {
-    let mentioned: Vec<Reference> = found.mentions.iter().filter_map(|mention| mention.reference.parse().ok()).collect();
+    let mentioned: Vec<Reference> =
+        found.mentions.iter().filter_map(|mention| mention.reference.parse().ok()).collect();
     names.iter().filter(|name| !mentioned.iter().any(|wanted| satisfies(name, wanted))).collect()
 }
 

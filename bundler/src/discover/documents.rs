@@ -28,7 +28,10 @@ pub(super) fn split(text: &str) -> Vec<Document<'_>> {
     let mut found = Vec::new();
     let (mut begin, mut at) = (0, 0);
     for line in text.split_inclusive('\n') {
-        if line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace)) {
+        if line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+        {
             found.push(Document { text: &text[begin..at], offset: begin });
             // What stands on the line of the mark belongs to the document: `--- # Source: …`, `--- {a: b}`.
             begin = at + 3;
@@ -41,18 +44,27 @@ pub(super) fn split(text: &str) -> Vec<Document<'_>> {
 }
 
 /// Walks through a document. `line_at` tells, for a byte of it, the line that is shown.
-pub(super) fn walk(walk: &mut Walk, document: &Document<'_>, file: &str, line_at: &dyn Fn(usize) -> Option<u32>) {
+pub(super) fn walk(
+    walk: &mut Walk,
+    document: &Document<'_>,
+    file: &str,
+    line_at: &dyn Fn(usize) -> Option<u32>,
+) {
     let (hits, warnings) = (walk.hits.len(), walk.warnings.len());
     match documents(document.text, &Rc::from(file)) {
         Ok(objects) => objects.iter().for_each(|object| walk.object(object)),
         Err(problem) => {
             let place = Place { file: file.to_owned(), line: u32::try_from(problem.line).ok(), path: None };
-            walk.warnings.push(Warning { place, why: format!("it is no YAML, and was searched as text: {}", problem.why) });
+            walk.warnings.push(Warning {
+                place,
+                why: format!("it is no YAML, and was searched as text: {}", problem.why),
+            });
             walk.plain_text(file, 1, document.text);
         }
     }
     // Lines were counted in the document.
-    let starts: Vec<usize> = std::iter::once(0).chain(document.text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+    let starts: Vec<usize> =
+        std::iter::once(0).chain(document.text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     let shown = |line: Option<u32>| {
         let start = *starts.get(usize::try_from(line?).ok()?.checked_sub(1)?)?;
         let line = &document.text[start..];

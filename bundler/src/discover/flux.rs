@@ -37,14 +37,16 @@ pub(super) fn deployed(object: &Node) -> Option<Deployed> {
         let entries = post_build.get("substitute").map(Node::entries).unwrap_or_default();
         entries.iter().filter_map(|(name, node)| Some((name.clone(), node.scalar()?))).collect()
     });
-    let images = spec.get("images").map(Node::items).unwrap_or_default().iter().filter_map(Replacement::of).collect();
+    let images =
+        spec.get("images").map(Node::items).unwrap_or_default().iter().filter_map(Replacement::of).collect();
     Some(Deployed { path: relative(spec.text_of("path").unwrap_or_default())?, images, variables })
 }
 
 pub(super) fn release(object: &Node) -> Option<Release> {
     let spec = of_group(object, HELM, "HelmRelease")?;
     let chart = spec.at("chart.spec")?;
-    let is_in_git = matches!(chart.at("sourceRef.kind").and_then(Node::text), Some("GitRepository" | "Bucket"));
+    let is_in_git =
+        matches!(chart.at("sourceRef.kind").and_then(Node::text), Some("GitRepository" | "Bucket"));
     let path = chart.text_of("chart").filter(|_| is_in_git)?;
     Some(Release {
         chart: relative(path)?,
@@ -59,14 +61,16 @@ pub(super) fn substitute(text: &str, variables: &BTreeMap<String, String>) -> St
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         out.push_str(before);
-        let known = after.split_once('}').filter(|(inside, _)| !inside.contains(['\n', '$'])).and_then(|(inside, after)| {
-            let (name, default) = [":=", ":-", "=", "-"]
-                .iter()
-                .find_map(|mark| inside.split_once(mark))
-                .map_or((inside, None), |(name, default)| (name, Some(default)));
-            let value = variables.get(name).map(String::as_str).or(default)?;
-            Some((value, after))
-        });
+        let known = after.split_once('}').filter(|(inside, _)| !inside.contains(['\n', '$'])).and_then(
+            |(inside, after)| {
+                let (name, default) = [":=", ":-", "=", "-"]
+                    .iter()
+                    .find_map(|mark| inside.split_once(mark))
+                    .map_or((inside, None), |(name, default)| (name, Some(default)));
+                let value = variables.get(name).map(String::as_str).or(default)?;
+                Some((value, after))
+            },
+        );
         match known {
             Some((value, after)) => {
                 out.push_str(value);
@@ -83,7 +87,8 @@ pub(super) fn substitute(text: &str, variables: &BTreeMap<String, String>) -> St
 }
 
 fn of_group<'n>(object: &'n Node, group: &str, kind: &str) -> Option<&'n Node> {
-    let is_it = object.text_of("kind") == Some(kind) && object.text_of("apiVersion").is_some_and(|version| version.starts_with(group));
+    let is_it = object.text_of("kind") == Some(kind)
+        && object.text_of("apiVersion").is_some_and(|version| version.starts_with(group));
     object.get("spec").filter(|_| is_it)
 }
 
@@ -123,7 +128,13 @@ mod tests {
 
     #[test]
     fn paths_stay_inside() {
-        let cases = [("./apps//web/", Some("apps/web")), ("", Some("")), ("a/../b", Some("b")), ("../b", None), ("a/../../b", None)];
+        let cases = [
+            ("./apps//web/", Some("apps/web")),
+            ("", Some("")),
+            ("a/../b", Some("b")),
+            ("../b", None),
+            ("a/../../b", None),
+        ];
         for (path, expected) in cases {
             assert_eq!(relative(path).as_deref(), expected, "{path}");
         }

@@ -128,7 +128,11 @@ impl<'p> Repository<'p> {
                 let shown = format!("{prefix}{name}");
                 if content.len() as u64 > MAX_FILE_BYTES {
                     if is_manifest(&shown) {
-                        self.warn(&shown, None, format!("it is larger than {MAX_FILE_BYTES} bytes and was not searched"));
+                        self.warn(
+                            &shown,
+                            None,
+                            format!("it is larger than {MAX_FILE_BYTES} bytes and was not searched"),
+                        );
                     }
                 } else if let Ok(text) = String::from_utf8(content) {
                     self.files.insert(shown, Rc::from(text));
@@ -145,7 +149,8 @@ impl<'p> Repository<'p> {
         for (path, text) in self.files.iter().filter(|(path, _)| is_manifest(path)) {
             let objects = objects(path, text);
             if let Some(dir) = FILES.iter().find_map(|name| folder_of(path, name)) {
-                self.kustomizations.insert(dir, Rc::new(objects.first().map(Kustomization::of).unwrap_or_default()));
+                self.kustomizations
+                    .insert(dir, Rc::new(objects.first().map(Kustomization::of).unwrap_or_default()));
                 continue;
             }
             self.deployed.extend(objects.iter().filter_map(flux::deployed));
@@ -154,17 +159,29 @@ impl<'p> Repository<'p> {
     }
 
     fn follow_deployed(&mut self) {
-        let is_folder = |path: &str| path.is_empty() || self.files.keys().any(|file| file.starts_with(path) && file[path.len()..].starts_with('/'));
-        let mut begin: Vec<Deployed> = self.deployed.iter().filter(|deployed| is_folder(&deployed.path)).cloned().collect();
+        let is_folder = |path: &str| {
+            path.is_empty()
+                || self.files.keys().any(|file| file.starts_with(path) && file[path.len()..].starts_with('/'))
+        };
+        let mut begin: Vec<Deployed> =
+            self.deployed.iter().filter(|deployed| is_folder(&deployed.path)).cloned().collect();
         let inner: BTreeSet<String> = self
             .kustomizations
             .iter()
-            .flat_map(|(dir, kustomization)| kustomization.resources.iter().filter_map(|named| inside(dir, &named.path)))
+            .flat_map(|(dir, kustomization)| {
+                kustomization.resources.iter().filter_map(|named| inside(dir, &named.path))
+            })
             .chain(begin.iter().map(|deployed| deployed.path.clone()))
             .collect();
-        let is_below_deployed = |dir: &str| begin.iter().any(|d| !self.kustomizations.contains_key(&d.path) && is_below(dir, &d.path));
-        let outer: Vec<String> =
-            self.kustomizations.keys().filter(|dir| !inner.contains(*dir) && !is_below_deployed(dir)).cloned().collect();
+        let is_below_deployed = |dir: &str| {
+            begin.iter().any(|d| !self.kustomizations.contains_key(&d.path) && is_below(dir, &d.path))
+        };
+        let outer: Vec<String> = self
+            .kustomizations
+            .keys()
+            .filter(|dir| !inner.contains(*dir) && !is_below_deployed(dir))
+            .cloned()
+            .collect();
         begin.extend(outer.into_iter().map(|path| Deployed { path, ..Deployed::default() }));
         for deployed in begin {
             let before = self.walk.hits.len();
@@ -185,7 +202,11 @@ impl<'p> Repository<'p> {
             self.build_all(dir, variables);
             return;
         };
-        let file = FILES.iter().map(|name| joined(dir, name)).find(|file| self.files.contains_key(file)).unwrap_or_default();
+        let file = FILES
+            .iter()
+            .map(|name| joined(dir, name))
+            .find(|file| self.files.contains_key(file))
+            .unwrap_or_default();
         let begin = self.walk.hits.len();
         if self.open.iter().any(|open| open == dir) || self.open.len() > MAX_DEPTH {
             self.warn(&file, None, "kustomizations take in one another in a circle".to_owned());
@@ -196,7 +217,9 @@ impl<'p> Repository<'p> {
         for named in kustomization.resources.iter().chain(&kustomization.patches) {
             match inside(dir, &named.path).filter(|_| !is_remote(&named.path)) {
                 Some(path) if self.files.contains_key(&path) => self.take(&path, variables),
-                Some(path) if self.files.keys().any(|file| is_below(file, &path)) => self.build(&path, variables),
+                Some(path) if self.files.keys().any(|file| is_below(file, &path)) => {
+                    self.build(&path, variables)
+                }
                 _ => self.warn_absent(&file, named),
             }
         }
@@ -209,19 +232,26 @@ impl<'p> Repository<'p> {
         // Patches and literals that stand in the kustomization itself.
         self.take(&file, variables);
         if let Some(line) = kustomization.helm_charts {
-            self.warn(&file, Some(line), "charts of `helmCharts:` are not looked into: list them under `charts:`".to_owned());
+            self.warn(
+                &file,
+                Some(line),
+                "charts of `helmCharts:` are not looked into: list them under `charts:`".to_owned(),
+            );
         }
         replace(&mut self.walk.hits[begin..], &kustomization.images);
         self.open.pop();
     }
 
     fn build_all(&mut self, dir: &str, variables: Option<&BTreeMap<String, String>>) {
-        let below: Vec<String> = self.files.keys().filter(|file| is_below(file, dir) && is_manifest(file)).cloned().collect();
-        let dirs: BTreeSet<String> = self.kustomizations.keys().filter(|inner| is_below(inner, dir)).cloned().collect();
+        let below: Vec<String> =
+            self.files.keys().filter(|file| is_below(file, dir) && is_manifest(file)).cloned().collect();
+        let dirs: BTreeSet<String> =
+            self.kustomizations.keys().filter(|inner| is_below(inner, dir)).cloned().collect();
         for file in below.iter().filter(|file| !dirs.iter().any(|inner| is_below(file, inner))) {
             self.take(file, variables);
         }
-        let is_outermost = |inner: &&String| !dirs.iter().any(|other| other != *inner && is_below(inner, other));
+        let is_outermost =
+            |inner: &&String| !dirs.iter().any(|other| other != *inner && is_below(inner, other));
         for inner in dirs.iter().filter(is_outermost) {
             self.build(inner, variables);
         }
@@ -229,7 +259,12 @@ impl<'p> Repository<'p> {
 
     /// Every manifest that nothing has taken in.
     fn take_rest(&mut self) {
-        let rest: Vec<String> = self.files.keys().filter(|path| is_manifest(path) && !self.taken.contains(*path)).cloned().collect();
+        let rest: Vec<String> = self
+            .files
+            .keys()
+            .filter(|path| is_manifest(path) && !self.taken.contains(*path))
+            .cloned()
+            .collect();
         for path in rest {
             let Some(text) = self.read_file(&path, None) else { return };
             self.walk_file(&path, &text, true);
@@ -248,8 +283,11 @@ impl<'p> Repository<'p> {
         self.taken.insert(path.to_owned());
         for document in split(text) {
             let before = text[..document.offset].matches('\n').count();
-            let line_at = |offset: usize| u32::try_from(before + text[document.offset..offset].matches('\n').count() + 1).ok();
-            let walk = if may_be_loose && is_loose(document.text) { &mut self.optional } else { &mut self.walk };
+            let line_at = |offset: usize| {
+                u32::try_from(before + text[document.offset..offset].matches('\n').count() + 1).ok()
+            };
+            let walk =
+                if may_be_loose && is_loose(document.text) { &mut self.optional } else { &mut self.walk };
             documents::walk(walk, &document, path, &line_at);
         }
     }
@@ -264,15 +302,28 @@ impl<'p> Repository<'p> {
     fn read_file(&mut self, path: &str, variables: Option<&BTreeMap<String, String>>) -> Option<Rc<str>> {
         self.reads += 1;
         if self.reads > MAX_READS {
-            self.warn(path, None, "kustomizations take in too many files; it was not searched again".to_owned());
+            self.warn(
+                path,
+                None,
+                "kustomizations take in too many files; it was not searched again".to_owned(),
+            );
             return None;
         }
         let text = self.files.get(path)?;
-        Some(variables.map_or_else(|| Rc::clone(text), |variables| Rc::from(flux::substitute(text, variables))))
+        Some(
+            variables
+                .map_or_else(|| Rc::clone(text), |variables| Rc::from(flux::substitute(text, variables))),
+        )
     }
 
     fn finish_into(&mut self, found: &mut Found) {
-        let mention = |hit: Hit, need| Mention { reference: hit.reference, place: hit.place, how: How::Manifest, need, kind: hit.kind };
+        let mention = |hit: Hit, need| Mention {
+            reference: hit.reference,
+            place: hit.place,
+            how: How::Manifest,
+            need,
+            kind: hit.kind,
+        };
         found.mentions.extend(self.walk.hits.drain(..).map(|hit| mention(hit, Need::Required)));
         found.mentions.extend(self.optional.hits.drain(..).map(|hit| mention(hit, Need::Optional)));
         found.warnings.append(&mut self.walk.warnings);
@@ -284,20 +335,39 @@ impl<'p> Repository<'p> {
         let releases: Vec<&Release> = self.releases.iter().filter(|release| release.chart == chart).collect();
         let below = format!("{chart}/");
         if releases.is_empty() {
-            return with_values(&files, &Given { below: &below, trees: &[], files: &[] }, settings, Vec::new());
+            return with_values(
+                &files,
+                &Given { below: &below, trees: &[], files: &[] },
+                settings,
+                Vec::new(),
+            );
         }
         let mut all = Found::default();
         for release in releases {
             let given: Vec<Node> = release.values.iter().cloned().collect();
             let refuse = |fault: Fault| Error::BadChart { chart: chart.to_owned(), why: fault.0 };
-            let written = given.iter().map(|node| Ok(("spec.values".to_owned(), yaml_of(node).map_err(refuse)?.into_bytes())));
+            let written = given
+                .iter()
+                .map(|node| Ok(("spec.values".to_owned(), yaml_of(node).map_err(refuse)?.into_bytes())));
             let written: Vec<_> = written.collect::<Result<_, Error>>()?;
-            let found = with_values(&files, &Given { below: &below, trees: &given, files: &written }, settings, Vec::new())?;
+            let found = with_values(
+                &files,
+                &Given { below: &below, trees: &given, files: &written },
+                settings,
+                Vec::new(),
+            )?;
             all.mentions.extend(found.mentions);
             all.warnings.extend(found.warnings);
             if let Some(from) = &release.values_from {
-                let place = Place { file: from.file.to_string(), line: Some(from.line), path: Some("spec.valuesFrom".to_owned()) };
-                all.warnings.push(Warning { place, why: "values from elsewhere are not known when the release is made".to_owned() });
+                let place = Place {
+                    file: from.file.to_string(),
+                    line: Some(from.line),
+                    path: Some("spec.valuesFrom".to_owned()),
+                };
+                all.warnings.push(Warning {
+                    place,
+                    why: "values from elsewhere are not known when the release is made".to_owned(),
+                });
             }
         }
         Ok(all)
@@ -347,12 +417,17 @@ fn is_manifest(path: &str) -> bool {
 
 /// Whether none of a document's objects has a kind.
 fn is_loose(text: &str) -> bool {
-    documents(text, &Rc::from("")).is_ok_and(|objects| !objects.iter().any(|object| object.get("kind").is_some()))
+    documents(text, &Rc::from(""))
+        .is_ok_and(|objects| !objects.iter().any(|object| object.get("kind").is_some()))
 }
 
 /// The folder of a file with a name.
 fn folder_of(path: &str, name: &str) -> Option<String> {
-    if path == name { Some(String::new()) } else { path.strip_suffix(name)?.strip_suffix('/').map(str::to_owned) }
+    if path == name {
+        Some(String::new())
+    } else {
+        path.strip_suffix(name)?.strip_suffix('/').map(str::to_owned)
+    }
 }
 
 fn joined(dir: &str, name: &str) -> String {
@@ -368,5 +443,8 @@ fn is_below(path: &str, dir: &str) -> bool {
 }
 
 fn is_remote(path: &str) -> bool {
-    path.contains("://") || path.contains("?ref=") || path.starts_with("git@") || path.starts_with("github.com/")
+    path.contains("://")
+        || path.contains("?ref=")
+        || path.starts_with("git@")
+        || path.starts_with("github.com/")
 }

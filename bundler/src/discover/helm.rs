@@ -35,7 +35,10 @@ impl Helm {
     #[must_use]
     pub fn find() -> Option<Self> {
         let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).map(|dir| dir.join(PROGRAM)).find(|program| program.is_file()).map(Self::at)
+        std::env::split_paths(&path)
+            .map(|dir| dir.join(PROGRAM))
+            .find(|program| program.is_file())
+            .map(Self::at)
     }
 
     /// The program at a path.
@@ -63,7 +66,11 @@ impl Helm {
             write(&chart, &on_disk(path), content)?;
         }
         let mut command = Command::new(&self.program);
-        command.args(["template", RELEASE_NAME]).arg(&chart).args(["--namespace", NAMESPACE, "--include-crds"]);
+        command.args(["template", RELEASE_NAME]).arg(&chart).args([
+            "--namespace",
+            NAMESPACE,
+            "--include-crds",
+        ]);
         if let Some(version) = kube_version {
             command.args(["--kube-version", version]);
         }
@@ -74,9 +81,12 @@ impl Helm {
         }
         // Nothing of the user's: no repositories, no plugins, no credentials, no cluster.
         command.env_clear().env("KUBECONFIG", "/dev/null").env("PATH", "").current_dir(dir.path());
-        for (variable, name) in
-            [("HOME", "home"), ("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
-        {
+        for (variable, name) in [
+            ("HOME", "home"),
+            ("HELM_CACHE_HOME", "cache"),
+            ("HELM_CONFIG_HOME", "config"),
+            ("HELM_DATA_HOME", "data"),
+        ] {
             command.env(variable, dir.path().join(name));
         }
         self.run(command)
@@ -99,7 +109,10 @@ impl Helm {
             }
             Err(RecvTimeoutError::Timeout) => {
                 stop(&mut child)?;
-                return Ok(Err(format!("`{shown} template` took longer than {} s", self.time_limit.as_secs_f32())));
+                return Ok(Err(format!(
+                    "`{shown} template` took longer than {} s",
+                    self.time_limit.as_secs_f32()
+                )));
             }
             // Both pipes are at their end.
             Err(RecvTimeoutError::Disconnected) => {}
@@ -140,13 +153,24 @@ fn stop(child: &mut Child) -> io::Result<()> {
 
 /// Helm takes a `.tgz` in `charts/` for an archive, whatever it is; unpacked it needs another name.
 fn on_disk(path: &str) -> PathBuf {
-    path.split('/').map(|part| if Path::new(part).extension().is_some_and(|ending| ending == "tgz") { format!("{part}.d") } else { part.to_owned() }).collect()
+    path.split('/')
+        .map(|part| {
+            if Path::new(part).extension().is_some_and(|ending| ending == "tgz") {
+                format!("{part}.d")
+            } else {
+                part.to_owned()
+            }
+        })
+        .collect()
 }
 
 fn write(dir: &Path, path: &Path, content: &[u8]) -> Result<(), Error> {
     // The names were checked when the chart was read; this is where it would hurt.
     if path.components().any(|part| !matches!(part, Component::Normal(_))) {
-        return Err(Error::BadChart { chart: path.display().to_string(), why: "the name of a file leaves the chart".to_owned() });
+        return Err(Error::BadChart {
+            chart: path.display().to_string(),
+            why: "the name of a file leaves the chart".to_owned(),
+        });
     }
     let file = dir.join(path);
     if let Some(parent) = file.parent() {
@@ -167,7 +191,8 @@ mod tests {
     }
 
     fn chart() -> ChartFiles {
-        let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        let mut builder =
+            tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
         for name in ["a/Chart.yaml", "a/charts/b/templates/c.yaml"] {
             let mut header = tar::Header::new_ustar();
             header.set_size(4);
@@ -180,8 +205,15 @@ mod tests {
     #[test]
     fn helm_sees_the_chart_the_values_and_nothing_else() {
         let said = said("told", TIME_LIMIT).unwrap();
-        let expected =
-            ["template release-name", "--namespace default", "--include-crds", "--values", "a: 1", "x: 1", "HELM_DATA_HOME=/"];
+        let expected = [
+            "template release-name",
+            "--namespace default",
+            "--include-crds",
+            "--values",
+            "a: 1",
+            "x: 1",
+            "HELM_DATA_HOME=/",
+        ];
         for expected in expected {
             assert!(said.contains(expected), "{expected} is not in: {said}");
         }

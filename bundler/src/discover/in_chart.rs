@@ -19,7 +19,11 @@ const ANNOTATION: &str = "artifacthub.io/images";
 ///
 /// # Errors
 /// [`Error::NotYaml`] with line and column for a values file or a file of the chart that does not parse, several of them as [`Error::Several`]; I/O.
-pub fn in_chart(files: &ChartFiles, values: &[(String, Vec<u8>)], settings: &Settings<'_>) -> Result<Found, Error> {
+pub fn in_chart(
+    files: &ChartFiles,
+    values: &[(String, Vec<u8>)],
+    settings: &Settings<'_>,
+) -> Result<Found, Error> {
     on_large_stack(|| {
         let mut failures = Vec::new();
         let given = read_files(values, &mut failures);
@@ -39,9 +43,15 @@ pub(super) struct Given<'a> {
 }
 
 /// The same for values that have been read. `failures` are those of reading them.
-pub(super) fn with_values(files: &ChartFiles, given: &Given<'_>, settings: &Settings<'_>, failures: Vec<Error>) -> Result<Found, Error> {
+pub(super) fn with_values(
+    files: &ChartFiles,
+    given: &Given<'_>,
+    settings: &Settings<'_>,
+    failures: Vec<Error>,
+) -> Result<Found, Error> {
     let prepared = Prepared::new(files, given, failures)?;
-    let by_helm = settings.helm.map(|helm| helm.template(files, given.files, settings.kube_version)).transpose()?;
+    let by_helm =
+        settings.helm.map(|helm| helm.template(files, given.files, settings.kube_version)).transpose()?;
     let own = prepared.rendered(settings.kube_version);
     let is_complete = matches!(by_helm, Some(Ok(_))) || own.failures.is_empty();
     let mut found = Found::default();
@@ -52,7 +62,10 @@ pub(super) fn with_values(files: &ChartFiles, given: &Given<'_>, settings: &Sett
                 let place = Place { file: prepared.chart.path("Chart.yaml"), line: None, path: None };
                 // What follows an empty line is Helm's advice to whoever runs it by hand.
                 let why = why.split("\n\n").next().unwrap_or_default();
-                found.warnings.push(Warning { place, why: format!("helm cannot render it, so it was read without: {why}") });
+                found.warnings.push(Warning {
+                    place,
+                    why: format!("helm cannot render it, so it was read without: {why}"),
+                });
             }
             prepared.take_own(own, &mut found);
         }
@@ -102,7 +115,9 @@ impl<'f> Prepared<'f> {
         for (file, text) in crds {
             for document in split(&text) {
                 let before = text[..document.offset].matches('\n').count();
-                let line_at = |offset: usize| u32::try_from(before + text[document.offset..offset].matches('\n').count() + 1).ok();
+                let line_at = |offset: usize| {
+                    u32::try_from(before + text[document.offset..offset].matches('\n').count() + 1).ok()
+                };
                 documents::walk(&mut walk, &document, &file, &line_at);
             }
         }
@@ -113,11 +128,17 @@ impl<'f> Prepared<'f> {
     fn take_helms(&self, text: &str, own: &Own, found: &mut Found) {
         let mut walk = Walk::default();
         for document in split(text) {
-            let file = document.source().map_or_else(|| self.chart.path("Chart.yaml"), |source| self.file_of(source));
+            let file = document
+                .source()
+                .map_or_else(|| self.chart.path("Chart.yaml"), |source| self.file_of(source));
             documents::walk(&mut walk, &document, &file, &|_| None);
         }
         for hit in walk.hits {
-            let is_same = |known: &&Hit| known.place.file == hit.place.file && known.place.path == hit.place.path && known.reference == hit.reference;
+            let is_same = |known: &&Hit| {
+                known.place.file == hit.place.file
+                    && known.place.path == hit.place.path
+                    && known.reference == hit.reference
+            };
             // Helm does not tell the line; our own rendering of the same document does.
             let line = own.hits.iter().find(is_same).and_then(|known| known.place.line);
             found.mentions.push(required(Hit { place: Place { line, ..hit.place }, ..hit }, How::Rendered));
@@ -130,12 +151,21 @@ impl<'f> Prepared<'f> {
         let mut walk = Walk::default();
         for Failure { file, line, why, text } in own.failures {
             let place = Place { file: file.clone(), line: Some(line), path: None };
-            found.warnings.push(Warning { place, why: format!("it cannot be rendered without helm, and was searched as text: {why}") });
+            found.warnings.push(Warning {
+                place,
+                why: format!("it cannot be rendered without helm, and was searched as text: {why}"),
+            });
             walk.plain_text(&file, 1, &text);
         }
         for (node, name) in &self.absent {
-            let place = Place { file: node.file.to_string(), line: Some(node.line), path: Some("dependencies".to_owned()) };
-            let why = format!("the chart needs the subchart `{name}`, which is not in `charts/`: run `helm dependency build`");
+            let place = Place {
+                file: node.file.to_string(),
+                line: Some(node.line),
+                path: Some("dependencies".to_owned()),
+            };
+            let why = format!(
+                "the chart needs the subchart `{name}`, which is not in `charts/`: run `helm dependency build`"
+            );
             found.warnings.push(Warning { place, why });
         }
         found.mentions.extend(own.hits.into_iter().chain(walk.hits).map(|hit| required(hit, How::Scanned)));
@@ -145,8 +175,11 @@ impl<'f> Prepared<'f> {
 
     /// Adds the places in values. What nothing rendered is optional, unless something could not be rendered.
     fn add_values(&self, is_complete: bool, found: &mut Found) {
-        let needed: Vec<(Reference, String)> =
-            found.mentions.iter().filter_map(|mention| Some((mention.reference.parse().ok()?, mention.reference.clone()))).collect();
+        let needed: Vec<(Reference, String)> = found
+            .mentions
+            .iter()
+            .filter_map(|mention| Some((mention.reference.parse().ok()?, mention.reference.clone())))
+            .collect();
         let mut walk = Walk::default();
         walk_values(&self.chart, &self.values, "", &mut walk);
         let mut switched_off = Walk::default();
@@ -163,8 +196,12 @@ impl<'f> Prepared<'f> {
             let reference = same.map_or(hit.reference, |(_, written)| written.clone());
             Mention { reference, place: hit.place, how: How::Scanned, need, kind: Kind::Image }
         };
-        let mentions: Vec<Mention> =
-            walk.hits.into_iter().map(|hit| mention(hit, true)).chain(switched_off.hits.into_iter().map(|hit| mention(hit, false))).collect();
+        let mentions: Vec<Mention> = walk
+            .hits
+            .into_iter()
+            .map(|hit| mention(hit, true))
+            .chain(switched_off.hits.into_iter().map(|hit| mention(hit, false)))
+            .collect();
         found.mentions.extend(mentions);
         if !is_complete {
             found.warnings.extend(walk.warnings);
@@ -174,12 +211,18 @@ impl<'f> Prepared<'f> {
     /// Adds what the author lists. It is needed even if nothing renders it, as an operator's images are; but not beside another version of the same
     /// image, which values have put in its place.
     fn add_annotation(&self, found: &mut Found) {
-        let needed: Vec<Reference> =
-            found.mentions.iter().filter(|mention| mention.need == Need::Required).filter_map(|mention| mention.reference.parse().ok()).collect();
+        let needed: Vec<Reference> = found
+            .mentions
+            .iter()
+            .filter(|mention| mention.need == Need::Required)
+            .filter_map(|mention| mention.reference.parse().ok())
+            .collect();
         let mut open = vec![&self.chart];
         while let Some(chart) = open.pop() {
             open.extend(&chart.children);
-            let Some(node) = chart.metadata.get("annotations").and_then(|all| all.get(ANNOTATION)) else { continue };
+            let Some(node) = chart.metadata.get("annotations").and_then(|all| all.get(ANNOTATION)) else {
+                continue;
+            };
             let path = Some(format!("annotations[\"{ANNOTATION}\"]"));
             let place = |line: u32| {
                 let line = if node.is_literal { node.line + line - 1 } else { node.line };
@@ -188,7 +231,10 @@ impl<'f> Prepared<'f> {
             let listed = match document(node.text().unwrap_or_default(), &node.file) {
                 Ok(listed) => listed,
                 Err(problem) => {
-                    found.warnings.push(Warning { place: place(1), why: format!("the list of images is no YAML: {}", problem.why) });
+                    found.warnings.push(Warning {
+                        place: place(1),
+                        why: format!("the list of images is no YAML: {}", problem.why),
+                    });
                     continue;
                 }
             };
@@ -198,9 +244,17 @@ impl<'f> Prepared<'f> {
                 match under_image_key(text) {
                     Verdict::Image(reference) => {
                         let parsed: Option<Reference> = reference.parse().ok();
-                        let is_replaced = parsed.is_some_and(|r| !needed.contains(&r) && needed.iter().any(|n| is_same_image(&r, n)));
+                        let is_replaced = parsed.is_some_and(|r| {
+                            !needed.contains(&r) && needed.iter().any(|n| is_same_image(&r, n))
+                        });
                         let need = if is_replaced { Need::Optional } else { Need::Required };
-                        found.mentions.push(Mention { reference, place: place(item.line), how: How::Annotation, need, kind: Kind::Image });
+                        found.mentions.push(Mention {
+                            reference,
+                            place: place(item.line),
+                            how: How::Annotation,
+                            need,
+                            kind: Kind::Image,
+                        });
                     }
                     Verdict::Unclear(why) => found.warnings.push(Warning { place: place(item.line), why }),
                     Verdict::Other => {}
@@ -235,14 +289,20 @@ fn required(hit: Hit, how: How) -> Mention {
 fn collect_crds(chart: &Chart<'_>, found: &mut Vec<(String, String)>) {
     let is_yaml = |path: &str| [".yaml", ".yml", ".json"].iter().any(|ending| path.ends_with(ending));
     let crds = chart.files.iter().filter(|(path, _)| path.starts_with("crds/") && is_yaml(path));
-    found.extend(crds.map(|(path, content)| (chart.path(path), String::from_utf8_lossy(content).into_owned())));
+    found.extend(
+        crds.map(|(path, content)| (chart.path(path), String::from_utf8_lossy(content).into_owned())),
+    );
     chart.children.iter().for_each(|child| collect_crds(child, found));
 }
 
 /// Walks through the values of a chart and of those below it: each has a version of its own, which stands in for a tag that is missing.
 fn walk_values(chart: &Chart<'_>, values: &Node, path: &str, walk: &mut Walk) {
-    let registry = ["global.imageRegistry", "global.image.registry"].iter().find_map(|key| values.at(key)?.scalar()).filter(|text| !text.is_empty());
-    walk.defaults = Defaults { tag: chart.metadata_text("appVersion").filter(|text| !text.is_empty()), registry };
+    let registry = ["global.imageRegistry", "global.image.registry"]
+        .iter()
+        .find_map(|key| values.at(key)?.scalar())
+        .filter(|text| !text.is_empty());
+    walk.defaults =
+        Defaults { tag: chart.metadata_text("appVersion").filter(|text| !text.is_empty()), registry };
     let global = if path.is_empty() { "" } else { "global" };
     let is_own = |key: &str| key != global && !chart.children.iter().any(|child| child.name == key);
     let own = values.entries().iter().filter(|(key, _)| is_own(key)).cloned().collect();

@@ -38,7 +38,9 @@ impl Kustomization {
         let list = |key: &str| document.get(key).map(Node::items).unwrap_or_default();
         let named = |node: &Node| Some(Named { path: node.text()?.to_owned(), line: node.line });
         let generated = GENERATORS.iter().flat_map(|key| list(key)).flat_map(|generator| {
-            ["files", "envs"].into_iter().flat_map(|key| generator.get(key).map(Node::items).unwrap_or_default())
+            ["files", "envs"]
+                .into_iter()
+                .flat_map(|key| generator.get(key).map(Node::items).unwrap_or_default())
         });
         Self {
             resources: RESOURCES.iter().flat_map(|key| list(key)).filter_map(named).collect(),
@@ -51,7 +53,10 @@ impl Kustomization {
             texts: generated
                 .filter_map(named)
                 // `key=file`
-                .map(|text| Named { path: text.path.rsplit('=').next().unwrap_or_default().to_owned(), ..text })
+                .map(|text| Named {
+                    path: text.path.rsplit('=').next().unwrap_or_default().to_owned(),
+                    ..text
+                })
                 .collect(),
             images: list("images").iter().filter_map(Replacement::of).collect(),
             helm_charts: document.get("helmCharts").map(|node| node.line),
@@ -71,12 +76,18 @@ pub(super) struct Replacement {
 impl Replacement {
     pub(super) fn of(node: &Node) -> Option<Self> {
         let text = |key: &str| node.get(key).and_then(Node::scalar).filter(|text| !text.is_empty());
-        Some(Self { name: text("name")?, new_name: text("newName"), new_tag: text("newTag"), digest: text("digest") })
+        Some(Self {
+            name: text("name")?,
+            new_name: text("newName"),
+            new_tag: text("newTag"),
+            digest: text("digest"),
+        })
     }
 
     /// The image in place of another, if the name is the other's. A tag or digest takes the place of both.
     pub(super) fn applied(&self, reference: &str) -> Option<String> {
-        let (rest, digest) = reference.split_once('@').map_or((reference, None), |(rest, digest)| (rest, Some(digest)));
+        let (rest, digest) =
+            reference.split_once('@').map_or((reference, None), |(rest, digest)| (rest, Some(digest)));
         let colon = rest.rfind(':').filter(|colon| !rest[*colon..].contains('/'));
         let (name, tag) = colon.map_or((rest, None), |colon| (&rest[..colon], Some(&rest[colon + 1..])));
         if name != self.name {
@@ -101,7 +112,14 @@ pub(super) fn is_replacement(node: &Node) -> bool {
 pub(super) fn whole_replacement(node: &Node) -> Option<String> {
     let entry = Replacement::of(node)?;
     let is_whole = entry.new_tag.is_some() || entry.digest.is_some();
-    is_whole.then(|| put_together(None, entry.new_name.as_deref().unwrap_or(&entry.name), entry.new_tag.as_deref(), entry.digest.as_deref()))
+    is_whole.then(|| {
+        put_together(
+            None,
+            entry.new_name.as_deref().unwrap_or(&entry.name),
+            entry.new_tag.as_deref(),
+            entry.digest.as_deref(),
+        )
+    })
 }
 
 #[cfg(test)]

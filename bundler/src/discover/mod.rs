@@ -115,8 +115,12 @@ impl Found {
     /// Adds what was found elsewhere, its files below a folder or chart of this name.
     pub fn extend(&mut self, below: &str, other: Self) {
         let placed = |place: Place| Place { file: format!("{below}/{}", place.file), ..place };
-        self.mentions.extend(other.mentions.into_iter().map(|mention| Mention { place: placed(mention.place), ..mention }));
-        self.warnings.extend(other.warnings.into_iter().map(|warning| Warning { place: placed(warning.place), ..warning }));
+        self.mentions.extend(
+            other.mentions.into_iter().map(|mention| Mention { place: placed(mention.place), ..mention }),
+        );
+        self.warnings.extend(
+            other.warnings.into_iter().map(|warning| Warning { place: placed(warning.place), ..warning }),
+        );
     }
 
     fn sorted(mut self) -> Self {
@@ -172,7 +176,10 @@ impl fmt::Display for Place {
 /// Runs in a thread whose stack is large enough for what nests.
 fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, crate::Error> + Send) -> Result<T, crate::Error> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("discover".to_owned()).stack_size(STACK_BYTES).spawn_scoped(scope, work)?;
+        let thread = std::thread::Builder::new()
+            .name("discover".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, work)?;
         match thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),

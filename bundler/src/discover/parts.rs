@@ -53,8 +53,11 @@ pub(super) struct Assembled {
 
 /// Finds what pairs make up images. `inside_image` says that they stand under a key that is an image.
 pub(super) fn assemble(pairs: &[Pair<'_>], inside_image: bool, defaults: &Defaults) -> Vec<Assembled> {
-    let known: Vec<(usize, String, Part)> =
-        pairs.iter().enumerate().filter_map(|(at, (key, _))| split(key).map(|(prefix, part)| (at, prefix, part))).collect();
+    let known: Vec<(usize, String, Part)> = pairs
+        .iter()
+        .enumerate()
+        .filter_map(|(at, (key, _))| split(key).map(|(prefix, part)| (at, prefix, part)))
+        .collect();
     let mut prefixes: Vec<&str> = Vec::new();
     for (_, prefix, _) in &known {
         if !prefixes.contains(&prefix.as_str()) {
@@ -85,7 +88,11 @@ fn group(
     let also = if prefix == "image" { Some("") } else { None };
     let find = |part: Part| {
         let mut parts = known.iter().filter(|(_, _, p)| *p == part);
-        let at = parts.clone().find(|(_, p, _)| p == prefix).or_else(|| parts.find(|(_, p, _)| also == Some(p)))?.0;
+        let at = parts
+            .clone()
+            .find(|(_, p, _)| p == prefix)
+            .or_else(|| parts.find(|(_, p, _)| also == Some(p)))?
+            .0;
         Some((at, pairs[at].1.as_deref()))
     };
     let text = |part: Part| find(part).and_then(|(_, text)| text).filter(|text| !text.is_empty());
@@ -96,18 +103,30 @@ fn group(
         Some((at, Some(repository))) if is_image || is_tagged => (at, repository),
         // A name is an image's only if a part of the image stands beside it.
         _ => match find(Part::Name) {
-            Some((at, Some(name))) if is_image && (tag.is_some() || digest.is_some() || inside_image) => (at, name),
+            Some((at, Some(name))) if is_image && (tag.is_some() || digest.is_some() || inside_image) => {
+                (at, name)
+            }
             _ => return None,
         },
     };
-    if repository.is_empty() || repository.contains("://") || is_alone(pairs[at].0, repository, tag, digest.as_deref()) {
+    if repository.is_empty()
+        || repository.contains("://")
+        || is_alone(pairs[at].0, repository, tag, digest.as_deref())
+    {
         return None;
     }
     let registry = defaults.registry.as_deref().or_else(|| text(Part::Registry));
-    let tag = if is_pinned(repository) { None } else { tag.or(if digest.is_none() { defaults.tag.as_deref() } else { None }) };
+    let tag = if is_pinned(repository) {
+        None
+    } else {
+        tag.or(if digest.is_none() { defaults.tag.as_deref() } else { None })
+    };
     let whole = put_together(registry, repository, tag, digest.as_deref());
     let is_whole = is_pinned(&whole);
-    Some(Assembled { at, whole: if is_whole { Ok(whole) } else { Err("there is a repository, but neither tag nor digest") } })
+    Some(Assembled {
+        at,
+        whole: if is_whole { Ok(whole) } else { Err("there is a repository, but neither tag nor digest") },
+    })
 }
 
 /// `image: acme/api:1.0` is whole by itself; the plain rule reads it.
@@ -126,7 +145,10 @@ mod tests {
 
     fn found(pairs: &[(&str, &str)], inside_image: bool, defaults: &Defaults) -> Vec<String> {
         let pairs: Vec<Pair<'_>> = pairs.iter().map(|(key, text)| (*key, Some((*text).to_owned()))).collect();
-        assemble(&pairs, inside_image, defaults).into_iter().map(|a| a.whole.unwrap_or_else(|why| format!("? {why}"))).collect()
+        assemble(&pairs, inside_image, defaults)
+            .into_iter()
+            .map(|a| a.whole.unwrap_or_else(|why| format!("? {why}")))
+            .collect()
     }
 
     #[test]
@@ -137,19 +159,44 @@ mod tests {
         let sha = "0".repeat(64);
         let by_digest = format!("a/b@sha256:{sha}");
         let cases: [(&[(&str, &str)], bool, &Defaults, &[&str]); 13] = [
-            (&[("registry", "ghcr.io"), ("repository", "a/b"), ("tag", "1")], true, &none, &["ghcr.io/a/b:1"]),
+            (
+                &[("registry", "ghcr.io"), ("repository", "a/b"), ("tag", "1")],
+                true,
+                &none,
+                &["ghcr.io/a/b:1"],
+            ),
             (&[("repository", "a/b"), ("tag", "1")], false, &none, &["a/b:1"]),
             (&[("repository", "a/b"), ("tag", "")], true, &filled, &["a/b:9.9"]),
             (&[("repository", "a/b")], true, &none, &["? there is a repository, but neither tag nor digest"]),
-            (&[("registry", "ghcr.io"), ("repository", "a/b"), ("tag", "1")], true, &moved, &["r.local/a/b:1"]),
+            (
+                &[("registry", "ghcr.io"), ("repository", "a/b"), ("tag", "1")],
+                true,
+                &moved,
+                &["r.local/a/b:1"],
+            ),
             (&[("repository", "a/b"), ("sha", &sha)], true, &filled, &[&by_digest]),
             (&[("name", "a/b"), ("tag", "1")], true, &none, &["a/b:1"]),
             (&[("image", "a/b"), ("tag", "1")], false, &none, &["a/b:1"]),
             (&[("image", "a/b"), ("imageTag", "1")], false, &none, &["a/b:1"]),
             (&[("image", "a/b:1"), ("tag", "2")], false, &none, &[]),
-            (&[("X_IMAGE_REPO", "a/b"), ("X_IMAGE_TAG", "1"), ("Y_IMAGE_REPO", "c/d"), ("Y_IMAGE_VERSION", "2")], false, &none, &["a/b:1", "c/d:2"]),
+            (
+                &[
+                    ("X_IMAGE_REPO", "a/b"),
+                    ("X_IMAGE_TAG", "1"),
+                    ("Y_IMAGE_REPO", "c/d"),
+                    ("Y_IMAGE_VERSION", "2"),
+                ],
+                false,
+                &none,
+                &["a/b:1", "c/d:2"],
+            ),
             (&[("repository", "https://git.example.com/a"), ("tag", "v1")], false, &none, &[]),
-            (&[("repository", "https://charts.example.com"), ("name", "redis"), ("version", "1")], false, &none, &[]),
+            (
+                &[("repository", "https://charts.example.com"), ("name", "redis"), ("version", "1")],
+                false,
+                &none,
+                &[],
+            ),
         ];
         for (pairs, inside_image, defaults, expected) in cases {
             assert_eq!(found(pairs, inside_image, defaults), expected, "{pairs:?}");

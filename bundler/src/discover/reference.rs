@@ -8,7 +8,8 @@ use sealift_archive::Reference;
 /// Longest text that can be a reference, in bytes: a repository of 255 characters, a tag of 128, a sha512 digest.
 const MAX_REFERENCE_BYTES: usize = 600;
 /// Last words of keys that hold an image: `image`, `sidecarImage`, `RELATED_IMAGE`, `imageName`.
-const IMAGE_KEY_ENDINGS: [&str; 6] = ["image", "imagename", "imageref", "imagereference", "imageurl", "imageuri"];
+const IMAGE_KEY_ENDINGS: [&str; 6] =
+    ["image", "imagename", "imageref", "imagereference", "imageurl", "imageuri"];
 /// Endings of picture files: `backgroundImage: sunset.png` names no container image.
 const PICTURES: [&str; 7] = [".png", ".jpg", ".jpeg", ".svg", ".gif", ".ico", ".webp"];
 /// Words that stand under keys like `useImage` or `buildImage`, and are no image.
@@ -53,7 +54,11 @@ pub(super) fn under_image_key(text: &str) -> Verdict {
     }
     // `imagePolicy: IfNotPresent`, a title, a number: only what has the shape of a reference is worth a warning.
     let has_its_shape = !text.contains(char::is_whitespace) && text.contains(['/', ':', '@']);
-    if has_its_shape { Verdict::Unclear(format!("`{}` is no image reference", shortened(text))) } else { Verdict::Other }
+    if has_its_shape {
+        Verdict::Unclear(format!("`{}` is no image reference", shortened(text)))
+    } else {
+        Verdict::Other
+    }
 }
 
 /// Whether a text that stands anywhere can hardly be anything but an image.
@@ -93,7 +98,12 @@ pub(super) fn is_pinned(text: &str) -> bool {
 }
 
 /// A reference from its parts, as templates put them together.
-pub(super) fn put_together(registry: Option<&str>, repository: &str, tag: Option<&str>, digest: Option<&str>) -> String {
+pub(super) fn put_together(
+    registry: Option<&str>,
+    repository: &str,
+    tag: Option<&str>,
+    digest: Option<&str>,
+) -> String {
     let mut text = String::new();
     if let Some(registry) = registry.filter(|registry| !registry.is_empty()) {
         text.push_str(registry.trim_end_matches('/'));
@@ -115,7 +125,11 @@ pub(super) fn put_together(registry: Option<&str>, repository: &str, tag: Option
 pub(super) fn shortened(text: &str) -> String {
     const MAX_CHARS: usize = 80;
     let line = text.lines().next().unwrap_or_default();
-    if line.chars().count() <= MAX_CHARS { line.to_owned() } else { line.chars().take(MAX_CHARS).chain(['…']).collect() }
+    if line.chars().count() <= MAX_CHARS {
+        line.to_owned()
+    } else {
+        line.chars().take(MAX_CHARS).chain(['…']).collect()
+    }
 }
 
 /// What is still to be filled in, if anything is: by a template, by Flux, by the kubelet.
@@ -134,7 +148,9 @@ fn placeholder(text: &str) -> Option<String> {
 fn is_long_digest(text: &str) -> bool {
     const SHA512_HEX_LEN: usize = 128;
     text.split_once("@sha512:").is_some_and(|(name, hex)| {
-        name.parse::<Reference>().is_ok() && hex.len() == SHA512_HEX_LEN && hex.bytes().all(|b| b.is_ascii_hexdigit())
+        name.parse::<Reference>().is_ok()
+            && hex.len() == SHA512_HEX_LEN
+            && hex.bytes().all(|b| b.is_ascii_hexdigit())
     })
 }
 
@@ -153,7 +169,13 @@ mod tests {
     #[test]
     fn free_text_holds_an_image_only_if_nothing_else_is_likely() {
         let digest = format!("acme/api@{DIGEST}");
-        let yes = ["ghcr.io/acme/api:1.0", "localhost:5000/api:dev", "rancher/pause:3.6", "quay.io/a/b:latest", &digest];
+        let yes = [
+            "ghcr.io/acme/api:1.0",
+            "localhost:5000/api:dev",
+            "rancher/pause:3.6",
+            "quay.io/a/b:latest",
+            &digest,
+        ];
         let no = [
             "nginx",
             "nginx:1.25",
@@ -200,7 +222,14 @@ mod tests {
 
     #[test]
     fn keys_that_name_images_are_known_in_every_spelling() {
-        for key in ["image", "sidecarImage", "RELATED_IMAGE", "base-image", "imageName", "sidecar.istio.io/proxyImage"] {
+        for key in [
+            "image",
+            "sidecarImage",
+            "RELATED_IMAGE",
+            "base-image",
+            "imageName",
+            "sidecar.istio.io/proxyImage",
+        ] {
             assert!(is_image_key(key), "{key}");
         }
         for key in ["images", "imagePullPolicy", "imagePullSecrets", "imageTag", "imagine"] {

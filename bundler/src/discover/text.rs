@@ -51,7 +51,8 @@ fn values_of_image_keys(line: &str) -> Vec<(&str, bool)> {
         };
         if is_image_key(name) {
             let value = first_value(value.trim_start());
-            let is_whole_line = line.trim_start_matches([' ', '\t', '-']).starts_with(name) && line.trim_end().ends_with(value);
+            let is_whole_line = line.trim_start_matches([' ', '\t', '-']).starts_with(name)
+                && line.trim_end().ends_with(value);
             found.push((value, is_whole_line));
         }
     }
@@ -78,7 +79,9 @@ fn first_value(text: &str) -> &str {
     if text.contains("{{") {
         return text.trim_end();
     }
-    text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '"' | '\'' | '}' | ')')).next().unwrap_or_default()
+    text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '"' | '\'' | '}' | ')'))
+        .next()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::parts::{Assembled, Defaults, Pair, assemble};
-use super::reference::{Verdict, in_container, is_image_key, is_pinned, is_unmistakable, plain_key, put_together, under_image_key};
+use super::reference::{
+    Verdict, in_container, is_image_key, is_pinned, is_unmistakable, plain_key, put_together, under_image_key,
+};
 use super::yaml::{Node, Yaml, documents};
 use super::{Kind, Place, Warning, flux, kustomize, text};
 
@@ -53,7 +55,11 @@ impl Lines {
     /// Those of a text that is opened.
     fn inside(self, node: &Node) -> Self {
         let line = self.in_file(node.line);
-        if node.is_literal && !matches!(self, Self::At(_)) { Self::After(line.saturating_sub(1)) } else { Self::At(line) }
+        if node.is_literal && !matches!(self, Self::At(_)) {
+            Self::After(line.saturating_sub(1))
+        } else {
+            Self::At(line)
+        }
     }
 }
 
@@ -119,7 +125,9 @@ impl Walk {
     /// Walks through a file whose text goes somewhere as it is: YAML of any kind, or something else.
     pub(super) fn text_file(&mut self, file: &str, content: &str) {
         match documents(content, &Rc::from(file)) {
-            Ok(found) if !found.iter().any(|document| document.text().is_some()) => found.iter().for_each(|document| self.object(document)),
+            Ok(found) if !found.iter().any(|document| document.text().is_some()) => {
+                found.iter().for_each(|document| self.object(document))
+            }
             _ => self.plain_text(file, 1, content),
         }
     }
@@ -134,7 +142,11 @@ impl Walk {
 
     /// What Flux pulls: `url` and `ref` of an `OCIRepository` (source.toolkit.fluxcd.io).
     fn artifact(&mut self, object: &Node) {
-        let Some((node, url)) = object.at("spec.url").and_then(|node| Some((node, node.text()?.strip_prefix("oci://")?))) else { return };
+        let Some((node, url)) =
+            object.at("spec.url").and_then(|node| Some((node, node.text()?.strip_prefix("oci://")?)))
+        else {
+            return;
+        };
         let of = |key: &str| object.at("spec.ref").and_then(|r| r.get(key)).and_then(Node::scalar);
         self.within("spec", |walk| {
             walk.within("url", |walk| {
@@ -155,7 +167,8 @@ impl Walk {
 
     /// A release of a chart. If the chart is at hand, it is rendered with these values, and they need not be guessed at.
     fn helm_release(&mut self, object: &Node) {
-        let is_known = flux::release(object).is_some_and(|release| self.known_charts.contains(&release.chart));
+        let is_known =
+            flux::release(object).is_some_and(|release| self.known_charts.contains(&release.chart));
         self.within("spec", |walk| {
             for (key, node) in object.get("spec").map(Node::entries).unwrap_or_default() {
                 walk.within(key, |walk| match key.as_str() {
@@ -223,7 +236,8 @@ impl Walk {
         }
         for (at, (name, child)) in entries.iter().enumerate() {
             // Schemas describe objects; only what they fill in by default is ever pulled.
-            let is_prose = PROSE.contains(&name.as_str()) || self.in_schema && matches!(name.as_str(), "example" | "enum" | "pattern");
+            let is_prose = PROSE.contains(&name.as_str())
+                || self.in_schema && matches!(name.as_str(), "example" | "enum" | "pattern");
             if is_prose || assembled.iter().any(|found| found.at == at) {
                 continue;
             }
@@ -252,7 +266,11 @@ impl Walk {
 
     /// A value whose key says that it is an image.
     fn named(&mut self, node: &Node, key: &str) {
-        if let Some(text) = node.text() { self.judge(under_image_key(text), node) } else { self.value(node, key) }
+        if let Some(text) = node.text() {
+            self.judge(under_image_key(text), node)
+        } else {
+            self.value(node, key)
+        }
     }
 
     fn list(&mut self, items: &[Node], key: &str) {
@@ -271,7 +289,9 @@ impl Walk {
                         ("image", Yaml::Null) => walk.judge_container(in_container(""), node),
                         // Values and custom objects may keep the parts apart even here.
                         ("image", Yaml::Map(_)) => walk.value(node, "image"),
-                        ("image", _) => walk.judge_container(in_container(&node.scalar().unwrap_or_default()), node),
+                        ("image", _) => {
+                            walk.judge_container(in_container(&node.scalar().unwrap_or_default()), node)
+                        }
                         _ => walk.entry(name, node, ""),
                     });
                 }
@@ -326,10 +346,14 @@ impl Walk {
 
     /// `{op: replace, path: …/image, value: …}` of a JSON patch (RFC 6902).
     fn replacement(&mut self, node: &Node) -> bool {
-        let (Some(_), Some(path), Some(value)) = (node.text_of("op"), node.text_of("path"), node.get("value")) else {
+        let (Some(_), Some(path), Some(value)) =
+            (node.text_of("op"), node.text_of("path"), node.get("value"))
+        else {
             return false;
         };
-        self.within("value", |walk| if is_image_key(path) { walk.named(value, "image") } else { walk.value(value, "value") });
+        self.within("value", |walk| {
+            if is_image_key(path) { walk.named(value, "image") } else { walk.value(value, "value") }
+        });
         true
     }
 
@@ -341,11 +365,14 @@ impl Walk {
             let Some(flag) = text.strip_prefix('-').filter(|_| !text.contains('\n')) else { continue };
             if let Some((name, value)) = flag.split_once('=') {
                 flags.push((name, item, value));
-            } else if let Some(next) = items.get(at + 1).and_then(Node::text).filter(|next| !next.starts_with('-')) {
+            } else if let Some(next) =
+                items.get(at + 1).and_then(Node::text).filter(|next| !next.starts_with('-'))
+            {
                 flags.push((flag, &items[at + 1], next));
             }
         }
-        let pairs: Vec<Pair<'_>> = flags.iter().map(|(name, _, value)| (*name, Some((*value).to_owned()))).collect();
+        let pairs: Vec<Pair<'_>> =
+            flags.iter().map(|(name, _, value)| (*name, Some((*value).to_owned()))).collect();
         for Assembled { at, whole } in assemble(&pairs, false, &Defaults::default()) {
             match whole {
                 Ok(whole) => self.judge(under_image_key(&whole), flags[at].1),
@@ -353,9 +380,11 @@ impl Walk {
             }
         }
         for (at, item) in items.iter().enumerate() {
-            self.at_index(at, |walk| match flags.iter().find(|(name, node, _)| std::ptr::eq(*node, item) && is_image_key(name)) {
-                Some((_, _, value)) => walk.judge(under_image_key(value), item),
-                None => walk.value(item, ""),
+            self.at_index(at, |walk| {
+                match flags.iter().find(|(name, node, _)| std::ptr::eq(*node, item) && is_image_key(name)) {
+                    Some((_, _, value)) => walk.judge(under_image_key(value), item),
+                    None => walk.value(item, ""),
+                }
             });
         }
     }
@@ -373,7 +402,11 @@ impl Walk {
         let lines = self.lines.inside(node);
         for (before, verdict) in text::scan(content) {
             let line = Some(lines.in_file(before + 1));
-            self.judge_at(verdict, Place { file: node.file.to_string(), line, path: self.shown_path() }, false);
+            self.judge_at(
+                verdict,
+                Place { file: node.file.to_string(), line, path: self.shown_path() },
+                false,
+            );
         }
     }
 
@@ -408,7 +441,9 @@ impl Walk {
 
     fn judge_at(&mut self, verdict: Verdict, place: Place, in_container: bool) {
         match verdict {
-            Verdict::Image(reference) => self.hits.push(Hit { reference, place, kind: Kind::Image, in_container }),
+            Verdict::Image(reference) => {
+                self.hits.push(Hit { reference, place, kind: Kind::Image, in_container })
+            }
             Verdict::Unclear(why) => self.warnings.push(Warning { place, why }),
             Verdict::Other => {}
         }
@@ -420,7 +455,11 @@ impl Walk {
     }
 
     fn place(&self, node: &Node) -> Place {
-        Place { file: node.file.to_string(), line: Some(self.lines.in_file(node.line)), path: self.shown_path() }
+        Place {
+            file: node.file.to_string(),
+            line: Some(self.lines.in_file(node.line)),
+            path: self.shown_path(),
+        }
     }
 
     fn shown_path(&self) -> Option<String> {

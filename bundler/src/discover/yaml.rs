@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle};
+use serde_saphyr::granit_parser::{self, Event, Marker, Parser, ScalarStyle};
 
 use super::Problem;
 use super::render::number;
@@ -113,8 +113,10 @@ impl Node {
 
 /// Every document of a file. An empty document is left out.
 pub(super) fn documents(text: &str, file: &Rc<str>) -> Result<Vec<Node>, Problem> {
-    let mut reader = Reader { file, left: MAX_NODES, anchors: HashMap::new(), open: Vec::new(), found: Vec::new() };
-    for event in Parser::new_from_str(text) {
+    let mut reader =
+        Reader { file, left: MAX_NODES, anchors: HashMap::new(), open: Vec::new(), found: Vec::new() };
+    let options = granit_parser::options! { emit_comments: false };
+    for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|e| reader.problem(e.marker(), e.info()))?;
         reader.take(event, &span.start)?;
     }
@@ -123,7 +125,10 @@ pub(super) fn documents(text: &str, file: &Rc<str>) -> Result<Vec<Node>, Problem
 
 /// The first document of a file that has one; an empty map otherwise.
 pub(super) fn document(text: &str, file: &Rc<str>) -> Result<Node, Problem> {
-    Ok(documents(text, file)?.into_iter().next().unwrap_or_else(|| Node { file: file.clone(), ..Node::empty() }))
+    Ok(documents(text, file)?
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| Node { file: file.clone(), ..Node::empty() }))
 }
 
 /// A finished node with what an alias to it costs.
@@ -156,7 +161,11 @@ impl Reader<'_> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = tag.is_some_and(|tag| tag.core_suffix() == Some("str"));
-                let value = if style == ScalarStyle::Plain && !is_text { resolve(&text) } else { Yaml::Text(text.into_owned()) };
+                let value = if style == ScalarStyle::Plain && !is_text {
+                    resolve(&text)
+                } else {
+                    Yaml::Text(text.into_owned())
+                };
                 let node = Node { is_literal: style == ScalarStyle::Literal, ..leaf(value) };
                 self.close(Built { node, nodes: 1, depth: 0 }, anchor, at)
             }
@@ -172,7 +181,8 @@ impl Reader<'_> {
             Event::Alias(anchor) => {
                 // An alias to a collection that is still open would be endless.
                 let built = self.anchors.get(&anchor).cloned();
-                let built = built.ok_or_else(|| self.problem(at, "an alias stands inside what it repeats"))?;
+                let built =
+                    built.ok_or_else(|| self.problem(at, "an alias stands inside what it repeats"))?;
                 self.spend(built.nodes, at)?;
                 self.close(built, 0, at)
             }
@@ -214,7 +224,10 @@ impl Reader<'_> {
     }
 
     fn spend(&mut self, nodes: usize, at: &Marker) -> Result<(), Problem> {
-        self.left = self.left.checked_sub(nodes).ok_or_else(|| self.problem(at, "it has too many nodes, aliases counted in full"))?;
+        self.left = self
+            .left
+            .checked_sub(nodes)
+            .ok_or_else(|| self.problem(at, "it has too many nodes, aliases counted in full"))?;
         Ok(())
     }
 
@@ -248,7 +261,9 @@ pub(super) fn resolve(text: &str) -> Yaml {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Yaml::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Yaml::Bool(true),
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => Yaml::Bool(false),
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            Yaml::Bool(false)
+        }
         _ => number_of(text).map_or_else(|| Yaml::Text(text.to_owned()), Yaml::Number),
     }
 }
@@ -282,7 +297,8 @@ fn number_of(text: &str) -> Option<f64> {
             return Some(sign(octal as f64));
         }
     }
-    let is_float = plain.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')) && plain != ".";
+    let is_float =
+        plain.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')) && plain != ".";
     if is_float { plain.parse().ok().map(sign) } else { None }
 }
 

@@ -49,7 +49,9 @@ fn read(path: &Path) -> TestChart {
     let list = fs_err::read_to_string(path.with_file_name(format!("{name}.images"))).unwrap();
     let lines = list.lines().filter(|line| !line.starts_with('#'));
     let images = lines.map(|line| match line.split_once("  # ") {
-        Some((reference, hidden)) => TestImage { reference: reference.to_owned(), hidden: Some(hidden.to_owned()) },
+        Some((reference, hidden)) => {
+            TestImage { reference: reference.to_owned(), hidden: Some(hidden.to_owned()) }
+        }
         None => TestImage { reference: line.to_owned(), hidden: None },
     });
     let dir = tempfile::tempdir().unwrap();
@@ -64,7 +66,9 @@ fn copy(from: &Path, to: &Path) {
         let name = path.file_name().unwrap();
         if name == TO_PACK {
             for subchart in entries(&path) {
-                let archive = to.join("charts").join(format!("{}-1.0.0.tgz", subchart.file_name().unwrap().to_str().unwrap()));
+                let archive = to
+                    .join("charts")
+                    .join(format!("{}-1.0.0.tgz", subchart.file_name().unwrap().to_str().unwrap()));
                 fs_err::create_dir_all(archive.parent().unwrap()).unwrap();
                 fs_err::write(archive, packed(&subchart)).unwrap();
             }

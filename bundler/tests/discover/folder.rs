@@ -34,7 +34,9 @@ fn said(found: &Found) -> String {
 
 /// A deployment of one container.
 fn pod(image: &str) -> String {
-    format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  containers:\n    - name: p\n      image: {image}\n")
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  containers:\n    - name: p\n      image: {image}\n"
+    )
 }
 
 #[test]
@@ -42,7 +44,10 @@ fn manifests_count_as_they_stand() {
     let two = format!("{}---\n{}", pod("ghcr.io/acme/one:1"), pod("ghcr.io/acme/two:1"));
     let found = found_in(&[
         ("apps/two.yaml", &two),
-        ("apps/list.yml", "apiVersion: v1\nkind: List\nitems: [{kind: Pod, spec: {containers: [{image: busybox}]}}]\n"),
+        (
+            "apps/list.yml",
+            "apiVersion: v1\nkind: List\nitems: [{kind: Pod, spec: {containers: [{image: busybox}]}}]\n",
+        ),
         (".github/workflows/ci.yaml", "jobs: {a: {container: {image: \"ghcr.io/acme/ci:1\"}}}\n"),
         ("compose.yaml", "services: {db: {image: \"postgres:16\"}}\n"),
         ("readme.md", "image: ghcr.io/acme/never:1\n"),
@@ -54,7 +59,10 @@ fn manifests_count_as_they_stand() {
 #[test]
 fn an_overlay_changes_what_its_base_names() {
     let found = found_in(&[
-        ("base/kustomization.yaml", "resources: [pod.yaml, other.yaml]\nimages: [{name: worker, newName: ghcr.io/acme/worker}]\n"),
+        (
+            "base/kustomization.yaml",
+            "resources: [pod.yaml, other.yaml]\nimages: [{name: worker, newName: ghcr.io/acme/worker}]\n",
+        ),
         ("base/pod.yaml", &pod("nginx:1.25")),
         ("base/other.yaml", &pod("worker:1")),
         (
@@ -95,7 +103,10 @@ fn a_helm_release_brings_values() {
         ("releases/web.yaml", release),
         ("releases/redis.yaml", remote),
         ("charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
-        ("charts/web/values.yaml", "image: {repository: ghcr.io/acme/web, tag: \"1.0\"}\nsidecar: {enabled: false}\n"),
+        (
+            "charts/web/values.yaml",
+            "image: {repository: ghcr.io/acme/web, tag: \"1.0\"}\nsidecar: {enabled: false}\n",
+        ),
         (
             "charts/web/templates/pod.yaml",
             "kind: Pod\nspec:\n  containers:\n    - image: {{ .Values.image.repository }}:{{ .Values.image.tag }}\n    {{- if .Values.sidecar.enabled }}\n    - image: ghcr.io/acme/sidecar:1\n    {{- end }}\n",

@@ -85,9 +85,12 @@ impl Reader<'_> {
 
     fn folder(&mut self, dir: &Path, prefix: &str, depth: usize, ignore: &Ignore) -> Result<(), Error> {
         if depth > MAX_DEPTH {
-            return Err(self.refuse(format!("its folders are nested deeper than {MAX_DEPTH}; is there a link to itself?")));
+            return Err(self.refuse(format!(
+                "its folders are nested deeper than {MAX_DEPTH}; is there a link to itself?"
+            )));
         }
-        let mut entries: Vec<PathBuf> = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<Result<_, Error>>()?;
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<Result<_, Error>>()?;
         entries.sort();
         for path in entries {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
@@ -114,7 +117,8 @@ impl Reader<'_> {
 
     /// Unpacks an archive below a prefix. Its first folder is the chart, whatever it is called.
     fn archive(&mut self, bytes: &[u8], prefix: &str, depth: usize) -> Result<(), Error> {
-        let shown = if prefix.is_empty() { "it".to_owned() } else { format!("`{}`", prefix.trim_end_matches('/')) };
+        let shown =
+            if prefix.is_empty() { "it".to_owned() } else { format!("`{}`", prefix.trim_end_matches('/')) };
         if depth > MAX_DEPTH {
             return Err(self.refuse(format!("archives are nested deeper than {MAX_DEPTH}")));
         }
@@ -130,9 +134,14 @@ impl Reader<'_> {
                 continue;
             }
             let raw = entry.path().map_err(|e| self.refuse(broken(e)))?.to_string_lossy().replace('\\', "/");
-            let inside = name_inside(&raw).ok_or_else(|| self.refuse(format!("{shown} holds `{raw}`, a name that leaves the chart")))?;
+            let inside = name_inside(&raw)
+                .ok_or_else(|| self.refuse(format!("{shown} holds `{raw}`, a name that leaves the chart")))?;
             let mut content = Vec::new();
-            entry.by_ref().take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(|e| self.refuse(broken(e)))?;
+            entry
+                .by_ref()
+                .take(MAX_FILE_BYTES + 1)
+                .read_to_end(&mut content)
+                .map_err(|e| self.refuse(broken(e)))?;
             self.add(format!("{prefix}{inside}"), content, depth)?;
         }
         // The checksum stands at the very end.
@@ -166,14 +175,16 @@ fn is_needed(path: &str) -> bool {
 fn name_inside(raw: &str) -> Option<String> {
     let mut parts = Path::new(raw).components().filter(|part| *part != Component::CurDir);
     let Some(Component::Normal(_)) = parts.next() else { return None };
-    let inside: Option<Vec<&str>> = parts.map(|part| if let Component::Normal(name) = part { name.to_str() } else { None }).collect();
+    let inside: Option<Vec<&str>> =
+        parts.map(|part| if let Component::Normal(name) = part { name.to_str() } else { None }).collect();
     inside.filter(|inside| !inside.is_empty()).map(|inside| inside.join("/"))
 }
 
 /// `charts/redis-1.0.0.tgz`, at any depth.
 fn is_subchart_archive(path: &str) -> bool {
     let Some((folder, name)) = path.rsplit_once('/') else { return false };
-    (folder == "charts" || folder.ends_with("/charts")) && Path::new(name).extension().is_some_and(|ending| ending == "tgz")
+    (folder == "charts" || folder.ends_with("/charts"))
+        && Path::new(name).extension().is_some_and(|ending| ending == "tgz")
 }
 
 #[cfg(test)]
@@ -221,7 +232,8 @@ mod tests {
     fn a_hostile_archive_is_refused() {
         let large = vec![0; usize::try_from(MAX_FILE_BYTES).unwrap() + 1];
         let many: Vec<(String, Vec<u8>)> = (0..24).map(|n| (format!("a/{n}"), vec![0; 5 << 20])).collect();
-        let many: Vec<(&str, &[u8])> = many.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
+        let many: Vec<(&str, &[u8])> =
+            many.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
         let cases: [(&str, Vec<u8>, &str); 7] = [
             ("leaves by ..", tgz(&[("a/../../etc/passwd", b"x")]), "leaves the chart"),
             ("leaves from the root", tgz(&[("/etc/passwd", b"x")]), "leaves the chart"),
@@ -249,12 +261,21 @@ mod tests {
     #[test]
     fn a_folder_is_read_without_what_is_no_part_of_the_chart() {
         let dir = tempfile::tempdir().unwrap();
-        for (name, content) in [("Chart.yaml", "name: a"), ("templates/a.yaml", "x: 1"), (".git/HEAD", "ref: x"), ("ci/a", ""), (".helmignore", "ci/")] {
+        for (name, content) in [
+            ("Chart.yaml", "name: a"),
+            ("templates/a.yaml", "x: 1"),
+            (".git/HEAD", "ref: x"),
+            ("ci/a", ""),
+            (".helmignore", "ci/"),
+        ] {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         }
-        assert_eq!(names(&ChartFiles::read(dir.path()).unwrap()), [".helmignore", "Chart.yaml", "templates/a.yaml"]);
+        assert_eq!(
+            names(&ChartFiles::read(dir.path()).unwrap()),
+            [".helmignore", "Chart.yaml", "templates/a.yaml"]
+        );
         std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
         assert!(ChartFiles::read(dir.path()).unwrap_err().to_string().contains("nested deeper"));
     }

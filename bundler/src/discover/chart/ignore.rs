@@ -33,7 +33,8 @@ impl Ignore {
     pub(super) fn takes_out(&self, path: &str, is_folder: bool) -> bool {
         let name = path.rsplit('/').next().unwrap_or(path);
         self.0.iter().any(|rule| {
-            let fits = rule.pattern.is_match(if rule.by_name { name } else { path }) && (is_folder || !rule.folders_only);
+            let fits = rule.pattern.is_match(if rule.by_name { name } else { path })
+                && (is_folder || !rule.folders_only);
             fits != rule.inverted
         })
     }
@@ -44,7 +45,8 @@ fn rule(line: &str) -> Option<Rule> {
     let (inverted, line) = line.strip_prefix('!').map_or((false, line), |line| (true, line));
     let (folders_only, line) = line.strip_suffix('/').map_or((false, line), |line| (true, line));
     let by_name = !line.contains('/');
-    let pattern = compile(line.strip_prefix('/').unwrap_or(line), Style::Plain).filter(|_| !line.contains("**"))?;
+    let pattern =
+        compile(line.strip_prefix('/').unwrap_or(line), Style::Plain).filter(|_| !line.contains("**"))?;
     Some(Rule { pattern, folders_only, inverted, by_name })
 }
 

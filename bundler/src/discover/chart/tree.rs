@@ -36,7 +36,9 @@ impl<'f> Chart<'f> {
         for (path, content) in all {
             match path.strip_prefix("charts/") {
                 Some(path) => {
-                    if let Some((folder, path)) = path.split_once('/').filter(|(folder, _)| !folder.starts_with(['_', '.'])) {
+                    if let Some((folder, path)) =
+                        path.split_once('/').filter(|(folder, _)| !folder.starts_with(['_', '.']))
+                    {
                         below.entry(folder).or_default().push((path, content));
                     }
                 }
@@ -52,8 +54,11 @@ impl<'f> Chart<'f> {
                 Node::empty()
             })
         };
-        let (mut metadata, values, requirements) = (read("Chart.yaml"), read("values.yaml"), read("requirements.yaml"));
-        if let (Some(dependencies), Yaml::Map(entries)) = (requirements.get("dependencies"), &mut metadata.value) {
+        let (mut metadata, values, requirements) =
+            (read("Chart.yaml"), read("values.yaml"), read("requirements.yaml"));
+        if let (Some(dependencies), Yaml::Map(entries)) =
+            (requirements.get("dependencies"), &mut metadata.value)
+        {
             entries.push(("dependencies".to_owned(), dependencies.clone()));
         }
         let children = below
@@ -88,7 +93,14 @@ fn read(prefix: &str, name: &str, content: &[u8]) -> Result<Node, Error> {
 
 /// Reads a file that has to hold one map, or nothing.
 pub(super) fn read_map(file: &Rc<str>, content: &[u8]) -> Result<Node, Error> {
-    let refuse = |why: &str| Error::NotYaml(super::super::Problem { file: file.to_string(), line: 1, column: 1, why: why.to_owned() });
+    let refuse = |why: &str| {
+        Error::NotYaml(super::super::Problem {
+            file: file.to_string(),
+            line: 1,
+            column: 1,
+            why: why.to_owned(),
+        })
+    };
     let text = str::from_utf8(content).map_err(|_| refuse("it is not UTF-8"))?;
     let mut node = document(text, file).map_err(Error::NotYaml)?;
     if !node.is_map() {

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use super::super::render::is_in_range;
 use super::super::yaml::{Node, Yaml};
-use super::tree::read_map;
 use super::Chart;
+use super::tree::read_map;
 use crate::Error;
 
 const GLOBAL: &str = "global";
@@ -42,7 +42,12 @@ pub(in super::super) fn coalesce(chart: &Chart<'_>, given: &Node) -> Node {
 
 /// Leaves out the subcharts that a condition or tag switches off, renames those with an alias, and takes over what a chart imports from below.
 /// What was left out goes to `disabled`, and what a chart wants but does not have to `absent`.
-pub(in super::super) fn enable<'f>(chart: &mut Chart<'f>, given: &Node, disabled: &mut Vec<Chart<'f>>, absent: &mut Vec<(Node, String)>) {
+pub(in super::super) fn enable<'f>(
+    chart: &mut Chart<'f>,
+    given: &Node,
+    disabled: &mut Vec<Chart<'f>>,
+    absent: &mut Vec<(Node, String)>,
+) {
     switch(chart, given, disabled, absent);
     import(chart);
 }
@@ -116,15 +121,26 @@ fn hand_down(below: &mut Node, global: &Node) {
     }
 }
 
-fn switch<'f>(chart: &mut Chart<'f>, given: &Node, disabled: &mut Vec<Chart<'f>>, absent: &mut Vec<(Node, String)>) {
-    let wanted: Vec<Node> = chart.metadata.get("dependencies").map(|node| node.items().to_vec()).unwrap_or_default();
+fn switch<'f>(
+    chart: &mut Chart<'f>,
+    given: &Node,
+    disabled: &mut Vec<Chart<'f>>,
+    absent: &mut Vec<(Node, String)>,
+) {
+    let wanted: Vec<Node> =
+        chart.metadata.get("dependencies").map(|node| node.items().to_vec()).unwrap_or_default();
     let matches = |child: &Chart<'_>, want: &Node| {
         let version = (want.get("version").and_then(Node::scalar), child.metadata_text("version"));
         want.text_of("name") == Some(&child.name)
-            && if let (Some(range), Some(version)) = version { is_in_range(&range, &version).unwrap_or(true) } else { true }
+            && if let (Some(range), Some(version)) = version {
+                is_in_range(&range, &version).unwrap_or(true)
+            } else {
+                true
+            }
     };
     let present = std::mem::take(&mut chart.children);
-    chart.children = present.iter().filter(|child| !wanted.iter().any(|want| matches(child, want))).cloned().collect();
+    chart.children =
+        present.iter().filter(|child| !wanted.iter().any(|want| matches(child, want))).cloned().collect();
     let mut switches = Vec::new();
     for want in &wanted {
         let alias = want.text_of("alias").or_else(|| want.text_of("name")).unwrap_or_default();
@@ -136,8 +152,10 @@ fn switch<'f>(chart: &mut Chart<'f>, given: &Node, disabled: &mut Vec<Chart<'f>>
         }
     }
     let values = coalesce(chart, given);
-    let is_off = |name: &str| switches.iter().any(|(alias, want)| alias == name && !is_enabled(want, &values));
-    let (off, on): (Vec<_>, Vec<_>) = std::mem::take(&mut chart.children).into_iter().partition(|child| is_off(&child.name));
+    let is_off =
+        |name: &str| switches.iter().any(|(alias, want)| alias == name && !is_enabled(want, &values));
+    let (off, on): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut chart.children).into_iter().partition(|child| is_off(&child.name));
     absent.retain(|(_, name)| !is_off(name));
     disabled.extend(off);
     chart.children = on;
@@ -165,7 +183,8 @@ fn is_enabled(want: &Node, values: &Node) -> bool {
 /// `import-values`: what subcharts export becomes the parent's default.
 fn import(chart: &mut Chart<'_>) {
     chart.children.iter_mut().for_each(import);
-    let wanted: Vec<Node> = chart.metadata.get("dependencies").map(|node| node.items().to_vec()).unwrap_or_default();
+    let wanted: Vec<Node> =
+        chart.metadata.get("dependencies").map(|node| node.items().to_vec()).unwrap_or_default();
     let mut imported = Node::empty();
     let mut values = None;
     for want in &wanted {
@@ -173,15 +192,19 @@ fn import(chart: &mut Chart<'_>) {
         for item in want.get("import-values").map(Node::items).unwrap_or_default() {
             let (from, to) = match item.text() {
                 Some(export) => (format!("exports.{export}"), "."),
-                None => (item.text_of("child").unwrap_or_default().to_owned(), item.text_of("parent").unwrap_or(".")),
+                None => (
+                    item.text_of("child").unwrap_or_default().to_owned(),
+                    item.text_of("parent").unwrap_or("."),
+                ),
             };
             let values = values.get_or_insert_with(|| coalesce(chart, &Node::empty()));
             let Some(found) = values.get(name).and_then(|below| below.at(&from)) else { continue };
-            let nested = to.split('.').rev().filter(|key| !key.is_empty()).fold(found.clone(), |inner, key| {
-                let mut outer = Node::empty();
-                insert(&mut outer, key, inner);
-                outer
-            });
+            let nested =
+                to.split('.').rev().filter(|key| !key.is_empty()).fold(found.clone(), |inner, key| {
+                    let mut outer = Node::empty();
+                    insert(&mut outer, key, inner);
+                    outer
+                });
             coalesce_maps(&mut imported, &nested, false);
         }
     }

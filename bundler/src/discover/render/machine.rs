@@ -101,7 +101,8 @@ impl Machine {
         let mut output = Output { is_file: true, ..Output::default() };
         let failure = self.execute(template, dot, &mut output).err().map(|fault| {
             let (file, line) = self.here.borrow().clone();
-            let elsewhere = if file == template.source { String::new() } else { format!(" (`{file}` line {line})") };
+            let elsewhere =
+                if file == template.source { String::new() } else { format!(" (`{file}` line {line})") };
             Trace { line: self.line.get(), why: format!("{}{elsewhere}", fault.0) }
         });
         (output, failure)
@@ -124,7 +125,8 @@ impl Machine {
         }
         self.budget.spend_text(text.len())?;
         let source = self.here.borrow().0.clone();
-        let parsed = parse(&source, text).or_else(|(_, why)| fault(format!("`{}`: {why}", super::super::reference::shortened(text))))?;
+        let parsed = parse(&source, text)
+            .or_else(|(_, why)| fault(format!("`{}`: {why}", super::super::reference::shortened(text))))?;
         self.named.borrow_mut().push(parsed.defined);
         let here = self.here.borrow().clone();
         let mut output = Output::default();
@@ -215,7 +217,11 @@ impl Machine {
 
     fn write(&self, text: &str, line: u32, is_text: bool, out: &mut Output) -> Result<()> {
         self.budget.spend_text(text.len())?;
-        let kept = if out.is_file && text.contains(super::NO_VALUE) { Cow::Owned(text.replace(super::NO_VALUE, "")) } else { Cow::Borrowed(text) };
+        let kept = if out.is_file && text.contains(super::NO_VALUE) {
+            Cow::Owned(text.replace(super::NO_VALUE, ""))
+        } else {
+            Cow::Borrowed(text)
+        };
         let text = &*kept;
         Budget::check_text(out.text.len() + text.len())?;
         out.marks.push(Mark { offset: out.text.len(), line, is_text });
@@ -223,7 +229,13 @@ impl Machine {
         Ok(())
     }
 
-    fn branch(&self, branch: &BranchNode, frame: &mut Frame<'_>, out: &mut Output, is_with: bool) -> Result<Flow> {
+    fn branch(
+        &self,
+        branch: &BranchNode,
+        frame: &mut Frame<'_>,
+        out: &mut Output,
+        is_with: bool,
+    ) -> Result<Flow> {
         let known = frame.variables.len();
         let value = self.pipe(&branch.pipe, frame)?;
         bind(&branch.pipe, &branch.pipe.decl, vec![value.clone()], frame)?;
@@ -252,8 +264,20 @@ impl Machine {
             Value::Int(count) => Box::new((0..*count).map(|n| (Value::Int(n), Value::Int(n)))),
             Value::List(items) => Box::new((0..).map(Value::Int).zip(items.iter().cloned())),
             // The body may change the map; what it was is gone through.
-            Value::Map(map) => Box::new(map.borrow().iter().map(|(key, value)| (text(key), value.clone())).collect::<Vec<_>>().into_iter()),
-            Value::Files(files) => Box::new(files.entries().map(|(key, value)| (text(key), value.clone())).collect::<Vec<_>>().into_iter()),
+            Value::Map(map) => Box::new(
+                map.borrow()
+                    .iter()
+                    .map(|(key, value)| (text(key), value.clone()))
+                    .collect::<Vec<_>>()
+                    .into_iter(),
+            ),
+            Value::Files(files) => Box::new(
+                files
+                    .entries()
+                    .map(|(key, value)| (text(key), value.clone()))
+                    .collect::<Vec<_>>()
+                    .into_iter(),
+            ),
             other => return fault(format!("`range` cannot go through a {}", other.kind())),
         };
         let (known, before) = (frame.variables.len(), frame.dot.clone());
@@ -261,7 +285,8 @@ impl Machine {
         for (key, value) in items {
             any = true;
             self.budget.spend(1)?;
-            let bound = if branch.pipe.decl.len() > 1 { vec![key, value.clone()] } else { vec![value.clone()] };
+            let bound =
+                if branch.pipe.decl.len() > 1 { vec![key, value.clone()] } else { vec![value.clone()] };
             bind(&branch.pipe, &branch.pipe.decl, bound, frame)?;
             frame.dot = value;
             let flow = self.body(&branch.body, frame, out)?;
@@ -294,21 +319,34 @@ impl Machine {
         self.budget.spend(1)?;
         let Some((first, rest)) = command.args.split_first() else { return Ok(Value::Nil) };
         let arguments = |machine: &Self| -> Result<Vec<Value>> {
-            rest.iter().map(|argument| machine.expression(argument, frame)).chain(last.clone().map(Ok)).collect()
+            rest.iter()
+                .map(|argument| machine.expression(argument, frame))
+                .chain(last.clone().map(Ok))
+                .collect()
         };
         match first {
-            Expr::Identifier(_, name) if matches!(name.as_str(), "and" | "or") => self.short_circuit(name == "or", rest, last, frame),
+            Expr::Identifier(_, name) if matches!(name.as_str(), "and" | "or") => {
+                self.short_circuit(name == "or", rest, last, frame)
+            }
             Expr::Identifier(_, name) => functions::call(self, name, &arguments(self)?),
             Expr::Field(_, fields) => self.fields(frame.dot.clone(), fields, &arguments(self)?),
             Expr::Variable(_, name, fields) => self.fields(variable(name, frame)?, fields, &arguments(self)?),
-            Expr::Chain(_, inner, fields) => self.fields(self.expression(inner, frame)?, fields, &arguments(self)?),
+            Expr::Chain(_, inner, fields) => {
+                self.fields(self.expression(inner, frame)?, fields, &arguments(self)?)
+            }
             _ if rest.is_empty() && last.is_none() => self.expression(first, frame),
             _ => fault("a value is called like a function"),
         }
     }
 
     /// `and` and `or` look at no more than they need.
-    fn short_circuit(&self, stop_at: bool, rest: &[Expr], last: Option<Value>, frame: &Frame<'_>) -> Result<Value> {
+    fn short_circuit(
+        &self,
+        stop_at: bool,
+        rest: &[Expr],
+        last: Option<Value>,
+        frame: &Frame<'_>,
+    ) -> Result<Value> {
         let mut value = Value::Nil;
         for argument in rest {
             value = self.expression(argument, frame)?;
@@ -341,9 +379,16 @@ impl Machine {
         for (at, field) in fields.iter().enumerate() {
             let given: &[Value] = if at + 1 == fields.len() { arguments } else { &[] };
             value = match &value {
-                Value::Map(map) if given.is_empty() => map.borrow().get(field.as_str()).cloned().unwrap_or(Value::Nil),
+                Value::Map(map) if given.is_empty() => match map.borrow().get(field.as_str()) {
+                    Some(inner) => inner.clone(),
+                    // `.Values.AsMap`: a method of Helm's, for functions that are particular about types.
+                    None if field == "AsMap" => value.clone(),
+                    None => Value::Nil,
+                },
                 Value::Map(_) => return fault(format!("`.{field}` is no method, but has arguments")),
-                Value::Nil => return fault(format!("`.{field}` is asked of something that is not there (nil)")),
+                Value::Nil => {
+                    return fault(format!("`.{field}` is asked of something that is not there (nil)"));
+                }
                 _ => match objects::method(&value, field, given, &self.budget)? {
                     Some(value) => value,
                     None => return fault(format!("a {} has no `.{field}`", value.kind())),

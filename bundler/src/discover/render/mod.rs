@@ -51,7 +51,11 @@ pub(super) struct Failure {
 }
 
 /// Renders a chart and its subcharts with the values that belong to it.
-pub(super) fn render(chart: &Chart<'_>, values: &Node, kube_version: Option<&str>) -> (Vec<Rendered>, Vec<Failure>) {
+pub(super) fn render(
+    chart: &Chart<'_>,
+    values: &Node,
+    kube_version: Option<&str>,
+) -> (Vec<Rendered>, Vec<Failure>) {
     let shared = Shared { release: release(), capabilities: capabilities(kube_version) };
     let mut units = Vec::new();
     collect(chart, &chart.name, Value::of(values), true, &shared, &mut units);
@@ -70,18 +74,26 @@ pub(super) fn render(chart: &Chart<'_>, values: &Node, kube_version: Option<&str
                 }
                 mains.push((unit, parsed.main));
             }
-            Err((line, why)) => failures.push(Failure { file: unit.file.clone(), line, why, text: unit.text.clone() }),
+            Err((line, why)) => {
+                failures.push(Failure { file: unit.file.clone(), line, why, text: unit.text.clone() })
+            }
         }
     }
     let machine = Machine::new(named);
     for (unit, template) in mains.into_iter().filter(|(unit, _)| unit.is_rendered) {
-        let about = [("Name", Value::text(unit.name.as_str())), ("BasePath", Value::text(unit.base_path.as_str()))];
+        let about =
+            [("Name", Value::text(unit.name.as_str())), ("BasePath", Value::text(unit.base_path.as_str()))];
         if let Value::Map(context) = &unit.context {
             context.borrow_mut().insert(Rc::from("Template"), Value::map(about));
         }
         let (output, trace) = machine.render(&template, unit.context.clone());
         rendered.push(Rendered { file: unit.file.clone(), output });
-        failures.extend(trace.map(|trace| Failure { file: unit.file.clone(), line: trace.line, why: trace.why, text: unit.text.clone() }));
+        failures.extend(trace.map(|trace| Failure {
+            file: unit.file.clone(),
+            line: trace.line,
+            why: trace.why,
+            text: unit.text.clone(),
+        }));
     }
     (rendered, failures)
 }
@@ -109,7 +121,14 @@ struct Shared {
 }
 
 /// Gathers the templates of a chart and of those below it, and says what the chart's templates see as `.`.
-fn collect(chart: &Chart<'_>, full_name: &str, values: Value, is_root: bool, shared: &Shared, units: &mut Vec<Unit>) -> Value {
+fn collect(
+    chart: &Chart<'_>,
+    full_name: &str,
+    values: Value,
+    is_root: bool,
+    shared: &Shared,
+    units: &mut Vec<Unit>,
+) -> Value {
     let subcharts = Value::map::<&str>([]);
     let context = Value::map([
         ("Chart", metadata(chart, is_root)),
@@ -121,7 +140,8 @@ fn collect(chart: &Chart<'_>, full_name: &str, values: Value, is_root: bool, sha
     ]);
     for child in &chart.children {
         let below = values.get(&child.name).unwrap_or_else(|| Value::map::<&str>([]));
-        let child_context = collect(child, &format!("{full_name}/charts/{}", child.name), below, false, shared, units);
+        let child_context =
+            collect(child, &format!("{full_name}/charts/{}", child.name), below, false, shared, units);
         if let Value::Map(subcharts) = &subcharts {
             subcharts.borrow_mut().insert(Rc::from(child.name.as_str()), child_context);
         }
@@ -164,7 +184,8 @@ fn release() -> Value {
 
 /// `.Chart`: the keys of `Chart.yaml`, spelled as Go's fields.
 fn metadata(chart: &Chart<'_>, is_root: bool) -> Value {
-    const TEXTS: [&str; 9] = ["home", "version", "description", "icon", "condition", "tags", "appVersion", "kubeVersion", "type"];
+    const TEXTS: [&str; 9] =
+        ["home", "version", "description", "icon", "condition", "tags", "appVersion", "kubeVersion", "type"];
     let text = |key: &str| Value::text(chart.metadata_text(key).unwrap_or_default());
     let part = |key: &str, empty: Value| chart.metadata.get(key).map_or(empty, Value::of);
     let capital = |key: &str| key[..1].to_ascii_uppercase() + &key[1..];
@@ -181,4 +202,53 @@ fn metadata(chart: &Chart<'_>, is_root: bool) -> Value {
         ("IsRoot", Value::Bool(is_root)),
     ];
     Value::map(texts.chain(rest.map(|(key, value)| (key.to_owned(), value))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ChartFiles;
+    use super::super::chart::coalesce;
+    use super::*;
+
+    /// What Helm says, checked with Helm in `tests/e2e/discover.rs`.
+    const EXPECTED: &str = include_str!("../../../tests/discover/functions.txt");
+    const VALUES: &[u8] = include_bytes!("../../../tests/discover/functions.yaml");
+
+    #[test]
+    fn expressions_come_to_what_they_come_to_in_helm() {
+        let rows: Vec<(&str, &str)> = EXPECTED
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.split_once('\t').unwrap())
+            .collect();
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &[u8]| {
+            let path = dir.path().join(name);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, text).unwrap();
+        };
+        write("Chart.yaml", b"apiVersion: v2\nname: fn\nversion: 1.2.3\nappVersion: \"4.5\"\n");
+        write("values.yaml", VALUES);
+        for (at, (expression, _)) in rows.iter().enumerate() {
+            let text = format!(
+                "{{{{- define \"e{at}\" }}}}{{{{ {expression} }}}}{{{{ end -}}}}{{{{ include \"e{at}\" . | toJson }}}}"
+            );
+            write(&format!("templates/{at:03}.txt"), text.as_bytes());
+        }
+        let files = ChartFiles::read(dir.path()).unwrap();
+        let chart = Chart::load(&files, "", &mut Vec::new());
+        let (rendered, failures) = render(&chart, &coalesce(&chart, &Node::empty()), Some("v1.36.0"));
+        assert!(failures.is_empty(), "{failures:?}");
+        let texts: BTreeMap<String, String> = rendered.into_iter().map(|r| (r.file, r.output.text)).collect();
+        let mut wrong = Vec::new();
+        for (at, (expression, expected)) in rows.iter().enumerate() {
+            let text = &texts[&format!("templates/{at:03}.txt")];
+            // The outermost text loses what Helm prints for nothing.
+            let expected = expected.replace(NO_VALUE, "");
+            if *text != expected {
+                wrong.push(format!("{expression}: {text}, in Helm {expected}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 }

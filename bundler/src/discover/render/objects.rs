@@ -25,10 +25,15 @@ impl Files {
     /// What a chart holds besides templates, values and metadata.
     pub(super) fn of(files: &BTreeMap<&str, &[u8]>) -> Self {
         let is_other = |name: &str| {
-            !name.starts_with("templates/") && !matches!(name, "Chart.yaml" | "Chart.lock" | "values.yaml" | "values.schema.json")
+            !name.starts_with("templates/")
+                && !matches!(name, "Chart.yaml" | "Chart.lock" | "values.yaml" | "values.schema.json")
         };
         let files = files.iter().filter(|(name, _)| is_other(name));
-        Self(Rc::new(files.map(|(name, content)| (Rc::from(*name), Value::text(String::from_utf8_lossy(content)))).collect()))
+        Self(Rc::new(
+            files
+                .map(|(name, content)| (Rc::from(*name), Value::text(String::from_utf8_lossy(content))))
+                .collect(),
+        ))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -47,13 +52,19 @@ impl Files {
     /// The files by their last names, as `AsConfig` and `AsSecrets` put them into YAML.
     fn by_base_name(&self, change: impl Fn(&str) -> String, budget: &Budget) -> Result<Value> {
         let base = |name: &str| Rc::<str>::from(name.rsplit('/').next().unwrap_or(name));
-        let map = Value::map(self.0.keys().map(|name| (base(name), Value::text(change(&self.content(name))))));
+        let map =
+            Value::map(self.0.keys().map(|name| (base(name), Value::text(change(&self.content(name))))));
         Ok(Value::text(to_yaml(&map, budget)?))
     }
 }
 
 /// Calls a method. `Ok(None)` if the value has no such method.
-pub(super) fn method(receiver: &Value, name: &str, arguments: &[Value], budget: &Budget) -> Result<Option<Value>> {
+pub(super) fn method(
+    receiver: &Value,
+    name: &str,
+    arguments: &[Value],
+    budget: &Budget,
+) -> Result<Option<Value>> {
     let argument = || match arguments.first() {
         Some(Value::Text(text)) => Ok(text),
         _ => fault(format!("`{name}` takes a text")),
@@ -70,9 +81,13 @@ pub(super) fn method(receiver: &Value, name: &str, arguments: &[Value], budget: 
         }
         (Value::Files(files), "Glob") => {
             let pattern = argument()?;
-            let Some(pattern) = compile(pattern, Style::Extended) else { return fault(format!("`{pattern}` is no pattern of file names")) };
+            let Some(pattern) = compile(pattern, Style::Extended) else {
+                return fault(format!("`{pattern}` is no pattern of file names"));
+            };
             let matching = files.0.iter().filter(|(name, _)| pattern.is_match(name));
-            Value::Files(Files(Rc::new(matching.map(|(name, content)| (Rc::clone(name), content.clone())).collect())))
+            Value::Files(Files(Rc::new(
+                matching.map(|(name, content)| (Rc::clone(name), content.clone())).collect(),
+            )))
         }
         (Value::Files(files), "AsConfig") => files.by_base_name(str::to_owned, budget)?,
         (Value::Files(files), "AsSecrets") => files.by_base_name(|text| STANDARD.encode(text), budget)?,
@@ -107,14 +122,18 @@ mod tests {
 
     #[test]
     fn files_are_what_is_neither_template_nor_values() {
-        let names = ["a.yaml", "config/a.conf", "config/b.yaml", "Chart.yaml", "values.yaml", "templates/x.yaml"];
+        let names =
+            ["a.yaml", "config/a.conf", "config/b.yaml", "Chart.yaml", "values.yaml", "templates/x.yaml"];
         let files = Value::Files(Files::of(&names.iter().map(|name| (*name, name.as_bytes())).collect()));
         let Value::Files(found) = call(&files, "Glob", "**") else { panic!("no files") };
         let found: Vec<&str> = found.entries().map(|(name, _)| &**name).collect();
         assert_eq!(found, ["a.yaml", "config/a.conf", "config/b.yaml"]);
         assert!(matches!(call(&files, "Get", "a.yaml"), Value::Text(text) if &*text == "a.yaml"));
         assert!(matches!(call(&files, "Get", "Chart.yaml"), Value::Text(text) if text.is_empty()));
-        let config = method(&call(&files, "Glob", "config/*"), "AsConfig", &[], &Budget::new()).unwrap().unwrap();
-        assert!(matches!(config, Value::Text(text) if &*text == "a.conf: config/a.conf\nb.yaml: config/b.yaml"));
+        let config =
+            method(&call(&files, "Glob", "config/*"), "AsConfig", &[], &Budget::new()).unwrap().unwrap();
+        assert!(
+            matches!(config, Value::Text(text) if &*text == "a.conf: config/a.conf\nb.yaml: config/b.yaml")
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::functions::STAND_IN;
 use super::value::{Budget, Result, Value};
 
 /// Decimal exponents from which Go's `%v` writes a float as `1e+06`; below -4 it does too.
@@ -23,7 +24,13 @@ pub(super) fn json_number(value: f64) -> String {
 
 fn shortest(value: f64, exponent_from: i32) -> String {
     if !value.is_finite() {
-        return if value.is_nan() { "NaN".into() } else if value > 0.0 { "+Inf".into() } else { "-Inf".into() };
+        return if value.is_nan() {
+            "NaN".into()
+        } else if value > 0.0 {
+            "+Inf".into()
+        } else {
+            "-Inf".into()
+        };
     }
     // Rust's `{:e}` has the fewest digits too: `1.234567e6`.
     let scientific = format!("{value:e}");
@@ -81,6 +88,9 @@ fn show(value: &Value, out: &mut String) {
                 show(value, out);
             }
             out.push(']');
+        }
+        Value::Time(time) => {
+            let _ = write!(out, "{STAND_IN}{time}");
         }
         Value::Files(_) | Value::ApiVersions => out.push_str("map[]"),
     }
@@ -167,7 +177,9 @@ impl Verb {
             ('x', Value::Int(number)) => format!("{number:x}"),
             ('o', Value::Int(number)) => format!("{number:o}"),
             ('b', Value::Int(number)) => format!("{number:b}"),
-            ('c', Value::Int(number)) => u32::try_from(*number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}').to_string(),
+            ('c', Value::Int(number)) => {
+                u32::try_from(*number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}').to_string()
+            }
             ('x', Value::Text(text)) => hex::encode(text.as_bytes()),
             ('f' | 'F', Value::Float(number)) => format!("{number:.*}", self.precision.unwrap_or(6)),
             ('g' | 'G', Value::Float(value)) => number(*value),
@@ -206,6 +218,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
         Value::Nil => "<nil>",
         Value::List(_) => "[]interface {}",
         Value::Map(_) => "map[string]interface {}",
+        Value::Time(_) => "time.Time",
         Value::Files(_) => "engine.files",
         Value::ApiVersions => "chartutil.VersionSet",
         _ => value.kind(),

@@ -27,7 +27,8 @@ pub(super) struct Parsed {
 impl Template {
     /// The line of a position, from 1.
     pub(super) fn line(&self, at: Pos) -> u32 {
-        u32::try_from(self.breaks.partition_point(|line_break| *line_break < at.offset) + 1).unwrap_or(u32::MAX)
+        u32::try_from(self.breaks.partition_point(|line_break| *line_break < at.offset) + 1)
+            .unwrap_or(u32::MAX)
     }
 }
 
@@ -38,15 +39,17 @@ pub(super) fn parse(source: &Rc<str>, text: &str) -> Result<Parsed, (u32, String
         return Err((1, format!("it has more than {MAX_BRANCHES} branches")));
     }
     let text = without_comments(text);
-    let (body, defines) = Parser::new(&text, "{{", "}}").and_then(Parser::parse).map_err(|error| match error {
-        TemplateError::Parse { line, message, .. } | TemplateError::Lex { line, message, .. } => {
-            (u32::try_from(line).unwrap_or(u32::MAX), message)
-        }
-        other => (1, other.to_string()),
-    })?;
+    let (body, defines) =
+        Parser::new(&text, "{{", "}}").and_then(Parser::parse).map_err(|error| match error {
+            TemplateError::Parse { line, message, .. } | TemplateError::Lex { line, message, .. } => {
+                (u32::try_from(line).unwrap_or(u32::MAX), message)
+            }
+            other => (1, other.to_string()),
+        })?;
     let breaks: Rc<Vec<usize>> = Rc::new(text.match_indices('\n').map(|(at, _)| at).collect());
     let template = |body| Rc::new(Template { source: Rc::clone(source), body, breaks: Rc::clone(&breaks) });
-    let defined = defines.into_iter().map(|define| (define.name.to_string(), template(define.body))).collect();
+    let defined =
+        defines.into_iter().map(|define| (define.name.to_string(), template(define.body))).collect();
     Ok(Parsed { main: template(body), defined })
 }
 
@@ -112,7 +115,12 @@ mod tests {
         let source = Rc::from("t");
         let deep = "{{ if .a }}".repeat(100_000);
         let wide = format!("{{{{ if .a }}}}{}{{{{ end }}}}", "{{ else if .b }}x".repeat(100_000));
-        let cases = [("a\n\n{{ .b", 3, "unclosed"), ("{{ if }}x{{ end }}", 1, "empty"), (&deep, 0, "nesting depth"), (&wide, 1, "branches")];
+        let cases = [
+            ("a\n\n{{ .b", 3, "unclosed"),
+            ("{{ if }}x{{ end }}", 1, "empty"),
+            (&deep, 0, "nesting depth"),
+            (&wide, 1, "branches"),
+        ];
         for (text, line, expected) in cases {
             let (found, why) = parse(&source, text).err().unwrap();
             assert_eq!(found, line, "{why}");

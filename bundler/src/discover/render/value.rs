@@ -40,6 +40,8 @@ pub(super) enum Value {
     Text(Rc<str>),
     List(Rc<Vec<Value>>),
     Map(Table),
+    /// A point in time, in nanoseconds.
+    Time(i64),
     /// `.Files`, or some of them.
     Files(Files),
     /// `.Capabilities.APIVersions`
@@ -56,7 +58,9 @@ impl Value {
     }
 
     pub(super) fn map<K: Into<Rc<str>>>(entries: impl IntoIterator<Item = (K, Self)>) -> Self {
-        Self::Map(Rc::new(RefCell::new(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())))
+        Self::Map(Rc::new(RefCell::new(
+            entries.into_iter().map(|(key, value)| (key.into(), value)).collect(),
+        )))
     }
 
     /// What a YAML tree means to a template.
@@ -82,7 +86,7 @@ impl Value {
             Self::List(items) => !items.is_empty(),
             Self::Map(map) => !map.borrow().is_empty(),
             Self::Files(files) => !files.is_empty(),
-            Self::ApiVersions => true,
+            Self::Time(_) | Self::ApiVersions => true,
         }
     }
 
@@ -94,6 +98,7 @@ impl Value {
             Self::Int(_) => "int",
             Self::Float(_) => "float64",
             Self::Text(_) => "string",
+            Self::Time(_) => "struct",
             Self::List(_) | Self::ApiVersions => "slice",
             Self::Map(_) | Self::Files(_) => "map",
         }
@@ -130,7 +135,11 @@ impl Budget {
 
     /// Refuses a text that is too long.
     pub(super) fn check_text(bytes: usize) -> Result<()> {
-        if bytes > MAX_TEXT_BYTES { fault(format!("it makes a text of more than {MAX_TEXT_BYTES} bytes")) } else { Ok(()) }
+        if bytes > MAX_TEXT_BYTES {
+            fault(format!("it makes a text of more than {MAX_TEXT_BYTES} bytes"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Pays for everything inside a value. What walks through a value calls this first, and then need not count.

@@ -1,7 +1,7 @@
 //! `toYaml`: values as block YAML, keys sorted, as `sigs.k8s.io/yaml` lays it out, since templates indent it and put it between their own lines.
 
 use super::super::yaml::{Yaml, resolve};
-use super::print::{json_number, quoted};
+use super::print::{json_number, quoted, shown};
 use super::value::{Budget, Result, Value};
 
 /// The text, without the line break at its end.
@@ -71,6 +71,7 @@ fn write_leaf(value: &Value, indent: usize, out: &mut String) {
             return;
         }
         Value::Text(text) => out.push_str(&scalar(text)),
+        Value::Time(_) => out.push_str(&scalar(&shown(value))),
         Value::List(_) => out.push_str("[]"),
         Value::Map(_) | Value::Files(_) | Value::ApiVersions => out.push_str("{}"),
     }
@@ -122,7 +123,8 @@ fn scalar(text: &str) -> String {
 
 fn is_plain(text: &str) -> bool {
     let starts_well = !text.starts_with([
-        ' ', '-', '?', ':', ',', '[', ']', '{', '}', '#', '&', '*', '!', '|', '>', '\'', '"', '%', '@', '`', '=', '<', '~',
+        ' ', '-', '?', ':', ',', '[', ']', '{', '}', '#', '&', '*', '!', '|', '>', '\'', '"', '%', '@', '`',
+        '=', '<', '~',
     ]) || text.starts_with("--") && text.len() > 3 && !text.starts_with("---");
     starts_well
         && !text.ends_with([' ', ':'])

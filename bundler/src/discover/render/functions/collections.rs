@@ -17,7 +17,9 @@ pub(super) fn call(a: &Arguments<'_>) -> Option<Result<Value>> {
         "first" => a.list(0).map(|items| items.first().cloned().unwrap_or(Value::Nil)),
         "last" => a.list(0).map(|items| items.last().cloned().unwrap_or(Value::Nil)),
         "rest" => a.list(0).map(|items| Value::list(items.iter().skip(1).cloned())),
-        "initial" => a.list(0).map(|items| Value::list(items.iter().take(items.len().saturating_sub(1)).cloned())),
+        "initial" => {
+            a.list(0).map(|items| Value::list(items.iter().take(items.len().saturating_sub(1)).cloned()))
+        }
         "reverse" => a.list(0).map(|items| Value::list(items.iter().rev().cloned())),
         "append" | "push" => added(a, false),
         "prepend" => added(a, true),
@@ -31,7 +33,9 @@ pub(super) fn call(a: &Arguments<'_>) -> Option<Result<Value>> {
         "len" => length(a),
         "index" => index(a),
         "dict" => dict(a),
-        "get" => a.map(0).and_then(|map| Ok(map.borrow().get(&a.text(1)?).cloned().unwrap_or_else(|| Value::text("")))),
+        "get" => a
+            .map(0)
+            .and_then(|map| Ok(map.borrow().get(&a.text(1)?).cloned().unwrap_or_else(|| Value::text("")))),
         "set" => set(a),
         "unset" => unset(a),
         "hasKey" => a.map(0).and_then(|map| Ok(Value::Bool(map.borrow().contains_key(&a.text(1)?)))),
@@ -71,7 +75,11 @@ fn concat(a: &Arguments<'_>) -> Result<Value> {
 }
 
 fn limited(items: Vec<Value>) -> Result<Value> {
-    if items.len() > MAX_ENTRIES { fault(format!("it makes a list of more than {MAX_ENTRIES} elements")) } else { Ok(Value::list(items)) }
+    if items.len() > MAX_ENTRIES {
+        fault(format!("it makes a list of more than {MAX_ENTRIES} elements"))
+    } else {
+        Ok(Value::list(items))
+    }
 }
 
 fn unique(items: &[Value], budget: &Budget) -> Result<Value> {
@@ -141,13 +149,16 @@ fn index(a: &Arguments<'_>) -> Result<Value> {
     for key in a.rest(1) {
         value = match (&value, key) {
             (Value::Map(map), Value::Text(key)) => map.borrow().get(key).cloned().unwrap_or(Value::Nil),
-            (Value::Files(files), Value::Text(key)) => {
-                files.entries().find(|(name, _)| *name == key).map_or(Value::Nil, |(_, content)| content.clone())
+            (Value::Files(files), Value::Text(key)) => files
+                .entries()
+                .find(|(name, _)| *name == key)
+                .map_or(Value::Nil, |(_, content)| content.clone()),
+            (Value::List(items), Value::Int(at)) => {
+                match usize::try_from(*at).ok().and_then(|at| items.get(at)) {
+                    Some(item) => item.clone(),
+                    None => return fault(format!("`index` {at} is beyond the list")),
+                }
             }
-            (Value::List(items), Value::Int(at)) => match usize::try_from(*at).ok().and_then(|at| items.get(at)) {
-                Some(item) => item.clone(),
-                None => return fault(format!("`index` {at} is beyond the list")),
-            },
             (value, key) => return fault(format!("a {} cannot be asked for a {}", value.kind(), key.kind())),
         };
     }
@@ -164,6 +175,9 @@ fn dict(a: &Arguments<'_>) -> Result<Value> {
 }
 
 fn set(a: &Arguments<'_>) -> Result<Value> {
+    if matches!(a.value(0)?, Value::Nil) {
+        return fault("`set` into a map that is not there");
+    }
     let (map, key, value) = (a.map(0)?, a.text(1)?, a.value(2)?);
     map.borrow_mut().insert(key, value);
     Ok(Value::Map(map))
@@ -193,12 +207,19 @@ fn picked(a: &Arguments<'_>, keep: bool) -> Result<Value> {
     let mut keys: Vec<Rc<str>> = Vec::new();
     for value in a.rest(1) {
         match value {
-            Value::List(items) => keys.extend(items.iter().map(|item| text_of(item, a.budget)).collect::<Result<Vec<_>>>()?),
+            Value::List(items) => {
+                keys.extend(items.iter().map(|item| text_of(item, a.budget)).collect::<Result<Vec<_>>>()?)
+            }
             other => keys.push(text_of(other, a.budget)?),
         }
     }
     let map = map.borrow();
-    Ok(table(map.iter().filter(|(key, _)| keys.contains(key) == keep).map(|(key, value)| (Rc::clone(key), value.clone())).collect()))
+    Ok(table(
+        map.iter()
+            .filter(|(key, _)| keys.contains(key) == keep)
+            .map(|(key, value)| (Rc::clone(key), value.clone()))
+            .collect(),
+    ))
 }
 
 /// `dig "a" "b" default map`
@@ -239,11 +260,14 @@ fn merge_into(target: &Table, source: &Table, overwrite: bool) {
     if Rc::ptr_eq(target, source) {
         return;
     }
-    let entries: Vec<(Rc<str>, Value)> = source.borrow().iter().map(|(key, value)| (Rc::clone(key), value.clone())).collect();
+    let entries: Vec<(Rc<str>, Value)> =
+        source.borrow().iter().map(|(key, value)| (Rc::clone(key), value.clone())).collect();
     for (key, value) in entries {
         let known = target.borrow().get(&key).cloned();
         match (known, &value) {
-            (Some(Value::Map(known)), Value::Map(value)) if !known.borrow().is_empty() => merge_into(&known, value, overwrite),
+            (Some(Value::Map(known)), Value::Map(value)) if !known.borrow().is_empty() => {
+                merge_into(&known, value, overwrite)
+            }
             (Some(known), _) if known.is_true() && (!overwrite || matches!(value, Value::Nil)) => {}
             _ => {
                 target.borrow_mut().insert(key, value);
@@ -256,7 +280,9 @@ fn merge_into(target: &Table, source: &Table, overwrite: bool) {
 fn copied(value: &Value) -> Value {
     match value {
         Value::List(items) => Value::list(items.iter().map(copied)),
-        Value::Map(map) => table(map.borrow().iter().map(|(key, value)| (Rc::clone(key), copied(value))).collect()),
+        Value::Map(map) => {
+            table(map.borrow().iter().map(|(key, value)| (Rc::clone(key), copied(value))).collect())
+        }
         other => other.clone(),
     }
 }

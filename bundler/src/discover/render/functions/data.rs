@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256, Sha512};
 
 use super::super::super::yaml::document;
-use super::super::print::json_number;
+use super::super::print::{json_number, shown};
 use super::super::value::{Result, Value};
 use super::super::yaml_text::to_yaml;
 use super::{Arguments, STAND_IN};
@@ -22,7 +22,9 @@ pub(super) fn call(a: &Arguments<'_>) -> Option<Result<Value>> {
         "b64enc" => a.last_text().map(|text| Value::text(STANDARD.encode(text.as_bytes()))),
         "b64dec" => a.last_text().map(|text| {
             let bytes = STANDARD.decode(text.as_bytes());
-            Value::text(bytes.map_or_else(|e| e.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned()))
+            Value::text(
+                bytes.map_or_else(|e| e.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            )
         }),
         "sha256sum" => a.last_text().map(|text| Value::text(hex::encode(Sha256::digest(text.as_bytes())))),
         "sha512sum" => a.last_text().map(|text| Value::text(hex::encode(Sha512::digest(text.as_bytes())))),
@@ -70,6 +72,7 @@ fn write_json(value: &Value, out: &mut String) {
             }
             out.push('}');
         }
+        Value::Time(_) => out.push_str(&serde_json::Value::from(shown(value)).to_string()),
         Value::Files(_) | Value::ApiVersions => out.push_str("{}"),
     }
 }
@@ -78,7 +81,9 @@ fn write_json(value: &Value, out: &mut String) {
 fn parsed(a: &Arguments<'_>, as_list: bool) -> Result<Value> {
     let text = a.text(0)?;
     a.budget.spend_text(text.len())?;
-    let reason = |why: String| if as_list { Value::list([Value::text(why)]) } else { Value::map([("Error", Value::text(why))]) };
+    let reason = |why: String| {
+        if as_list { Value::list([Value::text(why)]) } else { Value::map([("Error", Value::text(why))]) }
+    };
     let found = match document(&text, &Rc::from("text")) {
         Ok(node) => Value::of(&node),
         Err(problem) => return Ok(reason(problem.to_string())),
@@ -96,7 +101,8 @@ fn url_parts(text: &str) -> Value {
     let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (scheme, rest) = rest.split_once("://").map_or(("", rest), |(scheme, rest)| (scheme, rest));
-    let (authority, path) = if scheme.is_empty() { ("", rest) } else { rest.split_at(rest.find('/').unwrap_or(rest.len())) };
+    let (authority, path) =
+        if scheme.is_empty() { ("", rest) } else { rest.split_at(rest.find('/').unwrap_or(rest.len())) };
     let (userinfo, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     let hostname = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let part = Value::text;
@@ -118,5 +124,11 @@ fn url(parts: &Value) -> Value {
         _ => String::new(),
     };
     let authority = part("userinfo", "", "@") + &part("host", "", "");
-    Value::text(part("scheme", "", "://") + &authority + &part("path", "", "") + &part("query", "?", "") + &part("fragment", "#", ""))
+    Value::text(
+        part("scheme", "", "://")
+            + &authority
+            + &part("path", "", "")
+            + &part("query", "?", "")
+            + &part("fragment", "#", ""),
+    )
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::super::print::type_name;
 use super::super::value::{Result, Value, fault};
-use super::{Arguments, STAND_IN};
+use super::{Arguments, STAND_IN, decidable};
 
 pub(super) fn call(a: &Arguments<'_>) -> Option<Result<Value>> {
     Some(match a.name {
@@ -32,12 +32,17 @@ pub(super) fn call(a: &Arguments<'_>) -> Option<Result<Value>> {
         "typeOf" => a.value(0).map(|value| Value::text(type_name(&value))),
         "typeIs" | "typeIsLike" => is_type(a).map(Value::Bool),
         "deepEqual" => is_deeply_equal(a).map(Value::Bool),
-        "now" | "date" | "dateInZone" | "date_in_zone" | "dateModify" | "date_modify" | "must_date_modify" | "toDate"
-        | "htmlDate" | "htmlDateInZone" | "ago" | "duration" | "durationRound" | "uuidv4" | "genPrivateKey" | "htpasswd"
-        | "bcrypt" | "derivePassword" | "encryptAES" | "decryptAES" => Ok(Value::text(STAND_IN)),
-        "unixEpoch" => Ok(Value::text("0")),
-        "genCA" | "genCAWithKey" | "genSelfSignedCert" | "genSelfSignedCertWithKey" | "genSignedCert" | "genSignedCertWithKey"
-        | "buildCustomCert" => Ok(Value::map([("Cert", Value::text(STAND_IN)), ("Key", Value::text(STAND_IN))])),
+        "uuidv4" | "genPrivateKey" | "htpasswd" | "bcrypt" | "derivePassword" | "encryptAES"
+        | "decryptAES" => Ok(Value::text(STAND_IN)),
+        "genCA"
+        | "genCAWithKey"
+        | "genSelfSignedCert"
+        | "genSelfSignedCertWithKey"
+        | "genSignedCert"
+        | "genSignedCertWithKey"
+        | "buildCustomCert" => {
+            Ok(Value::map([("Cert", Value::text(STAND_IN)), ("Key", Value::text(STAND_IN))]))
+        }
         _ => return None,
     })
 }
@@ -83,10 +88,13 @@ fn is_deeply_equal(a: &Arguments<'_>) -> Result<bool> {
 /// Whether two values are the same, all the way down. Their cost has been paid.
 pub(super) fn is_same(left: &Value, right: &Value) -> bool {
     match (left, right) {
-        (Value::List(left), Value::List(right)) => left.len() == right.len() && left.iter().zip(right.iter()).all(|(l, r)| is_same(l, r)),
+        (Value::List(left), Value::List(right)) => {
+            left.len() == right.len() && left.iter().zip(right.iter()).all(|(l, r)| is_same(l, r))
+        }
         (Value::Map(left), Value::Map(right)) => {
             let (left, right) = (left.borrow(), right.borrow());
-            left.len() == right.len() && left.iter().zip(right.iter()).all(|((k, l), (j, r))| k == j && is_same(l, r))
+            left.len() == right.len()
+                && left.iter().zip(right.iter()).all(|((k, l), (j, r))| k == j && is_same(l, r))
         }
         _ => is_equal(left, right).unwrap_or(false),
     }
@@ -112,7 +120,8 @@ fn is_equal(left: &Value, right: &Value) -> Result<bool> {
         (Value::Bool(left), Value::Bool(right)) => Ok(left == right),
         (Value::Int(left), Value::Int(right)) => Ok(left == right),
         (Value::Float(left), Value::Float(right)) => Ok(left == right),
-        (Value::Text(left), Value::Text(right)) => Ok(left == right),
+        (Value::Text(left), Value::Text(right)) => Ok(decidable(left)? == decidable(right)?),
+        (Value::Time(left), Value::Time(right)) => Ok(left == right),
         _ => fault(format!("a {} cannot be compared with a {}", left.kind(), right.kind())),
     }
 }
@@ -122,7 +131,7 @@ fn compare(a: &Arguments<'_>) -> Result<Ordering> {
     match (&left, &right) {
         (Value::Int(left), Value::Int(right)) => Ok(left.cmp(right)),
         (Value::Float(left), Value::Float(right)) => Ok(left.total_cmp(right)),
-        (Value::Text(left), Value::Text(right)) => Ok(left.cmp(right)),
+        (Value::Text(left), Value::Text(right)) => Ok(decidable(left)?.cmp(decidable(right)?)),
         _ => fault(format!("a {} cannot be compared with a {}", left.kind(), right.kind())),
     }
 }

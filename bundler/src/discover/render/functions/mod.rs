@@ -1,10 +1,11 @@
 //! The functions of templates: Go's own, sprig's, and Helm's (`pkg/engine` of Helm 3, Masterminds/sprig v3).
 //!
-//! What only chance, time or keys decide (`randAlphaNum`, `now`, `genCA`) is replaced by stand-ins: no image depends on it.
-//! A function that is not known here fails the template, which is then told of; nothing is guessed.
+//! What only chance, time or keys decide (`uuidv4`, `date`, `genCA`) is replaced by stand-ins; a template that decides by one fails. So does one that
+//! calls a function that is not known here. A template that fails is told of; nothing is guessed.
 
 mod collections;
 mod data;
+mod dates;
 mod logic;
 mod numbers;
 mod text;
@@ -17,17 +18,17 @@ use super::print::shown;
 use super::value::{Budget, Fault, Result, Table, Value, fault};
 pub(in super::super) use version::is_in_range;
 
-/// In place of what differs with every run.
-const STAND_IN: &str = "stand-in";
+/// In place of what differs with every run. It is known again wherever it gets to.
+pub(super) const STAND_IN: &str = "sealift-stand-in";
 
 /// Calls a function.
 pub(super) fn call(machine: &Machine, name: &str, arguments: &[Value]) -> Result<Value> {
     let budget = &machine.budget;
     budget.spend(1)?;
-    // `mustX` is `X` that fails instead of swallowing an error; here everything fails.
+    // `mustX` is `X` that fails instead of swallowing an error.
     let plain = name.strip_prefix("must").filter(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()));
     let name = plain.map_or_else(|| name.to_owned(), |rest| rest[..1].to_ascii_lowercase() + &rest[1..]);
-    let arguments = Arguments { name: &name, values: arguments, budget };
+    let arguments = Arguments { name: &name, must: plain.is_some(), values: arguments, budget };
     let found = match name.as_str() {
         "include" => Some(machine.include(&arguments.text(0)?, arguments.value(1)?).map(Value::text)),
         "tpl" => Some(machine.render_text(&arguments.text(0)?, arguments.value(1)?).map(Value::text)),
@@ -36,6 +37,7 @@ pub(super) fn call(machine: &Machine, name: &str, arguments: &[Value]) -> Result
             .or_else(|| collections::call(&arguments))
             .or_else(|| numbers::call(&arguments))
             .or_else(|| data::call(&arguments))
+            .or_else(|| dates::call(&arguments))
             .or_else(|| version::call(&arguments)),
     };
     let result = found.unwrap_or_else(|| fault(format!("there is no function `{name}` here")))?;
@@ -50,6 +52,8 @@ pub(super) fn call(machine: &Machine, name: &str, arguments: &[Value]) -> Result
 /// What a function is called with.
 struct Arguments<'a> {
     name: &'a str,
+    /// It was called as `mustX`.
+    must: bool,
     values: &'a [Value],
     budget: &'a Budget,
 }
@@ -103,6 +107,8 @@ impl Arguments<'_> {
     fn map(&self, at: usize) -> Result<Table> {
         match self.value(at)? {
             Value::Map(map) => Ok(map),
+            // Go hands a map that is not there to a function as an empty one.
+            Value::Nil => Ok(Table::default()),
             other => Err(self.wrong(&format!("takes a map, not a {}", other.kind()))),
         }
     }
@@ -110,6 +116,11 @@ impl Arguments<'_> {
     fn wrong(&self, why: &str) -> Fault {
         Fault(format!("`{}` {why}", self.name))
     }
+}
+
+/// Refuses to look into what differs with every run.
+fn decidable<'t>(text: &'t str) -> Result<&'t str> {
+    if text.contains(STAND_IN) { fault("it decides by time, chance or keys") } else { Ok(text) }
 }
 
 fn text_of(value: &Value, budget: &Budget) -> Result<Rc<str>> {
@@ -129,7 +140,9 @@ fn int_of(value: &Value) -> i64 {
         Value::Int(value) => *value,
         Value::Float(value) => *value as i64,
         Value::Bool(value) => i64::from(*value),
-        Value::Text(text) => text.trim().parse().or_else(|_| text.trim().parse::<f64>().map(|value| value as i64)).unwrap_or(0),
+        Value::Text(text) => {
+            text.trim().parse().or_else(|_| text.trim().parse::<f64>().map(|value| value as i64)).unwrap_or(0)
+        }
         _ => 0,
     }
 }

@@ -18,7 +18,9 @@ pub(super) fn call(a: &Arguments<'_>) -> Option<Result<Value>> {
         "mul" => Ok(Value::Int(a.values.iter().map(int_of).fold(1, i64::wrapping_mul))),
         "div" => pair(a).and_then(|(left, right)| divided(left.checked_div(right))),
         "mod" => pair(a).and_then(|(left, right)| divided(left.checked_rem(right))),
-        "max" | "biggest" => a.int(0).map(|first| Value::Int(a.rest(1).iter().map(int_of).fold(first, i64::max))),
+        "max" | "biggest" => {
+            a.int(0).map(|first| Value::Int(a.rest(1).iter().map(int_of).fold(first, i64::max)))
+        }
         "min" => a.int(0).map(|first| Value::Int(a.rest(1).iter().map(int_of).fold(first, i64::min))),
         "addf" => Ok(Value::Float(a.values.iter().map(float_of).sum())),
         "add1f" => a.float(0).map(|value| Value::Float(value + 1.0)),

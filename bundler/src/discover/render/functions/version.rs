@@ -9,8 +9,10 @@ pub(super) fn call(a: &Arguments<'_>) -> Option<Result<Value>> {
     Some(match a.name {
         "semverCompare" => a.text(0).and_then(|range| {
             let version = a.text(1)?;
-            is_in_range(&range, &version)
-                .map_or_else(|| fault(format!("`{range}` or `{version}` is no version")), |inside| Ok(Value::Bool(inside)))
+            is_in_range(&range, &version).map_or_else(
+                || fault(format!("`{range}` or `{version}` is no version")),
+                |inside| Ok(Value::Bool(inside)),
+            )
         }),
         "semver" => a.text(0).and_then(|text| match Version::read(&text) {
             Some(version) => Ok(version.value(&text)),
@@ -93,11 +95,13 @@ impl PartialOrd for Version {
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.numbers.cmp(&other.numbers).then_with(|| match (self.prerelease.is_empty(), other.prerelease.is_empty()) {
-            (true, true) => Ordering::Equal,
-            (true, false) => Ordering::Greater,
-            (false, true) => Ordering::Less,
-            (false, false) => compare_prereleases(&self.prerelease, &other.prerelease),
+        self.numbers.cmp(&other.numbers).then_with(|| {
+            match (self.prerelease.is_empty(), other.prerelease.is_empty()) {
+                (true, true) => Ordering::Equal,
+                (true, false) => Ordering::Greater,
+                (false, true) => Ordering::Less,
+                (false, false) => compare_prereleases(&self.prerelease, &other.prerelease),
+            }
         })
     }
 }
@@ -136,8 +140,12 @@ impl Bound {
         if !version.prerelease.is_empty() && !self.prereleases {
             return false;
         }
-        let above = self.from.as_ref().is_none_or(|from| if self.from_inclusive { version >= from } else { version > from });
-        let below = self.to.as_ref().is_none_or(|to| if self.to_inclusive { version <= to } else { version < to });
+        let above = self
+            .from
+            .as_ref()
+            .is_none_or(|from| if self.from_inclusive { version >= from } else { version > from });
+        let below =
+            self.to.as_ref().is_none_or(|to| if self.to_inclusive { version <= to } else { version < to });
         (above && below) != self.inverted
     }
 }
@@ -174,7 +182,8 @@ fn bound(operator: &str, text: &str) -> Option<Bound> {
         inverted: false,
         prereleases,
     };
-    let until = |to: Option<Version>, inclusive| Bound { to, to_inclusive: inclusive, ..from(&version, true) };
+    let until =
+        |to: Option<Version>, inclusive| Bound { to, to_inclusive: inclusive, ..from(&version, true) };
     let all_of_it = if exact { until(Some(version.clone()), true) } else { until(above_all(given), false) };
     Some(match operator {
         "" | "=" | "==" => all_of_it,
@@ -183,7 +192,10 @@ fn bound(operator: &str, text: &str) -> Option<Bound> {
         ">" if exact => from(&version, false),
         ">" => above_all(given).map(|version| from(&version, true))?,
         "<" => Bound { from: None, ..until(Some(version.clone()), false) },
-        "<=" | "=<" => Bound { from: None, ..if exact { until(Some(version.clone()), true) } else { until(above_all(given), false) } },
+        "<=" | "=<" => Bound {
+            from: None,
+            ..if exact { until(Some(version.clone()), true) } else { until(above_all(given), false) }
+        },
         "~" | "~>" => until(above_all(given.min(2)), false),
         "^" => {
             // The first number that is not zero has to stay.
