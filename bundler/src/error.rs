@@ -162,7 +162,8 @@ impl Error {
 }
 
 fn listed(errors: &[Error]) -> String {
-    errors.iter().map(|error| format!("\n  [{}] {error}", error.code())).collect()
+    let lines: Vec<String> = errors.iter().map(|error| format!("\n  [{}] {error}", error.code())).collect();
+    lines.concat()
 }
 
 impl Explain for Error {

@@ -3,6 +3,8 @@
 //! Which images a chart has was written down by hand beside it; Helm has to agree first. `cargo test -p sealift-tests --test discover -- --nocapture`
 //! prints the figures.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "../../bundler/tests/discover/charts.rs"]
 mod charts;
 

@@ -71,15 +71,12 @@ pub(super) fn substitute(text: &str, variables: &BTreeMap<String, String>) -> St
                 Some((value, after))
             },
         );
-        match known {
-            Some((value, after)) => {
-                out.push_str(value);
-                rest = after;
-            }
-            None => {
-                out.push_str("${");
-                rest = after;
-            }
+        if let Some((value, after)) = known {
+            out.push_str(value);
+            rest = after;
+        } else {
+            out.push_str("${");
+            rest = after;
         }
     }
     out.push_str(rest);

@@ -218,7 +218,7 @@ impl<'p> Repository<'p> {
             match inside(dir, &named.path).filter(|_| !is_remote(&named.path)) {
                 Some(path) if self.files.contains_key(&path) => self.take(&path, variables),
                 Some(path) if self.files.keys().any(|file| is_below(file, &path)) => {
-                    self.build(&path, variables)
+                    self.build(&path, variables);
                 }
                 _ => self.warn_absent(&file, named),
             }
@@ -411,8 +411,9 @@ fn replace(hits: &mut [Hit], images: &[Replacement]) {
 }
 
 fn is_manifest(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.ends_with(".yaml") || name.ends_with(".yml") || name == "Kustomization"
+    let path = Path::new(path);
+    path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml")
+        || path.ends_with("Kustomization")
 }
 
 /// Whether none of a document's objects has a kind.

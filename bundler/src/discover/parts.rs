@@ -143,6 +143,9 @@ fn full_digest(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Pairs, whether they stand inside an image, what fills gaps, and what comes of it.
+    type Case<'a> = (&'a [(&'a str, &'a str)], bool, &'a Defaults, &'a [&'a str]);
+
     fn found(pairs: &[(&str, &str)], inside_image: bool, defaults: &Defaults) -> Vec<String> {
         let pairs: Vec<Pair<'_>> = pairs.iter().map(|(key, text)| (*key, Some((*text).to_owned()))).collect();
         assemble(&pairs, inside_image, defaults)
@@ -158,7 +161,7 @@ mod tests {
         let moved = Defaults { tag: None, registry: Some("r.local".into()) };
         let sha = "0".repeat(64);
         let by_digest = format!("a/b@sha256:{sha}");
-        let cases: [(&[(&str, &str)], bool, &Defaults, &[&str]); 13] = [
+        let cases: [Case<'_>; 13] = [
             (
                 &[("registry", "ghcr.io"), ("repository", "a/b"), ("tag", "1")],
                 true,

@@ -225,6 +225,14 @@ fn a_hostile_chart_ends_in_a_warning() {
 
 #[test]
 fn what_is_found_says_how() {
+    for chart in charts() {
+        let found = found_in(&chart, &[]);
+        for image in &chart.images {
+            let mut mentions = found.mentions.iter().filter(|mention| mention.reference == image.reference);
+            let by_author = mentions.all(|mention| mention.how == How::Annotation);
+            assert_eq!(by_author, image.hidden.as_deref() == Some("annotation"), "{}", image.reference);
+        }
+    }
     let found = found_in(&chart("20-annotations"), &[]);
     let how = |reference: &str| {
         found

@@ -10,34 +10,34 @@ use flate2::write::GzEncoder;
 const TO_PACK: &str = "pack";
 
 /// A chart in a temporary folder.
-pub struct TestChart {
+pub(crate) struct TestChart {
     /// `01-string`
-    pub name: String,
+    pub(crate) name: String,
     /// The images that have to be found, and nothing else.
-    pub images: Vec<TestImage>,
+    pub(crate) images: Vec<TestImage>,
     dir: tempfile::TempDir,
 }
 
 /// A line of a chart's list.
-pub struct TestImage {
-    pub reference: String,
+pub(crate) struct TestImage {
+    pub(crate) reference: String,
     /// Why the reference does not stand in one piece in what Helm renders: its parts are `apart`, it is `encoded`, or it stands in an `annotation`
     /// of the chart only.
-    pub hidden: Option<String>,
+    pub(crate) hidden: Option<String>,
 }
 
 impl TestChart {
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn references(&self) -> BTreeSet<&str> {
+    pub(crate) fn references(&self) -> BTreeSet<&str> {
         self.images.iter().map(|image| image.reference.as_str()).collect()
     }
 }
 
 /// Every chart. `charts` is their folder.
-pub fn all(charts: &Path) -> Vec<TestChart> {
+pub(crate) fn all(charts: &Path) -> Vec<TestChart> {
     let mut names: Vec<PathBuf> = entries(charts).into_iter().filter(|path| path.is_dir()).collect();
     names.sort();
     assert!(names.len() >= 20, "there are only {} charts", names.len());
@@ -81,7 +81,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A chart as `helm package` packs it: a folder of the chart's name in a gzipped tar.
-pub fn packed(chart: &Path) -> Vec<u8> {
+pub(crate) fn packed(chart: &Path) -> Vec<u8> {
     let whole = tempfile::tempdir().unwrap();
     copy(chart, whole.path());
     let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));

@@ -14,6 +14,8 @@ use crate::Error;
 
 /// Largest chart with all subcharts, unpacked, in bytes.
 const MAX_CHART_BYTES: usize = 100 << 20;
+/// Most bytes that come out of all its archives.
+const MAX_UNPACKED_BYTES: u64 = 256 << 20;
 /// Largest file of a chart, in bytes.
 const MAX_FILE_BYTES: u64 = 5 << 20;
 /// Largest `.tgz`, in bytes.
@@ -36,7 +38,7 @@ impl ChartFiles {
     /// [`Error::BadChart`] for what is no chart, is too large, or has names that leave it; I/O.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let shown = path.display().to_string();
-        let mut reader = Reader { chart: &shown, files: BTreeMap::new(), bytes: 0 };
+        let mut reader = Reader::new(&shown);
         if fs::metadata(path)?.is_dir() {
             let rules = path.join(ignore::FILE);
             let rules = if rules.is_file() { fs::read_to_string(rules)? } else { String::new() };
@@ -54,7 +56,7 @@ impl ChartFiles {
     /// # Errors
     /// As [`ChartFiles::read`].
     pub fn from_archive(chart: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let mut reader = Reader { chart, files: BTreeMap::new(), bytes: 0 };
+        let mut reader = Reader::new(chart);
         reader.archive(bytes, "", 0)?;
         reader.finish()
     }
@@ -69,6 +71,14 @@ struct Reader<'a> {
     chart: &'a str,
     files: BTreeMap<String, Vec<u8>>,
     bytes: usize,
+    /// What all archives together may still unpack to: headers and padding are no files, but cost time.
+    left: u64,
+}
+
+impl<'a> Reader<'a> {
+    fn new(chart: &'a str) -> Self {
+        Self { chart, files: BTreeMap::new(), bytes: 0, left: MAX_UNPACKED_BYTES }
+    }
 }
 
 impl Reader<'_> {
@@ -125,8 +135,8 @@ impl Reader<'_> {
         if bytes.len() as u64 > MAX_ARCHIVE_BYTES {
             return Err(self.refuse(format!("{shown} is larger than {MAX_ARCHIVE_BYTES} bytes")));
         }
-        // What does not count as a file, headers and padding, is bounded too.
-        let mut archive = tar::Archive::new(MultiGzDecoder::new(bytes).take(2 * MAX_CHART_BYTES as u64));
+        let before = self.left;
+        let mut archive = tar::Archive::new(MultiGzDecoder::new(bytes).take(before));
         let broken = |e: io::Error| format!("{shown} is no chart archive (gzip and tar): {e}");
         for entry in archive.entries().map_err(|e| self.refuse(broken(e)))? {
             let mut entry = entry.map_err(|e| self.refuse(broken(e)))?;
@@ -145,11 +155,13 @@ impl Reader<'_> {
             self.add(format!("{prefix}{inside}"), content, depth)?;
         }
         // The checksum stands at the very end.
-        let end = io::copy(&mut archive.into_inner(), &mut io::sink());
-        end.map(|_| ()).map_err(|e| self.refuse(broken(e)))
+        let mut rest = archive.into_inner();
+        io::copy(&mut rest, &mut io::sink()).map_err(|e| self.refuse(broken(e)))?;
+        self.left = self.left.saturating_sub(before - rest.limit());
+        Ok(())
     }
 
-    fn add(&mut self, path: String, content: Vec<u8>, depth: usize) -> Result<(), Error> {
+    fn add(&mut self, path: String, mut content: Vec<u8>, depth: usize) -> Result<(), Error> {
         if content.len() as u64 > MAX_FILE_BYTES {
             return Err(self.refuse(format!("`{path}` is larger than {MAX_FILE_BYTES} bytes")));
         }
@@ -160,15 +172,17 @@ impl Reader<'_> {
         if is_subchart_archive(&path) {
             return self.archive(&content, &format!("{path}/"), depth + 1);
         }
-        let content = content.strip_prefix(BYTE_ORDER_MARK).map_or(content.clone(), <[u8]>::to_vec);
+        if content.starts_with(BYTE_ORDER_MARK) {
+            content.drain(..BYTE_ORDER_MARK.len());
+        }
         self.files.insert(path, content);
         Ok(())
     }
 }
 
-/// Whether a file can have a say in what is rendered. Others may be as large as they like.
+/// Whether a file can have a say in what is rendered. Others are left out if they are large: a folder may hold anything.
 fn is_needed(path: &str) -> bool {
-    ["templates/", "crds/", "charts/"].iter().any(|folder| path.contains(folder)) || path.ends_with(".yaml")
+    ["templates/", "crds/", "charts/"].iter().any(|folder| path.contains(folder)) || !path.contains('/')
 }
 
 /// The path below the chart's own folder; `None` if it would leave it.

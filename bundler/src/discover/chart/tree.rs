@@ -121,7 +121,9 @@ fn unique(node: &mut Node) {
                     entries.remove(at);
                 }
             }
-            entries.iter_mut().for_each(|(_, node)| unique(node));
+            for (_, node) in entries {
+                unique(node);
+            }
         }
         Yaml::List(items) => items.iter_mut().for_each(unique),
         _ => {}

@@ -58,7 +58,7 @@ pub(super) fn render(
 ) -> (Vec<Rendered>, Vec<Failure>) {
     let shared = Shared { release: release(), capabilities: capabilities(kube_version) };
     let mut units = Vec::new();
-    collect(chart, &chart.name, Value::of(values), true, &shared, &mut units);
+    collect(chart, &chart.name, &Value::of(values), true, &shared, &mut units);
     // Helm parses what lies deepest first, so that a parent's named templates win, and renders in the same order.
     units.sort_by(|a, b| (b.name.matches('/').count(), &b.name).cmp(&(a.name.matches('/').count(), &a.name)));
 
@@ -75,7 +75,7 @@ pub(super) fn render(
                 mains.push((unit, parsed.main));
             }
             Err((line, why)) => {
-                failures.push(Failure { file: unit.file.clone(), line, why, text: unit.text.clone() })
+                failures.push(Failure { file: unit.file.clone(), line, why, text: unit.text.clone() });
             }
         }
     }
@@ -124,7 +124,7 @@ struct Shared {
 fn collect(
     chart: &Chart<'_>,
     full_name: &str,
-    values: Value,
+    values: &Value,
     is_root: bool,
     shared: &Shared,
     units: &mut Vec<Unit>,
@@ -141,7 +141,7 @@ fn collect(
     for child in &chart.children {
         let below = values.get(&child.name).unwrap_or_else(|| Value::map::<&str>([]));
         let child_context =
-            collect(child, &format!("{full_name}/charts/{}", child.name), below, false, shared, units);
+            collect(child, &format!("{full_name}/charts/{}", child.name), &below, false, shared, units);
         if let Value::Map(subcharts) = &subcharts {
             subcharts.borrow_mut().insert(Rc::from(child.name.as_str()), child_context);
         }

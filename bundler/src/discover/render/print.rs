@@ -166,12 +166,11 @@ impl Verb {
 
     fn write(&self, letter: char, value: &Value, out: &mut String) {
         let text = match (letter, value) {
-            ('v', _) => shown(value),
+            ('v', _) | ('s', Value::List(_) | Value::Map(_)) => shown(value),
             ('s', Value::Text(text)) => match self.precision {
                 Some(precision) => text.chars().take(precision).collect(),
                 None => text.to_string(),
             },
-            ('s', Value::List(_) | Value::Map(_)) => shown(value),
             ('q', Value::Text(text)) => quoted(text),
             ('d', Value::Int(number)) => number.to_string(),
             ('x', Value::Int(number)) => format!("{number:x}"),

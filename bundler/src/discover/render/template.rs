@@ -39,7 +39,7 @@ pub(super) fn parse(source: &Rc<str>, text: &str) -> Result<Parsed, (u32, String
         return Err((1, format!("it has more than {MAX_BRANCHES} branches")));
     }
     let text = without_comments(text);
-    let (body, defines) =
+    let (body, named) =
         Parser::new(&text, "{{", "}}").and_then(Parser::parse).map_err(|error| match error {
             TemplateError::Parse { line, message, .. } | TemplateError::Lex { line, message, .. } => {
                 (u32::try_from(line).unwrap_or(u32::MAX), message)
@@ -48,8 +48,7 @@ pub(super) fn parse(source: &Rc<str>, text: &str) -> Result<Parsed, (u32, String
         })?;
     let breaks: Rc<Vec<usize>> = Rc::new(text.match_indices('\n').map(|(at, _)| at).collect());
     let template = |body| Rc::new(Template { source: Rc::clone(source), body, breaks: Rc::clone(&breaks) });
-    let defined =
-        defines.into_iter().map(|define| (define.name.to_string(), template(define.body))).collect();
+    let defined = named.into_iter().map(|define| (define.name.to_string(), template(define.body))).collect();
     Ok(Parsed { main: template(body), defined })
 }
 

@@ -208,7 +208,7 @@ fn picked(a: &Arguments<'_>, keep: bool) -> Result<Value> {
     for value in a.rest(1) {
         match value {
             Value::List(items) => {
-                keys.extend(items.iter().map(|item| text_of(item, a.budget)).collect::<Result<Vec<_>>>()?)
+                keys.extend(items.iter().map(|item| text_of(item, a.budget)).collect::<Result<Vec<_>>>()?);
             }
             other => keys.push(text_of(other, a.budget)?),
         }
@@ -266,7 +266,7 @@ fn merge_into(target: &Table, source: &Table, overwrite: bool) {
         let known = target.borrow().get(&key).cloned();
         match (known, &value) {
             (Some(Value::Map(known)), Value::Map(value)) if !known.borrow().is_empty() => {
-                merge_into(&known, value, overwrite)
+                merge_into(&known, value, overwrite);
             }
             (Some(known), _) if known.is_true() && (!overwrite || matches!(value, Value::Nil)) => {}
             _ => {

@@ -118,10 +118,9 @@ fn is_equal(left: &Value, right: &Value) -> Result<bool> {
         (Value::Nil, Value::Nil) => Ok(true),
         (Value::Nil, _) | (_, Value::Nil) => Ok(false),
         (Value::Bool(left), Value::Bool(right)) => Ok(left == right),
-        (Value::Int(left), Value::Int(right)) => Ok(left == right),
+        (Value::Int(left), Value::Int(right)) | (Value::Time(left), Value::Time(right)) => Ok(left == right),
         (Value::Float(left), Value::Float(right)) => Ok(left == right),
         (Value::Text(left), Value::Text(right)) => Ok(decidable(left)? == decidable(right)?),
-        (Value::Time(left), Value::Time(right)) => Ok(left == right),
         _ => fault(format!("a {} cannot be compared with a {}", left.kind(), right.kind())),
     }
 }

@@ -8,7 +8,8 @@ const MAX_NUMBERS: usize = 1_000_000;
 
 pub(super) fn call(a: &Arguments<'_>) -> Option<Result<Value>> {
     Some(match a.name {
-        "int" | "int64" => a.int(0).map(Value::Int),
+        // Any number does for chance: the lowest is one.
+        "int" | "int64" | "randInt" => a.int(0).map(Value::Int),
         "atoi" => a.text(0).map(|text| Value::Int(text.parse().unwrap_or(0))),
         "float64" => a.float(0).map(Value::Float),
         "toDecimal" => a.text(0).map(|text| Value::Int(i64::from_str_radix(&text, 8).unwrap_or(0))),
@@ -35,7 +36,6 @@ pub(super) fn call(a: &Arguments<'_>) -> Option<Result<Value>> {
         "until" => a.int(0).and_then(|end| steps(0, end, if end < 0 { -1 } else { 1 })),
         "untilStep" => until_step(a),
         "seq" => seq(a),
-        "randInt" => a.int(0).map(Value::Int),
         _ => return None,
     })
 }

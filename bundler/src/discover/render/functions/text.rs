@@ -81,14 +81,14 @@ fn other(a: &Arguments<'_>) -> Option<Result<Value>> {
         "splitList" => {
             a.text(0).and_then(|mark| Ok(Value::list(split(&a.text(1)?, &mark, usize::MAX).map(Value::text))))
         }
-        "split" => a.text(0).and_then(|mark| numbered(&a.text(1)?, &mark, usize::MAX)),
-        "splitn" => a.text(0).and_then(|mark| numbered(&a.text(2)?, &mark, a.count(1)?)),
+        "split" => a.text(0).and_then(|mark| Ok(numbered(&a.text(1)?, &mark, usize::MAX))),
+        "splitn" => a.text(0).and_then(|mark| Ok(numbered(&a.text(2)?, &mark, a.count(1)?))),
         "toStrings" => texts(a, 0).map(|texts| Value::list(texts.into_iter().map(Value::Text))),
         "sortAlpha" => texts(a, 0).map(|mut texts| {
             texts.sort();
             Value::list(texts.into_iter().map(Value::Text))
         }),
-        "regexMatch" => with_regex(a, 1, |regex, text| regex.is_match(text)).map(Value::Bool),
+        "regexMatch" => with_regex(a, 1, regex::Regex::is_match).map(Value::Bool),
         "regexFindAll" => with_regex(a, 1, |regex, text| {
             let limit = usize::try_from(a.int(2).unwrap_or(-1)).unwrap_or(usize::MAX);
             Value::list(regex.find_iter(text).take(limit).map(|found| Value::text(found.as_str())))
@@ -219,14 +219,14 @@ fn split<'t>(text: &'t str, mark: &str, limit: usize) -> Box<dyn Iterator<Item =
 }
 
 /// `split`: a map of `_0`, `_1` and so on.
-fn numbered(text: &str, mark: &str, limit: usize) -> Result<Value> {
+fn numbered(text: &str, mark: &str, limit: usize) -> Value {
     let parts = split(text, mark, limit).enumerate();
-    Ok(Value::Map(Rc::new(
+    Value::Map(Rc::new(
         parts
             .map(|(at, part)| (Rc::from(format!("_{at}")), Value::text(part)))
             .collect::<BTreeMap<_, _>>()
             .into(),
-    )))
+    ))
 }
 
 fn with_regex<T>(a: &Arguments<'_>, text_at: usize, go: impl Fn(&Regex, &str) -> T) -> Result<T> {

@@ -1,6 +1,7 @@
 //! Versions and ranges of them (Masterminds/semver v3): `semverCompare`, and which subchart a dependency means.
 
 use std::cmp::Ordering;
+use std::ops::{Bound, RangeBounds as _};
 
 use super::super::value::{Result, Value, fault};
 use super::Arguments;
@@ -27,7 +28,7 @@ pub(in super::super::super) fn is_in_range(range: &str, version: &str) -> Option
     let version = Version::read(version)?;
     let mut any = false;
     for alternative in range.split("||") {
-        any |= bounds(alternative)?.iter().all(|bound| bound.takes(&version));
+        any |= ranges(alternative)?.iter().all(|range| range.takes(&version));
     }
     Some(any)
 }
@@ -124,36 +125,26 @@ fn compare_prereleases(left: &str, right: &str) -> Ordering {
     if right.next().is_some() { Ordering::Less } else { Ordering::Equal }
 }
 
-/// From one version to another, or anything but some.
-struct Bound {
-    from: Option<Version>,
-    from_inclusive: bool,
-    to: Option<Version>,
-    to_inclusive: bool,
+/// From one version to another, or anything but that.
+struct Range {
+    from: Bound<Version>,
+    to: Bound<Version>,
     inverted: bool,
     /// A prerelease is in a range only if the range names one.
     prereleases: bool,
 }
 
-impl Bound {
+impl Range {
     fn takes(&self, version: &Version) -> bool {
-        if !version.prerelease.is_empty() && !self.prereleases {
-            return false;
-        }
-        let above = self
-            .from
-            .as_ref()
-            .is_none_or(|from| if self.from_inclusive { version >= from } else { version > from });
-        let below =
-            self.to.as_ref().is_none_or(|to| if self.to_inclusive { version <= to } else { version < to });
-        (above && below) != self.inverted
+        (version.prerelease.is_empty() || self.prereleases)
+            && (self.from.as_ref(), self.to.as_ref()).contains(version) != self.inverted
     }
 }
 
 /// `>=1.2 <2`, `^1.2`, `~1.2.3`, `1.x`, `1.2 - 1.4`: all of them have to hold.
-fn bounds(text: &str) -> Option<Vec<Bound>> {
+fn ranges(text: &str) -> Option<Vec<Range>> {
     if let Some((low, high)) = text.split_once(" - ") {
-        return Some(vec![bound(">=", low)?, bound("<=", high)?]);
+        return Some(vec![range(">=", low)?, range("<=", high)?]);
     }
     let mut found = Vec::new();
     let mut rest = text.trim_start_matches([' ', ',']);
@@ -162,45 +153,35 @@ fn bounds(text: &str) -> Option<Vec<Bound>> {
         let (operator, after) = rest.split_at(operator_end);
         let after = after.trim_start();
         let end = after.find([' ', ',']).unwrap_or(after.len());
-        found.push(bound(operator, &after[..end])?);
+        found.push(range(operator, &after[..end])?);
         rest = after[end..].trim_start_matches([' ', ',']);
     }
     Some(found)
 }
 
-fn bound(operator: &str, text: &str) -> Option<Bound> {
+fn range(operator: &str, text: &str) -> Option<Range> {
     let (version, given) = Version::read_part(text)?;
     let prereleases = !version.prerelease.is_empty();
+    let between = |from, to| Range { from, to, inverted: false, prereleases };
+    let this = || Bound::Included(version.clone());
     // `1.2` stands for all of 1.2, `*` for everything.
-    let above_all = |kept: usize| (kept > 0).then(|| version.bumped(kept));
-    let exact = given == 3;
-    let from = |version: &Version, inclusive| Bound {
-        from: Some(version.clone()),
-        from_inclusive: inclusive,
-        to: None,
-        to_inclusive: false,
-        inverted: false,
-        prereleases,
-    };
-    let until =
-        |to: Option<Version>, inclusive| Bound { to, to_inclusive: inclusive, ..from(&version, true) };
-    let all_of_it = if exact { until(Some(version.clone()), true) } else { until(above_all(given), false) };
+    let below_next =
+        |kept: usize| if kept > 0 { Bound::Excluded(version.bumped(kept)) } else { Bound::Unbounded };
+    let is_exact = given == 3;
+    let last_of_it = || if is_exact { this() } else { below_next(given) };
     Some(match operator {
-        "" | "=" | "==" => all_of_it,
-        "!=" => Bound { inverted: true, ..all_of_it },
-        ">=" | "=>" => from(&version, true),
-        ">" if exact => from(&version, false),
-        ">" => above_all(given).map(|version| from(&version, true))?,
-        "<" => Bound { from: None, ..until(Some(version.clone()), false) },
-        "<=" | "=<" => Bound {
-            from: None,
-            ..if exact { until(Some(version.clone()), true) } else { until(above_all(given), false) }
-        },
-        "~" | "~>" => until(above_all(given.min(2)), false),
+        "" | "=" | "==" => between(this(), last_of_it()),
+        "!=" => Range { inverted: true, ..between(this(), last_of_it()) },
+        ">=" | "=>" => between(this(), Bound::Unbounded),
+        ">" if is_exact => between(Bound::Excluded(version.clone()), Bound::Unbounded),
+        ">" => between(Bound::Included(version.bumped(given)), Bound::Unbounded),
+        "<" => between(Bound::Unbounded, Bound::Excluded(version.clone())),
+        "<=" | "=<" => between(Bound::Unbounded, last_of_it()),
+        "~" | "~>" => between(this(), below_next(given.min(2))),
         "^" => {
             // The first number that is not zero has to stay.
             let kept = version.numbers.iter().position(|number| *number > 0).map_or(given, |at| at + 1);
-            until(above_all(if given == 0 { 0 } else { kept.min(3) }), false)
+            between(this(), below_next(kept))
         }
         _ => return None,
     })

@@ -1,16 +1,18 @@
 //! Walks through Kubernetes objects and trees of values, and picks out the images.
 
+mod flux;
+mod process;
+
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::parts::{Assembled, Defaults, Pair, assemble};
-use super::reference::{
-    Verdict, in_container, is_image_key, is_pinned, is_unmistakable, plain_key, put_together, under_image_key,
-};
+use super::reference::{Verdict, in_container, is_image_key, is_unmistakable, plain_key, under_image_key};
 use super::yaml::{Node, Yaml, documents};
-use super::{Kind, Place, Warning, flux, kustomize, text};
+use super::{Kind, Place, Warning, kustomize, text};
 
 /// YAML inside YAML inside YAML: how often text is opened.
 const MAX_EMBEDDED: usize = 3;
@@ -126,7 +128,9 @@ impl Walk {
     pub(super) fn text_file(&mut self, file: &str, content: &str) {
         match documents(content, &Rc::from(file)) {
             Ok(found) if !found.iter().any(|document| document.text().is_some()) => {
-                found.iter().for_each(|document| self.object(document))
+                for document in &found {
+                    self.object(document);
+                }
             }
             _ => self.plain_text(file, 1, content),
         }
@@ -140,63 +144,7 @@ impl Walk {
         }
     }
 
-    /// What Flux pulls: `url` and `ref` of an `OCIRepository` (source.toolkit.fluxcd.io).
-    fn artifact(&mut self, object: &Node) {
-        let Some((node, url)) =
-            object.at("spec.url").and_then(|node| Some((node, node.text()?.strip_prefix("oci://")?)))
-        else {
-            return;
-        };
-        let of = |key: &str| object.at("spec.ref").and_then(|r| r.get(key)).and_then(Node::scalar);
-        self.within("spec", |walk| {
-            walk.within("url", |walk| {
-                // Flux looks at the digest first, then at the range, then at the tag.
-                let (tag, digest) = (of("tag"), of("digest"));
-                if digest.is_none() && let Some(range) = of("semver") {
-                    walk.warn(node, format!("Flux looks for a version in the range `{range}`; whether the release has one is not checked"));
-                    return;
-                }
-                let tag = if digest.is_some() { tag } else { tag.or_else(|| Some("latest".to_owned())) };
-                let whole = put_together(None, url, tag.as_deref(), digest.as_deref());
-                let before = walk.hits.len();
-                walk.judge(in_container(&whole), node);
-                walk.hits[before..].iter_mut().for_each(|hit| hit.kind = Kind::Artifact);
-            });
-        });
-    }
-
-    /// A release of a chart. If the chart is at hand, it is rendered with these values, and they need not be guessed at.
-    fn helm_release(&mut self, object: &Node) {
-        let is_known =
-            flux::release(object).is_some_and(|release| self.known_charts.contains(&release.chart));
-        self.within("spec", |walk| {
-            for (key, node) in object.get("spec").map(Node::entries).unwrap_or_default() {
-                walk.within(key, |walk| match key.as_str() {
-                    "values" if is_known => {}
-                    "values" => {
-                        walk.value(node, key);
-                        walk.incomplete(Some(node));
-                    }
-                    _ => walk.entry(key, node, "spec"),
-                });
-            }
-        });
-    }
-
-    /// Values that change half of an image: the other half is in the chart.
-    fn incomplete(&mut self, values: Option<&Node>) {
-        for (key, node) in values.map(Node::entries).unwrap_or_default() {
-            self.within(key, |walk| {
-                let has = |name: &str| node.get(name).and_then(Node::scalar).is_some_and(|text| !text.is_empty());
-                if is_image_key(key) && (has("tag") || has("digest")) && !(has("repository") || has("name")) {
-                    walk.warn(node, "there is a tag or digest, but its repository is in the chart: give these values to the chart with `values:`".to_owned());
-                }
-                walk.incomplete(Some(node));
-            });
-        }
-    }
-
-    /// The texts of a ConfigMap or a Secret: each may be a file with images in it.
+    /// The texts of a `ConfigMap` or a Secret: each may be a file with images in it.
     fn texts(&mut self, object: &Node, key: &str, decode: impl Fn(&str) -> Option<String>) {
         self.within(key, |walk| {
             for (name, node) in object.get(key).map(Node::entries).unwrap_or_default() {
@@ -267,9 +215,9 @@ impl Walk {
     /// A value whose key says that it is an image.
     fn named(&mut self, node: &Node, key: &str) {
         if let Some(text) = node.text() {
-            self.judge(under_image_key(text), node)
+            self.judge(under_image_key(text), node);
         } else {
-            self.value(node, key)
+            self.value(node, key);
         }
     }
 
@@ -290,7 +238,7 @@ impl Walk {
                         // Values and custom objects may keep the parts apart even here.
                         ("image", Yaml::Map(_)) => walk.value(node, "image"),
                         ("image", _) => {
-                            walk.judge_container(in_container(&node.scalar().unwrap_or_default()), node)
+                            walk.judge_container(in_container(&node.scalar().unwrap_or_default()), node);
                         }
                         _ => walk.entry(name, node, ""),
                     });
@@ -313,37 +261,6 @@ impl Walk {
         }
     }
 
-    /// `{name: SIDECAR_IMAGE, value: …}`: an environment variable, or a parameter of another kind.
-    fn named_value(&mut self, node: &Node) -> bool {
-        let (Some(name), Some(value)) = (node.text_of("name"), node.get("value")) else { return false };
-        let Some(text) = value.text() else { return false };
-        self.within("value", |walk| {
-            if is_image_key(name) && !text.contains('\n') {
-                walk.judge(under_image_key(text), value);
-            } else if plain_key(name).contains("image") && is_pinned(text) && text.contains('/') {
-                // RELATED_IMAGE_ETCD, and what else has the word in its name.
-                walk.judge(under_image_key(text), value);
-            } else {
-                walk.free_text(text, value);
-            }
-        });
-        true
-    }
-
-    /// `RELOADER_IMAGE_REPO` and `RELOADER_IMAGE_TAG` in one list.
-    fn composed_variables(&mut self, items: &[Node]) {
-        let variables: Vec<(&str, &Node)> =
-            items.iter().filter_map(|item| Some((item.text_of("name")?, item.get("value")?))).collect();
-        let pairs: Vec<Pair<'_>> = variables.iter().map(|(name, value)| (*name, value.scalar())).collect();
-        for Assembled { at, whole } in assemble(&pairs, false, &Defaults::default()) {
-            let (name, node) = variables[at];
-            self.within(name, |walk| match whole {
-                Ok(whole) => walk.judge(under_image_key(&whole), node),
-                Err(why) => walk.warn(node, why.to_owned()),
-            });
-        }
-    }
-
     /// `{op: replace, path: …/image, value: …}` of a JSON patch (RFC 6902).
     fn replacement(&mut self, node: &Node) -> bool {
         let (Some(_), Some(path), Some(value)) =
@@ -355,38 +272,6 @@ impl Walk {
             if is_image_key(path) { walk.named(value, "image") } else { walk.value(value, "value") }
         });
         true
-    }
-
-    /// A command line: `--reloader-image=…`, `--image …`, and what is unmistakable anywhere.
-    fn arguments(&mut self, items: &[Node]) {
-        let mut flags: Vec<(&str, &Node, &str)> = Vec::new();
-        for (at, item) in items.iter().enumerate() {
-            let Some(text) = item.text() else { continue };
-            let Some(flag) = text.strip_prefix('-').filter(|_| !text.contains('\n')) else { continue };
-            if let Some((name, value)) = flag.split_once('=') {
-                flags.push((name, item, value));
-            } else if let Some(next) =
-                items.get(at + 1).and_then(Node::text).filter(|next| !next.starts_with('-'))
-            {
-                flags.push((flag, &items[at + 1], next));
-            }
-        }
-        let pairs: Vec<Pair<'_>> =
-            flags.iter().map(|(name, _, value)| (*name, Some((*value).to_owned()))).collect();
-        for Assembled { at, whole } in assemble(&pairs, false, &Defaults::default()) {
-            match whole {
-                Ok(whole) => self.judge(under_image_key(&whole), flags[at].1),
-                Err(why) => self.warn(flags[at].1, why.to_owned()),
-            }
-        }
-        for (at, item) in items.iter().enumerate() {
-            self.at_index(at, |walk| {
-                match flags.iter().find(|(name, node, _)| std::ptr::eq(*node, item) && is_image_key(name)) {
-                    Some((_, _, value)) => walk.judge(under_image_key(value), item),
-                    None => walk.value(item, ""),
-                }
-            });
-        }
     }
 
     /// Text under a key that says nothing: an image as a whole, a file, or words among which an image stands.
@@ -442,7 +327,7 @@ impl Walk {
     fn judge_at(&mut self, verdict: Verdict, place: Place, in_container: bool) {
         match verdict {
             Verdict::Image(reference) => {
-                self.hits.push(Hit { reference, place, kind: Kind::Image, in_container })
+                self.hits.push(Hit { reference, place, kind: Kind::Image, in_container });
             }
             Verdict::Unclear(why) => self.warnings.push(Warning { place, why }),
             Verdict::Other => {}
@@ -486,7 +371,8 @@ impl Walk {
 
     fn at_index(&mut self, at: usize, go: impl FnOnce(&mut Self)) {
         let before = self.path.len();
-        self.path.push_str(&format!("[{at}]"));
+        // Writing to a text cannot fail.
+        let _ = write!(self.path, "[{at}]");
         go(self);
         self.path.truncate(before);
     }
