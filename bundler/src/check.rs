@@ -90,12 +90,14 @@ pub async fn check(order: &Order<'_>) -> Result<Report, Error> {
         let place = mention.place.to_string();
         match report.missing.iter_mut().find(|missing| missing.reference == mention.reference) {
             Some(missing) => missing.places.push(place),
-            None => report.missing.push(Missing { reference: mention.reference.clone(), places: vec![place] }),
+            None => {
+                report.missing.push(Missing { reference: mention.reference.clone(), places: vec![place] })
+            }
         }
     }
     let unclear = |w: &Warning| Unclear { place: w.place.to_string(), why: w.why.clone() };
     report.unclear = found.warnings.iter().map(unclear).collect();
-    let images = pinned(order.lock.images.iter().filter(|i| !order.lock.system.contains(&i.name)));
+    let images = pinned(order.lock.images.iter().filter(|i| !order.lock.system_images.contains(&i.name)));
     report.unnamed = discover::unnamed(&found, &images).into_iter().map(without_digest).collect();
     Ok(report)
 }
@@ -104,7 +106,7 @@ pub async fn check(order: &Order<'_>) -> Result<Report, Error> {
 ///
 /// # Errors
 /// As [`check`]; [`Error::BadMention`] for what cannot be fetched as it is written.
-pub(crate) async fn discover(order: &Order<'_>) -> Result<BTreeSet<Reference>, Error> {
+pub(crate) async fn unlisted(order: &Order<'_>) -> Result<BTreeSet<Reference>, Error> {
     let found = find(order).await?;
     let names = names(order.lock);
     let mut wanted = BTreeSet::new();
@@ -158,14 +160,16 @@ async fn in_chart(
     settings: &Settings<'_>,
 ) -> Result<Found, Error> {
     let files = ChartFiles::from_archive(&locked.source.to_string(), &archive(client, locked, local).await?)?;
-    let read = |path| Ok((format!("{}", Path::display(path)), read_capped(&base.join(path), MAX_VALUES_BYTES)?));
+    let read =
+        |path| Ok((format!("{}", Path::display(path)), read_capped(&base.join(path), MAX_VALUES_BYTES)?));
     let values = locked.values.iter().map(|path| read(path)).collect::<Result<Vec<_>, Error>>()?;
     discover::in_chart(&files, &values, settings)
 }
 
 /// The packed chart, from wherever it is.
 async fn archive(client: &Client, locked: &LockedChart, local: &Local) -> Result<Vec<u8>, Error> {
-    let is_archive = |media_type: &str| [chart::CONTENT_TYPE, chart::LEGACY_CONTENT_TYPE].contains(&media_type);
+    let is_archive =
+        |media_type: &str| [chart::CONTENT_TYPE, chart::LEGACY_CONTENT_TYPE].contains(&media_type);
     let Some(content) = locked.image.blobs.iter().find(|content| is_archive(&content.media_type)) else {
         let why = "none of its layers is a packed chart".to_owned();
         return Err(Error::BadChart { chart: locked.source.to_string(), why });

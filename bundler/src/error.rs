@@ -471,6 +471,33 @@ pub enum Error {
         /// Why.
         why: &'static str,
     },
+    /// Something that should be a chart is none, or may not be read.
+    #[error("`{chart}` is no chart that can be read: {why}")]
+    UnreadableChart {
+        /// The chart's folder, archive or reference.
+        chart: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A values file, or a file of a chart, is not the YAML that it has to be.
+    #[error("{0}")]
+    NotYaml(crate::discover::Problem),
+    /// What is named as an image, and cannot be fetched as it is written.
+    #[error("`{reference}`, named in {place}, is no reference that can be fetched")]
+    BadMention {
+        /// As it is written.
+        reference: String,
+        /// Where.
+        place: String,
+    },
+    /// Images are missing; they have been listed.
+    #[error("{}", incomplete(*missing, *unclear))]
+    Incomplete {
+        /// How many are missing.
+        missing: usize,
+        /// How many places may name an image and could not be read.
+        unclear: usize,
+    },
     /// The archive has damage; the findings have been printed.
     #[error("`{file}` is damaged in {count} place{}", if *count == 1 { "" } else { "s" })]
     Damaged {
@@ -546,6 +573,17 @@ fn addresses(urls: &[String]) -> String {
     if urls.is_empty() { "any other address".to_owned() } else { urls.join(", ") }
 }
 
+fn incomplete(missing: usize, unclear: usize) -> String {
+    let s = |n: usize| if n == 1 { "" } else { "s" };
+    let missing_images = format!("the release lacks {missing} image{} that it names", s(missing));
+    let unclear_places = format!("{unclear} place{} may name an image and cannot be read", s(unclear));
+    match (missing, unclear) {
+        (_, 0) => missing_images,
+        (0, _) => unclear_places,
+        _ => format!("{missing_images}, and {unclear_places}"),
+    }
+}
+
 impl Explain for Error {
     fn parts(&self) -> Vec<&dyn Explain> {
         match self {
@@ -617,6 +655,10 @@ impl Explain for Error {
             Self::DockerArchive { .. } => 476,
             Self::CompressedArchive { .. } => 477,
             Self::TagTwice { .. } => 478,
+            Self::UnreadableChart { .. } => 440,
+            Self::NotYaml(_) => 441,
+            Self::BadMention { .. } => 443,
+            Self::Incomplete { .. } => 444,
             Self::Io(_) => 499,
         })
     }
@@ -630,7 +672,8 @@ impl Explain for Error {
             | Self::Git { .. }
             | Self::Layout { .. }
             | Self::DockerArchive { .. }
-            | Self::NoPackage { .. } => Class::Failed,
+            | Self::NoPackage { .. }
+            | Self::Incomplete { .. } => Class::Failed,
             Self::Referrers { cause, .. } => cause.class(),
             Self::GitRemote { .. } | Self::GitAccess { .. } | Self::NoRepository { .. } => Class::Unreachable,
             Self::Several(errors) => {
@@ -668,6 +711,11 @@ impl Explain for Error {
             }
             Self::NoPlatform { .. } => "change `platforms:`, or use an image that has it".into(),
             Self::NameTwice { .. } | Self::NamesAlike { .. } | Self::FileAndFolder { .. } => "give one of them another `name:`".into(),
+            Self::BadMention { .. } => "write it in full, or lock it by hand under `images:`".into(),
+            Self::Incomplete { missing: 0, .. } => {
+                "install helm, or give the chart values that it needs under `values:`; `--allow-unclear` lets it pass".into()
+            }
+            Self::Incomplete { .. } => "name them under `images:`, or run `sealift lock --discover`".into(),
             Self::TwoCharts { .. } => "give one of them another name with `as:`".into(),
             Self::WrongFile { .. } => {
                 "fetch the file again from its publisher; if it is a new one, change the digest that it must have"

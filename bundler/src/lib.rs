@@ -3,9 +3,11 @@
 pub mod artifact;
 pub mod bundle;
 pub mod chart;
+pub mod check;
 pub mod cli;
 pub mod definition;
 pub mod diff;
+pub mod discover;
 mod error;
 pub mod export;
 mod files;

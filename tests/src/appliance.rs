@@ -11,6 +11,8 @@ use crate::process::{self, Daemon};
 use crate::trust::Trust;
 use crate::{Namespace, Side, SmallDisk, Tree, binaries, scratch};
 
+/// What the status says where less disk is free than kubelet wants.
+const DISK_IS_LOW: &str = "less than 10 % of the disk is free";
 /// What must not change until a release is activated.
 const STANDING: [&str; 4] = ["current", "releases", "git", "trust"];
 
@@ -106,7 +108,10 @@ impl<'a> Appliance<'a> {
     pub fn expect_whole(&self) {
         process::run(self.sealiftctl().arg("verify"));
         let status = self.status();
-        assert_eq!(status["problems"], Value::Array(Vec::new()), "{status}");
+        let problems = status["problems"].as_array().expect("a list");
+        // How full the machine's own disk is says nothing about the store.
+        let problems: Vec<&Value> = problems.iter().filter(|p| p.as_str() != Some(DISK_IS_LOW)).collect();
+        assert!(problems.is_empty(), "{status}");
     }
 
     /// What `sealiftctl status` says.

@@ -26,7 +26,7 @@ use crate::lock::{Lock, resolve};
 const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
 impl NetworkArgs {
-    fn client(&self) -> Result<Client, Error> {
+    pub(super) fn client(&self) -> Result<Client, Error> {
         let mut options =
             Options { plain_http: self.plain_http, ca_files: self.ca_file.clone(), ..Options::default() };
         if let Some(concurrency) = self.concurrency {
@@ -36,7 +36,7 @@ impl NetworkArgs {
     }
 }
 
-fn runtime() -> Result<Runtime, Error> {
+pub(super) fn runtime() -> Result<Runtime, Error> {
     Ok(Builder::new_multi_thread().enable_all().build()?)
 }
 
@@ -68,7 +68,14 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
         date,
         progress: Arc::clone(&meter),
     };
-    let locking = async { Ok(resolve::resolve(&order).await) };
+    let helm = args.rendering.helm();
+    let locking = async {
+        Ok(if args.discover {
+            resolve::resolve_with_named(&order, helm.as_ref()).await
+        } else {
+            resolve::resolve(&order).await
+        })
+    };
     let lock = runtime()?.block_on(unless_interrupted(&*meter, locking))??;
     let file = lock.write(&args.definition)?;
     let mut content: Vec<_> = lock.contents().map(|c| c.blob()).collect();

@@ -7,25 +7,47 @@ use super::look::open;
 use super::output::{Lines, Output, count, size};
 use crate::Error;
 use crate::definition::Definition;
-use crate::diff::{Change, Difference, GitChange, Side, Tally, Version};
+use crate::diff::{Change, Difference, GitChange, PackageChange, Side, Tally, Version};
 use crate::lock::Lock;
+use crate::sbom::Plan;
 
 pub(super) fn diff(output: Output, args: &DiffArgs) -> Result<(), Error> {
-    let side = |file: &Path| read(file, args.trust.as_deref(), output);
+    let is_archive = |file: &Path| !matches!(end(file), Some("json" | "yaml" | "yml"));
+    // Locks do not know what is in layers.
+    let packages = !args.no_packages && is_archive(&args.from) && is_archive(&args.to);
+    let side = |file: &Path| read(file, args.trust.as_deref(), packages, output);
     let difference = Difference::between(&side(&args.from)?, &side(&args.to)?);
     output.result(&difference, || describe(&difference))
 }
 
 /// An archive, a lock, or the lock of a definition, by the end of its name.
-fn read(file: &Path, trust: Option<&Path>, output: Output) -> Result<Side, Error> {
-    match file.extension().and_then(|end| end.to_str()) {
+fn read(file: &Path, trust: Option<&Path>, packages: bool, output: Output) -> Result<Side, Error> {
+    match end(file) {
         Some("json") => Side::of_lock(file, &Lock::load(file)?),
         Some("yaml" | "yml") => {
             let lock = Lock::read(file, &Definition::read(file)?)?;
             Side::of_lock(&Lock::path_of(file), &lock)
         }
-        _ => Side::of_bundle(file, &open(file, trust, output)?),
+        _ => {
+            let bundle = open(file, trust, output)?;
+            let side = Side::of_bundle(file, &bundle)?;
+            if !packages {
+                return Ok(side);
+            }
+            let plan = Plan::of(&bundle, None)?;
+            let meter = output.meter("reading layers", plan.bytes())?;
+            let bills = plan.read(&meter)?;
+            meter.finish();
+            Ok(match bills.last() {
+                Some(bill) => side.with_packages(bill),
+                None => side,
+            })
+        }
     }
+}
+
+fn end(file: &Path) -> Option<&str> {
+    file.extension()?.to_str()
 }
 
 fn describe(difference: &Difference) -> String {
@@ -43,6 +65,9 @@ fn describe(difference: &Difference) -> String {
     }
     for change in &difference.git {
         lines = lines.line("git", told_git(change));
+    }
+    for change in difference.packages.iter().flatten() {
+        lines = lines.line("package", told_package(change));
     }
     let tally = |t: Tally| format!("{}, {}", count(t.blobs, "blob"), size(t.bytes));
     let content = &difference.content;
@@ -78,6 +103,16 @@ fn told(change: &Change) -> String {
         (None, Some(to)) => format!("+ {name}  {}  ({})", called(to), size(to.bytes)),
         (Some(from), None) => format!("- {name}  {}  ({})", called(from), size(from.bytes)),
         (None, None) => name.clone(),
+    }
+}
+
+fn told_package(change: &PackageChange) -> String {
+    let images = count(change.images, "image");
+    let (name, kind, from, to) = (&change.name, &change.kind, change.from.join(", "), change.to.join(", "));
+    match (from.as_str(), to.as_str()) {
+        ("", to) => format!("+ {name}  {to}  ({kind}, {images})"),
+        (from, "") => format!("- {name}  {from}  ({kind}, {images})"),
+        (from, to) => format!("~ {name}  {from} -> {to}  ({kind}, {images})"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line of `sealift`.
 
 mod bundle;
+mod check;
 mod diff;
 mod export;
 mod inspect;
@@ -19,6 +20,7 @@ use sealift_fetch::meter::Stderr;
 
 use crate::Error;
 use crate::definition::Definition;
+use crate::discover::Helm;
 use crate::trust::ExistingKeys;
 use output::Output;
 
@@ -57,6 +59,8 @@ enum Command {
     Trust(TrustCommand),
     /// Pin every reference of a definition to a digest, in `RELEASE.lock.json`
     Lock(LockArgs),
+    /// See whether a locked release has every image that its charts and folders name
+    Check(CheckArgs),
     /// Write the statement of a locked release, to be signed apart
     Statement(StatementArgs),
     /// Sign a statement
@@ -107,9 +111,45 @@ struct LockArgs {
     /// The definition
     #[arg(value_name = "RELEASE.yaml")]
     definition: PathBuf,
+    /// Lock the images too that charts and folders name and the definition does not
+    #[arg(long)]
+    discover: bool,
+    #[command(flatten)]
+    rendering: RenderingArgs,
     /// The lock of the release before: Git repositories keep its packs and add small ones
     #[arg(long, value_name = "LOCK.json")]
     previous: Option<PathBuf>,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// How charts are read for the images that they name.
+#[derive(Debug, Args)]
+struct RenderingArgs {
+    /// The program that renders charts; without it, `helm` if it is there
+    #[arg(long, value_name = "PROGRAM")]
+    helm: Option<PathBuf>,
+    /// Read charts without rendering them
+    #[arg(long, conflicts_with = "helm")]
+    no_helm: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status 1 if an image is missing, or if something looks like an image and cannot be read as one.
+
+Examples:
+  sealift check RELEASE.yaml
+  sealift lock --discover RELEASE.yaml    lock what is missing too")]
+struct CheckArgs {
+    /// The definition
+    #[arg(value_name = "RELEASE.yaml")]
+    definition: PathBuf,
+    /// Let it pass that something looks like an image and cannot be read as one
+    #[arg(long)]
+    allow_unclear: bool,
+    #[command(flatten)]
+    rendering: RenderingArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
@@ -232,6 +272,9 @@ struct DiffArgs {
     /// The trust root to check archives against; without it, they are believed about who made them
     #[arg(long, value_name = "ROOT.json")]
     trust: Option<PathBuf>,
+    /// Do not look into layers for packages
+    #[arg(long)]
+    no_packages: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -240,6 +283,16 @@ enum Format {
     OciLayout,
     /// The plain files, under their names
     Files,
+}
+
+impl RenderingArgs {
+    fn helm(&self) -> Option<Helm> {
+        match &self.helm {
+            Some(program) => Some(Helm::at(program.clone())),
+            None if self.no_helm => None,
+            None => Helm::find(),
+        }
+    }
 }
 
 impl Cli {
@@ -259,6 +312,7 @@ impl Cli {
         match &self.command {
             Command::Trust(TrustCommand::Init { dir, existing }) => sign::init_trust(output, dir, existing),
             Command::Lock(args) => bundle::lock(output, args),
+            Command::Check(args) => check::check(output, args),
             Command::Statement(args) => sign::statement(output, args),
             Command::Sign(args) => sign::sign(output, args),
             Command::Bundle(args) => bundle::bundle(output, args),

@@ -3,6 +3,7 @@
 //! Names are matched by what does not change with a version: the repository of an image or chart. Where each side has
 //! one tag of a repository, that is one change from the one to the other.
 
+mod packages;
 mod side;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use sealift_archive::release::{Kind, ObjectId};
 use sealift_archive::{Blob, Digest, Reference};
 
+pub use packages::PackageChange;
 use side::Artifact;
 pub use side::Side;
 
@@ -33,6 +35,9 @@ pub struct Difference {
     pub files: Vec<Change>,
     /// Git repositories.
     pub git: Vec<GitChange>,
+    /// Packages in the images, if both sides have them at hand: archives do, locks do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<Vec<PackageChange>>,
     /// All content.
     pub content: ContentChange,
 }
@@ -106,6 +111,11 @@ impl Difference {
             artifacts: of(&[Kind::FluxArtifact, Kind::OtherArtifact]),
             files: files(from, to),
             git: git(from, to),
+            packages: from
+                .packages
+                .as_ref()
+                .zip(to.packages.as_ref())
+                .map(|(from, to)| packages::changes(from, to)),
             content: content(from, to),
         }
     }
@@ -251,6 +261,7 @@ mod tests {
             artifacts: images.into_iter().map(|(name, a)| (name.parse().unwrap(), a)).collect(),
             files: files.into_iter().map(|(name, a)| (name.parse().unwrap(), a)).collect(),
             git: BTreeMap::from([("fleet".parse().unwrap(), refs)]),
+            packages: None,
             blobs,
         }
     }

@@ -8,9 +8,11 @@ use sealift_archive::{
     AnyDigest, BlobList, Bundle, Digest, FileName, Reference, Refs, Release, RepositoryName, Source as _,
 };
 
+use super::packages::{self, Packages};
 use crate::Error;
 use crate::image::manifest::Manifest;
 use crate::lock::Lock;
+use crate::sbom::Bill;
 use crate::statement;
 
 /// What is compared.
@@ -21,6 +23,7 @@ pub struct Side {
     pub(super) artifacts: BTreeMap<Reference, Artifact>,
     pub(super) files: BTreeMap<FileName, Artifact>,
     pub(super) git: BTreeMap<RepositoryName, BTreeMap<String, ObjectId>>,
+    pub(super) packages: Option<Packages>,
     pub(super) blobs: BlobList,
 }
 
@@ -55,7 +58,7 @@ impl Side {
     /// The release of a bundle, or the newest if there are several.
     ///
     /// # Errors
-    /// A bundle without a release, or damage in its manifests.
+    /// A bundle without a release, or damage.
     pub fn of_bundle(path: &Path, bundle: &Bundle) -> Result<Self, Error> {
         let Some(release) = bundle.releases().last() else {
             return Err(Error::NoRelease { bundle: path.to_owned() });
@@ -63,6 +66,12 @@ impl Side {
         let title = release.statement.name().to_string();
         let size_of = |digest: &Digest| weigh(bundle, release, *digest);
         Self::new(title, &release.refs, release.blob_list.clone(), size_of)
+    }
+
+    /// The same with the packages in its images.
+    #[must_use]
+    pub fn with_packages(self, bill: &Bill) -> Self {
+        Self { packages: Some(packages::of(bill)), ..self }
     }
 
     fn new(
@@ -83,6 +92,7 @@ impl Side {
             artifacts: refs.images.iter().map(artifact).collect::<Result<_, Error>>()?,
             files: refs.files.iter().map(file).collect(),
             git: refs.git.iter().map(|(name, git)| (name.clone(), git.refs.clone())).collect(),
+            packages: None,
             blobs,
         })
     }

@@ -17,9 +17,11 @@ use super::artifacts::{Charts, resolve_flux};
 use super::{Content, Lock, LockedChart, LockedFile, LockedGit, LockedImage};
 use crate::Error;
 use crate::chart::Repository;
+use crate::check;
 use crate::definition::{
     Asset, Chart, ChartSource, Definition, Git, GitSource, Image, ImageSource, Location, OsArtifact,
 };
+use crate::discover::Helm;
 use crate::files::{Finder, media_type_of};
 use crate::git::{self, Pinned, folder};
 use crate::image::{Scope, resolve_image};
@@ -110,23 +112,21 @@ pub async fn resolve(order: &Order<'_>) -> Result<Lock, Error> {
     Error::all(errors).map_or(Ok(lock), Err)
 }
 
-/// Resolves images that are not in the lock yet, and adds them.
+/// The same with the images besides that charts and folders name and the definition does not.
 ///
 /// # Errors
-/// All that is wrong with them.
-pub(crate) async fn add_images(
-    order: &Order<'_>,
-    lock: &mut Lock,
-    names: BTreeSet<Reference>,
-) -> Result<(), Error> {
-    let known = Lock::known_images(order.file, order.definition);
-    let platforms = order.definition.platforms.chosen();
-    let scope = Scope { client: order.client, platforms, base: order.base(), known: &known };
+/// As [`resolve`] and [`check::check`], and all that is wrong with those images.
+pub async fn resolve_with_named(order: &Order<'_>, helm: Option<&Helm>) -> Result<Lock, Error> {
+    let mut lock = resolve(order).await?;
+    let &Order { client, definition, file, .. } = order;
+    let names = check::unlisted(&check::Order { client, definition, file, lock: &lock, helm }).await?;
     let images: Vec<Image> =
         names.into_iter().map(|name| Image::new(name.clone(), ImageSource::Registry(name))).collect();
+    let known = Lock::known_images(file, definition);
+    let scope = Scope { client, platforms: definition.platforms.chosen(), base: order.base(), known: &known };
     let mut errors = Vec::new();
     keep_good(resolve_images(scope, &images).await, &mut lock.images, &mut errors);
-    Error::all(errors).map_or(Ok(()), Err)
+    Error::all(errors).map_or(Ok(lock), Err)
 }
 
 async fn resolve_images(scope: Scope<'_>, images: &[Image]) -> Vec<Result<LockedImage, Error>> {

@@ -237,6 +237,7 @@ files:
     pub(crate) fn bundle(&self) -> PathBuf {
         trust::ACME.write(&self.path("trust"));
         process::run(self.sealift().args(["lock", "RELEASE.yaml"]));
+        process::run(self.sealift().args(["check", "RELEASE.yaml"]));
         let told = process::json(self.sealift().args([
             "bundle",
             "RELEASE.yaml",

@@ -1,0 +1,2 @@
+{{- define "common.registry" }}ghcr.io/acme{{ end -}}
+{{- define "empty.override" }}{{ end -}}
