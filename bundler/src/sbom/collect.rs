@@ -178,8 +178,8 @@ fn put_together(planned: Planned, layers: &Layers, sboms: &Sboms) -> Image {
     image.packages.sort_by(|a, b| (&a.package, &a.purl).cmp(&(&b.package, &b.purl)));
     image.distribution = installed.distribution;
     // An image with several names was met several times.
-    image.warnings.sort();
-    image.warnings.dedup();
+    let mut told = HashSet::new();
+    image.warnings.retain(|warning| told.insert(warning.clone()));
     image
 }
 
