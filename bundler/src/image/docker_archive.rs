@@ -121,6 +121,12 @@ impl Found {
     }
 }
 
+/// What a configuration is by its own name: `<hex>.json`, `sha256:<hex>`, or the path of a blob.
+fn digest_in(name: &str) -> Option<Digest> {
+    let name = name.strip_prefix("blobs/sha256/").or_else(|| name.strip_prefix("sha256:")).unwrap_or(name);
+    format!("sha256:{}", name.strip_suffix(".json").unwrap_or(name)).parse().ok()
+}
+
 struct DockerArchive {
     path: PathBuf,
     members: Members,
@@ -161,6 +167,10 @@ impl DockerArchive {
         for entry in entries {
             // Until a manifest is made, an image is known by its configuration, as with Docker.
             let config = Blob::of(&self.document(&entry.config)?);
+            if digest_in(&entry.config).is_some_and(|named| named != config.digest) {
+                let why = format!("its `{}` is really {}", entry.config.escape_default(), config.digest);
+                return Err(self.refuse(why));
+            }
             let named = Named::new(manifest::CONFIG, config);
             let tags = entry.repo_tags.as_deref().unwrap_or_default();
             offered.extend(tags.iter().map(|tag| Named {

@@ -87,14 +87,19 @@ fn entry(config: &str, tags: &[&str], layers: &[&str]) -> Value {
 
 /// As Docker wrote it before version 25: a folder for each layer, and a link where a layer stands twice.
 fn old(layers: [&[u8]; 2]) -> Tar {
+    old_with("id.json", layers)
+}
+
+/// The same with this name of the configuration.
+fn old_with(config_name: &str, layers: [&[u8]; 2]) -> Tar {
     let names = ["a/layer.tar", "b/layer.tar", "c/layer.tar"];
     Tar::default()
         .file("a/VERSION", "1.0")
         .file(names[0], layers[0])
         .file(names[1], layers[1])
         .link(names[2], "../a/layer.tar")
-        .json("id.json", &config(&[layers[0], layers[1], layers[0]]))
-        .json("manifest.json", &json!([entry("id.json", &["acme/tools:1.0"], &names)]))
+        .json(config_name, &config(&[layers[0], layers[1], layers[0]]))
+        .json("manifest.json", &json!([entry(config_name, &["acme/tools:1.0"], &names)]))
 }
 
 const TOOLS: &str = "{dockerArchive: tools.tar, name: \"ghcr.io/acme/tools:1.0\"}";
@@ -247,6 +252,13 @@ fn what_is_wrong_with_an_archive_is_said() {
         (without("id.json"), vec!["lacks `id.json`".into()]),
         (without("manifest.json"), vec!["neither `manifest.json` nor `index.json`".into()]),
         (replaced("id.json", b"{}"), vec!["`id.json` is no image's configuration".into()]),
+        (
+            old_with(&format!("{}.json", Digest::of(b"other").hex()), [&one, &two]),
+            vec![format!(
+                ".json` is really {}",
+                Digest::of(config(&[&one, &two, &one]).to_string().as_bytes())
+            )],
+        ),
         (replaced("manifest.json", b"[{}]"), vec!["`manifest.json` is not valid".into()]),
         (
             replaced("manifest.json", &vec![b' '; 5 << 20]),
@@ -285,6 +297,36 @@ fn what_is_wrong_with_an_archive_is_said() {
     );
     fs::remove_file(setting.path("tools.tar")).unwrap();
     assert!(setting.refusal("[linux/amd64]", TOOLS).contains("tools.tar"));
+}
+
+#[test]
+fn a_damaged_archive_is_refused_or_was_not_damaged_where_it_matters() {
+    let setting = Setting::new();
+    let (one, two) = (layer("one"), layer("two"));
+    // As Docker writes it, the name of the configuration says what it is.
+    let id = Digest::of(config(&[&one, &two, &one]).to_string().as_bytes()).hex();
+    let good = old_with(&format!("{id}.json"), [&one, &two]);
+    let locked = lock(&setting, &good);
+    let good = good.bytes();
+    let definition = setting.definition("[linux/amd64]", &[TOOLS]);
+    let mut refused = 0;
+    // Every field of every header, and a byte of all that lies between them.
+    for place in (0..good.len()).step_by(7) {
+        let mut damaged = good.clone();
+        damaged[place] ^= 0x55;
+        fs::write(setting.path("tools.tar"), &damaged).unwrap();
+        match setting.resolve(&definition) {
+            Ok(lock) => assert_eq!(lock.images[0].target, locked.target, "byte {place}"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 100, "{refused}");
+    for end in (0..good.len()).step_by(256) {
+        fs::write(setting.path("tools.tar"), &good[..end]).unwrap();
+        if let Ok(lock) = setting.resolve(&definition) {
+            assert_eq!(lock.images[0].target, locked.target, "the first {end} bytes");
+        }
+    }
 }
 
 #[test]

@@ -70,8 +70,20 @@ impl Setting {
     /// Resolves these images, each a line of YAML in which `REGISTRY` stands for the registry.
     pub(crate) fn lock(&self, platforms: &str, images: &[&str]) -> Result<Lock, Error> {
         let text = self.definition(platforms, images);
+        let lock = self.resolve(&text)?;
         let file = self.path("RELEASE.yaml");
         let definition = Definition::parse(&file, &text)?;
+        // Whatever is locked can be told to a registry, and is written and read without a loss.
+        statement::draft(&definition, &lock)?;
+        lock.write(&file)?;
+        assert_eq!(Lock::read(&file, &definition)?, lock);
+        Ok(lock)
+    }
+
+    /// Resolves a definition, and writes nothing.
+    pub(crate) fn resolve(&self, text: &str) -> Result<Lock, Error> {
+        let file = self.path("RELEASE.yaml");
+        let definition = Definition::parse(&file, text)?;
         let order = resolve::Order {
             client: &self.client,
             definition: &definition,
@@ -80,12 +92,7 @@ impl Setting {
             date: 0,
             progress: Arc::new(Unwatched),
         };
-        let lock = self.runtime.block_on(resolve::resolve(&order))?;
-        // Whatever is locked can be told to a registry, and is written and read without a loss.
-        statement::draft(&definition, &lock)?;
-        lock.write(&file)?;
-        assert_eq!(Lock::read(&file, &definition)?, lock);
-        Ok(lock)
+        self.runtime.block_on(resolve::resolve(&order))
     }
 
     /// The definition of a release with these images.
