@@ -17,10 +17,11 @@ use super::package::{Package, PackageType, text};
 use super::{Attached, Bill, Found, Image, Other, OtherKind, OtherVersion};
 use crate::Error;
 
-/// Layers that are read at a time. Each may hold two frames of the archive, a window of 128 MiB and a database.
+/// Layers or documents that are read at a time. Each may hold two frames of the archive, a window of 128 MiB and what is
+/// kept of it.
 const MAX_AT_A_TIME: usize = 8;
-/// Most layers of an image. Runtimes take 127.
-const MAX_LAYERS: usize = 1000;
+/// Most layers of an image, as Linux's overlayfs has it.
+const MAX_LAYERS: usize = 500;
 
 /// What is to be read of a bundle.
 #[derive(Debug)]
@@ -63,7 +64,19 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// Damage, I/O, or if somebody asked to stop. What is whole but cannot be read is a warning of its image.
     pub fn read(self, progress: &dyn Progress) -> Result<Vec<Bill>, Error> {
-        let layers = self.read_layers(progress)?;
+        let threads =
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_AT_A_TIME);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|error| Error::Io(std::io::Error::other(error)))?;
+        pool.install(|| self.read_with_all_threads(progress))
+    }
+
+    fn read_with_all_threads(self, progress: &dyn Progress) -> Result<Vec<Bill>, Error> {
+        let in_order = self.bundle.contents().entries.iter().map(|entry| entry.blob.digest);
+        let in_order = in_order.filter(|digest| self.layers.contains(digest));
+        let read = |digest| Ok((digest, read_layer(self.bundle, &digest, progress)?));
+        // Bridged, not split: the next layer of the file is the next one that is read.
+        let layers: Layers = in_order.par_bridge().map(read).collect::<Result<_, Error>>()?;
         let mut bills = Vec::new();
         for (release, images) in self.releases {
             let sboms = read_attached(self.bundle, release, &images, progress)?;
@@ -78,18 +91,6 @@ impl<'a> Plan<'a> {
             });
         }
         Ok(bills)
-    }
-
-    fn read_layers(&self, progress: &dyn Progress) -> Result<Layers, Error> {
-        let in_order = self.bundle.contents().entries.iter().map(|entry| entry.blob.digest);
-        let in_order = in_order.filter(|digest| self.layers.contains(digest));
-        let threads =
-            std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_AT_A_TIME);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = pool.map_err(|error| Error::Io(std::io::Error::other(error)))?;
-        let read = |digest| Ok((digest, read_layer(self.bundle, &digest, progress)?));
-        // Bridged, not split: the next layer of the file is the next one that is read.
-        pool.install(|| in_order.par_bridge().map(read).collect())
     }
 }
 
@@ -176,6 +177,9 @@ fn put_together(planned: Planned, layers: &Layers, sboms: &Sboms) -> Image {
     image.packages = packages.found;
     image.packages.sort_by(|a, b| (&a.package, &a.purl).cmp(&(&b.package, &b.purl)));
     image.distribution = installed.distribution;
+    // An image with several names was met several times.
+    let mut told = HashSet::new();
+    image.warnings.retain(|warning| told.insert(warning.clone()));
     image
 }
 

@@ -161,7 +161,7 @@ impl Selection for Reader {
         path.is_empty() || folders.chain(above).any(is_below)
     }
 
-    fn take(&mut self, kind: Kind, _: &str, size: u64, content: &mut dyn Read) -> io::Result<Content> {
+    fn take(&mut self, kind: Kind, size: u64, content: &mut dyn Read) -> io::Result<Content> {
         if size > kind.max_bytes() {
             let why = format!("it is {size} bytes long, and no more than {} are read", kind.max_bytes());
             return Ok(Content::Unreadable(Unreadable::new(why)));

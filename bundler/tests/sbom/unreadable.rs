@@ -94,3 +94,21 @@ fn damage_of_the_archive_is_no_warning() {
     let error = plan.read(&Unwatched).unwrap_err();
     assert!(matches!(error, Error::Archive(ArchiveError::Damaged { .. })), "{error}");
 }
+
+#[test]
+fn whoever_asks_to_stop_is_heard() {
+    struct Stop;
+
+    impl sealift_archive::Progress for Stop {
+        fn advance(&self, _: u64) {}
+
+        fn is_interrupted(&self) -> bool {
+            true
+        }
+    }
+
+    let made = everything().pack();
+    let bundle = made.open();
+    let error = Plan::of(&bundle, None).unwrap().read(&Stop).unwrap_err();
+    assert!(matches!(error, Error::Archive(ArchiveError::Interrupted)), "{error}");
+}

@@ -109,9 +109,9 @@ pub(super) fn read(document: &[u8], subject: &Digest) -> Result<Option<Sbom>, Un
     if marks.predicate_type.is_some() {
         read_statement(document, subject)
     } else if marks.spdx_version.is_some() {
-        sbom::<spdx::Document>(parse(document)?).map(Some)
+        sbom::<spdx::Document>(parse(document)?)
     } else if marks.bom_format.is_some() {
-        sbom::<cyclonedx::Document>(parse(document)?).map(Some)
+        sbom::<cyclonedx::Document>(parse(document)?)
     } else {
         Ok(None)
     }
@@ -165,9 +165,9 @@ fn read_statement(statement: &[u8], subject: &Digest) -> Result<Option<Sbom>, Un
         return Err(Unreadable::new("it is about something else than what it is attached to"));
     }
     if is_spdx {
-        sbom::<spdx::Document>(predicate(statement)?).map(Some)
+        sbom::<spdx::Document>(predicate(statement)?)
     } else {
-        sbom::<cyclonedx::Document>(predicate(statement)?).map(Some)
+        sbom::<cyclonedx::Document>(predicate(statement)?)
     }
 }
 
@@ -196,12 +196,13 @@ trait ListsPackages {
     fn packages(self) -> Vec<Listed>;
 }
 
-fn sbom<T: ListsPackages>(document: T) -> Result<Sbom, Unreadable> {
+/// `None` without packages: CycloneDX is used for vulnerabilities alone, too.
+fn sbom<T: ListsPackages>(document: T) -> Result<Option<Sbom>, Unreadable> {
     let packages = document.packages();
     if packages.len() > MAX_PACKAGES {
         return Err(Unreadable::new(format!("it names more than {MAX_PACKAGES} packages")));
     }
-    Ok(Sbom { format: T::FORMAT, packages })
+    Ok((!packages.is_empty()).then_some(Sbom { format: T::FORMAT, packages }))
 }
 
 fn parse<T: DeserializeOwned>(document: &[u8]) -> Result<T, Unreadable> {

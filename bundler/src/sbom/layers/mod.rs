@@ -20,8 +20,8 @@ const READ_BYTES: usize = 64 << 10;
 /// Largest window that a zstd layer may ask for (2^27 bytes: 128 MiB), as `zstd -d` has it by default.
 const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 
-/// The first bytes of a gzip stream (RFC 1952) and of a zstd frame (RFC 8878); the last byte of a skippable frame's
-/// magic number, with which zstd layers may begin too, is followed by the same three for all sixteen of them.
+/// How streams begin: gzip (RFC 1952), zstd (RFC 8878). A zstd layer may begin with a skippable frame, whose magic number
+/// has any of sixteen first bytes.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const ZSTD_SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::tar::{Kind, Walk, normalise};
 
 /// Most places that are kept of one layer.
-const MAX_KEPT: usize = 64 << 10;
+const MAX_KEPT: usize = 16 << 10;
 /// Longest target of a link, in bytes, as Linux has it.
 const MAX_TARGET: usize = 4096;
 
@@ -31,14 +31,8 @@ pub(in crate::sbom) trait Selection {
     /// Whether files that count may lie below this path.
     fn leads_to(&self, path: &str) -> bool;
 
-    /// Makes something of a file of `size` bytes; it need not read all of them.
-    fn take(
-        &mut self,
-        kind: Self::Kind,
-        path: &str,
-        size: u64,
-        content: &mut dyn Read,
-    ) -> io::Result<Self::File>;
+    /// Makes something of a file of `size` bytes; it need not read all of them. Errors are those of the layer.
+    fn take(&mut self, kind: Self::Kind, size: u64, content: &mut dyn Read) -> io::Result<Self::File>;
 }
 
 /// What one layer does to the tree below it.
@@ -107,7 +101,7 @@ pub(super) fn scan<S: Selection>(
         } else if let Some(kind) = selection.kind(&path).or_else(|| linked.get(&path).copied()) {
             let node = match entry.kind {
                 Kind::File(size) => {
-                    let file = Arc::new(selection.take(kind, &path, size, &mut walk.content())?);
+                    let file = Arc::new(selection.take(kind, size, &mut walk.content())?);
                     if linked.contains_key(&path) {
                         targets.insert(path.clone(), Arc::clone(&file));
                     }

@@ -25,10 +25,10 @@ impl Selection for Keep {
         ["", "var", "var/lib", FOLDER, "usr", "usr/lib", "srv"].contains(&path)
     }
 
-    fn take(&mut self, _: char, path: &str, size: u64, content: &mut dyn Read) -> io::Result<String> {
+    fn take(&mut self, _: char, size: u64, content: &mut dyn Read) -> io::Result<String> {
         let mut text = String::new();
         content.read_to_string(&mut text)?;
-        assert_eq!(size, text.len() as u64, "{path}");
+        assert_eq!(size, text.len() as u64);
         Ok(text)
     }
 }
@@ -282,7 +282,7 @@ fn a_hostile_layer_is_refused_and_takes_no_memory() {
         bytes[0] ^= 1;
         bytes
     };
-    let many: Vec<String> = (0..70_000).map(|i| format!("f {FOLDER}/{i} x")).collect();
+    let many: Vec<String> = (0..20_000).map(|i| format!("f {FOLDER}/{i} x")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let pax = |record: &[u8]| {
         let mut block = record.to_vec();
