@@ -1,6 +1,6 @@
 //! `check`: whether all images are there that the release's charts and folders name.
 
-use sealift_fetch::unless_interrupted;
+use sealift_fetch::{Meter, unless_interrupted};
 
 use super::CheckArgs;
 use super::bundle::runtime;
@@ -23,10 +23,10 @@ pub(super) fn check(output: Output, args: &CheckArgs) -> Result<(), Error> {
         lock: &lock,
         helm: helm.as_ref(),
     };
-    let meter = output.meter("checking", 0)?;
+    // It reads little; this one is here for Ctrl-C.
+    let meter = Meter::of_command("checking", 0, true)?;
     let checking = async { Ok(check::check(&order).await) };
     let report = runtime()?.block_on(unless_interrupted(&meter, checking))??;
-    meter.finish();
     output.result(&report, || describe(&report, helm.as_ref()))?;
     let unclear = if args.allow_unclear { 0 } else { report.unclear.len() };
     match (report.missing.len(), unclear) {

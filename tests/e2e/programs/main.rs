@@ -3,6 +3,7 @@
 mod bad_hands;
 mod bad_registry;
 mod bad_sources;
+mod complete;
 mod damage;
 mod diff;
 mod digests;
