@@ -12,6 +12,7 @@ tool (
 	sealift/tests/peers/apkdb
 	sealift/tests/peers/fluxoci
 	sealift/tests/peers/ociregistry
+	sealift/tests/peers/rpmlist
 )
 
 require (
@@ -19,6 +20,7 @@ require (
 	github.com/chainguard-dev/go-apk v0.0.0-20240605175618-f3471089c263
 	github.com/fluxcd/pkg/oci v0.68.1
 	github.com/fluxcd/pkg/sourceignore v0.18.0
+	github.com/knqyf263/go-rpmdb v0.1.1
 )
 
 require (
@@ -370,6 +372,7 @@ require (
 	golang.org/x/term v0.47.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
+	golang.org/x/xerrors v0.0.0-20240903120638-7835f813f4da // indirect
 	google.golang.org/api v0.284.0 // indirect
 	google.golang.org/genproto v0.0.0-20260406210006-6f92a3bedf2d // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260803160001-6ac0973c030d // indirect

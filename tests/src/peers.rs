@@ -27,6 +27,12 @@ pub fn alpine() -> PathBuf {
     made("alpine")
 }
 
+/// Real databases of rpm, each in a folder by the name of its system.
+#[must_use]
+pub fn rpm() -> PathBuf {
+    made("rpm")
+}
+
 /// A directory that `tests/setup` made, by the name it prints.
 pub(crate) fn made(name: &str) -> PathBuf {
     // The script owns the rule for where things are; asking it keeps the rule in one place.
