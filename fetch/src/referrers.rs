@@ -104,17 +104,23 @@ impl Inner {
             Ok(next) => next,
             Err(why) => return Err(answer.nonsense(why).into()),
         };
-        match serde_json::from_slice::<List>(&bytes) {
-            Ok(list) => Ok((Page::Some(list.manifests.unwrap_or_default(), next), bytes.len() as u64)),
+        match parse(&bytes) {
+            Ok(referrers) => Ok((Page::Some(referrers, next), bytes.len() as u64)),
             Err(error) => Err(answer.nonsense(format!("its list of referrers is not valid: {error}")).into()),
         }
     }
 }
 
-/// The part of a list that counts. Registries written in Go say `null` where they mean that there is nothing.
-#[derive(Deserialize)]
-struct List {
-    manifests: Option<Vec<Descriptor>>,
+/// Reads a page. Registries written in Go say `null` where they mean that there is nothing; what says nothing at all,
+/// such as an error that came with a wrong status, is no list.
+fn parse(page: &[u8]) -> serde_json::Result<Vec<Descriptor>> {
+    #[derive(Deserialize)]
+    struct List {
+        // With a function of its own the field has to be there.
+        #[serde(deserialize_with = "Option::deserialize")]
+        manifests: Option<Vec<Descriptor>>,
+    }
+    Ok(serde_json::from_slice::<List>(page)?.manifests.unwrap_or_default())
 }
 
 /// Google's registry sent unknown questions to a page where people log in. The tags that are asked for next tell
@@ -140,6 +146,24 @@ fn next_page<'a>(here: &Url, mut fields: impl Iterator<Item = &'a str>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_lists_something_or_says_that_it_does_not() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let one = format!(r#"{{"manifests":[{{"mediaType":"a/b","digest":"{digest}","size":1}}]}}"#);
+        let cases = [
+            (one.as_str(), Some(1)),
+            (r#"{"schemaVersion":2,"manifests":[]}"#, Some(0)),
+            (r#"{"schemaVersion":2,"manifests":null}"#, Some(0)),
+            (r#"{"errors":[{"code":"DENIED"}]}"#, None),
+            ("{}", None),
+            ("null", None),
+            ("", None),
+        ];
+        for (page, expected) in cases {
+            assert_eq!(parse(page.as_bytes()).ok().map(|referrers| referrers.len()), expected, "{page}");
+        }
+    }
 
     #[test]
     fn the_next_page_is_one_of_the_same_list() {

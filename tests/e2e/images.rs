@@ -1,133 +1,95 @@
-//! Images as others make them: signed by cosign in both of its forms, with an SBOM that oras attached, in archives that
-//! skopeo wrote. All of it is verified and copied behind the gap, where nobody can be asked.
+//! Images as others keep them: signed by cosign in both of its forms, with an SBOM that oras attached, in registries with
+//! and without a referrers API; and in an archive that skopeo wrote. All of it is verified and copied behind the gap.
 
 use std::path::Path;
 use std::process::Command;
 
 use sealift_lab::vendor::{self, Referrers};
-use sealift_tests::process::{self, Daemon};
+use sealift_tests::appliance::Shim;
+use sealift_tests::cosign::{Cosign, Form};
 use sealift_tests::registry::skopeo;
 use sealift_tests::trust::ACME;
 use sealift_tests::vendor::HOST;
-use sealift_tests::{Appliance, Layout, Namespace, Registry, Side, Vendor, binaries, fixture, peers};
+use sealift_tests::{Appliance, Layout, Namespace, Registry, Side, Vendor, fixture, layout, peers, process};
 use serde_json::Value;
 
-/// Where the appliance serves; free for sure, because the namespace is new.
-const SHIM: &str = "127.0.0.1:5443";
 const APP: &str = "acme/app:1.0";
+const SBOM: &str = "application/spdx+json";
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// What nothing but its digest connects with the image: a key pair, and the image's digest.
-struct Signer<'a> {
-    dir: &'a Path,
-    image: String,
+/// Puts the image into a registry, signs it in both forms, and has oras attach an SBOM; returns the public key.
+fn offer(images: &Layout, authority: &str, cosign: &Cosign<'_>, dir: &Path) -> std::path::PathBuf {
+    process::run(
+        skopeo(Side::Vendor)
+            .args(["copy", "--all", "--preserve-digests", "--dest-tls-verify=false"])
+            .arg(format!("oci:{}:app", images.dir().display()))
+            .arg(format!("docker://{authority}/{APP}")),
+    );
+    let image = format!("{authority}/acme/app@{}", images.digest("app"));
+    let key = cosign.make_keys();
+    for form in Form::ALL {
+        cosign.sign(&image, form);
+    }
+    fs_err::write(dir.join("sbom.json"), r#"{"spdxVersion":"SPDX-2.3"}"#).expect("an SBOM");
+    let mut oras = Command::new(peers::tool("oras"));
+    oras.current_dir(dir).args(["attach", "--plain-http", "--artifact-type", SBOM, &image]);
+    process::run(oras.arg(format!("sbom.json:{SBOM}")));
+    key
 }
 
-impl Signer<'_> {
-    fn cosign(&self) -> Command {
-        let mut command = Command::new(peers::tool("cosign"));
-        command.current_dir(self.dir).env("COSIGN_PASSWORD", "a password").env("HOME", self.dir);
-        command
-    }
-
-    /// Signs the index and its children in cosign's form of today, the index in its older form too, and attaches an
-    /// SBOM to the index.
-    fn sign(&self) {
-        process::run(self.cosign().arg("generate-key-pair"));
-        for form in [&["--recursive"][..], &["--new-bundle-format=false"]] {
-            let sign = ["sign", "--key=cosign.key", "--tlog-upload=false", "--use-signing-config=false"];
-            let plain = ["--allow-http-registry", "--yes", &self.image];
-            process::run(self.cosign().args(sign).args(form).args(plain));
-        }
-        fs_err::write(self.dir.join("sbom.json"), r#"{"spdxVersion":"SPDX-2.3"}"#).expect("an SBOM");
-        process::run(
-            Command::new(peers::tool("oras"))
-                .current_dir(self.dir)
-                .args(["attach", "--plain-http", "--artifact-type=application/spdx+json", &self.image])
-                .arg("sbom.json:application/spdx+json"),
-        );
-    }
-}
-
-/// Carries the release of `vendor` over the gap and serves it there.
-fn carry(vendor: &Vendor, gap: &Namespace) -> (Appliance, Daemon) {
+/// Carries the release of `vendor` over the gap.
+fn carry<'a>(vendor: &Vendor, gap: &'a Namespace) -> Appliance<'a> {
     vendor.lock();
-    let appliance = Appliance::running(&ACME, &vendor.bundle());
-    let mut command = gap.command(binaries::path("sealift-registry"));
-    command.arg("--store").arg(appliance.store()).args(["--listen", SHIM]);
-    let mut shim = Daemon::start("sealift-registry", &command, &appliance.path(""));
-    shim.await_log(|log| log.contains("ready http://").then_some(()));
-    (appliance, shim)
+    let archive = vendor.bundle();
+    let appliance = Appliance::behind(gap, &vendor.path("trust"));
+    appliance.activate(&archive);
+    appliance
 }
 
-/// The child of an index that the release is for.
-fn child_of(images: &Layout, index: &str) -> String {
-    let index: Value = serde_json::from_slice(&images.blob(index)).expect("an index");
-    let children = index["manifests"].as_array().expect("children");
-    let child = children.iter().find(|child| child["platform"]["architecture"] == "amd64").expect("a child");
-    child["digest"].as_str().expect("a digest").to_owned()
+fn manifests(list: &[u8]) -> Vec<Value> {
+    let list: Value = serde_json::from_slice(list).expect("a list is JSON");
+    list["manifests"].as_array().expect("a list has manifests").clone()
 }
 
-fn json_at(side: Side<'_>, url: &str) -> Value {
-    process::json(side.command(peers::tool("curl")).args(["--silent", "--fail", "--noproxy", "*", url]))
+fn tags(shim: &Shim<'_>) -> String {
+    String::from_utf8(shim.get(&format!("/v2/{HOST}/acme/app/tags/list")).body).expect("a list of tags")
 }
 
 #[test]
 fn what_cosign_and_oras_attached_is_found_and_verified_behind_the_gap() {
     let images = fixture::images();
+    let index = images.digest("app");
     // The distribution project's registry knows no referrers API, so clients keep lists of their own.
     let older = Registry::start(Side::Vendor);
-    let newer =
-        vendor::Registry::start_with(vendor::Config { referrers: Referrers::Paged(1), ..Default::default() })
-            .expect("a free port");
+    let paged = vendor::Config { referrers: Referrers::Paged(1), ..vendor::Config::default() };
+    let newer = vendor::Registry::start_with(paged).expect("a free port");
     for (authority, has_api) in [(older.authority().to_owned(), false), (newer.addr().to_string(), true)] {
         let vendor = Vendor::new(&ACME);
-        let source = format!("{authority}/{APP}");
-        process::run(
-            skopeo(Side::Vendor)
-                .args(["copy", "--all", "--preserve-digests", "--dest-tls-verify=false"])
-                .arg(format!("oci:{}:app", images.dir().display()))
-                .arg(format!("docker://{source}")),
-        );
-        let index = images.digest("app");
-        Signer { dir: &vendor.path(""), image: format!("{authority}/acme/app@{index}") }.sign();
-        vendor.define("1.0.0", 1, &format!("images:\n- {{reference: '{source}', name: '{HOST}/{APP}'}}\n"));
+        let signer = Cosign::new(Side::Vendor);
+        let key = offer(&images, &authority, &signer, &vendor.path(""));
+        let image = format!("{{reference: '{authority}/{APP}', name: '{HOST}/{APP}'}}");
+        vendor.define("1.0.0", 1, &format!("images:\n- {image}\n"));
 
         let gap = Namespace::new();
-        let (_appliance, _shim) = carry(&vendor, &gap);
-        let carried = format!("{SHIM}/{HOST}/acme/app");
-        for form in ["--new-bundle-format=true", "--new-bundle-format=false"] {
-            let verify =
-                ["verify", "--key=cosign.pub", "--insecure-ignore-tlog=true", "--allow-http-registry"];
-            let mut cosign = gap.command(peers::tool("cosign"));
-            cosign.current_dir(vendor.path("")).env("HOME", vendor.path("")).args(verify).arg(form);
-            process::run(cosign.arg(format!("{carried}:1.0")));
+        let appliance = carry(&vendor, &gap);
+        let shim = appliance.serve();
+        let carried = format!("{}/{HOST}/{APP}", shim.authority());
+        for form in Form::ALL {
+            assert_eq!(Cosign::new(Side::Appliance(&gap)).verify(&key, &carried, form).len(), 1, "{form:?}");
         }
-        let list =
-            json_at(Side::Appliance(&gap), &format!("http://{SHIM}/v2/{HOST}/acme/app/referrers/{index}"));
-        let types: Vec<&str> = list["manifests"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .map(|referrer| referrer["artifactType"].as_str().expect("a type"))
-            .collect();
-        assert_eq!(types, ["application/vnd.dev.sigstore.bundle.v0.3+json", "application/spdx+json"]);
+        let list = manifests(&shim.get(&format!("/v2/{HOST}/acme/app/referrers/{index}")).body);
+        let types: Vec<_> = list.iter().map(|listed| listed["artifactType"].as_str()).collect();
+        assert_eq!(types, [Some(BUNDLE), Some(SBOM)]);
         if has_api {
-            let mut offered = Vec::new();
-            for page in 0..2 {
-                let url = format!("http://{authority}/v2/acme/app/referrers/{index}?last={page}");
-                offered.extend(json_at(Side::Vendor, &url)["manifests"].as_array().expect("a list").clone());
-            }
-            assert_eq!(list["manifests"], Value::Array(offered), "the list is another than the vendor's");
+            let page = |last| format!("http://{authority}/v2/acme/app/referrers/{index}?last={last}");
+            let curl = |last| process::run(Command::new(peers::tool("curl")).args(["-s", &page(last)]));
+            let offered: Vec<Value> = (0..2).flat_map(|last| manifests(&curl(last))).collect();
+            assert_eq!(list, offered, "the list is another than the vendor's");
         }
         // Whoever knows only tags finds the same.
-        let tags = json_at(Side::Appliance(&gap), &format!("http://{SHIM}/v2/{HOST}/acme/app/tags/list"));
-        let tags = tags["tags"].to_string();
         let stem = index.replace(':', "-");
-        assert!(tags.contains(&format!("\"{stem}.sig\"")), "{tags}");
-        assert_eq!(tags.contains(&format!("\"{stem}\"")), !has_api, "{tags}");
-        // Of the index, crane would want the other platform's child too.
-        let child = format!("{carried}@{}", child_of(&images, &index));
-        process::run(gap.command(peers::tool("crane")).args(["validate", "--insecure", "--remote", &child]));
+        assert!(tags(&shim).contains(&format!("\"{stem}.sig\"")), "{}", tags(&shim));
+        assert_eq!(tags(&shim).contains(&format!("\"{stem}\"")), !has_api, "{}", tags(&shim));
         assert_eq!(gap.escaped_packets(), 0, "something tried to leave");
     }
 }
@@ -136,41 +98,49 @@ fn what_cosign_and_oras_attached_is_found_and_verified_behind_the_gap() {
 fn an_archive_that_skopeo_wrote_is_carried_layer_by_layer() {
     let images = fixture::images();
     let vendor = Vendor::new(&ACME);
-    process::run(
-        skopeo(Side::Vendor)
-            .arg("copy")
-            .arg(format!("oci:{}:tools", images.dir().display()))
-            .arg(format!("docker-archive:{}:acme/tools:1.0", vendor.path("tools.tar").display())),
-    );
-    vendor.define(
-        "1.0.0",
-        1,
-        &format!("images:\n- {{dockerArchive: tools.tar, reference: 'acme/tools:1.0', name: '{HOST}/acme/tools:1.0'}}\n"),
-    );
+    let archive = format!("docker-archive:{}:acme/tools:1.0", vendor.path("tools.tar").display());
+    let source = format!("oci:{}:tools", images.dir().display());
+    process::run(skopeo(Side::Vendor).args(["copy", &source, &archive]));
+    let image =
+        format!("{{dockerArchive: tools.tar, reference: 'acme/tools:1.0', name: '{HOST}/acme/tools:1.0'}}");
+    vendor.define("1.0.0", 1, &format!("images:\n- {image}\n"));
+
     let gap = Namespace::new();
-    let (appliance, _shim) = carry(&vendor, &gap);
+    let appliance = carry(&vendor, &gap);
+    let shim = appliance.serve();
     process::run(
         skopeo(Side::Appliance(&gap))
             .args(["copy", "--preserve-digests", "--src-tls-verify=false"])
-            .arg(format!("docker://{SHIM}/{HOST}/acme/tools:1.0"))
+            .arg(format!("docker://{}/{HOST}/acme/tools:1.0", shim.authority()))
             .arg(format!("oci:{}:tools", appliance.path("copy").display())),
     );
-    let layers = |layout: &Layout| {
-        let manifest: Value =
-            serde_json::from_slice(&layout.blob(&layout.digest("tools"))).expect("a manifest");
-        let config = manifest["config"]["digest"].as_str().expect("a configuration").to_owned();
-        let config: Value = serde_json::from_slice(&layout.blob(&config)).expect("a configuration");
-        (config["rootfs"]["diff_ids"].clone(), manifest["layers"].clone())
-    };
     let copy = Layout::new(appliance.path("copy"));
-    let ((expected, _), (found, carried)) = (layers(&images), layers(&copy));
-    assert_eq!(found, expected, "other layers than the image has");
-    for (layer, diff_id) in carried.as_array().expect("layers").iter().zip(found.as_array().expect("layers"))
-    {
-        // They are not compressed in such an archive, and so their digest is that of what they hold.
-        assert_eq!(layer["digest"], *diff_id);
-        let bytes = copy.blob(diff_id.as_str().expect("a digest"));
-        assert_eq!(sealift_tests::layout::digest(&bytes), diff_id.as_str().expect("a digest"));
+    let layers = layers(&copy);
+    assert_eq!(diff_ids(&copy), diff_ids(&images), "other layers than the image has");
+    // In such an archive they are not compressed, so each is named by what it holds.
+    assert_eq!(layers, diff_ids(&copy));
+    for digest in layers {
+        assert_eq!(layout::digest(&copy.blob(&digest)), digest);
     }
     assert_eq!(gap.escaped_packets(), 0, "something tried to leave");
+}
+
+fn manifest(layout: &Layout) -> Value {
+    serde_json::from_slice(&layout.blob(&layout.digest("tools"))).expect("a manifest is JSON")
+}
+
+fn layers(layout: &Layout) -> Vec<String> {
+    let manifest = manifest(layout);
+    let layers = manifest["layers"].as_array().expect("a manifest has layers");
+    layers.iter().map(|layer| text(&layer["digest"])).collect()
+}
+
+fn diff_ids(layout: &Layout) -> Vec<String> {
+    let config = layout.blob(&text(&manifest(layout)["config"]["digest"]));
+    let config: Value = serde_json::from_slice(&config).expect("a configuration is JSON");
+    config["rootfs"]["diff_ids"].as_array().expect("an image has layers").iter().map(text).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a digest is text").to_owned()
 }
