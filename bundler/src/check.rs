@@ -172,7 +172,7 @@ async fn archive(client: &Client, locked: &LockedChart, local: &Local) -> Result
         |media_type: &str| [chart::CONTENT_TYPE, chart::LEGACY_CONTENT_TYPE].contains(&media_type);
     let Some(content) = locked.image.blobs.iter().find(|content| is_archive(&content.media_type)) else {
         let why = "none of its layers is a packed chart".to_owned();
-        return Err(Error::BadChart { chart: locked.source.to_string(), why });
+        return Err(chart::Error::BadChart { chart: locked.source.to_string(), why }.into());
     };
     let sink = Arc::new(InMemory::default());
     if !local.copy(content.digest, &*sink, &Unwatched)? {

@@ -16,19 +16,37 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).expect("a file of the repository")
 }
 
+/// Every `error.rs` below a folder: a room with many errors keeps those of each of its parts there.
+fn error_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(error_files(&path));
+        } else if path.ends_with("error.rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The codes that a source file gives: in each `fn code`, `Self::Name { .. } => 101,`.
+fn codes(file: &Path) -> Vec<u16> {
+    let text = fs::read_to_string(file).expect("a source file");
+    let code = |line: &str| line.trim().strip_suffix(',')?.split_once(" => ")?.1.parse().ok();
+    text.lines().filter_map(code).collect()
+}
+
 #[test]
 fn every_error_code_is_documented_and_every_documented_one_exists() {
-    // In each `fn code`: `Self::Name { .. } => 101,`
-    let in_code: BTreeSet<u16> = ROOMS
-        .iter()
-        .flat_map(|room| {
-            let text = read(&format!("{room}/src/error.rs"));
-            let codes = text
-                .lines()
-                .filter_map(|line| line.trim().strip_suffix(',')?.split_once(" => ")?.1.parse().ok());
-            codes.collect::<Vec<u16>>()
-        })
-        .collect();
+    let mut in_code = BTreeSet::new();
+    for file in ROOMS.iter().flat_map(|room| error_files(&root().join(room).join("src"))) {
+        let codes = codes(&file);
+        assert!(!codes.is_empty(), "codes are found in {}", file.display());
+        for code in codes {
+            assert!(in_code.insert(code), "{code} has one meaning only: {}", file.display());
+        }
+    }
     let documented: BTreeSet<u16> = read("docs/errors.md")
         .lines()
         .filter_map(|line| line.strip_prefix("| SL0")?.split_once(' ')?.0.parse().ok())

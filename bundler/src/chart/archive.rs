@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
 use super::yaml;
-use crate::Error;
+use crate::{Error, chart};
 
 /// Largest packed chart, in bytes. Helm has no limit of its own; Flux takes 10 MiB unless told otherwise.
 pub const MAX_TGZ_BYTES: u64 = 32 << 20;
@@ -38,9 +38,9 @@ pub struct File {
 /// All files of a packed chart, in the archive's order; `name` names it in errors.
 ///
 /// # Errors
-/// [`Error::BadChart`], or that something is too large.
+/// [`chart::Error::BadChart`], or that something is too large.
 pub fn read(name: &str, tgz: &[u8]) -> Result<Vec<File>, Error> {
-    let refuse = |why: String| Error::BadChart { chart: name.to_owned(), why };
+    let refuse = |why: String| Error::from(chart::Error::BadChart { chart: name.to_owned(), why });
     let damaged = |error: io::Error| refuse(format!("it is damaged: {error}"));
     expect_size(name, tgz.len() as u64, MAX_TGZ_BYTES)?;
     if !tgz.starts_with(GZIP_MAGIC) {
@@ -83,7 +83,7 @@ struct Reading {
 
 impl Reading {
     fn take(&mut self, name: &str, mut entry: Entry<'_, impl Read>) -> Result<(), Error> {
-        let refuse = |why: String| Error::BadChart { chart: name.to_owned(), why };
+        let refuse = |why: String| Error::from(chart::Error::BadChart { chart: name.to_owned(), why });
         let path = String::from_utf8(entry.path_bytes().into_owned())
             .map_err(|_| refuse("the name of a file in it is not UTF-8".to_owned()))?;
         let kind = entry.header().entry_type();

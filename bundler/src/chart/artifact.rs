@@ -12,8 +12,8 @@ use super::archive::MAX_TGZ_BYTES;
 use super::metadata::{MAX_METADATA_BYTES, Metadata};
 use super::provenance::MAX_PROVENANCE_BYTES;
 use super::{Chart, yaml};
-use crate::Error;
 use crate::artifact::{Artifact, Part};
+use crate::{Error, chart};
 
 /// The media type of a chart's configuration: `Chart.yaml` as JSON.
 pub const CONFIG_TYPE: &str = "application/vnd.cncf.helm.config.v1+json";
@@ -96,9 +96,9 @@ impl ChartManifest {
     /// Reads a manifest that should be that of a chart; `reference` names it in errors.
     ///
     /// # Errors
-    /// [`Error::BadChart`] if it is something else, such as an image or an index, or names something too large.
+    /// [`chart::Error::BadChart`] if it is something else, such as an image or an index, or names something too large.
     pub fn parse(reference: &str, manifest: &[u8]) -> Result<Self, Error> {
-        let refuse = |why: String| Error::BadChart { chart: reference.to_owned(), why };
+        let refuse = |why: String| Error::from(chart::Error::BadChart { chart: reference.to_owned(), why });
         let manifest = ImageManifest::from_reader(manifest)
             .map_err(|_| refuse("it is no chart: it has no manifest, or one that is not valid".to_owned()))?;
         let blob = |descriptor: &Descriptor, limit: u64| {

@@ -10,7 +10,7 @@ use fs_err as fs;
 use super::archive::{File, MAX_CHART_BYTES, MAX_FILE_BYTES, MAX_FILES, expect_size};
 use super::ignore::Rules;
 use super::yaml;
-use crate::Error;
+use crate::{Error, chart};
 
 const RULES: &str = ".helmignore";
 /// Folders in folders; deeper is a mistake, and a link can make it without end.
@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 64;
 /// All files of a chart, sorted by path.
 ///
 /// # Errors
-/// [`Error::BadChart`] for what cannot be carried, [`Error::ChartFile`] for a bad rule, or I/O.
+/// [`chart::Error::BadChart`] for what cannot be carried, [`chart::Error::File`] for a bad rule, or I/O.
 pub(super) fn read(folder: &Path) -> Result<Vec<File>, Error> {
     let root = fs::canonicalize(folder)?;
     let mut walk = Walk { folder, root: &root, rules: rules(folder)?, files: Vec::new(), bytes: 0 };
@@ -38,11 +38,12 @@ fn rules(folder: &Path) -> Result<Rules, Error> {
         _ => Vec::new(),
     };
     let text = String::from_utf8_lossy(yaml::without_mark(&bytes));
-    Rules::parse(&text).map_err(|(line, why)| Error::ChartFile {
+    let rules = Rules::parse(&text).map_err(|(line, why)| chart::Error::File {
         file: file.display().to_string(),
         place: format!(" line {line}"),
         why: why.to_owned(),
-    })
+    })?;
+    Ok(rules)
 }
 
 struct Walk<'a> {
@@ -112,10 +113,11 @@ impl Walk<'_> {
     }
 
     fn refuse(&self, name: &str, why: &str) -> Error {
-        Error::BadChart {
+        chart::Error::BadChart {
             chart: self.folder.display().to_string(),
             why: format!("`{}` {why}", yaml::clean(name)),
         }
+        .into()
     }
 }
 

@@ -41,7 +41,7 @@ impl Listing {
     /// Reads what an index, JSON or YAML, says of `name`; `file` names the index in errors.
     ///
     /// # Errors
-    /// [`Error::ChartFile`] with line and column.
+    /// [`super::Error::File`] with line and column.
     pub(super) fn find(file: &str, index: &[u8], name: &ChartName) -> Result<Self, Error> {
         let index = yaml::without_mark(index);
         // As Helm does it: YAML is slow, and large indexes are therefore written as JSON.

@@ -164,7 +164,7 @@ impl Metadata {
     /// Reads `Chart.yaml`, and `requirements.yaml` if the chart has one; `folder` names the chart in errors.
     ///
     /// # Errors
-    /// [`Error::ChartFile`] with line and column, or that it is too large.
+    /// [`super::Error::File`] with line and column, or that it is too large.
     pub fn parse(folder: &str, chart: &[u8], requirements: Option<&[u8]>) -> Result<Self, Error> {
         let read = |name: &str, bytes: &[u8]| {
             let file = format!("{folder}/{name}");

@@ -8,6 +8,7 @@
 
 mod archive;
 mod artifact;
+mod error;
 mod folder;
 mod ignore;
 mod index;
@@ -23,10 +24,9 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use crate::Error;
-
 pub use archive::{File, MAX_CHART_BYTES, MAX_FILE_BYTES, MAX_FILES, MAX_TGZ_BYTES, read as read_archive};
 pub use artifact::{CONFIG_TYPE, CONTENT_TYPE, ChartManifest, LEGACY_CONTENT_TYPE, PROVENANCE_TYPE};
+pub use error::Error;
 pub use metadata::{ApiVersion, ChartType, Dependency, Maintainer, Metadata};
 pub use repository::{Found, Repository};
 pub use version::{ChartName, ChartVersion};
@@ -46,8 +46,8 @@ impl Chart {
     /// Packs a folder; `seconds` since 1970 is when everything in it was changed.
     ///
     /// # Errors
-    /// [`Error::BadChart`], [`Error::ChartFile`], [`Error::MissingDependencies`], that it is too large, or I/O.
-    pub fn from_directory(folder: &Path, seconds: u64) -> Result<Self, Error> {
+    /// [`Error::BadChart`], [`Error::File`], [`Error::MissingDependencies`], that it is too large, or I/O.
+    pub fn from_directory(folder: &Path, seconds: u64) -> Result<Self, crate::Error> {
         let (metadata, tgz) = package::package(folder, seconds)?;
         Ok(Self { metadata, tgz, provenance: None })
     }
@@ -56,16 +56,16 @@ impl Chart {
     ///
     /// # Errors
     /// As [`Chart::from_bytes`], or I/O.
-    pub fn from_file(file: &Path) -> Result<Self, Error> {
+    pub fn from_file(file: &Path) -> Result<Self, crate::Error> {
         let read = |path: &Path, limit| {
             archive::expect_size(&path.display().to_string(), fs::metadata(path)?.len(), limit)?;
-            Ok::<_, Error>(fs::read(path)?)
+            Ok::<_, crate::Error>(fs::read(path)?)
         };
         let tgz = read(file, MAX_TGZ_BYTES)?;
         let mut beside = file.as_os_str().to_owned();
         beside.push(".prov");
         let provenance = match read(Path::new(&beside), provenance::MAX_PROVENANCE_BYTES) {
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(crate::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
             read => Some(read?),
         };
         Self::from_bytes(&file.display().to_string(), tgz, provenance)
@@ -74,9 +74,9 @@ impl Chart {
     /// Takes a `.tgz`, and the provenance file that belongs to it; `name` names the chart in errors.
     ///
     /// # Errors
-    /// [`Error::BadChart`], [`Error::ChartFile`], [`Error::Provenance`] if they do not belong together, or that something
+    /// [`Error::BadChart`], [`Error::File`], [`Error::Provenance`] if they do not belong together, or that something
     /// is too large.
-    pub fn from_bytes(name: &str, tgz: Vec<u8>, provenance: Option<Vec<u8>>) -> Result<Self, Error> {
+    pub fn from_bytes(name: &str, tgz: Vec<u8>, provenance: Option<Vec<u8>>) -> Result<Self, crate::Error> {
         let metadata = metadata_of(name, &archive::read(name, &tgz)?)?;
         if let Some(bytes) = &provenance {
             let name = format!("{name}.prov");
@@ -88,10 +88,10 @@ impl Chart {
 }
 
 /// What the chart with these files says of itself.
-fn metadata_of(name: &str, files: &[File]) -> Result<Metadata, Error> {
+fn metadata_of(name: &str, files: &[File]) -> Result<Metadata, crate::Error> {
     let Some(chart) = archive::find(files, "Chart.yaml") else {
         let why = "there is no Chart.yaml in its folder".to_owned();
-        return Err(Error::BadChart { chart: name.to_owned(), why });
+        return Err(Error::BadChart { chart: name.to_owned(), why }.into());
     };
     Metadata::parse(name, chart, archive::find(files, "requirements.yaml"))
 }

@@ -12,8 +12,8 @@ use serde::de::IgnoredAny;
 use super::archive::{self, File, MAX_TGZ_BYTES, expect_size};
 use super::metadata::Metadata;
 use super::{ChartName, folder, yaml};
-use crate::Error;
 use crate::tarball::{self, Tarball};
+use crate::{Error, chart};
 
 /// Where a chart has the charts that it builds on.
 const CHARTS: &str = "charts/";
@@ -23,7 +23,7 @@ const PROVENANCE: &str = ".prov";
 /// Packs a folder; `seconds` since 1970 is when everything in it was changed.
 ///
 /// # Errors
-/// [`Error::BadChart`], [`Error::ChartFile`], [`Error::MissingDependencies`], that it is too large, or I/O.
+/// [`chart::Error::BadChart`], [`chart::Error::File`], [`chart::Error::MissingDependencies`], that it is too large, or I/O.
 pub(super) fn package(folder: &Path, seconds: u64) -> Result<(Metadata, Vec<u8>), Error> {
     let name = folder.display().to_string();
     let contents = Contents::of(&name, folder::read(folder)?)?;
@@ -131,7 +131,7 @@ impl<'a> Contents<'a> {
             .filter(|name| is_missing(name))
             .collect();
         if !missing.is_empty() {
-            return Err(Error::MissingDependencies { chart: self.name.to_owned(), missing });
+            return Err(chart::Error::MissingDependencies { chart: self.name.to_owned(), missing }.into());
         }
         // Every chart has its own folder, the empty one.
         found.remove("").ok_or_else(|| self.refuse("there is no Chart.yaml in it".to_owned()))
@@ -149,7 +149,7 @@ impl<'a> Contents<'a> {
             yaml::parse::<yaml::AnyMapping>(&format!("{place}/values.yaml"), values)?;
         }
         if let Some(schema) = find("values.schema.json") {
-            serde_json::from_slice::<IgnoredAny>(schema).map_err(|error| Error::ChartFile {
+            serde_json::from_slice::<IgnoredAny>(schema).map_err(|error| chart::Error::File {
                 file: format!("{place}/values.schema.json"),
                 place: format!(" line {}, column {}", error.line(), error.column()),
                 why: error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
@@ -159,7 +159,7 @@ impl<'a> Contents<'a> {
     }
 
     fn refuse(&self, why: String) -> Error {
-        Error::BadChart { chart: self.name.to_owned(), why }
+        chart::Error::BadChart { chart: self.name.to_owned(), why }.into()
     }
 }
 

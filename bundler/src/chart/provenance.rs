@@ -11,7 +11,7 @@ use serde::Deserialize;
 use sealift_archive::Digest;
 
 use super::yaml;
-use crate::Error;
+use crate::{Error, chart};
 
 /// Largest provenance file, in bytes: `Chart.yaml` again, and a signature.
 pub(super) const MAX_PROVENANCE_BYTES: u64 = 2 << 20;
@@ -29,7 +29,7 @@ struct Digests {
 /// Refuses a provenance file that is about another archive; `name` names it in errors.
 ///
 /// # Errors
-/// [`Error::Provenance`] with both digests, or [`Error::BadChart`] if it is no provenance file.
+/// [`chart::Error::Provenance`] with both digests, or [`chart::Error::BadChart`] if it is no provenance file.
 pub(super) fn check(name: &str, provenance: &[u8], tgz: &[u8]) -> Result<(), Error> {
     let files = digests(name, provenance)?;
     let found = Digest::of(tgz).to_string();
@@ -38,13 +38,15 @@ pub(super) fn check(name: &str, provenance: &[u8], tgz: &[u8]) -> Result<(), Err
     }
     let says =
         files.iter().map(|(file, digest)| format!("{digest} for {file}")).collect::<Vec<_>>().join(", ");
-    Err(Error::Provenance { file: name.to_owned(), says: yaml::clean(&says), found })
+    Err(chart::Error::Provenance { file: name.to_owned(), says: yaml::clean(&says), found }.into())
 }
 
 fn digests(name: &str, provenance: &[u8]) -> Result<BTreeMap<String, String>, Error> {
-    let refuse = |why: &str| Error::BadChart {
-        chart: name.to_owned(),
-        why: format!("it is no provenance file: {why}"),
+    let refuse = |why: &str| {
+        Error::from(chart::Error::BadChart {
+            chart: name.to_owned(),
+            why: format!("it is no provenance file: {why}"),
+        })
     };
     let text = str::from_utf8(provenance).map_err(|_| refuse("it is not text"))?;
     let mut lines = text.lines().map(str::trim_end);

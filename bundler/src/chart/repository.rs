@@ -9,7 +9,7 @@ use super::archive::MAX_TGZ_BYTES;
 use super::index::{Entry, Listing, MAX_INDEX_BYTES};
 use super::provenance::MAX_PROVENANCE_BYTES;
 use super::{Chart, ChartName, ChartVersion};
-use crate::Error;
+use crate::{Error, chart};
 
 /// Addresses of one chart that are tried; an index has one or two.
 const MAX_ADDRESSES: usize = 8;
@@ -43,12 +43,14 @@ impl Repository {
     /// The repository at the address that `helm repo add` takes.
     ///
     /// # Errors
-    /// [`Error::NoRepository`], or what server and network say.
+    /// [`chart::Error::NoRepository`], or what server and network say.
     pub async fn open(client: &Client, url: &Url) -> Result<Self, Error> {
         let index_url = resolve(url, "index.yaml")?;
         let index_name = shown(&index_url);
         let index = match client.get(&index_url, MAX_INDEX_BYTES).await {
-            Err(error) if error.is_absent() => return Err(Error::NoRepository { index: index_name }),
+            Err(error) if error.is_absent() => {
+                return Err(chart::Error::NoRepository { index: index_name }.into());
+            }
             answer => answer?.into(),
         };
         Ok(Self { client: client.clone(), url: url.clone(), index_name, index })
@@ -60,7 +62,7 @@ impl Repository {
     /// believed. That there is no provenance file is only believed of a 404.
     ///
     /// # Errors
-    /// [`Error::NoChart`], [`Error::ChartDigest`], [`Error::OtherChart`], [`Error::ChartElsewhere`], what is wrong with
+    /// [`chart::Error::NoChart`], [`chart::Error::Digest`], [`chart::Error::OtherChart`], [`chart::Error::Elsewhere`], what is wrong with
     /// index or chart, and what servers and network say.
     pub async fn get(&self, name: &ChartName, version: &ChartVersion) -> Result<Found, Error> {
         let entry = self.entry(name.clone(), version.clone()).await?;
@@ -76,18 +78,21 @@ impl Repository {
         let chart = apart(move || {
             let found = Digest::of(&tgz);
             match wanted {
-                Some(wanted) if wanted != found => Err(Error::ChartDigest { url: place, wanted, found }),
+                Some(wanted) if wanted != found => {
+                    Err(chart::Error::Digest { url: place, wanted, found }.into())
+                }
                 _ => Chart::from_bytes(&place, tgz, provenance),
             }
         })
         .await?;
         if chart.metadata.name != *name || !chart.metadata.version.is_same(version) {
             let found = format!("{} {}", chart.metadata.name, chart.metadata.version);
-            return Err(Error::OtherChart {
+            return Err(chart::Error::OtherChart {
                 url: shown(&tgz_url),
                 wanted: format!("{name} {version}"),
                 found,
-            });
+            }
+            .into());
         }
         Ok(Found { chart, tgz_url, provenance_url })
     }
@@ -97,12 +102,13 @@ impl Repository {
         let repository = shown(&self.url);
         apart(move || {
             let listing = Listing::find(&index_name, &index, &name)?;
-            listing.version(&version).cloned().ok_or_else(|| Error::NoChart {
+            let entry = listing.version(&version).cloned().ok_or_else(|| chart::Error::NoChart {
                 repository,
                 chart: format!("{name} {version}"),
                 has: listing.versions.as_deref().map(few),
                 nearest: listing.nearest.map(|name| name.to_string()),
-            })
+            })?;
+            Ok(entry)
         })
         .await
     }
@@ -113,7 +119,7 @@ impl Repository {
             return Ok(None);
         }
         let hex = text.strip_prefix("sha256:").unwrap_or(text);
-        let digest = format!("sha256:{hex}").parse().map_err(|_| Error::BadChart {
+        let digest = format!("sha256:{hex}").parse().map_err(|_| chart::Error::BadChart {
             chart: format!("{name} {}", entry.version),
             why: format!("its digest in {} is not sha256: `{text}`", self.index_name),
         })?;
@@ -137,10 +143,14 @@ impl Repository {
         }
         let chart = format!("{name} {}", entry.version);
         match (failures.len(), in_registry) {
-            (0, None) => {
-                Err(Error::BadChart { chart, why: format!("{} gives no address of it", self.index_name) })
+            (0, None) => Err(chart::Error::BadChart {
+                chart,
+                why: format!("{} gives no address of it", self.index_name),
             }
-            (0, Some(reference)) => Err(Error::ChartElsewhere { chart, reference: reference.clone() }),
+            .into()),
+            (0, Some(reference)) => {
+                Err(chart::Error::Elsewhere { chart, reference: reference.clone() }.into())
+            }
             (1, _) => Err(failures.remove(0).into()),
             _ => Err(sealift_fetch::Error::Several(failures).into()),
         }
@@ -171,8 +181,12 @@ fn few(versions: &[Entry]) -> String {
 
 /// An address in an index, seen from the repository: as Helm does it, a relative one takes over the repository's query.
 fn resolve(repository: &Url, address: &str) -> Result<Url, Error> {
-    let refuse =
-        |_| Error::BadChart { chart: shown(repository), why: "an address in its index is none".to_owned() };
+    let refuse = |_| {
+        Error::from(chart::Error::BadChart {
+            chart: shown(repository),
+            why: "an address in its index is none".to_owned(),
+        })
+    };
     if let Ok(absolute) = address.parse() {
         return Ok(absolute);
     }

@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_saphyr::options::NonFiniteFloatPolicy;
 use serde_saphyr::{DuplicateKeyPolicy, Options};
 
-use crate::Error;
+use crate::{Error, chart};
 
 /// What a file may begin with and nobody means (Helm drops it too).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -58,7 +58,7 @@ pub(super) fn explain(file: &str, error: &serde_saphyr::Error) -> Error {
     let text = error.without_snippet().to_string();
     // The place is told once, in front.
     let why = text.split(" at line ").next().unwrap_or(&text).trim_start_matches("error: ").to_owned();
-    Error::ChartFile { file: file.to_owned(), place, why }
+    chart::Error::File { file: file.to_owned(), place, why }.into()
 }
 
 /// A mapping, or nothing at all; what is in it does not matter.

@@ -12,8 +12,8 @@ use sealift_archive::{Reference, durable, json};
 
 use super::look::open;
 use super::output::{Output, count, path};
-use crate::Error;
 use crate::sbom::{Bill, Found, Image, Plan, cyclonedx, spdx};
+use crate::{Error, sbom};
 
 /// Reproducible builds say with this variable what time it is, in seconds since 1970.
 const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
@@ -65,7 +65,7 @@ enum Format {
 pub(super) fn sbom(output: Output, args: &SbomArgs) -> Result<(), Error> {
     let created = created()?;
     if args.package.is_some() && args.format != Format::Table {
-        return Err(Error::PartOfSbom);
+        return Err(sbom::Error::WholeAndPart.into());
     }
     let bundle = open(&args.bundle, args.trust.as_deref(), output)?;
     let plan = Plan::of(&bundle, args.image.as_ref())?;
@@ -91,13 +91,13 @@ fn created() -> Result<OffsetDateTime, Error> {
     let Ok(text) = std::env::var(EPOCH_VARIABLE) else { return Ok(OffsetDateTime::UNIX_EPOCH) };
     let seconds = text.parse().ok();
     let time = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    time.filter(|time| time.format(&Rfc3339).is_ok()).ok_or(Error::NotATime(text))
+    time.filter(|time| time.format(&Rfc3339).is_ok()).ok_or(sbom::Error::NotATime(text).into())
 }
 
 /// The one bill that a document is about. What could not be read is told, too, for nobody reads documents.
 fn single<'a>(args: &SbomArgs, output: Output, bills: &'a [Bill]) -> Result<&'a Bill, Error> {
     let [bill] = bills else {
-        return Err(Error::SeveralReleases { file: path(&args.bundle), count: bills.len() });
+        return Err(sbom::Error::SeveralReleases { file: path(&args.bundle), count: bills.len() }.into());
     };
     for image in bill.uncertain() {
         for why in reasons(image) {
@@ -116,7 +116,7 @@ fn only(output: Output, bills: &[Bill], pattern: &str) -> Result<Vec<Bill>, Erro
         let releases: Vec<String> = bills.iter().map(|bill| bill.release.to_string()).collect();
         let releases = releases.join(", ");
         let (pattern, nearest) = (pattern.to_owned(), nearest(bills, pattern));
-        return Err(Error::NoPackage { pattern, releases, uncertain, nearest });
+        return Err(sbom::Error::NoPackage { pattern, releases, uncertain, nearest }.into());
     }
     if uncertain > 0 {
         let images = count(uncertain, "image");

@@ -18,7 +18,7 @@ use super::render::{Fault, yaml_of};
 use super::walk::{Hit, Walk};
 use super::yaml::{Node, documents};
 use super::{ChartFiles, Found, How, Mention, Need, Place, Settings, Warning, on_large_stack};
-use crate::Error;
+use crate::{Error, git};
 
 /// Largest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 8 << 20;
@@ -102,7 +102,7 @@ impl<'p> Repository<'p> {
     }
 
     fn read_dir(&mut self, dir: &Path, prefix: &str, depth: usize, bytes: &mut u64) -> Result<(), Error> {
-        let refuse = |why| Error::BadFolder { path: dir.to_owned(), why };
+        let refuse = |why| Error::from(git::Error::BadFolder { path: dir.to_owned(), why });
         if depth > MAX_DEPTH {
             return Err(refuse("folders are nested too deeply"));
         }

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::said::without_secrets;
-use crate::Error;
+use crate::{Error, git};
 
 /// Protocols that are spoken. Not `git`, in which nobody knows who answers and anybody can change what is said; and
 /// not `ext` and `fd`, which run programs.
@@ -22,7 +22,7 @@ impl Address {
     /// Reads an address; a path is relative to `base`.
     ///
     /// # Errors
-    /// [`Error::GitAddress`].
+    /// [`git::Error::Address`].
     pub(super) fn parse(url: &str, base: &Path) -> Result<Self, Error> {
         let refuse = |why| refuse(without_secrets(url), why);
         if url.is_empty() || url.starts_with('-') || url.chars().any(char::is_control) {
@@ -79,7 +79,7 @@ impl Address {
 }
 
 fn refuse(address: String, why: String) -> Error {
-    Error::GitAddress { address, why }
+    git::Error::Address { address, why }.into()
 }
 
 #[cfg(test)]

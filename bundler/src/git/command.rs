@@ -16,7 +16,7 @@ use tempfile::tempfile_in;
 use sealift_archive::Progress;
 
 use super::said;
-use crate::Error;
+use crate::{Error, git};
 
 /// Between two looks at a process: most are done at once, and a person takes the longest for at once too.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -74,7 +74,7 @@ impl Git<'_> {
     /// Runs a command; what it prints can be read.
     ///
     /// # Errors
-    /// [`Error::Git`] with what it said, `Interrupted`, or I/O.
+    /// [`git::Error::Failed`] with what it said, `Interrupted`, or I/O.
     pub(super) fn run(&self, arguments: &[&str], input: Input<'_>) -> Result<BufReader<File>, Error> {
         let mut output = tempfile_in(self.dir)?;
         self.run_into(arguments, input, output.try_clone()?)?;
@@ -108,7 +108,7 @@ impl Git<'_> {
     /// Waits for the end of a command, however it ends.
     ///
     /// # Errors
-    /// `Interrupted` if somebody asked to stop: then the command is gone. [`Error::Git`] if there is no Git.
+    /// `Interrupted` if somebody asked to stop: then the command is gone. [`git::Error::Failed`] if there is no Git.
     pub(super) fn finish(&self, mut command: Command, input: Input<'_>) -> Result<Ended, Error> {
         let mut said = tempfile_in(self.dir)?;
         command.stderr(said.try_clone()?).stdin(self.stdin(input)?).process_group(0);
@@ -136,7 +136,7 @@ impl Git<'_> {
     }
 
     pub(super) fn failed(&self, command: &str, said: String) -> Error {
-        Error::Git { about: self.about.to_owned(), command: command.to_owned(), said }
+        git::Error::Failed { about: self.about.to_owned(), command: command.to_owned(), said }.into()
     }
 
     fn cannot_run(&self, error: &io::Error) -> Error {

@@ -20,8 +20,8 @@ use sealift_archive::{Blob, Unwatched};
 use super::command::{Git, Input};
 use super::content::{MAX_POINTER_BYTES, is_pointer};
 use super::{Pinned, PinnedPack};
-use crate::Error;
 use crate::local::Local;
+use crate::{Error, git};
 
 /// Where Git looks for submodules: only at the top.
 const SUBMODULES: &str = ".gitmodules";
@@ -74,7 +74,7 @@ impl PackedFolder {
 /// Packs a folder as the commit that `head`, a full ref name, leads to. `date` is the commit's, in seconds since 1970.
 ///
 /// # Errors
-/// [`Error::BadFolder`] for what Git cannot carry, [`Error::Git`], or I/O.
+/// [`git::Error::BadFolder`] for what Git cannot carry, [`git::Error::Failed`], or I/O.
 pub fn pack(folder: &Path, head: &str, date: u64) -> Result<PackedFolder, Error> {
     let dir = TempDir::with_prefix("sealift-git-")?;
     let about = folder.display().to_string();
@@ -107,7 +107,7 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, Error> {
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
-            let refuse = |why| Error::BadFolder { path: path.clone(), why };
+            let refuse = |why| Error::from(git::Error::BadFolder { path: path.clone(), why });
             if path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(".git")) {
                 return Err(refuse("a Git repository inside the folder would be lost"));
             }
@@ -182,7 +182,7 @@ fn write_stream(out: &mut impl Write, reference: &str, date: u64, entries: &[Ent
                 let copied = io::copy(&mut BufReader::new(fs::File::open(&entry.path)?).take(*size), out)?;
                 if copied != *size {
                     let why = "it changed while it was read";
-                    return Err(Error::BadFolder { path: entry.path.clone(), why });
+                    return Err(git::Error::BadFolder { path: entry.path.clone(), why }.into());
                 }
             }
         }
@@ -277,6 +277,6 @@ mod tests {
         // Where Git looks for no submodules, it is a file like any other.
         fs::write(folder.join("apps/.gitmodules"), "").unwrap();
         pack(&folder, "refs/heads/main", 0).unwrap();
-        assert!(matches!(pack(&folder, "no..good", 0), Err(Error::Git { .. })));
+        assert!(matches!(pack(&folder, "no..good", 0), Err(Error::Git(git::Error::Failed { .. }))));
     }
 }

@@ -14,6 +14,7 @@
 mod address;
 mod command;
 mod content;
+mod error;
 pub mod folder;
 mod pack;
 mod reference;
@@ -32,10 +33,10 @@ use tempfile::TempDir;
 use sealift_archive::release::{GitRepository, ObjectId, is_ref_name};
 use sealift_archive::{Blob, Digest, Progress};
 
-use crate::Error;
 use address::Address;
 use command::{Git, Input};
 pub use content::Elsewhere;
+pub use error::Error;
 pub use pack::Packs;
 use reference::{BRANCHES, Reference, TAGS};
 use remote::Remote;
@@ -143,8 +144,8 @@ impl Repository {
     /// a tag, a full ref name or a commit.
     ///
     /// # Errors
-    /// [`Error::GitAddress`] if one of them cannot be that.
-    pub fn new(url: &str, reference: &str, base: &Path) -> Result<Self, Error> {
+    /// [`Error::Address`] if one of them cannot be that.
+    pub fn new(url: &str, reference: &str, base: &Path) -> Result<Self, crate::Error> {
         let address = Address::parse(url, base)?;
         let reference = Reference::parse(reference).map_err(|why| address.refuse(why))?;
         Ok(Self { address, reference, environment: Vec::new() })
@@ -169,17 +170,17 @@ impl Repository {
     /// are not all in Git, or whose names Sealift does not carry, are left out and listed.
     ///
     /// # Errors
-    /// - [`Error::NoGitRef`], [`Error::AmbiguousGitRef`]
-    /// - [`Error::GitRemote`], [`Error::GitAccess`]: it cannot be talked to
-    /// - [`Error::GitSource`], [`Error::NotInGit`], [`Error::BadGitObject`]: it cannot be carried
-    /// - [`Error::Git`], `Interrupted`, or I/O in `scratch`, which needs room for a clone
+    /// - [`Error::NoRef`], [`Error::AmbiguousRef`]
+    /// - [`Error::Remote`], [`Error::Access`]: it cannot be talked to
+    /// - [`Error::Source`], [`Error::NotInRepository`], [`Error::BadObject`]: it cannot be carried
+    /// - [`Error::Failed`], `Interrupted`, or I/O in `scratch`, which needs room for a clone
     pub fn resolve(
         &self,
         branch: Option<&str>,
         previous: Option<&Pinned>,
         scratch: &Path,
         progress: &dyn Progress,
-    ) -> Result<(Pinned, Packs), Error> {
+    ) -> Result<(Pinned, Packs), crate::Error> {
         let place = TempDir::with_prefix_in(PREFIX, scratch)?;
         let git = Git { dir: place.path(), about: self.name(), progress };
         git.init()?;
@@ -194,7 +195,7 @@ impl Repository {
         }
         let commit = git
             .commit(WANTED)?
-            .ok_or_else(|| Error::GitSource { repository: self.name().to_owned(), why: Unfit::NoCommit })?;
+            .ok_or_else(|| Error::Source { repository: self.name().to_owned(), why: Unfit::NoCommit })?;
         let (tags, left_out) = self.tags(&git, &commit)?;
 
         git.forget_refs()?;
@@ -219,7 +220,7 @@ impl Repository {
     /// Makes pinned packs again, from the pinned commits; where the remote's refs are by now does not matter.
     ///
     /// # Errors
-    /// [`Error::GitGone`] if the remote no longer has a pinned object; [`Error::GitRepacked`] if this Git makes other
+    /// [`Error::Gone`] if the remote no longer has a pinned object; [`Error::Repacked`] if this Git makes other
     /// packs; else as [`Self::resolve`].
     pub fn rebuild(
         &self,
@@ -227,7 +228,7 @@ impl Repository {
         wanted: &BTreeSet<Digest>,
         scratch: &Path,
         progress: &dyn Progress,
-    ) -> Result<Packs, Error> {
+    ) -> Result<Packs, crate::Error> {
         let mut made = Packs::new(scratch)?;
         let is_wanted = |pack: &PinnedPack| wanted.contains(&pack.blob.digest);
         let Some(last) = pinned.packs.iter().rposition(is_wanted) else { return Ok(made) };
@@ -240,14 +241,14 @@ impl Repository {
             let haves = wanted_by(&pinned.packs[..index]);
             if made.add(&git, &pack.wants, &haves)? != Some(pack.blob) {
                 let version = git.text(&["version"], Input::Nothing)?;
-                return Err(Error::GitRepacked { repository: self.name().to_owned(), version });
+                return Err(Error::Repacked { repository: self.name().to_owned(), version }.into());
             }
         }
         Ok(made)
     }
 
     /// Fetches what was asked for into [`WANTED`]; gives back its full name.
-    fn fetch(&self, git: &Git<'_>) -> Result<String, Error> {
+    fn fetch(&self, git: &Git<'_>) -> Result<String, crate::Error> {
         let remote = Remote::new(self, *git)?;
         let listing = remote.list()?;
         match &self.reference {
@@ -271,7 +272,7 @@ impl Repository {
 
     /// Fetches these objects with all that they lead to: by the ref that they came from, as every server gives that
     /// away; if it has moved elsewhere, by their own names.
-    fn fetch_pinned(&self, git: &Git<'_>, pinned: &Pinned, objects: &[ObjectId]) -> Result<(), Error> {
+    fn fetch_pinned(&self, git: &Git<'_>, pinned: &Pinned, objects: &[ObjectId]) -> Result<(), crate::Error> {
         let remote = Remote::new(self, *git)?;
         match Reference::parse(&pinned.from).map_err(|why| self.address.refuse(why))? {
             Reference::Commit(commit) => drop(fetch_commit(git, &remote, &commit)?),
@@ -286,18 +287,23 @@ impl Repository {
     /// The tags of commits in the history of `commit`, and those among them that are left out, with the reason.
     ///
     /// # Errors
-    /// [`Error::NotInGit`] if `commit` itself is not whole.
-    fn tags(&self, git: &Git<'_>, commit: &ObjectId) -> Result<(Vec<Tag>, BTreeMap<String, String>), Error> {
+    /// [`Error::NotInRepository`] if `commit` itself is not whole.
+    fn tags(
+        &self,
+        git: &Git<'_>,
+        commit: &ObjectId,
+    ) -> Result<(Vec<Tag>, BTreeMap<String, String>), crate::Error> {
         let mut tags = git.tags_in(commit)?;
         let tips: BTreeSet<&ObjectId> = tags.iter().map(|tag| &tag.object).chain([commit]).collect();
         let gaps = content::gaps(git, &tips.into_iter().cloned().collect::<Vec<_>>())?;
         if let Some(gap) = gaps.get(commit) {
-            return Err(Error::NotInGit {
+            return Err(Error::NotInRepository {
                 repository: self.name().to_owned(),
                 commit: commit.clone(),
                 path: gap.path.clone(),
                 what: gap.what,
-            });
+            }
+            .into());
         }
         let mut left_out = BTreeMap::new();
         tags.retain(|tag| {
@@ -314,9 +320,9 @@ impl Repository {
 }
 
 /// Whether a remote has a commit; then it is fetched into [`WANTED`].
-fn fetch_commit(git: &Git<'_>, remote: &Remote<'_>, commit: &ObjectId) -> Result<bool, Error> {
+fn fetch_commit(git: &Git<'_>, remote: &Remote<'_>, commit: &ObjectId) -> Result<bool, crate::Error> {
     match remote.fetch(&[(commit.as_str(), WANTED)]) {
-        Err(Error::GitRemote { .. }) => {}
+        Err(crate::Error::Git(Error::Remote { .. })) => {}
         fetched => return fetched.map(|()| true),
     }
     // Some servers give away only what a ref names. Then whatever a branch or tag leads to is looked through here.
@@ -328,8 +334,8 @@ fn fetch_commit(git: &Git<'_>, remote: &Remote<'_>, commit: &ObjectId) -> Result
     Ok(true)
 }
 
-fn is_absent(error: &Error) -> bool {
-    matches!(error, Error::GitRemote { said, .. } if Trouble::of(said) == Trouble::Absent)
+fn is_absent(error: &crate::Error) -> bool {
+    matches!(error, crate::Error::Git(Error::Remote { said, .. }) if Trouble::of(said) == Trouble::Absent)
 }
 
 /// A tag of a clone.
@@ -350,7 +356,7 @@ fn add_to(
     git: &Git<'_>,
     wants: &[ObjectId],
     made: &mut Packs,
-) -> Result<Option<Vec<PinnedPack>>, Error> {
+) -> Result<Option<Vec<PinnedPack>>, crate::Error> {
     let mut packs = packs.to_vec();
     let haves = wanted_by(&packs);
     let wants: Vec<ObjectId> = wants.iter().filter(|want| !haves.contains(want)).cloned().collect();
@@ -366,7 +372,7 @@ fn add_to(
     Ok(is_fit.then_some(packs))
 }
 
-fn pack_anew(git: &Git<'_>, wants: Vec<ObjectId>, made: &mut Packs) -> Result<Vec<PinnedPack>, Error> {
+fn pack_anew(git: &Git<'_>, wants: Vec<ObjectId>, made: &mut Packs) -> Result<Vec<PinnedPack>, crate::Error> {
     made.clear()?;
     let blob = made.add(git, &wants, &[])?;
     Ok(blob.map(|blob| PinnedPack { blob, wants }).into_iter().collect())
@@ -374,12 +380,12 @@ fn pack_anew(git: &Git<'_>, wants: Vec<ObjectId>, made: &mut Packs) -> Result<Ve
 
 impl Git<'_> {
     /// Whether a ref is there.
-    fn has_ref(&self, name: &str) -> Result<bool, Error> {
+    fn has_ref(&self, name: &str) -> Result<bool, crate::Error> {
         Ok(!self.text(&["for-each-ref", "--count=1", name], Input::Nothing)?.is_empty())
     }
 
     /// The commit that a ref leads to, by way of however many tags.
-    fn commit(&self, name: &str) -> Result<Option<ObjectId>, Error> {
+    fn commit(&self, name: &str) -> Result<Option<ObjectId>, crate::Error> {
         // Without `--batch-check` a ref to something else would be an error like any other.
         let answer =
             self.text(&["cat-file", "--batch-check"], Input::Text(&format!("{name}^{{commit}}\n")))?;
@@ -389,21 +395,21 @@ impl Git<'_> {
 
     /// Deletes all refs: `pack-objects` writes what tags lead to before the rest, and which tags there are is nothing
     /// that a pack may depend on.
-    fn forget_refs(&self) -> Result<(), Error> {
+    fn forget_refs(&self) -> Result<(), crate::Error> {
         let refs = self.run(&["for-each-ref", "--format=delete %(refname)"], Input::Nothing)?;
         self.run(&["update-ref", "--stdin"], Input::File(refs.into_inner()))?;
         Ok(())
     }
 
     /// Which of these objects are not there.
-    fn missing(&self, objects: &[ObjectId]) -> Result<Vec<ObjectId>, Error> {
+    fn missing(&self, objects: &[ObjectId]) -> Result<Vec<ObjectId>, crate::Error> {
         let answer =
             self.text(&["cat-file", "--batch-check"], Input::Text(&pack::revisions(objects, &[])))?;
         Ok(answer.lines().filter_map(|line| line.strip_suffix(" missing")?.parse().ok()).collect())
     }
 
     /// Whether `tips` lead to all of `objects`, and to all that those lead to.
-    fn leads_to(&self, tips: &[ObjectId], objects: &[ObjectId]) -> Result<bool, Error> {
+    fn leads_to(&self, tips: &[ObjectId], objects: &[ObjectId]) -> Result<bool, crate::Error> {
         if !self.missing(objects)?.is_empty() {
             return Ok(false);
         }
@@ -413,7 +419,7 @@ impl Git<'_> {
     }
 
     /// The tags that lead to commits in the history of `commit`.
-    fn tags_in(&self, commit: &ObjectId) -> Result<Vec<Tag>, Error> {
+    fn tags_in(&self, commit: &ObjectId) -> Result<Vec<Tag>, crate::Error> {
         let merged = format!("--merged={commit}");
         let format = "--format=%(objecttype) %(objectname) %(refname)";
         let listing = self.text(&["for-each-ref", &merged, format, TAGS], Input::Nothing)?;

@@ -18,7 +18,7 @@ use sealift_archive::release::ObjectId;
 use super::PREFIX;
 use super::command::{Git, Input};
 use super::said::Trouble;
-use crate::Error;
+use crate::{Error, git};
 
 /// Git's own numbers for `--window` and `--depth`, written down so that they stay.
 const PACK: [&str; 14] = [
@@ -74,7 +74,7 @@ impl Packs {
     /// appliance will check it.
     ///
     /// # Errors
-    /// [`Error::BadGitObject`] if the appliance would refuse it; [`Error::Git`], `Interrupted`, or I/O.
+    /// [`git::Error::BadObject`] if the appliance would refuse it; [`git::Error::Failed`], `Interrupted`, or I/O.
     pub(super) fn add(
         &mut self,
         git: &Git<'_>,
@@ -108,7 +108,7 @@ impl Packs {
         let index = self.dir.path().join("new.idx");
         let (pack, index_text) = (pack.display().to_string(), index.display().to_string());
         let checked = git.run(&["index-pack", "--strict", "-o", &index_text, &pack], Input::Nothing);
-        if let Err(Error::Git { about, said, .. }) = &checked
+        if let Err(Error::Git(git::Error::Failed { about, said, .. })) = &checked
             && Trouble::of(said) == Trouble::BadObject
         {
             return Err(Trouble::BadObject.error(about, said.clone()));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealift_archive::release::{ObjectId, is_ref_name};
 
 use super::Unfit;
-use crate::Error;
+use crate::{Error, git};
 
 /// Below these the branches and tags are.
 pub(super) const BRANCHES: &str = "refs/heads/";
@@ -54,11 +54,11 @@ impl Listing {
     /// Reads what `git ls-remote` prints.
     ///
     /// # Errors
-    /// [`Error::GitSource`] for a repository that hashes with SHA-256.
+    /// [`git::Error::Source`] for a repository that hashes with SHA-256.
     pub(super) fn parse(repository: &str, text: &str) -> Result<Self, Error> {
         let entries = text.lines().filter_map(|line| line.split_once('\t'));
         if entries.clone().any(|(object, _)| object.len() == SHA256_CHARS) {
-            return Err(Error::GitSource { repository: repository.to_owned(), why: Unfit::Sha256 });
+            return Err(git::Error::Source { repository: repository.to_owned(), why: Unfit::Sha256 }.into());
         }
         // `refs/tags/v1^{}` is what the tag leads to.
         Ok(Self(entries.map(|(_, name)| name.to_owned()).filter(|name| !name.ends_with("^{}")).collect()))
@@ -67,7 +67,7 @@ impl Listing {
     /// The full name of a branch or tag.
     ///
     /// # Errors
-    /// [`Error::NoGitRef`] with names that are like it; [`Error::AmbiguousGitRef`].
+    /// [`git::Error::NoRef`] with names that are like it; [`git::Error::AmbiguousRef`].
     pub(super) fn full_name(&self, repository: &str, short: &str) -> Result<String, Error> {
         let found: Vec<String> = [BRANCHES, TAGS]
             .map(|kind| format!("{kind}{short}"))
@@ -77,11 +77,12 @@ impl Listing {
         match <[String; 1]>::try_from(found) {
             Ok([name]) => Ok(name),
             Err(none) if none.is_empty() => Err(self.lacks(repository, short)),
-            Err(both) => Err(Error::AmbiguousGitRef {
+            Err(both) => Err(git::Error::AmbiguousRef {
                 repository: repository.to_owned(),
                 reference: short.to_owned(),
                 names: both,
-            }),
+            }
+            .into()),
         }
     }
 
@@ -100,7 +101,7 @@ impl Listing {
         let mut near: Vec<(String, f64)> = likeness.into_iter().collect();
         near.sort_by(|a, b| b.1.total_cmp(&a.1));
         let near = near.into_iter().map(|(name, _)| name).take(MAX_SUGGESTIONS).collect();
-        Error::NoGitRef { repository: repository.to_owned(), reference: wanted.to_owned(), near }
+        git::Error::NoRef { repository: repository.to_owned(), reference: wanted.to_owned(), near }.into()
     }
 }
 

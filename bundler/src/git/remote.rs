@@ -18,7 +18,7 @@ use super::command::{Git, Input, read_text};
 use super::reference::Listing;
 use super::said::Trouble;
 use super::{Repository, Unfit};
-use crate::Error;
+use crate::{Error, git};
 
 /// Variables that tell Git which repository it works on (`git rev-parse --local-env-vars`): a hook or `git rebase
 /// --exec` that runs Sealift sets them. Those that carry configuration stay.
@@ -105,7 +105,7 @@ impl<'a> Remote<'a> {
     /// Its branches and tags.
     ///
     /// # Errors
-    /// What talking to it came to nothing for; [`Error::GitSource`] if it hashes with SHA-256.
+    /// What talking to it came to nothing for; [`git::Error::Source`] if it hashes with SHA-256.
     pub(super) fn list(&self) -> Result<Listing, Error> {
         let text = self.talk(&["ls-remote", "--heads", "--tags", "--end-of-options"], Input::Nothing)?;
         Listing::parse(self.name(), &text)
@@ -115,15 +115,15 @@ impl<'a> Remote<'a> {
     /// of ours.
     ///
     /// # Errors
-    /// What talking to it came to nothing for: [`Error::GitRemote`], [`Error::GitAccess`], [`Error::BadGitObject`]; and
-    /// [`Error::GitSource`] if its history is cut off somewhere.
+    /// What talking to it came to nothing for: [`git::Error::Remote`], [`git::Error::Access`], [`git::Error::BadObject`]; and
+    /// [`git::Error::Source`] if its history is cut off somewhere.
     pub(super) fn fetch(&self, refs: &[(&str, &str)]) -> Result<(), Error> {
         let lines: Vec<String> = refs.iter().map(|(from, to)| format!("+{from}:{to}\n")).collect();
         self.talk(&FETCH, Input::Text(&lines.concat()))?;
         let (_, to) = refs[0];
         // Git fetches from a shallow repository, and then leaves the refs alone, which is a warning to it.
         if !to.contains('*') && !self.git.has_ref(to)? {
-            return Err(Error::GitSource { repository: self.name().to_owned(), why: Unfit::Shallow });
+            return Err(git::Error::Source { repository: self.name().to_owned(), why: Unfit::Shallow }.into());
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl<'a> Remote<'a> {
     /// Fetches objects by their names, wherever they stand in the remote's history.
     ///
     /// # Errors
-    /// [`Error::GitGone`] if the remote gives one of them to nobody; else as [`Self::fetch`].
+    /// [`git::Error::Gone`] if the remote gives one of them to nobody; else as [`Self::fetch`].
     pub(super) fn fetch_objects(&self, objects: &[ObjectId]) -> Result<(), Error> {
         let Some(first) = objects.first() else { return Ok(()) };
         let names: Vec<String> =
@@ -139,8 +139,8 @@ impl<'a> Remote<'a> {
         let refs: Vec<(&str, &str)> =
             objects.iter().map(ObjectId::as_str).zip(names.iter().map(String::as_str)).collect();
         self.fetch(&refs).map_err(|error| match error {
-            Error::GitRemote { repository, said } if Trouble::of(&said) == Trouble::Absent => {
-                Error::GitGone { repository, object: first.clone() }
+            Error::Git(git::Error::Remote { repository, said }) if Trouble::of(&said) == Trouble::Absent => {
+                git::Error::Gone { repository, object: first.clone() }.into()
             }
             error => error,
         })

@@ -1,6 +1,6 @@
 //! What Git and a remote said: made fit to be shown, and told apart.
 
-use crate::Error;
+use crate::{Error, git};
 
 /// Longest message that is passed on, in lines and in characters.
 const MAX_LINES: usize = 5;
@@ -126,12 +126,13 @@ impl Trouble {
     /// The error about `repository`.
     pub(super) fn error(self, repository: &str, said: String) -> Error {
         let repository = repository.to_owned();
-        match self {
-            Self::Access => Error::GitAccess { repository, said },
-            Self::BadObject => Error::BadGitObject { repository, said },
-            Self::Partial => Error::GitSource { repository, why: super::Unfit::Partial },
-            Self::Absent | Self::Other => Error::GitRemote { repository, said },
-        }
+        let error = match self {
+            Self::Access => git::Error::Access { repository, said },
+            Self::BadObject => git::Error::BadObject { repository, said },
+            Self::Partial => git::Error::Source { repository, why: git::Unfit::Partial },
+            Self::Absent | Self::Other => git::Error::Remote { repository, said },
+        };
+        error.into()
     }
 }
 

@@ -18,7 +18,7 @@ use super::layout::{self, IMAGE_NAME, Layout, MAX_MANIFEST_BYTES, Place, read_ca
 use super::manifest::{LAYER, LAYER_GZIP, Named};
 use super::members::{Members, Span};
 use super::{Content, manifest};
-use crate::Error;
+use crate::{Error, image};
 
 /// What says which images are in the archive, and in an OCI layout.
 const MANIFEST_JSON: &str = "manifest.json";
@@ -86,7 +86,7 @@ struct Made<'a> {
 /// Finds the image that `reference` names, or the only one, in the archive at `path`.
 ///
 /// # Errors
-/// [`Error::CompressedArchive`]; [`Error::DockerArchive`] if it is no such archive or does not hold the image, with what
+/// [`image::Error::CompressedArchive`]; [`image::Error::DockerArchive`] if it is no such archive or does not hold the image, with what
 /// it holds; I/O.
 pub(super) fn find(path: &Path, reference: Option<&str>) -> Result<Found, Error> {
     let archive = DockerArchive { path: path.to_owned(), members: Members::of(path)? };
@@ -100,7 +100,7 @@ impl Found {
     /// Hashes layers that nobody has checked yet.
     ///
     /// # Errors
-    /// [`Error::DockerArchive`] with the first layer that is another than the image's configuration says.
+    /// [`image::Error::DockerArchive`] with the first layer that is another than the image's configuration says.
     pub(super) fn check(&self) -> Result<(), Error> {
         // Empty layers stand in many places.
         let mut seen = HashSet::new();
@@ -246,6 +246,6 @@ impl DockerArchive {
     }
 
     fn refuse(&self, why: String) -> Error {
-        Error::DockerArchive { archive: self.path.clone(), why }
+        image::Error::DockerArchive { archive: self.path.clone(), why }.into()
     }
 }

@@ -17,8 +17,8 @@ use super::Content;
 use super::manifest::{Manifest, Named};
 use super::referrers::{self, Attached};
 use super::source::Source;
-use crate::Error;
 use crate::definition::Image;
+use crate::{Error, image};
 
 /// Indexes of indexes of indexes are somebody's mistake.
 const MAX_DEPTH: usize = 4;
@@ -122,7 +122,7 @@ impl Gathering<'_> {
         }
         match self.source.manifest(&child).await {
             Ok(Some(manifest)) => self.take(manifest, place).await,
-            Ok(None) => self.fail(Error::MissingChild {
+            Ok(None) => self.fail(image::Error::MissingChild {
                 index: self.source.name_of(index.name()),
                 child: Box::new(child.digest),
                 platform: child.platform,
@@ -149,7 +149,7 @@ impl Gathering<'_> {
         }
         if place.distance >= MAX_DISTANCE {
             let why = format!("what refers to it is referred to itself, more than {MAX_DISTANCE} times over");
-            return self.fail(Error::BadImage { image: self.image.name.to_string(), why });
+            return self.fail(image::Error::BadImage { image: self.image.name.to_string(), why });
         }
         let beyond = Place { platforms: None, depth: 0, distance: place.distance + 1 };
         let listed = attached.list.clone().into_iter().map(|referrer| self.listed(subject, referrer, beyond));
@@ -171,7 +171,7 @@ impl Gathering<'_> {
         }
         match self.source.manifest(&referrer).await {
             Ok(Some(manifest)) => self.take(manifest, place).await,
-            Ok(None) => self.fail(Error::DanglingReferrer {
+            Ok(None) => self.fail(image::Error::DanglingReferrer {
                 subject: self.source.name_of(subject.name()),
                 referrer: Box::new(referrer.digest),
                 artifact_type: referrer.artifact_type,
@@ -214,7 +214,7 @@ impl Gathering<'_> {
                 let has: Vec<&str> = children.iter().filter_map(|c| c.platform.as_deref()).collect();
                 let has = if has.is_empty() { "none that are named".to_owned() } else { has.join(", ") };
                 let image = self.image.name.to_string();
-                return Err(Error::NoPlatform { image, platform: wanted.clone(), has });
+                return Err(image::Error::NoPlatform { image, platform: wanted.clone(), has }.into());
             }
         }
         let is_chosen = |child: &&Named| platforms.iter().any(|platform| child.is_for(platform));
@@ -239,12 +239,12 @@ impl Gathering<'_> {
                 "with all that belongs to it, it has more than {MAX_MANIFESTS} manifests, or more than \
                  {MAX_MANIFEST_BYTES} bytes of them, or indexes more than {MAX_DEPTH} deep in each other"
             );
-            self.fail(Error::BadImage { image: self.image.name.to_string(), why });
+            self.fail(image::Error::BadImage { image: self.image.name.to_string(), why });
         }
     }
 
-    fn fail(&self, error: Error) {
-        self.lock().errors.push(error);
+    fn fail(&self, error: impl Into<Error>) {
+        self.lock().errors.push(error.into());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -14,8 +14,8 @@ use sealift_archive::{AnyDigest, AnyHash, Blob};
 use super::manifest::{Manifest, Named};
 use super::members::Span;
 use super::{Content, names};
-use crate::Error;
 use crate::local::Local;
+use crate::{Error, image};
 
 /// What the specification wants in `oci-layout`.
 pub const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -60,9 +60,9 @@ impl Layout {
     /// Opens a directory and reads its index.
     ///
     /// # Errors
-    /// [`Error::Layout`] if the directory is no layout.
+    /// [`image::Error::Layout`] if the directory is no layout.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let refuse = |why: String| Error::Layout { layout: path.to_owned(), why };
+        let refuse = |why: String| Error::from(image::Error::Layout { layout: path.to_owned(), why });
         let marker =
             fs::read_to_string(path.join("oci-layout")).map_err(|e| refuse(format!("it is none: {e}")))?;
         if !marker.contains("imageLayoutVersion") {
@@ -89,7 +89,7 @@ impl Layout {
     /// The entry of the index with this tag, full name or digest; without one, the only entry that refers to no other.
     ///
     /// # Errors
-    /// [`Error::Layout`] or [`Error::DockerArchive`], with what there is.
+    /// [`image::Error::Layout`] or [`image::Error::DockerArchive`], with what there is.
     pub fn find(&self, reference: Option<&str>) -> Result<Named, Error> {
         let mut found = match reference {
             Some(wanted) => names::called(&self.entries, wanted),
@@ -158,8 +158,8 @@ impl Layout {
     /// Reads a manifest, checked.
     ///
     /// # Errors
-    /// [`Error::Layout`] or [`Error::DockerArchive`] if it is missing, too large or other content;
-    /// [`Error::BadImage`] if it is none.
+    /// [`image::Error::Layout`] or [`image::Error::DockerArchive`] if it is missing, too large or other content;
+    /// [`image::Error::BadImage`] if it is none.
     pub fn manifest(&self, named: &Named) -> Result<Manifest, Error> {
         let name = format!("{} in {}", named.digest, self.path.display());
         Ok(Manifest::parse(&name, &named.media_type, &self.small(named.digest, named.size)?)?
@@ -244,8 +244,8 @@ impl Layout {
     pub(super) fn refuse(&self, why: String) -> Error {
         let path = self.path.clone();
         match self.blobs {
-            Blobs::Folder => Error::Layout { layout: path, why },
-            Blobs::Archive(_) => Error::DockerArchive { archive: path, why },
+            Blobs::Folder => image::Error::Layout { layout: path, why }.into(),
+            Blobs::Archive(_) => image::Error::DockerArchive { archive: path, why }.into(),
         }
     }
 }

@@ -8,8 +8,8 @@ use sealift_archive::release::{Descriptor, ManifestInfo};
 use sealift_archive::{AnyDigest, Blob, Digest, Reference, Refs, Sha512};
 use sealift_fetch::{Kind, Origin, Wanted};
 
-use crate::Error;
 use crate::definition::ImageSource;
+use crate::{Error, image};
 
 /// An image, pinned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ impl LockedImage {
     /// The content that is fetched, and from where.
     ///
     /// # Errors
-    /// [`Error::BadImage`] for an address that is none.
+    /// [`image::Error::BadImage`] for an address that is none.
     pub fn wanted(&self) -> Result<Vec<Wanted>, Error> {
         let manifests = self.manifests.iter().map(|content| (content, Kind::Manifest));
         let blobs = self.blobs.iter().map(|content| (content, Kind::Blob));
@@ -110,7 +110,7 @@ impl LockedImage {
             let origin = match (&content.url, &self.source) {
                 (Some(url), _) => Origin::Url(url.parse().map_err(|_| {
                     let why = format!("`{}` is not the address of a layer", url.escape_default());
-                    Error::BadImage { image: self.name.to_string(), why }
+                    image::Error::BadImage { image: self.name.to_string(), why }
                 })?),
                 (None, ImageSource::Registry(reference)) => {
                     Origin::Registry { reference: reference.clone(), kind }
@@ -127,12 +127,12 @@ impl LockedImage {
     /// Adds what the registry has to say about this image.
     ///
     /// # Errors
-    /// [`Error::TagTwice`] if another image of the release uses one of its names for something else.
+    /// [`image::Error::TagTwice`] if another image of the release uses one of its names for something else.
     pub fn add_to(&self, refs: &mut Refs) -> Result<(), Error> {
         let manifests: HashMap<Digest, &Content> = self.manifests.iter().map(|m| (m.digest, m)).collect();
         let mut name = |name: Reference, target: &Content| match refs.images.get(&name) {
             Some(other) if other.digest != target.digest => {
-                Err(Error::TagTwice { name: Box::new(name), one: other.digest, other: target.digest })
+                Err(image::Error::TagTwice { name: Box::new(name), one: other.digest, other: target.digest })
             }
             _ => {
                 refs.images.insert(name, target.descriptor());
@@ -143,7 +143,7 @@ impl LockedImage {
         for (tag, digest) in &self.tags {
             let Some(target) = manifests.get(digest) else {
                 let why = format!("its tag `{tag}` names {digest}, which is not among its manifests");
-                return Err(Error::BadImage { image: self.name.to_string(), why });
+                return Err(image::Error::BadImage { image: self.name.to_string(), why }.into());
             };
             name(self.name.tagged(tag)?, target)?;
         }

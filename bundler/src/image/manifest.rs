@@ -9,7 +9,7 @@ use sealift_archive::format::MAX_BLOB_BYTES;
 use sealift_archive::{AnyDigest, Blob, Platform, release};
 
 use super::Content;
-use crate::Error;
+use crate::{Error, image};
 
 /// Media types of indexes; everything else that is asked for as a manifest must be one of [`MANIFESTS`].
 const INDEXES: [&str; 2] =
@@ -161,9 +161,9 @@ impl Manifest {
     /// Reads the bytes of a manifest or index; `name` names it in errors.
     ///
     /// # Errors
-    /// [`Error::BadImage`] for other media types, JSON that is not what it says, and digests of unknown kinds.
+    /// [`image::Error::BadImage`] for other media types, JSON that is not what it says, and digests of unknown kinds.
     pub fn parse(name: &str, media_type: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let refuse = |why: String| Error::BadImage { image: name.to_owned(), why };
+        let refuse = |why: String| Error::from(image::Error::BadImage { image: name.to_owned(), why });
         let invalid =
             |what: &str, error: &dyn std::error::Error| refuse(format!("its {what} is not valid: {error}"));
         let read = |named: &Descriptor| Named::read(named).map_err(refuse);

@@ -10,7 +10,7 @@ use std::path::Path;
 use fs_err as fs;
 use tar::EntryType;
 
-use crate::Error;
+use crate::{Error, image};
 
 /// Most members of an archive. Docker wrote three for each layer.
 const MAX_MEMBERS: usize = 50_000;
@@ -61,12 +61,12 @@ impl Members {
     /// Reads the headers of an archive.
     ///
     /// # Errors
-    /// [`Error::CompressedArchive`], [`Error::DockerArchive`] if it is no archive that can be read in place, or I/O.
+    /// [`image::Error::CompressedArchive`], [`image::Error::DockerArchive`] if it is no archive that can be read in place, or I/O.
     pub(super) fn of(path: &Path) -> Result<Self, Error> {
         let mut file = fs::File::open(path)?;
         let size = file.metadata()?.len();
         expect_plain(path, &mut file)?;
-        let refuse = |why: String| Error::DockerArchive { archive: path.to_owned(), why };
+        let refuse = |why: String| Error::from(image::Error::DockerArchive { archive: path.to_owned(), why });
         let mut archive = tar::Archive::new(Bounded { file, left: MAX_HEADER_BYTES });
         let mut members = HashMap::new();
         for entry in archive.entries_with_seek()? {
@@ -129,7 +129,7 @@ fn expect_plain(path: &Path, file: &mut (impl Read + Seek)) -> Result<(), Error>
     file.rewind()?;
     match COMPRESSED.iter().find(|(magic, ..)| start.starts_with(magic)) {
         Some(&(_, format, program)) => {
-            Err(Error::CompressedArchive { archive: path.to_owned(), format, program })
+            Err(image::Error::CompressedArchive { archive: path.to_owned(), format, program }.into())
         }
         None => Ok(()),
     }

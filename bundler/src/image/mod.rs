@@ -6,6 +6,7 @@
 //! [`LockedImage`]; nothing is left out in silence.
 
 mod docker_archive;
+mod error;
 mod gather;
 pub mod layout;
 mod locked;
@@ -17,6 +18,7 @@ mod referrers;
 mod resolve;
 mod source;
 
+pub use error::Error;
 pub use locked::{Content, LockedImage};
 pub use resolve::{Scope, resolve_image};
 pub(crate) use source::local;

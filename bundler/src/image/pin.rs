@@ -12,8 +12,8 @@ use sealift_fetch::{self as fetch, Client, Origin, Url};
 use super::Content;
 use super::manifest::{Manifest, Named};
 use super::source::{Source, blobs_of};
-use crate::Error;
 use crate::definition::{ForeignLayers, Image};
+use crate::{Error, image};
 
 /// Blobs that are looked for at a time.
 const BLOBS_AT_A_TIME: usize = 16;
@@ -83,7 +83,7 @@ impl Pinning<'_> {
         let image = self.image.name.to_string();
         let layer = named.digest;
         if self.image.foreign_layers == ForeignLayers::Refuse {
-            return Err(Error::ForeignLayer { image, layer: Box::new(layer) });
+            return Err(image::Error::ForeignLayer { image, layer: Box::new(layer) }.into());
         }
         let is_there = match self.source {
             Source::Registry { client, reference } => {
@@ -109,7 +109,7 @@ impl Pinning<'_> {
             return Err(error.into());
         }
         let (layer, place) = (Box::new(layer), self.source.name());
-        Err(Error::NoForeignLayer { image, layer, place, urls: named.urls.clone() })
+        Err(image::Error::NoForeignLayer { image, layer, place, urls: named.urls.clone() }.into())
     }
 
     /// Refuses what a layout names and does not hold, before anybody waits for the rest.

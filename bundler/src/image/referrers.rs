@@ -15,7 +15,7 @@ use sealift_archive::{AnyDigest, Digest};
 use super::manifest::{Manifest, Named};
 use super::source::Source;
 use super::{Content, LockedImage};
-use crate::Error;
+use crate::{Error, image};
 
 /// What cosign puts behind the tag that it makes of a digest.
 const COSIGN: [&str; 3] = [".sig", ".att", ".sbom"];
@@ -64,7 +64,9 @@ impl Attached {
 /// Everything that refers to `subject`. A source that fails or refuses never looks like one that has nothing.
 pub(super) async fn attached(source: &Source<'_>, subject: &Content) -> Result<Attached, Vec<Error>> {
     let name = subject.name();
-    let about = |cause| Error::Referrers { subject: source.name_of(name), cause: Box::new(cause) };
+    let about = |cause| {
+        Error::from(image::Error::Referrers { subject: source.name_of(name), cause: Box::new(cause) })
+    };
     let by_tag =
         |tag: String| async move { source.tagged(&tag).await.map(|found| found.map(|found| (tag, found))) };
     let cosign = cosign_tags(name).map(by_tag);
@@ -92,7 +94,7 @@ async fn list(source: &Source<'_>, subject: &Content) -> Result<Attached, Error>
                 let read = |descriptor| {
                     Named::read(descriptor).map_err(|why| {
                         let why = format!("what refers to it cannot be carried: {why}");
-                        Error::BadImage { image: source.name_of(subject.name()), why }
+                        image::Error::BadImage { image: source.name_of(subject.name()), why }
                     })
                 };
                 attached.list = listed.iter().map(read).collect::<Result<_, _>>()?;

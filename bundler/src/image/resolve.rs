@@ -14,8 +14,8 @@ use super::manifest::{self, Manifest, is_foreign, platform_of};
 use super::referrers::{attached, fallback_tag};
 use super::source::Source;
 use super::{Content, LockedImage, pin};
-use crate::Error;
 use crate::definition::{ForeignLayers, Image, ImageSource};
+use crate::{Error, image};
 
 /// What all images of a release are resolved with.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ pub async fn resolve_image(scope: Scope<'_>, image: &Image) -> Result<LockedImag
     let target = top.content.clone();
     if image.name.digest().is_some_and(|named| named != target.digest.into() && named != target.name()) {
         let why = format!("it leads to {}", target.digest);
-        return Err(one(Error::BadImage { image: image.name.to_string(), why }));
+        return Err(one(image::Error::BadImage { image: image.name.to_string(), why }.into()));
     }
     if let Some(known) = scope.known.get(&target.digest).filter(|known| known.target == target)
         && is_as_known(&source, image, known).await?
@@ -112,13 +112,14 @@ async fn expect_platform(
     let (Some(platforms), Some(config)) = (platforms, top.blobs.first()) else { return Ok(()) };
     if config.size > MAX_MANIFEST_BYTES {
         let why = format!("its configuration is {} bytes long", config.size);
-        return Err(Error::BadImage { image: image.name.to_string(), why });
+        return Err(image::Error::BadImage { image: image.name.to_string(), why }.into());
     }
     // Artifacts have configurations of other kinds, and belong to every platform.
     let Some(has) = platform_of(&source.small(config).await?) else { return Ok(()) };
     match platforms.first() {
         Some(wanted) if !platforms.iter().any(|platform| manifest::is_for(&has, platform)) => {
-            Err(Error::NoPlatform { image: image.name.to_string(), platform: wanted.clone(), has })
+            Err(image::Error::NoPlatform { image: image.name.to_string(), platform: wanted.clone(), has }
+                .into())
         }
         _ => Ok(()),
     }

@@ -9,9 +9,9 @@ use sealift_fetch::{self as fetch, Client, Kind, Origin, Wanted};
 use super::docker_archive;
 use super::layout::Layout;
 use super::manifest::{Manifest, Named};
-use crate::Error;
 use crate::definition::{Image, ImageSource};
 use crate::in_memory::InMemory;
+use crate::{Error, image};
 
 /// Where an image is.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl<'a> Source<'a> {
             }
             ImageSource::Made => {
                 let why = "no definition can ask for what is made here".to_owned();
-                return Err(Error::BadImage { image: image.name.to_string(), why });
+                return Err(image::Error::BadImage { image: image.name.to_string(), why }.into());
             }
         };
         let manifest = layout.manifest(&target)?;

@@ -82,7 +82,7 @@ impl Charts<'_> {
         name: &str,
         version: &str,
     ) -> Result<LockedChart, Error> {
-        let refuse = |why| Error::BadChart { chart: chart.source.to_string(), why };
+        let refuse = |why| Error::from(chart::Error::BadChart { chart: chart.source.to_string(), why });
         let name = ChartName::parse(name).map_err(refuse)?;
         let version = ChartVersion::parse(version).map_err(refuse)?;
         let found = repository.get(&name, &version).await?;
@@ -156,7 +156,7 @@ fn served(chart: &Chart, metadata: &Metadata) -> Result<Reference, Error> {
     let name = chart.alias.as_deref().unwrap_or(own);
     if !is_component(name) {
         let why = format!("a registry cannot have a chart named `{name}`; give it another name with `as:`");
-        return Err(Error::BadChart { chart: chart.source.to_string(), why });
+        return Err(chart::Error::BadChart { chart: chart.source.to_string(), why }.into());
     }
     Ok(format!("{INTERNAL_HOST}/charts/{name}:{}", metadata.version.tag()).parse()?)
 }

@@ -241,7 +241,7 @@ impl Lock {
     /// Where all content is fetched from that lies on servers; content of several origins comes several times.
     ///
     /// # Errors
-    /// [`Error::BadImage`] for an address that is none.
+    /// [`image::Error::BadImage`] for an address that is none.
     pub fn remote(&self) -> Result<Vec<Wanted>, Error> {
         let mut wanted = Vec::new();
         for image in self.all_images() {

@@ -15,7 +15,7 @@ use super::installed;
 use super::layers::{self, Layer, Linked, Scan};
 use super::package::{Package, PackageType, text};
 use super::{Attached, Bill, Found, Image, Other, OtherKind, OtherVersion};
-use crate::Error;
+use crate::{Error, sbom};
 
 /// Layers or documents that are read at a time. Each may hold two frames of the archive, a window of 128 MiB and what is
 /// kept of it.
@@ -36,7 +36,7 @@ impl<'a> Plan<'a> {
     /// Looks at the manifests of a bundle. `only` names the one image that is asked for.
     ///
     /// # Errors
-    /// [`Error::NoImage`], damage, or I/O.
+    /// [`sbom::Error::NoImage`], damage, or I/O.
     pub fn of(bundle: &'a Bundle, only: Option<&Reference>) -> Result<Self, Error> {
         let plan = |release| Ok((release, images::of(bundle, release, only)?));
         let releases = bundle.releases().iter().map(plan).collect::<Result<Vec<_>, Error>>()?;
@@ -44,7 +44,7 @@ impl<'a> Plan<'a> {
             let named = bundle.releases().iter().flat_map(|release| &release.refs.images);
             let images = named.filter(|(name, found)| Kind::of(name, found) == Kind::Image);
             let images = images.map(|(name, _)| name.to_string()).collect();
-            return Err(Error::NoImage { image: image.to_string(), images });
+            return Err(sbom::Error::NoImage { image: image.to_string(), images }.into());
         }
         let images = releases.iter().flat_map(|(_, images)| images);
         let images = images.filter(|planned| planned.image.layers.len() <= MAX_LAYERS);

@@ -13,6 +13,7 @@ mod cyclonedx;
 mod database;
 mod documents;
 mod dpkg;
+mod error;
 mod images;
 mod installed;
 mod layers;
@@ -30,6 +31,7 @@ use sealift_archive::{Digest, Reference, ReleaseName};
 
 pub use collect::Plan;
 pub use cyclonedx::document as cyclonedx;
+pub use error::Error;
 pub use package::{Distribution, Package, PackageType, SourcePackage};
 pub use spdx::document as spdx;
 
