@@ -5,10 +5,9 @@ use sealift_archive::Reference;
 use super::chart::{Chart, coalesce, enable, merge, read_files};
 use super::documents::{self, split};
 use super::parts::Defaults;
-use super::reference::{Verdict, under_image_key};
 use super::render::{Failure, Rendered, render};
 use super::walk::{Hit, Walk};
-use super::yaml::{Node, Yaml, document};
+use super::yaml::{Node, Yaml};
 use super::{ChartFiles, Found, How, Kind, Mention, Need, Place, Settings, Warning, on_large_stack};
 use crate::Error;
 
@@ -217,50 +216,16 @@ impl<'f> Prepared<'f> {
             .filter(|mention| mention.need == Need::Required)
             .filter_map(|mention| mention.reference.parse().ok())
             .collect();
-        let mut open = vec![&self.chart];
-        while let Some(chart) = open.pop() {
-            open.extend(&chart.children);
-            let Some(node) = chart.metadata.get("annotations").and_then(|all| all.get(ANNOTATION)) else {
-                continue;
-            };
-            let path = Some(format!("annotations[\"{ANNOTATION}\"]"));
-            let place = |line: u32| {
-                let line = if node.is_literal { node.line + line - 1 } else { node.line };
-                Place { file: node.file.to_string(), line: Some(line), path: path.clone() }
-            };
-            let listed = match document(node.text().unwrap_or_default(), &node.file) {
-                Ok(listed) => listed,
-                Err(problem) => {
-                    found.warnings.push(Warning {
-                        place: place(1),
-                        why: format!("the list of images is no YAML: {}", problem.why),
-                    });
-                    continue;
-                }
-            };
-            for item in listed.items() {
-                let item = item.get("image").unwrap_or(item);
-                let Some(text) = item.text() else { continue };
-                match under_image_key(text) {
-                    Verdict::Image(reference) => {
-                        let parsed: Option<Reference> = reference.parse().ok();
-                        let is_replaced = parsed.is_some_and(|r| {
-                            !needed.contains(&r) && needed.iter().any(|n| is_same_image(&r, n))
-                        });
-                        let need = if is_replaced { Need::Optional } else { Need::Required };
-                        found.mentions.push(Mention {
-                            reference,
-                            place: place(item.line),
-                            how: How::Annotation,
-                            need,
-                            kind: Kind::Image,
-                        });
-                    }
-                    Verdict::Unclear(why) => found.warnings.push(Warning { place: place(item.line), why }),
-                    Verdict::Other => {}
-                }
-            }
-        }
+        let mut walk = Walk::default();
+        walk_annotation(&self.chart, &mut walk);
+        found.warnings.extend(walk.warnings);
+        found.mentions.extend(walk.hits.into_iter().map(|hit| {
+            let is_replaced = hit.reference.parse().is_ok_and(|listed: Reference| {
+                !needed.contains(&listed) && needed.iter().any(|needed| is_same_image(&listed, needed))
+            });
+            let need = if is_replaced { Need::Optional } else { Need::Required };
+            Mention { need, ..required(hit, How::Annotation) }
+        }));
     }
 
     /// The path of a template that Helm names `app/charts/redis/templates/pod.yaml`: subcharts are called by their names there.
@@ -293,6 +258,14 @@ fn collect_crds(chart: &Chart<'_>, found: &mut Vec<(String, String)>) {
         crds.map(|(path, content)| (chart.path(path), String::from_utf8_lossy(content).into_owned())),
     );
     chart.children.iter().for_each(|child| collect_crds(child, found));
+}
+
+/// Walks through what the authors of a chart and of those below it list: maps with `image`, or references.
+fn walk_annotation(chart: &Chart<'_>, walk: &mut Walk) {
+    if let Some(listed) = chart.metadata.get("annotations").and_then(|all| all.get(ANNOTATION)) {
+        walk.listed(listed, &format!("annotations[\"{ANNOTATION}\"]"));
+    }
+    chart.children.iter().for_each(|child| walk_annotation(child, walk));
 }
 
 /// Walks through the values of a chart and of those below it: each has a version of its own, which stands in for a tag that is missing.

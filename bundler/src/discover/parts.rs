@@ -83,7 +83,9 @@ fn group(
     inside_image: bool,
     defaults: &Defaults,
 ) -> Option<Assembled> {
-    let is_image = inside_image && prefix.is_empty() || prefix.ends_with("image");
+    // `{name: api, image: …}` in a list of images: the name is no repository.
+    let names_image = pairs.iter().any(|(key, _)| plain_key(key) == "image");
+    let is_image = inside_image && prefix.is_empty() && !names_image || prefix.ends_with("image");
     // A bare `tag` belongs to the bare `image` beside it.
     let also = if prefix == "image" { Some("") } else { None };
     let find = |part: Part| {
@@ -161,7 +163,7 @@ mod tests {
         let moved = Defaults { tag: None, registry: Some("r.local".into()) };
         let sha = "0".repeat(64);
         let by_digest = format!("a/b@sha256:{sha}");
-        let cases: [Case<'_>; 13] = [
+        let cases: [Case<'_>; 15] = [
             (
                 &[("registry", "ghcr.io"), ("repository", "a/b"), ("tag", "1")],
                 true,
@@ -179,6 +181,8 @@ mod tests {
             ),
             (&[("repository", "a/b"), ("sha", &sha)], true, &filled, &[&by_digest]),
             (&[("name", "a/b"), ("tag", "1")], true, &none, &["a/b:1"]),
+            (&[("name", "a/b:1")], true, &none, &["a/b:1"]),
+            (&[("name", "api"), ("image", "a/b:1")], true, &none, &[]),
             (&[("image", "a/b"), ("tag", "1")], false, &none, &["a/b:1"]),
             (&[("image", "a/b"), ("imageTag", "1")], false, &none, &["a/b:1"]),
             (&[("image", "a/b:1"), ("tag", "2")], false, &none, &[]),

@@ -31,6 +31,7 @@ pub(super) enum Verdict {
 /// Judges the `image` of a container: it has to be one.
 pub(super) fn in_container(text: &str) -> Verdict {
     match placeholder(text) {
+        _ if is_pattern(text) => Verdict::Other,
         Some(why) => Verdict::Unclear(why),
         None if is_reference(text) => Verdict::Image(text.to_owned()),
         None if text.is_empty() => Verdict::Unclear("it is empty".to_owned()),
@@ -43,7 +44,13 @@ pub(super) fn under_image_key(text: &str) -> Verdict {
     let text = text.trim().trim_start_matches("docker://");
     let is_setting = SETTINGS.contains(&text.to_ascii_lowercase().as_str());
     let is_picture = PICTURES.iter().any(|ending| text.to_ascii_lowercase().ends_with(ending));
-    if text.is_empty() || text.contains("://") || text.contains('\n') || is_setting || is_picture {
+    if text.is_empty()
+        || is_pattern(text)
+        || text.contains("://")
+        || text.contains('\n')
+        || is_setting
+        || is_picture
+    {
         return Verdict::Other;
     }
     if let Some(why) = placeholder(text) {
@@ -56,6 +63,20 @@ pub(super) fn under_image_key(text: &str) -> Verdict {
     let has_its_shape = !text.contains(char::is_whitespace) && text.contains(['/', ':', '@']);
     if has_its_shape {
         Verdict::Unclear(format!("`{}` is no image reference", shortened(text)))
+    } else {
+        Verdict::Other
+    }
+}
+
+/// Judges a text whose key has the word `image` somewhere (`image_mysql`, `IMAGE_8`): it is an image if it says which, by tag or digest.
+pub(super) fn beside_image_word(key: &str, text: &str) -> Verdict {
+    let key = plain_key(key);
+    let is_part =
+        ["registry", "repository", "repo", "host", "tag", "url"].iter().any(|part| key.ends_with(part));
+    let host = text.split(['/', ':']).next().unwrap_or_default();
+    let is_host = !text.contains('/') && (host.contains('.') || host == "localhost");
+    if key.contains("image") && !is_part && !is_host && is_pinned(text) && is_reference(text) {
+        Verdict::Image(text.to_owned())
     } else {
         Verdict::Other
     }
@@ -144,6 +165,11 @@ fn placeholder(text: &str) -> Option<String> {
     Some(format!("{what}: `{}`", shortened(text)))
 }
 
+/// `*:latest`: policies speak of images in general, inside what looks like a pod.
+fn is_pattern(text: &str) -> bool {
+    text.contains('*')
+}
+
 /// `Reference` knows sha256 only; an image with a longer digest is an image all the same, and is to be told of.
 fn is_long_digest(text: &str) -> bool {
     const SHA512_HEX_LEN: usize = 128;
@@ -211,10 +237,29 @@ mod tests {
     }
 
     #[test]
+    fn a_key_with_the_word_image_takes_what_is_pinned() {
+        for (key, text) in
+            [("image_mysql", "mysql:8.0"), ("IMAGES_API", "a/b:1"), ("imageV2", "ghcr.io/a/b:1")]
+        {
+            assert_eq!(beside_image_word(key, text), Verdict::Image(text.to_owned()), "{key}: {text}");
+        }
+        let others = [
+            ("imageRegistry", "r.local:5000"),
+            ("imageOf", "localhost:5000"),
+            ("imageSize", "large"),
+            ("mysql", "mysql:8"),
+        ];
+        for (key, text) in others {
+            assert_eq!(beside_image_word(key, text), Verdict::Other, "{key}: {text}");
+        }
+    }
+
+    #[test]
     fn a_container_always_has_an_image() {
         assert_eq!(in_container("nginx"), Verdict::Image("nginx".to_owned()));
         let sha512 = format!("a@sha512:{}", "0".repeat(128));
         assert_eq!(in_container(&sha512), Verdict::Image(sha512.clone()));
+        assert_eq!(in_container("!*:latest"), Verdict::Other);
         for text in ["", ":1.0", "acme/api:%!s(<nil>)", "$(IMAGE)", "Nginx"] {
             assert!(matches!(in_container(text), Verdict::Unclear(_)), "{text}");
         }

@@ -115,7 +115,7 @@ impl Node {
 pub(super) fn documents(text: &str, file: &Rc<str>) -> Result<Vec<Node>, Problem> {
     let mut reader =
         Reader { file, left: MAX_NODES, anchors: HashMap::new(), open: Vec::new(), found: Vec::new() };
-    let options = granit_parser::options! { emit_comments: false };
+    let options = granit_parser::options! { emit_comments: false, bom_inside_document_as_content: true };
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|e| reader.problem(e.marker(), e.info()))?;
         reader.take(event, &span.start)?;

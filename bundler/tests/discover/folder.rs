@@ -51,6 +51,11 @@ fn manifests_count_as_they_stand() {
         (".github/workflows/ci.yaml", "jobs: {a: {container: {image: \"ghcr.io/acme/ci:1\"}}}\n"),
         ("compose.yaml", "services: {db: {image: \"postgres:16\"}}\n"),
         ("readme.md", "image: ghcr.io/acme/never:1\n"),
+        (".sops.yaml", "image: ghcr.io/acme/never:2\n"),
+        (
+            "policy.yaml",
+            "kind: ClusterPolicy\nspec: {pattern: {spec: {containers: [{image: \"!*:latest\"}]}}}\n",
+        ),
         ("broken.yaml", "kind: Pod\nspec: {containers: [{image: \"ghcr.io/acme/broken:1\"}\n"),
     ]);
     insta::assert_snapshot!(said(&found));

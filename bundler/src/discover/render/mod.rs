@@ -243,9 +243,8 @@ mod tests {
         let mut wrong = Vec::new();
         for (at, (expression, expected)) in rows.iter().enumerate() {
             let text = &texts[&format!("templates/{at:03}.txt")];
-            // The outermost text loses what Helm prints for nothing.
-            let expected = expected.replace(NO_VALUE, "");
-            if *text != expected {
+            let text = text.replace("\\u003c", "<").replace("\\u003e", ">").replace("\\u0026", "&");
+            if text != *expected {
                 wrong.push(format!("{expression}: {text}, in Helm {expected}"));
             }
         }

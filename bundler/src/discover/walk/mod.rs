@@ -10,8 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::parts::{Assembled, Defaults, Pair, assemble};
-use super::reference::{Verdict, in_container, is_image_key, is_unmistakable, plain_key, under_image_key};
-use super::yaml::{Node, Yaml, documents};
+use super::reference::{
+    Verdict, beside_image_word, in_container, is_image_key, is_unmistakable, plain_key, under_image_key,
+};
+use super::yaml::{Node, Yaml, document, documents};
 use super::{Kind, Place, Warning, kustomize, text};
 
 /// YAML inside YAML inside YAML: how often text is opened.
@@ -124,6 +126,20 @@ impl Walk {
         self.path.truncate(before);
     }
 
+    /// Walks through a list of images that is written as text, under a path.
+    pub(super) fn listed(&mut self, node: &Node, path: &str) {
+        let before = self.path.len();
+        path.clone_into(&mut self.path);
+        let lines = self.lines;
+        self.lines = lines.inside(node);
+        match document(node.text().unwrap_or_default(), &node.file) {
+            Ok(found) => self.images(found.items()),
+            Err(problem) => self.warn(node, format!("the list of images is no YAML: {}", problem.why)),
+        }
+        self.lines = lines;
+        self.path.truncate(before);
+    }
+
     /// Walks through a file whose text goes somewhere as it is: YAML of any kind, or something else.
     pub(super) fn text_file(&mut self, file: &str, content: &str) {
         match documents(content, &Rc::from(file)) {
@@ -146,18 +162,44 @@ impl Walk {
 
     /// The texts of a `ConfigMap` or a Secret: each may be a file with images in it.
     fn texts(&mut self, object: &Node, key: &str, decode: impl Fn(&str) -> Option<String>) {
+        let entries = object.get(key).map(Node::entries).unwrap_or_default();
+        let texts: Vec<(&str, &Node, String)> = entries
+            .iter()
+            .filter_map(|(name, node)| Some((name.as_str(), node, node.text().and_then(&decode)?)))
+            .collect();
+        let pairs: Vec<Pair<'_>> = texts.iter().map(|(name, _, text)| (*name, Some(text.clone()))).collect();
         self.within(key, |walk| {
-            for (name, node) in object.get(key).map(Node::entries).unwrap_or_default() {
-                let Some(content) = node.text().and_then(&decode) else { continue };
+            let assembled = walk.assembled(&pairs, false, |at| texts[at].1);
+            for (at, (name, node, content)) in texts.iter().enumerate() {
+                if assembled.contains(&at) {
+                    continue;
+                }
                 walk.within(name, |walk| {
                     if is_image_key(name) && !content.contains('\n') {
-                        walk.judge(under_image_key(&content), node);
+                        walk.judge(under_image_key(content), node);
                     } else {
-                        walk.free_text(&content, node);
+                        walk.free_text(content, node);
                     }
                 });
             }
         });
+    }
+
+    /// Judges the images that are written in parts, and says which of the pairs name their repositories.
+    fn assembled<'n>(
+        &mut self,
+        pairs: &[Pair<'_>],
+        inside_image: bool,
+        node: impl Fn(usize) -> &'n Node,
+    ) -> Vec<usize> {
+        let found = assemble(pairs, inside_image, &self.defaults);
+        for Assembled { at, whole } in &found {
+            self.within(pairs[*at].0, |walk| match whole {
+                Ok(whole) => walk.judge(under_image_key(whole), node(*at)),
+                Err(why) => walk.warn(node(*at), (*why).to_owned()),
+            });
+        }
+        found.into_iter().map(|found| found.at).collect()
     }
 
     fn value(&mut self, node: &Node, key: &str) {
@@ -171,14 +213,7 @@ impl Walk {
 
     fn map(&mut self, node: &Node, entries: &[(String, Node)], key: &str) {
         let pairs: Vec<Pair<'_>> = entries.iter().map(|(key, node)| (key.as_str(), node.scalar())).collect();
-        let assembled = assemble(&pairs, is_image_key(key), &self.defaults);
-        for Assembled { at, whole } in &assembled {
-            let (name, node) = &entries[*at];
-            self.within(name, |walk| match whole {
-                Ok(whole) => walk.judge(under_image_key(whole), node),
-                Err(why) => walk.warn(node, (*why).to_owned()),
-            });
-        }
+        let assembled = self.assembled(&pairs, is_image_key(key), |at| &entries[at].1);
         if self.named_value(node) || self.replacement(node) {
             return;
         }
@@ -186,7 +221,7 @@ impl Walk {
             // Schemas describe objects; only what they fill in by default is ever pulled.
             let is_prose = PROSE.contains(&name.as_str())
                 || self.in_schema && matches!(name.as_str(), "example" | "enum" | "pattern");
-            if is_prose || assembled.iter().any(|found| found.at == at) {
+            if is_prose || assembled.contains(&at) {
                 continue;
             }
             self.within(name, |walk| walk.entry(name, child, key));
@@ -208,6 +243,12 @@ impl Walk {
                 }
             }
             Yaml::Text(text) if says_image && !text.contains('\n') => self.judge(under_image_key(text), node),
+            Yaml::Text(text) if !self.in_schema && !PROSE.contains(&name) => {
+                match beside_image_word(name, text) {
+                    Verdict::Other => self.value(node, name),
+                    verdict => self.judge(verdict, node),
+                }
+            }
             _ => self.value(node, name),
         }
     }

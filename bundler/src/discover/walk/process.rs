@@ -1,7 +1,7 @@
 //! What a process is started with: environment variables and a command line.
 
-use super::super::parts::{Assembled, Defaults, Pair, assemble};
-use super::super::reference::{is_image_key, is_pinned, plain_key, under_image_key};
+use super::super::parts::Pair;
+use super::super::reference::{Verdict, beside_image_word, is_image_key, plain_key, under_image_key};
 use super::super::yaml::Node;
 use super::Walk;
 
@@ -11,13 +11,13 @@ impl Walk {
         let (Some(name), Some(value)) = (node.text_of("name"), node.get("value")) else { return false };
         let Some(text) = value.text() else { return false };
         self.within("value", |walk| {
-            if is_image_key(name) && !text.contains('\n') {
-                walk.judge(under_image_key(text), value);
-            } else if plain_key(name).contains("image") && is_pinned(text) && text.contains('/') {
-                // RELATED_IMAGE_ETCD, and what else has the word in its name.
-                walk.judge(under_image_key(text), value);
-            } else {
-                walk.free_text(text, value);
+            let is_related = plain_key(name).starts_with("relatedimage");
+            match beside_image_word(name, text) {
+                _ if (is_image_key(name) || is_related) && !text.contains('\n') => {
+                    walk.judge(under_image_key(text), value);
+                }
+                Verdict::Other => walk.free_text(text, value),
+                verdict => walk.judge(verdict, value),
             }
         });
         true
@@ -28,13 +28,7 @@ impl Walk {
         let variables: Vec<(&str, &Node)> =
             items.iter().filter_map(|item| Some((item.text_of("name")?, item.get("value")?))).collect();
         let pairs: Vec<Pair<'_>> = variables.iter().map(|(name, value)| (*name, value.scalar())).collect();
-        for Assembled { at, whole } in assemble(&pairs, false, &Defaults::default()) {
-            let (name, node) = variables[at];
-            self.within(name, |walk| match whole {
-                Ok(whole) => walk.judge(under_image_key(&whole), node),
-                Err(why) => walk.warn(node, why.to_owned()),
-            });
-        }
+        self.assembled(&pairs, false, |at| variables[at].1);
     }
 
     /// A command line: `--reloader-image=…`, `--image …`, and what is unmistakable anywhere.
@@ -53,12 +47,7 @@ impl Walk {
         }
         let pairs: Vec<Pair<'_>> =
             flags.iter().map(|(name, _, value)| (*name, Some((*value).to_owned()))).collect();
-        for Assembled { at, whole } in assemble(&pairs, false, &Defaults::default()) {
-            match whole {
-                Ok(whole) => self.judge(under_image_key(&whole), flags[at].1),
-                Err(why) => self.warn(flags[at].1, why.to_owned()),
-            }
-        }
+        self.assembled(&pairs, false, |at| flags[at].1);
         for (at, item) in items.iter().enumerate() {
             self.at_index(at, |walk| {
                 match flags.iter().find(|(name, node, _)| std::ptr::eq(*node, item) && is_image_key(name)) {

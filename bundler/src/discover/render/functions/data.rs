@@ -40,6 +40,12 @@ fn to_json(a: &Arguments<'_>) -> Result<Value> {
     a.budget.spend_value(&value)?;
     let mut out = String::new();
     write_json(&value, &mut out);
+    if a.name != "toRawJson" {
+        // As Go does, so that JSON can stand inside HTML.
+        for (mark, escaped) in [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026")] {
+            out = out.replace(mark, escaped);
+        }
+    }
     Ok(Value::text(out))
 }
 
