@@ -142,7 +142,7 @@ fn a_chart_that_does_not_parse_is_an_error() {
         write(dir.path(), &format!("charts/{name}/Chart.yaml"), "apiVersion: v2\nname: x\nversion: 1.0.0\n");
         write(dir.path(), &format!("charts/{name}/values.yaml"), "a: [1\nb: 2\n");
     }
-    let said = in_folder(dir.path(), &Settings::default()).unwrap_err().to_string();
-    assert!(said.starts_with("2 things are wrong:"), "{said}");
+    let said = sealift_archive::report(&in_folder(dir.path(), &Settings::default()).unwrap_err());
+    assert!(said.ends_with("2 things are wrong"), "{said}");
     assert!(said.contains("`charts/one/values.yaml` line 2"), "{said}");
 }
