@@ -34,8 +34,8 @@ pub struct Layout {
     path: PathBuf,
     entries: Vec<Named>,
     blobs: Blobs,
-    /// What refers to what, if it is not too much.
-    referrers: OnceLock<Option<Vec<(AnyDigest, Named)>>>,
+    /// What refers to what, once it was looked for.
+    referrers: OnceLock<Vec<(AnyDigest, Named)>>,
 }
 
 /// Where the blobs of a layout are.
@@ -120,7 +120,7 @@ impl Layout {
     /// The manifests that have this one as their subject, among its entries and all that can be reached from them.
     ///
     /// # Errors
-    /// As [`Layout::manifest`], if there are too many to look at.
+    /// As [`Layout::manifest`], of any of them, or if there are too many to look at.
     pub(super) fn referrers(&self, subject: &Content) -> Result<Vec<Named>, Error> {
         let is_meant = |name: &AnyDigest| *name == subject.digest.into() || *name == subject.name();
         let all = self.all_referrers()?.iter();
@@ -129,30 +129,38 @@ impl Layout {
 
     /// Subject and descriptor of each manifest that has a subject.
     fn all_referrers(&self) -> Result<&[(AnyDigest, Named)], Error> {
-        let too_many = || self.refuse(format!("it names more than {MAX_MANIFESTS} manifests"));
-        self.referrers.get_or_init(|| self.find_referrers()).as_deref().ok_or_else(too_many)
+        if let Some(found) = self.referrers.get() {
+            return Ok(found);
+        }
+        let found = self.find_referrers()?;
+        Ok(self.referrers.get_or_init(|| found))
     }
 
-    fn find_referrers(&self) -> Option<Vec<(AnyDigest, Named)>> {
+    /// What is damaged might be a signature, so nothing but what a layout need not hold is passed over: children of an
+    /// index that were not copied along.
+    fn find_referrers(&self) -> Result<Vec<(AnyDigest, Named)>, Error> {
         let mut found = Vec::new();
         let mut queue = self.entries.clone();
         let mut seen = HashSet::new();
         let mut next = 0;
         while let Some(named) = queue.get(next).cloned() {
+            let is_child = next >= self.entries.len();
             next += 1;
             if queue.len() > MAX_MANIFESTS {
-                return None;
+                return Err(self.refuse(format!("it names more than {MAX_MANIFESTS} manifests")));
             }
-            // A layout need not hold all that it names, and what is not an image does not matter here.
-            let manifest = seen.insert(named.digest).then(|| self.manifest(&named).ok()).flatten();
-            let Some(manifest) = manifest else { continue };
+            let is_left_out = is_child && self.size(named.digest).is_none();
+            if !named.is_manifest() || is_left_out || !seen.insert(named.digest) {
+                continue;
+            }
+            let manifest = self.manifest(&named)?;
             if let Some(subject) = manifest.subject {
                 let (artifact_type, annotations) = (manifest.artifact_type, manifest.annotations);
                 found.push((subject, Named { artifact_type, annotations, ..named }));
             }
             queue.extend(manifest.children);
         }
-        Some(found)
+        Ok(found)
     }
 
     /// Reads a manifest, checked.
@@ -200,7 +208,11 @@ impl Layout {
     /// The size of a blob, in bytes; `None` if it is not there.
     pub(super) fn size(&self, digest: AnyDigest) -> Option<u64> {
         match &self.blobs {
-            Blobs::Folder => Some(fs::metadata(self.path.join(blob_path(digest))).ok()?.len()),
+            // What cannot be looked at is there, and reading it will say why.
+            Blobs::Folder => match fs::metadata(self.path.join(blob_path(digest))) {
+                Ok(metadata) => Some(metadata.len()),
+                Err(error) => (error.kind() != io::ErrorKind::NotFound).then_some(0),
+            },
             Blobs::Archive(places) => Some(match places.get(&digest)? {
                 Place::At(span) => span.size,
                 Place::Made(bytes) => bytes.len() as u64,
@@ -348,13 +360,13 @@ mod tests {
         let image = folder.add(MANIFEST, &manifest(None, 0));
         let signature = folder.add(MANIFEST, &manifest(Some(&image), 1));
         let sbom = folder.add(MANIFEST, &manifest(Some(&image), 2));
-        let inner = json!({"schemaVersion": 2, "manifests": [sbom]});
-        let other = folder.add(INDEX, &inner);
         let missing = json!({"mediaType": MANIFEST, "digest": Digest::of(b"missing"), "size": 7});
+        let note = json!({"mediaType": "text/plain", "digest": Digest::of(b"note"), "size": 4});
+        let inner = json!({"schemaVersion": 2, "manifests": [missing, sbom]});
+        let other = folder.add(INDEX, &inner);
         let fallback = format!("sha256-{}", Digest::of(b"x").hex());
 
-        let layout =
-            folder.open(&[image.clone(), signature.clone(), tagged(&other, &fallback), missing.clone()]);
+        let layout = folder.open(&[image.clone(), signature.clone(), tagged(&other, &fallback), note]);
         let subject = layout.find(image["digest"].as_str()).unwrap().content().unwrap();
         let found: Vec<String> =
             layout.referrers(&subject).unwrap().iter().map(|r| r.digest.to_string()).collect();
@@ -370,6 +382,40 @@ mod tests {
         let layout =
             folder.open(&[tagged(&image, "1"), signature, tagged(&image, "2"), tagged(&other, &fallback)]);
         assert_eq!(layout.find(None).unwrap().digest, subject.digest.into());
+    }
+
+    #[test]
+    fn what_may_have_been_a_signature_is_not_passed_over() {
+        let size = usize::try_from(MAX_MANIFEST_BYTES).unwrap() + 1;
+        let cases: [(&str, &dyn Fn(&str) -> Option<Vec<u8>>); 4] = [
+            ("is really", &|good| Some(good.replace("schemaVersion", "SchemaVersion").into_bytes())),
+            ("is larger than", &|_| Some(vec![b' '; size])),
+            ("bytes long", &|_| Some(Vec::new())),
+            ("No such file", &|_| None),
+        ];
+        for (expected, spoil) in cases {
+            for is_child in [false, true] {
+                let folder = Folder::new();
+                let image = folder.add(MANIFEST, &manifest(None, 0));
+                let document = manifest(Some(&image), 1);
+                let signature = folder.add(MANIFEST, &document);
+                let index = folder.add(INDEX, &json!({"schemaVersion": 2, "manifests": [signature]}));
+                let layout = folder.open(&[image.clone(), if is_child { index } else { signature.clone() }]);
+                let path = blob_path(signature["digest"].as_str().unwrap().parse().unwrap());
+                match spoil(&document.to_string()) {
+                    Some(bytes) => folder.write(&path, &bytes),
+                    None => fs::remove_file(folder.0.path().join(&path)).unwrap(),
+                }
+                let subject = layout.find(image["digest"].as_str()).unwrap().content().unwrap();
+                match layout.referrers(&subject) {
+                    // Indexes are often copied without all that they name.
+                    Ok(found) => {
+                        assert!(is_child && expected == "No such file" && found.is_empty(), "{expected}")
+                    }
+                    Err(error) => assert!(error.to_string().contains(expected), "{expected}: {error}"),
+                }
+            }
+        }
     }
 
     #[test]

@@ -131,6 +131,13 @@ impl Named {
         is_foreign(&self.media_type)
     }
 
+    /// Whether it is an index or manifest of a kind that we read.
+    #[must_use]
+    pub fn is_manifest(&self) -> bool {
+        let media_type = self.media_type.as_str();
+        self.is_index() || MANIFESTS.contains(&media_type) || media_type == ARTIFACT
+    }
+
     /// Whether it is an index, and not a manifest.
     #[must_use]
     pub fn is_index(&self) -> bool {
