@@ -111,6 +111,16 @@ impl Named {
         })
     }
 
+    /// How much memory it takes, in bytes; roughly what it takes in a document too.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        let options = [&self.platform, &self.artifact_type].into_iter().flatten();
+        let pairs = self.annotations.iter().flat_map(|(key, value)| [key, value]);
+        let texts = options.chain(pairs).chain(&self.urls).chain([&self.media_type]);
+        let lengths: usize = texts.map(|text| size_of::<String>() + text.len()).sum();
+        (size_of::<Self>() + lengths) as u64
+    }
+
     /// Whether this is what somebody wants who asks for `platform`. Without a variant every variant is.
     #[must_use]
     pub fn is_for(&self, platform: &Platform) -> bool {

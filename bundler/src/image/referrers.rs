@@ -43,6 +43,11 @@ impl Attached {
         self.list.is_empty() && self.fallback.is_none() && self.tags.is_empty()
     }
 
+    /// How much the list holds, in bytes.
+    pub(super) fn list_bytes(&self) -> u64 {
+        self.list.iter().map(Named::held_bytes).sum()
+    }
+
     /// All tags, and what they lead to.
     pub(super) fn all_tags(&self) -> impl Iterator<Item = (&str, Digest)> {
         let tags = self.fallback.iter().chain(&self.tags);

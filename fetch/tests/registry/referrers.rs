@@ -98,7 +98,7 @@ async fn a_list_that_is_damaged_or_endless_is_no_list() {
     let (setting, image, _) = signed(Referrers::Paged(1), 3);
     let target = Setting::list_of(image.digest());
     for (fault, expected) in
-        [(Fault::OtherBytes, "is not valid"), (Fault::Extra(20_000_000), "more than 16777216 bytes")]
+        [(Fault::OtherBytes, "is not valid"), (Fault::Extra(20_000_000), "more than 4194304 bytes")]
     {
         setting.registry.faults().once(target.clone(), fault);
         let error = setting.referrers(image.digest()).await.unwrap_err().to_string();
