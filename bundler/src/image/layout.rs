@@ -13,7 +13,7 @@ use sealift_archive::{AnyDigest, AnyHash, Blob};
 
 use super::manifest::{Manifest, Named};
 use super::members::Span;
-use super::{Content, names};
+use super::{Content, cosign, names};
 use crate::local::Local;
 use crate::{Error, image};
 
@@ -99,6 +99,9 @@ impl Layout {
             let referrers: HashSet<_> = self.all_referrers()?.iter().map(|(_, named)| named.digest).collect();
             found.retain(|named| !referrers.contains(&named.digest) && !names::is_of_digest(named));
         }
+        if found.iter().any(|named| cosign::suffix(named).is_none()) {
+            found.retain(|named| cosign::suffix(named).is_none());
+        }
         // An image with two names stands there twice.
         let mut seen = HashSet::new();
         found.retain(|named| seen.insert(named.digest));
@@ -112,9 +115,10 @@ impl Layout {
         }
     }
 
-    /// The entry that is tagged so.
+    /// The entry that is tagged so, or would be in a registry.
     pub(super) fn tagged(&self, tag: &str) -> Option<&Named> {
-        self.entries.iter().find(|named| names::tags(named).any(|found| found == tag))
+        cosign::tagged(&self.entries, tag)
+            .or_else(|| self.entries.iter().find(|named| names::tags(named).any(|found| found == tag)))
     }
 
     /// The manifests that have this one as their subject, among its entries and all that can be reached from them.
@@ -132,6 +136,7 @@ impl Layout {
         if let Some(found) = self.referrers.get() {
             return Ok(found);
         }
+        cosign::expect_clear(&self.entries).map_err(|why| self.refuse(why))?;
         let found = self.find_referrers()?;
         Ok(self.referrers.get_or_init(|| found))
     }
@@ -417,6 +422,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_cosign_saved_beside_an_image_is_found_and_not_taken_for_it() {
+        let folder = Folder::new();
+        let [image, sigs, more] = [0, 1, 2].map(|number| folder.add(MANIFEST, &manifest(None, number)));
+        let marked = |entry: &Value, kind: &str| {
+            let mut entry = entry.clone();
+            entry["annotations"] = json!({"kind": format!("dev.cosignproject.cosign/{kind}")});
+            entry
+        };
+        let entries = [marked(&image, "image"), marked(&sigs, "sigs")];
+        let layout = folder.open(&entries);
+        let found = layout.find(None).unwrap();
+        assert_eq!(found.digest.to_string(), image["digest"].as_str().unwrap());
+        let signature = layout.tagged(&cosign::tag(found.digest, ".sig")).unwrap();
+        assert_eq!(signature.digest.to_string(), sigs["digest"].as_str().unwrap());
+        let layout = folder.open(&[&entries[..], &[marked(&more, "sigs")]].concat());
+        let said = layout.referrers(&found.content().unwrap()).unwrap_err().to_string();
+        assert!(said.contains("two `.sig`"), "{said}");
     }
 
     #[test]

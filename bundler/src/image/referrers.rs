@@ -14,7 +14,7 @@ use sealift_archive::{AnyDigest, Digest};
 
 use super::manifest::{Manifest, Named};
 use super::source::Source;
-use super::{Content, LockedImage};
+use super::{Content, LockedImage, cosign};
 use crate::{Error, image};
 
 /// What cosign puts behind the tag that it makes of a digest.
@@ -122,10 +122,7 @@ async fn list(source: &Source<'_>, subject: &Content) -> Result<Attached, Error>
 
 fn cosign_tags(name: AnyDigest) -> impl Iterator<Item = String> {
     // Of a SHA-512 they would be longer than a tag may be, and cosign has none.
-    COSIGN
-        .map(|suffix| format!("{}{suffix}", name.to_string().replace(':', "-")))
-        .into_iter()
-        .filter(|tag| is_tag(tag))
+    COSIGN.map(|suffix| cosign::tag(name, suffix)).into_iter().filter(|tag| is_tag(tag))
 }
 
 /// The tag under which clients keep the list of what refers to a manifest.
