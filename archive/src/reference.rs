@@ -80,6 +80,18 @@ impl Reference {
         Self { digest: Some(digest.into()), ..self.clone() }
     }
 
+    /// The same name by its tag alone, before all others with that tag in their order.
+    pub(crate) fn without_digest(&self) -> Self {
+        Self { digest: None, ..self.clone() }
+    }
+
+    /// Whether both have the same tag of the same repository, whatever digests they have.
+    pub(crate) fn shares_tag_with(&self, other: &Self) -> bool {
+        let is_same =
+            (&self.host, &self.repository, &self.tag) == (&other.host, &other.repository, &other.tag);
+        self.tag.is_some() && is_same
+    }
+
     /// The same repository at this tag, without the digest.
     ///
     /// # Errors

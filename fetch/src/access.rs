@@ -213,7 +213,12 @@ impl Access {
             }
             return Err(login(subject, host, &place.url, status, said).into());
         }
-        Err(answer::failure(host, place, response).await)
+        // It is not the registry that answered, so this is never an answer to what the registry was asked.
+        let realm = place.url.clone();
+        Err(answer::failure(host, place, response).await.map(|error| match error {
+            Error::Answer { status, said, .. } => login(subject, host, &realm, status, said),
+            other => other,
+        }))
     }
 }
 

@@ -105,6 +105,18 @@ pub enum Error {
         /// Code and message of the answer.
         said: Said,
     },
+    /// The server sent us on to somebody who said no. That says nothing about what the server itself has.
+    #[error("`{asked}` sent us on to `{}`, which answered {status}{said} ({place})", place.host)]
+    SentAstray {
+        /// The host that was asked.
+        asked: String,
+        /// What was asked, and where it led.
+        place: Box<Place>,
+        /// The HTTP status.
+        status: Status,
+        /// Code and message of the answer.
+        said: Said,
+    },
     /// The server wants us to wait longer than is sensible.
     #[error("`{}` answered {status} and wants us to wait {seconds} s{said} ({place})", place.host)]
     LongWait {
@@ -238,7 +250,8 @@ impl fmt::Display for Listed<'_> {
 }
 
 impl Error {
-    /// Whether the server said that there is no such thing: a 404, and nothing else.
+    /// Whether the server said that there is no such thing: a 404, and nothing else. Neither a token service nor a
+    /// storage service to which we were sent can say so.
     #[must_use]
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Answer { status: Status::NOT_FOUND, .. })
@@ -275,6 +288,7 @@ impl Explain for Error {
             Self::TwoSizes { .. } => 216,
             Self::Several(_) => 217,
             Self::BadUrl { .. } => 218,
+            Self::SentAstray { .. } => 219,
         })
     }
 
@@ -290,6 +304,7 @@ impl Explain for Error {
             | Self::NotTls { .. }
             | Self::BadRedirect { .. }
             | Self::Answer { .. }
+            | Self::SentAstray { .. }
             | Self::LongWait { .. }
             | Self::Login { .. }
             | Self::BadAnswer { .. } => Class::Unreachable,
@@ -321,7 +336,13 @@ impl Explain for Error {
             Self::NotTls { .. } => "if that is intended, allow it with --plain-http".into(),
             Self::Answer { place, status, .. } => return status.hint(&place.host),
             Self::LongWait { .. } => "run the same command again later: it goes on where it stopped".into(),
+            Self::Login { status, .. } | Self::SentAstray { status, .. } if status.may_pass() => {
+                "run the same command again later: it goes on where it stopped".into()
+            }
             Self::Login { host, .. } => format!("check the account with `docker login {host}`"),
+            Self::SentAstray { asked, status: Status::NOT_FOUND, .. } => {
+                format!("`{asked}` knows it and has lost its content: push it again, or ask who runs it")
+            }
             Self::WrongLength { .. } | Self::TooLong { .. } | Self::WrongContent { .. } => {
                 "the server, or something between it and us, changes content: do not use what it sends".into()
             }
@@ -331,12 +352,19 @@ impl Explain for Error {
                  is allowed with --plain-http"
                     .into()
             }
-            Self::Setup(_) | Self::BadRedirect { .. } | Self::BadAnswer { .. } => return None,
+            Self::Setup(_) | Self::BadRedirect { .. } | Self::BadAnswer { .. } | Self::SentAstray { .. } => {
+                return None;
+            }
         })
     }
 }
 
 impl Status {
+    /// Whether the same request may be answered otherwise a little later.
+    fn may_pass(self) -> bool {
+        matches!(self.0, 408 | 429 | 500..=599)
+    }
+
     fn hint(self, host: &str) -> Option<String> {
         Some(match self.0 {
             401 => format!("log in with `docker login {host}`"),
@@ -345,7 +373,7 @@ impl Status {
                 "check the name and the tag; to an account without rights, private repositories look the same"
                     .into()
             }
-            408 | 429 | 500..=599 => "run the same command again later: it goes on where it stopped".into(),
+            _ if self.may_pass() => "run the same command again later: it goes on where it stopped".into(),
             _ => return None,
         })
     }

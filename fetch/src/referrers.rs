@@ -12,7 +12,7 @@ use reqwest::header::{CONTENT_TYPE, LINK};
 use sealift_archive::{AnyDigest, Reference};
 use serde::Deserialize;
 
-use crate::client::{Client, Inner};
+use crate::client::{Client, Inner, MAX_MANIFEST_BYTES};
 use crate::error::{Error, Status};
 use crate::header;
 use crate::request::{Answer, Request, Subject};
@@ -22,8 +22,8 @@ use crate::retry::Failure;
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// The most pages that are read.
 const MAX_PAGES: usize = 64;
-/// The most that is read of all pages together, in bytes.
-const MAX_LIST_BYTES: u64 = 16 << 20;
+/// The most that is read of all pages together, in bytes: as much as an index may have that says the same.
+const MAX_LIST_BYTES: u64 = MAX_MANIFEST_BYTES;
 
 /// What registries say that do not know the question: the specification's 404; that the method or operation is not
 /// supported; and, as Artifactory did, that there is no such representation.

@@ -48,6 +48,20 @@ impl Subject<'_> {
         }
     }
 
+    /// Whether a request to this address asks the same question. Some registries are a front that sends each request
+    /// on to another registry (`registry.k8s.io` does), and web servers move; what these say of it counts. A storage
+    /// service keeps content under names of its own, and knows nothing of what a registry has.
+    fn is_asked_at(&self, url: &Url) -> bool {
+        match self {
+            Self::Repository { path, .. } => {
+                let path = path.split_once('?').map_or(path.as_str(), |(path, _)| path);
+                let question = url.path().strip_prefix("/v2/").and_then(|rest| rest.strip_suffix(path));
+                question.is_some_and(|repository| repository.ends_with('/'))
+            }
+            Self::File(asked) => last_segment(asked).is_some_and(|name| last_segment(url) == Some(name)),
+        }
+    }
+
     async fn url(&self, http: &Http, host: &Host) -> Result<Url, Error> {
         match self {
             Self::Repository { reference, path } => {
@@ -120,10 +134,16 @@ impl<'a> Request<'a> {
         let place = self.place(&response);
         let no_such_range = self.from.is_some() && response.status() == StatusCode::RANGE_NOT_SATISFIABLE;
         if response.status().is_success() || no_such_range {
-            Ok(Answer { response, place, _slot: slot })
-        } else {
-            Err(answer::failure(host, place, response).await)
+            return Ok(Answer { response, place, _slot: slot });
         }
+        let is_astray = *response.url() != url && !self.subject.is_asked_at(response.url());
+        let failure = answer::failure(host, place, response).await;
+        Err(failure.map(|error| match error {
+            Error::Answer { place, status, said } if is_astray => {
+                Error::SentAstray { asked: host.name().to_owned(), place, status, said }
+            }
+            other => other,
+        }))
     }
 
     async fn send_with(&self, http: &Http, url: &Url, pass: Option<&Pass>) -> Result<Response, Failure> {
@@ -172,6 +192,11 @@ impl Answer {
             }
         })
     }
+}
+
+/// The name of a file; `None` for a folder.
+fn last_segment(url: &Url) -> Option<&str> {
+    url.path_segments()?.next_back().filter(|name| !name.is_empty())
 }
 
 fn challenges(response: &Response) -> Vec<Challenge> {

@@ -25,6 +25,14 @@ impl Failure {
             Self::Final(error) | Self::Passing(error) => error,
         }
     }
+
+    /// The same with another error.
+    pub(crate) fn map(self, change: impl FnOnce(Error) -> Error) -> Self {
+        match self {
+            Self::Final(error) => Self::Final(change(error)),
+            Self::Passing(error) => Self::Passing(change(error)),
+        }
+    }
 }
 
 impl From<Error> for Failure {

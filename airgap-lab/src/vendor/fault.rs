@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, RANGE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use sealift_archive::Digest;
@@ -72,6 +72,8 @@ pub enum Fault {
     OtherRange,
     /// The answer is an error with this status, and with this `Retry-After` if given.
     Status(u16, Option<String>),
+    /// The answer is a redirect to this address.
+    Redirect(String),
     /// The answer is a page for people, as if all were well.
     Page,
     /// The answer comes late.
@@ -138,6 +140,7 @@ pub(crate) async fn before(faults: &[Fault], headers: &mut HeaderMap) -> Option<
                 headers.remove(RANGE);
             }
             Fault::Page => return Some(Html("<html>Please log in</html>").into_response()),
+            Fault::Redirect(to) => return Some(Redirect::temporary(to).into_response()),
             Fault::Status(status, retry_after) => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 let mut response = service::problem(status, "TOOMANYREQUESTS", "told to answer so");
@@ -163,7 +166,7 @@ pub(crate) fn after(faults: &[Fault], cut: &Cut, mut response: Response) -> Resp
 fn spoil(fault: &Fault, cut: &Cut, mut response: Response) -> Response {
     let headers = response.headers_mut();
     match fault {
-        Fault::NoRanges | Fault::Status(..) | Fault::Page | Fault::Delay(_) => response,
+        Fault::NoRanges | Fault::Status(..) | Fault::Redirect(_) | Fault::Page | Fault::Delay(_) => response,
         Fault::NoEtag => {
             headers.remove(ETAG);
             response

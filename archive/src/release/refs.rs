@@ -130,13 +130,20 @@ impl Refs {
         }
     }
 
+    /// What the tag of `name` leads to, whatever digest the names have that bear it: a registry has one answer to it.
+    #[must_use]
+    pub fn of_tag(&self, name: &Reference) -> Option<&Descriptor> {
+        let (first, target) = self.images.range(name.without_digest()..).next()?;
+        first.shares_tag_with(name).then_some(target)
+    }
+
     /// The document's bytes: what the statement hashes and the store keeps.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         json::to_document(self)
     }
 
-    /// Checks that everything named here is on the blob list, with the same size.
+    /// Checks that everything named here is on the blob list, with the same size, and that a tag names one thing.
     ///
     /// # Errors
     /// [`Error::Inconsistent`] with the first name that leads nowhere.
@@ -171,6 +178,10 @@ impl Refs {
         for (reference, descriptor) in &self.images {
             if reference.digest().is_some_and(|named| self.digest_of(named) != Some(descriptor.digest)) {
                 let why = format!("`{reference}` names {}", descriptor.digest);
+                return Err(Error::inconsistent(document, why));
+            }
+            if let Some(other) = self.of_tag(reference).filter(|other| other.digest != descriptor.digest) {
+                let why = format!("the tag of `{reference}` names {} too", other.digest);
                 return Err(Error::inconsistent(document, why));
             }
             if !self.manifests.contains_key(&descriptor.digest) {
@@ -244,6 +255,33 @@ mod tests {
         refs.manifests.insert(manifest.digest, ManifestInfo { media_type, size: manifest.size });
         refs.check_against("refs", &list).unwrap();
         assert_eq!(Refs::parse("refs", &refs.to_bytes()).unwrap(), refs);
+    }
+
+    #[test]
+    fn a_tag_names_one_thing_whatever_digests_stand_behind_it() {
+        let (mut refs, mut list) = (Refs::default(), BlobList::default());
+        let mut add = |name: &str, text: &str| {
+            let Blob { digest, size } = Blob::of(text.as_bytes());
+            let (media_type, annotations) = ("text/manifest".to_owned(), BTreeMap::new());
+            list.insert(Blob { digest, size }).unwrap();
+            refs.manifests.insert(digest, ManifestInfo { media_type: media_type.clone(), size });
+            let name = name.replace("DIGEST", &digest.to_string()).parse().unwrap();
+            refs.images
+                .insert(name, Descriptor { media_type, digest, size, artifact_type: None, annotations });
+            refs.check_against("refs", &list)
+        };
+        add("ghcr.io/acme/api:1@DIGEST", "one").unwrap();
+        add("ghcr.io/acme/api:1", "one").unwrap();
+        for apart in [
+            "ghcr.io/acme/api:2@DIGEST",
+            "ghcr.io/acme/api@DIGEST",
+            "ghcr.io/acme/web:1",
+            "quay.io/acme/api:1",
+        ] {
+            add(apart, "another").unwrap();
+        }
+        let said = add("ghcr.io/acme/api:1@DIGEST", "another").unwrap_err().to_string();
+        assert!(said.contains("the tag of `ghcr.io/acme/api:1"), "{said}");
     }
 
     #[test]

@@ -158,10 +158,10 @@ impl Explain for Error {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::BadImage { .. }
-            | Self::Layout { .. }
-            | Self::DockerArchive { .. }
-            | Self::TagTwice { .. } => return None,
+            Self::BadImage { .. } | Self::Layout { .. } | Self::DockerArchive { .. } => return None,
+            Self::TagTwice { .. } => {
+                "the appliance answers to a tag with one thing: name one of them by its digest, without the tag".into()
+            }
             Self::NoPlatform { .. } => "change `platforms:`, or use an image that has it".into(),
             Self::CompressedArchive { program, archive, .. } => {
                 format!("it is read in place, so decompress it first: `{program} {}`", archive.display())

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join, join_all};
+use tokio::sync::Semaphore;
 
 use sealift_archive::release::Descriptor;
 use sealift_archive::{AnyDigest, Digest, Platform};
@@ -24,9 +25,12 @@ use crate::{Error, image};
 const MAX_DEPTH: usize = 4;
 /// A signature of an SBOM of an image is the longest chain that is in use; a few more harm nobody.
 const MAX_DISTANCE: usize = 4;
-/// Most manifests of one image, with all that refers to it, and the most that they hold together in bytes.
+/// Most manifests of one image, with all that refers to it, and the most that they and the lists of what refers to them
+/// hold together in bytes.
 const MAX_MANIFESTS: usize = 2048;
-const MAX_MANIFEST_BYTES: u64 = 32 << 20;
+const MAX_HELD_BYTES: u64 = 32 << 20;
+/// Manifests of one image of which we ask at a time what refers to them: an answer counts only when it is complete.
+const LISTS_AT_A_TIME: usize = 8;
 
 /// All manifests of an image.
 #[derive(Debug)]
@@ -49,7 +53,8 @@ pub(super) async fn gather(
     platforms: Option<&[Platform]>,
     top: Manifest,
 ) -> Result<Gathered, Vec<Error>> {
-    let gathering = Gathering { source, image, state: Mutex::default() };
+    let asking = Semaphore::new(LISTS_AT_A_TIME);
+    let gathering = Gathering { source, image, asking, state: Mutex::default() };
     let digest = top.content.digest;
     gathering.take(top, Place { platforms, depth: 0, distance: 0 }).await;
     let state = gathering.state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -59,6 +64,8 @@ pub(super) async fn gather(
 struct Gathering<'a> {
     source: &'a Source<'a>,
     image: &'a Image,
+    /// Held while we ask what refers to a manifest.
+    asking: Semaphore,
     state: Mutex<State>,
 }
 
@@ -80,7 +87,7 @@ struct State {
     aliases: HashMap<AnyDigest, Digest>,
     /// Names that somebody has asked for already.
     asked: HashSet<AnyDigest>,
-    /// How much all manifests hold.
+    /// How much all manifests and lists hold.
     bytes: u64,
     /// There are too many; nothing more is asked for.
     is_full: bool,
@@ -137,16 +144,11 @@ impl Gathering<'_> {
         if !self.image.referrers {
             return;
         }
-        let mut attached = match referrers::attached(self.source, subject).await {
-            Ok(attached) => attached,
+        let mut attached = match self.attached(subject).await {
+            Ok(Some(attached)) => attached,
+            Ok(None) => return,
             Err(errors) => return self.lock().errors.extend(errors),
         };
-        if attached.is_empty() {
-            return;
-        }
-        if attached.list.len() > MAX_MANIFESTS {
-            return self.overflow();
-        }
         if place.distance >= MAX_DISTANCE {
             let why = format!("what refers to it is referred to itself, more than {MAX_DISTANCE} times over");
             return self.fail(image::Error::BadImage { image: self.image.name.to_string(), why });
@@ -163,6 +165,22 @@ impl Gathering<'_> {
         if let Some(node) = self.lock().nodes.get_mut(&subject.digest) {
             node.attached = attached;
         }
+    }
+
+    /// What refers to a manifest, if there is something, and room for it.
+    async fn attached(&self, subject: &Content) -> Result<Option<Attached>, Vec<Error>> {
+        let _turn = self.asking.acquire().await.expect("nobody closes this semaphore");
+        if self.lock().is_full {
+            return Ok(None);
+        }
+        let attached = referrers::attached(self.source, subject).await?;
+        // A list may name one thing many times over, with much said about it each time.
+        let is_too_long = attached.list.len() > MAX_MANIFESTS;
+        if is_too_long || !self.lock().hold(attached.list_bytes()) {
+            self.overflow();
+            return Ok(None);
+        }
+        Ok((!attached.is_empty()).then_some(attached))
     }
 
     async fn listed(&self, subject: &Content, referrer: Named, place: Place<'_>) {
@@ -192,8 +210,7 @@ impl Gathering<'_> {
             known.manifest.content.alias = known.manifest.content.alias.or(manifest.content.alias);
             return false;
         }
-        state.bytes = state.bytes.saturating_add(manifest.content.size);
-        if state.nodes.len() >= MAX_MANIFESTS || state.bytes > MAX_MANIFEST_BYTES {
+        if state.nodes.len() >= MAX_MANIFESTS || !state.hold(manifest.content.size) {
             drop(state);
             self.overflow();
             return false;
@@ -237,7 +254,7 @@ impl Gathering<'_> {
         if !std::mem::replace(&mut self.lock().is_full, true) {
             let why = format!(
                 "with all that belongs to it, it has more than {MAX_MANIFESTS} manifests, or more than \
-                 {MAX_MANIFEST_BYTES} bytes of them, or indexes more than {MAX_DEPTH} deep in each other"
+                 {MAX_HELD_BYTES} bytes of them and of lists of them, or indexes more than {MAX_DEPTH} deep in each other"
             );
             self.fail(image::Error::BadImage { image: self.image.name.to_string(), why });
         }
@@ -253,6 +270,12 @@ impl Gathering<'_> {
 }
 
 impl State {
+    /// Counts so many bytes. Says whether there is room for them.
+    fn hold(&mut self, bytes: u64) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.bytes <= MAX_HELD_BYTES
+    }
+
     /// What was found, with children before their indexes and subjects before what refers to them.
     fn in_order(mut self, top: Digest) -> Gathered {
         let mut order = Vec::new();

@@ -13,7 +13,7 @@ use sealift_archive::{AnyDigest, AnyHash, Blob};
 
 use super::manifest::{Manifest, Named};
 use super::members::Span;
-use super::{Content, names};
+use super::{Content, cosign, names};
 use crate::local::Local;
 use crate::{Error, image};
 
@@ -34,8 +34,8 @@ pub struct Layout {
     path: PathBuf,
     entries: Vec<Named>,
     blobs: Blobs,
-    /// What refers to what, if it is not too much.
-    referrers: OnceLock<Option<Vec<(AnyDigest, Named)>>>,
+    /// What refers to what, once it was looked for.
+    referrers: OnceLock<Vec<(AnyDigest, Named)>>,
 }
 
 /// Where the blobs of a layout are.
@@ -99,6 +99,9 @@ impl Layout {
             let referrers: HashSet<_> = self.all_referrers()?.iter().map(|(_, named)| named.digest).collect();
             found.retain(|named| !referrers.contains(&named.digest) && !names::is_of_digest(named));
         }
+        if found.iter().any(|named| cosign::suffix(named).is_none()) {
+            found.retain(|named| cosign::suffix(named).is_none());
+        }
         // An image with two names stands there twice.
         let mut seen = HashSet::new();
         found.retain(|named| seen.insert(named.digest));
@@ -112,15 +115,16 @@ impl Layout {
         }
     }
 
-    /// The entry that is tagged so.
+    /// The entry that is tagged so, or would be in a registry.
     pub(super) fn tagged(&self, tag: &str) -> Option<&Named> {
-        self.entries.iter().find(|named| names::tags(named).any(|found| found == tag))
+        cosign::tagged(&self.entries, tag)
+            .or_else(|| self.entries.iter().find(|named| names::tags(named).any(|found| found == tag)))
     }
 
     /// The manifests that have this one as their subject, among its entries and all that can be reached from them.
     ///
     /// # Errors
-    /// As [`Layout::manifest`], if there are too many to look at.
+    /// As [`Layout::manifest`], of any of them, or if there are too many to look at.
     pub(super) fn referrers(&self, subject: &Content) -> Result<Vec<Named>, Error> {
         let is_meant = |name: &AnyDigest| *name == subject.digest.into() || *name == subject.name();
         let all = self.all_referrers()?.iter();
@@ -129,30 +133,39 @@ impl Layout {
 
     /// Subject and descriptor of each manifest that has a subject.
     fn all_referrers(&self) -> Result<&[(AnyDigest, Named)], Error> {
-        let too_many = || self.refuse(format!("it names more than {MAX_MANIFESTS} manifests"));
-        self.referrers.get_or_init(|| self.find_referrers()).as_deref().ok_or_else(too_many)
+        if let Some(found) = self.referrers.get() {
+            return Ok(found);
+        }
+        cosign::expect_clear(&self.entries).map_err(|why| self.refuse(why))?;
+        let found = self.find_referrers()?;
+        Ok(self.referrers.get_or_init(|| found))
     }
 
-    fn find_referrers(&self) -> Option<Vec<(AnyDigest, Named)>> {
+    /// What is damaged might be a signature, so nothing but what a layout need not hold is passed over: children of an
+    /// index that were not copied along.
+    fn find_referrers(&self) -> Result<Vec<(AnyDigest, Named)>, Error> {
         let mut found = Vec::new();
         let mut queue = self.entries.clone();
         let mut seen = HashSet::new();
         let mut next = 0;
         while let Some(named) = queue.get(next).cloned() {
+            let is_child = next >= self.entries.len();
             next += 1;
             if queue.len() > MAX_MANIFESTS {
-                return None;
+                return Err(self.refuse(format!("it names more than {MAX_MANIFESTS} manifests")));
             }
-            // A layout need not hold all that it names, and what is not an image does not matter here.
-            let manifest = seen.insert(named.digest).then(|| self.manifest(&named).ok()).flatten();
-            let Some(manifest) = manifest else { continue };
+            let is_left_out = is_child && self.size(named.digest).is_none();
+            if !named.is_manifest() || is_left_out || !seen.insert(named.digest) {
+                continue;
+            }
+            let manifest = self.manifest(&named)?;
             if let Some(subject) = manifest.subject {
                 let (artifact_type, annotations) = (manifest.artifact_type, manifest.annotations);
                 found.push((subject, Named { artifact_type, annotations, ..named }));
             }
             queue.extend(manifest.children);
         }
-        Some(found)
+        Ok(found)
     }
 
     /// Reads a manifest, checked.
@@ -200,7 +213,11 @@ impl Layout {
     /// The size of a blob, in bytes; `None` if it is not there.
     pub(super) fn size(&self, digest: AnyDigest) -> Option<u64> {
         match &self.blobs {
-            Blobs::Folder => Some(fs::metadata(self.path.join(blob_path(digest))).ok()?.len()),
+            // What cannot be looked at is there, and reading it will say why.
+            Blobs::Folder => match fs::metadata(self.path.join(blob_path(digest))) {
+                Ok(metadata) => Some(metadata.len()),
+                Err(error) => (error.kind() != io::ErrorKind::NotFound).then_some(0),
+            },
             Blobs::Archive(places) => Some(match places.get(&digest)? {
                 Place::At(span) => span.size,
                 Place::Made(bytes) => bytes.len() as u64,
@@ -348,13 +365,13 @@ mod tests {
         let image = folder.add(MANIFEST, &manifest(None, 0));
         let signature = folder.add(MANIFEST, &manifest(Some(&image), 1));
         let sbom = folder.add(MANIFEST, &manifest(Some(&image), 2));
-        let inner = json!({"schemaVersion": 2, "manifests": [sbom]});
-        let other = folder.add(INDEX, &inner);
         let missing = json!({"mediaType": MANIFEST, "digest": Digest::of(b"missing"), "size": 7});
+        let note = json!({"mediaType": "text/plain", "digest": Digest::of(b"note"), "size": 4});
+        let inner = json!({"schemaVersion": 2, "manifests": [missing, sbom]});
+        let other = folder.add(INDEX, &inner);
         let fallback = format!("sha256-{}", Digest::of(b"x").hex());
 
-        let layout =
-            folder.open(&[image.clone(), signature.clone(), tagged(&other, &fallback), missing.clone()]);
+        let layout = folder.open(&[image.clone(), signature.clone(), tagged(&other, &fallback), note]);
         let subject = layout.find(image["digest"].as_str()).unwrap().content().unwrap();
         let found: Vec<String> =
             layout.referrers(&subject).unwrap().iter().map(|r| r.digest.to_string()).collect();
@@ -370,6 +387,61 @@ mod tests {
         let layout =
             folder.open(&[tagged(&image, "1"), signature, tagged(&image, "2"), tagged(&other, &fallback)]);
         assert_eq!(layout.find(None).unwrap().digest, subject.digest.into());
+    }
+
+    #[test]
+    fn what_may_have_been_a_signature_is_not_passed_over() {
+        let size = usize::try_from(MAX_MANIFEST_BYTES).unwrap() + 1;
+        let document = manifest(None, 1).to_string();
+        let other = document.replace("schemaVersion", "SchemaVersion").into_bytes();
+        let cases = [
+            ("is really", Some(other)),
+            ("is larger than", Some(vec![b' '; size])),
+            ("bytes long", Some(Vec::new())),
+            ("No such file", None),
+        ];
+        for (expected, spoilt) in &cases {
+            for is_child in [false, true] {
+                let folder = Folder::new();
+                let image = folder.add(MANIFEST, &manifest(None, 0));
+                let signature = folder.add(MANIFEST, &manifest(None, 1));
+                let index = folder.add(INDEX, &json!({"schemaVersion": 2, "manifests": [signature]}));
+                let layout = folder.open(&[image.clone(), if is_child { index } else { signature.clone() }]);
+                let path = blob_path(signature["digest"].as_str().unwrap().parse().unwrap());
+                match spoilt {
+                    Some(bytes) => folder.write(&path, bytes),
+                    None => fs::remove_file(folder.0.path().join(&path)).unwrap(),
+                }
+                let subject = layout.find(image["digest"].as_str()).unwrap().content().unwrap();
+                match layout.referrers(&subject) {
+                    // Indexes are often copied without all that they name.
+                    Ok(found) => {
+                        assert!(is_child && *expected == "No such file" && found.is_empty(), "{expected}");
+                    }
+                    Err(error) => assert!(error.to_string().contains(expected), "{expected}: {error}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_cosign_saved_beside_an_image_is_found_and_not_taken_for_it() {
+        let folder = Folder::new();
+        let [image, sigs, more] = [0, 1, 2].map(|number| folder.add(MANIFEST, &manifest(None, number)));
+        let marked = |entry: &Value, kind: &str| {
+            let mut entry = entry.clone();
+            entry["annotations"] = json!({"kind": format!("dev.cosignproject.cosign/{kind}")});
+            entry
+        };
+        let entries = [marked(&image, "image"), marked(&sigs, "sigs")];
+        let layout = folder.open(&entries);
+        let found = layout.find(None).unwrap();
+        assert_eq!(found.digest.to_string(), image["digest"].as_str().unwrap());
+        let signature = layout.tagged(&cosign::tag(found.digest, ".sig")).unwrap();
+        assert_eq!(signature.digest.to_string(), sigs["digest"].as_str().unwrap());
+        let layout = folder.open(&[&entries[..], &[marked(&more, "sigs")]].concat());
+        let said = layout.referrers(&found.content().unwrap()).unwrap_err().to_string();
+        assert!(said.contains("two `.sig`"), "{said}");
     }
 
     #[test]

@@ -127,10 +127,10 @@ impl LockedImage {
     /// Adds what the registry has to say about this image.
     ///
     /// # Errors
-    /// [`image::Error::TagTwice`] if another image of the release uses one of its names for something else.
+    /// [`image::Error::TagTwice`] if another image of the release uses one of its tags for something else.
     pub fn add_to(&self, refs: &mut Refs) -> Result<(), Error> {
         let manifests: HashMap<Digest, &Content> = self.manifests.iter().map(|m| (m.digest, m)).collect();
-        let mut name = |name: Reference, target: &Content| match refs.images.get(&name) {
+        let mut name = |name: Reference, target: &Content| match refs.of_tag(&name) {
             Some(other) if other.digest != target.digest => {
                 Err(image::Error::TagTwice { name: Box::new(name), one: other.digest, other: target.digest })
             }
@@ -170,6 +170,8 @@ impl LockedImage {
 
 #[cfg(test)]
 mod tests {
+    use sealift_archive::Explain as _;
+
     use super::*;
 
     const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -207,6 +209,23 @@ mod tests {
 
         let said = image("ghcr.io/acme/api:3", "another").add_to(&mut refs).unwrap_err().to_string();
         assert!(said.contains(".sig") && said.contains(&content("signature").digest.to_string()), "{said}");
+
+        // A digest behind a tag does not make it another tag: the appliance has one answer to it.
+        let pinned = |text: &str| {
+            let (name, target) = (format!("ghcr.io/acme/cache:1@{}", content(text).digest), content(text));
+            LockedImage {
+                target: target.clone(),
+                manifests: vec![target],
+                tags: BTreeMap::new(),
+                ..image(&name, "")
+            }
+        };
+        pinned("one").add_to(&mut refs).unwrap();
+        pinned("one").add_to(&mut refs).unwrap();
+        let error = pinned("two").add_to(&mut refs).unwrap_err();
+        let digests = ["one", "two"].map(|text| content(text).digest.to_string());
+        assert!(digests.iter().all(|digest| error.to_string().contains(digest)), "{error}");
+        assert!(error.hint().unwrap().contains("without the tag"), "{error}");
     }
 
     #[test]

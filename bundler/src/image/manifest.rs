@@ -111,6 +111,16 @@ impl Named {
         })
     }
 
+    /// How much memory it takes, in bytes; roughly what it takes in a document too.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        let options = [&self.platform, &self.artifact_type].into_iter().flatten();
+        let pairs = self.annotations.iter().flat_map(|(key, value)| [key, value]);
+        let texts = options.chain(pairs).chain(&self.urls).chain([&self.media_type]);
+        let lengths: usize = texts.map(|text| size_of::<String>() + text.len()).sum();
+        (size_of::<Self>() + lengths) as u64
+    }
+
     /// Whether this is what somebody wants who asks for `platform`. Without a variant every variant is.
     #[must_use]
     pub fn is_for(&self, platform: &Platform) -> bool {
@@ -129,6 +139,13 @@ impl Named {
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         is_foreign(&self.media_type)
+    }
+
+    /// Whether it is an index or manifest of a kind that we read.
+    #[must_use]
+    pub fn is_manifest(&self) -> bool {
+        let media_type = self.media_type.as_str();
+        self.is_index() || MANIFESTS.contains(&media_type) || media_type == ARTIFACT
     }
 
     /// Whether it is an index, and not a manifest.

@@ -5,6 +5,7 @@
 //! [`resolve_image`] finds it all, in a registry, an OCI layout or an archive of `docker save`, and pins it in a
 //! [`LockedImage`]; nothing is left out in silence.
 
+mod cosign;
 mod docker_archive;
 mod error;
 mod gather;

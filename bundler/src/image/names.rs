@@ -33,7 +33,7 @@ fn full(name: &str) -> Option<Reference> {
     name.contains(['/', ':']).then(|| name.parse().ok()).flatten()
 }
 
-fn names_of(named: &Named) -> impl Iterator<Item = &str> {
+pub(super) fn names_of(named: &Named) -> impl Iterator<Item = &str> {
     [IMAGE_NAME, REF_NAME].into_iter().filter_map(|key| named.annotations.get(key).map(String::as_str))
 }
 

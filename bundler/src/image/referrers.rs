@@ -14,7 +14,7 @@ use sealift_archive::{AnyDigest, Digest};
 
 use super::manifest::{Manifest, Named};
 use super::source::Source;
-use super::{Content, LockedImage};
+use super::{Content, LockedImage, cosign};
 use crate::{Error, image};
 
 /// What cosign puts behind the tag that it makes of a digest.
@@ -41,6 +41,11 @@ impl Attached {
     /// Whether there is nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty() && self.fallback.is_none() && self.tags.is_empty()
+    }
+
+    /// How much the list holds, in bytes.
+    pub(super) fn list_bytes(&self) -> u64 {
+        self.list.iter().map(Named::held_bytes).sum()
     }
 
     /// All tags, and what they lead to.
@@ -117,10 +122,7 @@ async fn list(source: &Source<'_>, subject: &Content) -> Result<Attached, Error>
 
 fn cosign_tags(name: AnyDigest) -> impl Iterator<Item = String> {
     // Of a SHA-512 they would be longer than a tag may be, and cosign has none.
-    COSIGN
-        .map(|suffix| format!("{}{suffix}", name.to_string().replace(':', "-")))
-        .into_iter()
-        .filter(|tag| is_tag(tag))
+    COSIGN.map(|suffix| cosign::tag(name, suffix)).into_iter().filter(|tag| is_tag(tag))
 }
 
 /// The tag under which clients keep the list of what refers to a manifest.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use sealift_archive::format::MAX_BLOB_BYTES;
 use sealift_archive::format::layout::Storing;
-use sealift_archive::release::API_VERSION;
+use sealift_archive::release::{API_VERSION, MAX_REFS_BYTES};
 use sealift_archive::{Blob, Digest, FileName, Platform, Reference, durable, json};
 use sealift_fetch::{Origin, Wanted};
 
@@ -24,7 +24,7 @@ use crate::files::read_capped;
 use crate::git::folder;
 pub use crate::image::{Content, LockedImage};
 use crate::local::Local;
-use crate::{Error, image};
+use crate::{Error, image, statement};
 pub use artifacts::{LockedChart, LockedFlux};
 pub use locked::{LockedFile, LockedGit};
 
@@ -262,13 +262,17 @@ impl Lock {
         self.images.iter().chain(charts).chain(self.flux.iter().map(|flux| &flux.image))
     }
 
-    /// Writes the lock beside its definition, durably.
+    /// Writes the lock beside its definition, durably, unless nobody could read it or what is drawn up from it.
     ///
     /// # Errors
-    /// I/O.
+    /// A lock that is too large or contradicts itself, as [`statement::content`] says; I/O.
     pub fn write(&self, file: &Path) -> Result<PathBuf, Error> {
         let path = Self::path_of(file);
-        durable::write(&path, &json::to_document(self))?;
+        let bytes = json::to_document(self);
+        expect_at_most(MAX_LOCK_BYTES, &bytes, &path.display().to_string())?;
+        let (refs, _) = statement::content(self)?;
+        expect_at_most(MAX_REFS_BYTES, &refs.to_bytes(), "refs.json")?;
+        durable::write(&path, &bytes)?;
         Ok(path)
     }
 
@@ -289,5 +293,54 @@ impl Lock {
             storing.entry(content.digest).or_insert_with(|| Storing::of_media_type(&content.media_type));
         }
         storing
+    }
+}
+
+/// Refuses to write what would not be read.
+fn expect_at_most(limit: usize, bytes: &[u8], what: &str) -> Result<(), Error> {
+    if bytes.len() <= limit {
+        return Ok(());
+    }
+    let (what, size, limit) = (what.to_owned(), bytes.len() as u64, limit as u64);
+    Err(sealift_archive::Error::TooLarge { what, size, limit }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_archive::release::Descriptor;
+    use sealift_archive::{Error as ArchiveError, Sha512};
+
+    use super::*;
+
+    /// A lock of one image about whose signature much is said.
+    fn lock(bytes: usize) -> Lock {
+        let target = Content::new("text/manifest", Blob::of(b"image"));
+        let said = [("said".to_owned(), "x".repeat(bytes))].into();
+        let signature = Descriptor { annotations: said, ..target.descriptor() };
+        let name: Reference = "ghcr.io/acme/api:1".parse().unwrap();
+        let image = LockedImage {
+            source: crate::definition::ImageSource::Registry(name.clone()),
+            name,
+            manifests: vec![target.clone()],
+            referrers: [(target.digest, vec![signature])].into(),
+            target,
+            blobs: vec![Content { alias: Some(Sha512::of(b"")), ..Content::new("", Blob::of(b"")) }],
+            tags: BTreeMap::new(),
+        };
+        let text = "apiVersion: sealift/v1\nkind: Release\nproduct: acme\nversion: 1.0.0\nsequence: 1\n\
+                    platforms: all\nimages: [ghcr.io/acme/api:1]\n";
+        let definition = Definition::parse(Path::new("RELEASE.yaml"), text).unwrap();
+        Lock { images: vec![image], ..Lock::new(&definition) }
+    }
+
+    #[test]
+    fn nothing_is_written_that_would_not_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("RELEASE.yaml");
+        lock(1000).write(&file).unwrap();
+        let before = fs::read(Lock::path_of(&file)).unwrap();
+        let error = lock(MAX_LOCK_BYTES).write(&file).unwrap_err();
+        assert!(matches!(error, Error::Archive(ArchiveError::TooLarge { .. })), "{error}");
+        assert_eq!(fs::read(Lock::path_of(&file)).unwrap(), before);
     }
 }

@@ -261,3 +261,25 @@ fn tags_of_one_repository_are_shared_and_of_two_images_told_apart() {
     let said = sealift_archive::report(&setting.lock("all", &[APP, copy]).unwrap_err());
     assert!(said.contains("SL0478") && said.contains(".sig` would have to be"), "{said}");
 }
+
+#[test]
+fn lists_that_say_too_much_are_refused_whatever_they_name() {
+    let setting = Setting::new();
+    let children: Vec<Image> = (0..12).map(|seed| image("linux/amd64", seed)).collect();
+    let index = Image::index(&children);
+    setting.registry.add_image(REPOSITORY, "1", &index).unwrap();
+    let signature = setting.attach(REPOSITORY, &index, "signature");
+    // Each list names one and the same thing, which is asked for once, and takes up almost all that an answer may.
+    let entry = json!({
+        "mediaType": MANIFEST, "digest": signature.digest(), "size": signature.manifest().len(),
+        "annotations": {"said": "x".repeat(4_000_000)},
+    });
+    let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}).to_string();
+    setting.registry.add_file("/list", list);
+    for child in &children {
+        let path = Target::Path(format!("/v2/{REPOSITORY}/referrers/{}", child.digest()));
+        setting.registry.faults().always(path, Fault::Redirect(setting.registry.url("/list")));
+    }
+    let said = setting.refusal("all", APP);
+    assert!(said.contains("lists of them"), "{said}");
+}

@@ -1,9 +1,11 @@
 //! What refers to a manifest, and what is only perhaps there.
 
+use std::time::Duration;
+
 use sealift_archive::{AnyDigest, Blob, Digest, Reference, Unwatched};
 use sealift_fetch::{Error, Kind, Origin, Wanted};
 use sealift_lab::vendor::image::{MANIFEST, noise};
-use sealift_lab::vendor::{Config, Fault, Image, Referrers, Target};
+use sealift_lab::vendor::{Access, Config, Fault, Image, Referrers, Target};
 
 use crate::setting::{REPOSITORY, SIZE, Setting};
 
@@ -96,7 +98,7 @@ async fn a_list_that_is_damaged_or_endless_is_no_list() {
     let (setting, image, _) = signed(Referrers::Paged(1), 3);
     let target = Setting::list_of(image.digest());
     for (fault, expected) in
-        [(Fault::OtherBytes, "is not valid"), (Fault::Extra(20_000_000), "more than 16777216 bytes")]
+        [(Fault::OtherBytes, "is not valid"), (Fault::Extra(20_000_000), "more than 4194304 bytes")]
     {
         setting.registry.faults().once(target.clone(), fault);
         let error = setting.referrers(image.digest()).await.unwrap_err().to_string();
@@ -133,6 +135,58 @@ async fn only_a_404_says_that_a_tag_is_not_there() {
     // What fails once is there at the second try.
     setting.registry.faults().times(2, Target::Manifest("1".to_owned()), Fault::Status(503, None));
     assert!(setting.client.manifest_if_any(&there).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_token_service_or_a_storage_says_is_no_word_of_the_registry() {
+    for status in [404, 405, 406, 501] {
+        // Each repository has a token of its own, so none is at hand.
+        let access = Access::Token { login: None, refresh_token: None, lifetime: Duration::from_secs(300) };
+        let setting = Setting::with(Config { access, ..Config::default() }, "{}");
+        let token = Target::Path("/token".to_owned());
+        setting.registry.faults().always(token, Fault::Status(status, None));
+        expect_no_word(&setting, "its token service", status).await;
+
+        let setting = Setting::new();
+        let storage = setting.url("/storage/5f");
+        // Faults are for what is there.
+        setting.registry.add_file("/storage/5f", "");
+        setting.registry.faults().always(Target::Path("/storage/5f".to_owned()), Fault::Status(status, None));
+        for path in ["manifests/sha256-0.sig".to_owned(), list()] {
+            let path = Target::Path(format!("/v2/{REPOSITORY}/{path}"));
+            setting.registry.faults().always(path, Fault::Redirect(storage.to_string()));
+        }
+        expect_no_word(&setting, "sent us on to", status).await;
+    }
+}
+
+/// The list of what refers to something that no registry has.
+fn list() -> String {
+    format!("referrers/{}", Digest::of(b"x"))
+}
+
+async fn expect_no_word(setting: &Setting, because: &str, status: u16) {
+    let expected = format!("answered {status}");
+    let signature = setting.client.manifest_if_any(&setting.reference("acme/app:sha256-0.sig")).await;
+    let listed = setting.referrers(Digest::of(b"x")).await;
+    for error in [signature.map(drop).unwrap_err(), listed.map(drop).unwrap_err()] {
+        let said = error.to_string();
+        assert!(!error.is_absent() && said.contains(because) && said.contains(&expected), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_to_which_another_one_sends_us_speaks_for_it() {
+    let (front, back) = (Setting::new(), Setting::new());
+    for path in ["manifests/sha256-0.sig".to_owned(), list()] {
+        let elsewhere = back.url(&format!("/v2/mirrored/{path}"));
+        let path = Target::Path(format!("/v2/{REPOSITORY}/{path}"));
+        front.registry.faults().always(path, Fault::Redirect(elsewhere.to_string()));
+    }
+    back.registry.faults().always(Target::Any, Fault::Status(404, None));
+    let signature = front.reference("acme/app:sha256-0.sig");
+    assert_eq!(front.client.manifest_if_any(&signature).await.unwrap(), None);
+    assert_eq!(front.referrers(Digest::of(b"x")).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
