@@ -3,7 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use url::Url;
+
 use super::said::without_secrets;
+use crate::secrets::without_userinfo;
 use crate::{Error, git};
 
 /// Protocols that are spoken. Not `git`, in which nobody knows who answers and anybody can change what is said; and
@@ -11,7 +14,7 @@ use crate::{Error, git};
 pub(super) const SCHEMES: [&str; 4] = ["https", "http", "ssh", "file"];
 
 /// A repository's address, in any of the forms of gitremote-helpers(7) that name a place: a URL, `user@host:path`, a
-/// path. It holds no password.
+/// path. It holds no password, and in a web address no user name either.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     given: OsString,
@@ -24,7 +27,7 @@ impl Address {
     /// # Errors
     /// [`git::Error::Address`].
     pub(super) fn parse(url: &str, base: &Path) -> Result<Self, Error> {
-        let refuse = |why| refuse(without_secrets(url), why);
+        let refuse = |why| refuse(without_userinfo(url), why);
         if url.is_empty() || url.starts_with('-') || url.chars().any(char::is_control) {
             return Err(refuse("it is empty, begins with `-`, or holds a control character".to_owned()));
         }
@@ -41,10 +44,17 @@ impl Address {
             }
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
             let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-            if user.contains(':') {
+            let is_web = matches!(scheme, "http" | "https");
+            // In a web address the user name alone is a token as often as not.
+            if user.contains(':') || is_web && !user.is_empty() {
                 return Err(refuse(
-                    "it holds a password, and definitions and locks are no place for one".to_owned(),
+                    "it holds a user name or password, and definitions and locks are no place for one"
+                        .to_owned(),
                 ));
+            }
+            // Git would take what follows for a port; it is what is left of a password with a `/` in it.
+            if is_web && url.parse::<Url>().is_err() {
+                return Err(refuse("it is not a URL".to_owned()));
             }
             return remote(host);
         }
@@ -90,7 +100,7 @@ mod tests {
     fn an_address_is_a_url_a_host_with_a_path_or_a_path() {
         let cases = [
             ("https://git.example/x.git", "https://git.example/x.git", "https://git.example/x.git"),
-            ("https://alice@git.example/x", "https://alice@git.example/x", "https://***@git.example/x"),
+            ("https://git.example/a@b", "https://git.example/a@b", "https://git.example/a@b"),
             ("ssh://git@git.example:2222/x", "ssh://git@git.example:2222/x", "ssh://git@git.example:2222/x"),
             ("git@git.example:acme/x.git", "git@git.example:acme/x.git", "git@git.example:acme/x.git"),
             ("git.example:x", "git.example:x", "git.example:x"),
@@ -118,7 +128,12 @@ mod tests {
             ("ftp://git.example/x", "not `ftp`"),
             ("ssh://-oProxyCommand=x/y", "its host"),
             ("git@-oProxyCommand=x:y", "its host"),
-            ("https://bob:hunter2@git.example/x", "password"),
+            ("https://bob:hunter2@git.example/x", "user name or password"),
+            ("https://hunter2@git.example/x", "user name or password"),
+            ("http://hunter2@git.example:8080/x", "user name or password"),
+            ("ssh://git:hunter2@git.example/x", "user name or password"),
+            ("https://bob:hunter2/x@git.example/x", "not a URL"),
+            ("ftp://bob:hunter2/x@git.example/x", "not `ftp`"),
         ];
         for (url, expected) in cases {
             let said = Address::parse(url, Path::new("/base")).unwrap_err().to_string();

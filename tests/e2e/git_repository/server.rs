@@ -49,8 +49,8 @@ impl Server {
     }
 
     /// The address of a repository, with a user name or nothing before the host.
-    pub(crate) fn url(&self, user: &str, repository: &str) -> String {
-        format!("http://{user}{}/{repository}", self.address)
+    pub(crate) fn url(&self, repository: &str) -> String {
+        format!("http://{}/{repository}", self.address)
     }
 }
 
