@@ -48,7 +48,7 @@ impl Server {
         Self { address, stopped, thread: Some(thread) }
     }
 
-    /// The address of a repository, with a user name or nothing before the host.
+    /// The address of a repository.
     pub(crate) fn url(&self, repository: &str) -> String {
         format!("http://{}/{repository}", self.address)
     }
