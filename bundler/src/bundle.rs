@@ -200,11 +200,17 @@ impl Planned {
         Ok(())
     }
 
-    /// Makes the Git packs again that are still missing, each repository from a clone.
+    /// Makes the Git packs again that are still missing, each repository from a clone; with plain HTTP to other hosts
+    /// only if that is allowed.
     ///
     /// # Errors
     /// What Git and its servers say, or packs that are not what was locked.
-    pub fn copy_repositories(&self, packer: &Packer, progress: &dyn Progress) -> Result<(), Error> {
+    pub fn copy_repositories(
+        &self,
+        packer: &Packer,
+        plain_http: bool,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
         for git in &self.lock.git {
             let GitSource::Repository { url, reference } = &git.source else { continue };
             let missing: BTreeSet<Digest> = packer.missing().into_iter().map(|blob| blob.digest).collect();
@@ -212,7 +218,7 @@ impl Planned {
             if !git.pinned.packs.iter().any(is_missing) {
                 continue;
             }
-            let repository = Repository::new(url, reference, &self.base)?;
+            let repository = Repository::new(url, reference, &self.base)?.with_plain_http(plain_http);
             let packs = repository.rebuild(&git.pinned, &missing, &std::env::temp_dir(), progress)?;
             for (blob, file) in packs.files() {
                 copy_blob(blob, &mut fs::File::open(file)?, packer, progress)?;

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use url::Url;
+use url::{Host, Url};
 
 use super::said::without_secrets;
 use crate::secrets::without_userinfo;
@@ -11,7 +11,9 @@ use crate::{Error, git};
 
 /// Protocols that are spoken. Not `git`, in which nobody knows who answers and anybody can change what is said; and
 /// not `ext` and `fd`, which run programs.
-pub(super) const SCHEMES: [&str; 4] = ["https", "http", "ssh", "file"];
+pub(super) const SCHEMES: [&str; 4] = ["https", PLAIN, "ssh", "file"];
+/// The one among them whose words others can read and change.
+pub(super) const PLAIN: &str = "http";
 
 /// A repository's address, in any of the forms of gitremote-helpers(7) that name a place: a URL, `user@host:path`, a
 /// path. It holds no password, and in a web address no user name either.
@@ -44,7 +46,7 @@ impl Address {
             }
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
             let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-            let is_web = matches!(scheme, "http" | "https");
+            let is_web = matches!(scheme, PLAIN | "https");
             // In a web address the user name alone is a token as often as not.
             if user.contains(':') || is_web && !user.is_empty() {
                 return Err(refuse(
@@ -70,6 +72,25 @@ impl Address {
                 Ok(Self { shown: path.display().to_string(), given: path.into() })
             }
         }
+    }
+
+    /// Whether Git would speak plain HTTP to it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain_url().is_some()
+    }
+
+    /// Whether it names a host other than this machine, to which plain HTTP can be read and changed by others.
+    pub(super) fn is_exposed(&self) -> bool {
+        self.plain_url().is_some_and(|url| match url.host() {
+            Some(Host::Domain(name)) => name != "localhost",
+            Some(Host::Ipv4(address)) => !address.is_loopback(),
+            Some(Host::Ipv6(address)) => !address.is_loopback(),
+            None => true,
+        })
+    }
+
+    fn plain_url(&self) -> Option<Url> {
+        self.given.to_str()?.parse().ok().filter(|url: &Url| url.scheme() == PLAIN)
     }
 
     /// The error that says why it, or what is wanted from it, is not to be used.
@@ -138,6 +159,25 @@ mod tests {
         for (url, expected) in cases {
             let said = Address::parse(url, Path::new("/base")).unwrap_err().to_string();
             assert!(said.contains(expected) && !said.contains("hunter2"), "{url}: {said}");
+        }
+    }
+
+    #[test]
+    fn plain_http_to_others_is_told_apart() {
+        let cases = [
+            ("https://git.example/x", (false, false)),
+            ("http://git.example/x", (true, true)),
+            ("http://localhost.example.com/x", (true, true)),
+            ("http://10.0.0.1/x", (true, true)),
+            ("http://localhost:3000/x", (true, false)),
+            ("http://127.8.8.8/x", (true, false)),
+            ("http://[::1]:3000/x", (true, false)),
+            ("ssh://git.example/x", (false, false)),
+            ("http/x", (false, false)),
+        ];
+        for (url, expected) in cases {
+            let address = Address::parse(url, Path::new("/base")).unwrap();
+            assert_eq!((address.is_plain(), address.is_exposed()), expected, "{url}");
         }
     }
 }
