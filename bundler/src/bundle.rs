@@ -96,7 +96,8 @@ pub struct Planned {
 /// Plans a bundle.
 ///
 /// # Errors
-/// A lock that is missing or stale, a trust root, statement or earlier bundle that does not fit.
+/// A lock that is missing or stale, a trust root, statement or earlier bundle that does not fit; [`Error::Nowhere`] for
+/// all that is gone from this machine and is nowhere else.
 pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let definition = Definition::read(order.definition)?;
     let lock = Lock::read(order.definition, &definition)?;
@@ -120,6 +121,7 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
         .map(|blob| blob.digest)
         .collect();
     let on_disk: HashSet<Digest> = local.digests().collect();
+    lock.expect_complete(|digest| on_disk.contains(digest) || from_previous.contains(digest))?;
     let count =
         |wanted: &dyn Fn(&Digest) -> bool| Tally::of(release.blob_list.iter().filter(|b| wanted(&b.digest)));
     let name = format!("{}-{}.tar.zst", definition.product, definition.version);
@@ -198,11 +200,17 @@ impl Planned {
         Ok(())
     }
 
-    /// Makes the Git packs again that are still missing, each repository from a clone.
+    /// Makes the Git packs again that are still missing, each repository from a clone; with plain HTTP to other hosts
+    /// only if that is allowed.
     ///
     /// # Errors
     /// What Git and its servers say, or packs that are not what was locked.
-    pub fn copy_repositories(&self, packer: &Packer, progress: &dyn Progress) -> Result<(), Error> {
+    pub fn copy_repositories(
+        &self,
+        packer: &Packer,
+        plain_http: bool,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
         for git in &self.lock.git {
             let GitSource::Repository { url, reference } = &git.source else { continue };
             let missing: BTreeSet<Digest> = packer.missing().into_iter().map(|blob| blob.digest).collect();
@@ -210,7 +218,7 @@ impl Planned {
             if !git.pinned.packs.iter().any(is_missing) {
                 continue;
             }
-            let repository = Repository::new(url, reference, &self.base)?;
+            let repository = Repository::new(url, reference, &self.base)?.with_plain_http(plain_http);
             let packs = repository.rebuild(&git.pinned, &missing, &std::env::temp_dir(), progress)?;
             for (blob, file) in packs.files() {
                 copy_blob(blob, &mut fs::File::open(file)?, packer, progress)?;
@@ -230,11 +238,9 @@ impl Planned {
         progress: &Arc<dyn Progress>,
     ) -> Result<(), Error> {
         let mut missing: BTreeSet<Digest> = packer.missing().into_iter().map(|b| b.digest).collect();
+        self.lock.expect_complete(|digest| !missing.contains(digest))?;
         let mut wanted = self.lock.remote()?;
         wanted.retain(|wanted| missing.remove(&wanted.blob.digest));
-        if let Some(digest) = missing.into_iter().next() {
-            return Err(Error::Nowhere { digest });
-        }
         if wanted.is_empty() {
             return Ok(());
         }

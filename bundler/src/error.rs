@@ -130,10 +130,12 @@ pub enum Error {
         why: String,
     },
     /// Content that is neither on this machine nor on any server that the lock names.
-    #[error("content `{digest}` of the lock is nowhere to be had")]
+    #[error("{what} of the lock is nowhere to be had{}", listed(digests))]
     Nowhere {
-        /// The content.
-        digest: Digest,
+        /// The image, chart, folder, repository or file.
+        what: String,
+        /// What is missing of it.
+        digests: Vec<Digest>,
     },
     /// A file that is not what it was when it was locked.
     #[error("`{}` has changed since it was locked", path.display())]
@@ -252,6 +254,15 @@ impl Error {
     }
 }
 
+/// `: <digest> and 2 more`
+fn listed(digests: &[Digest]) -> String {
+    match digests {
+        [] => String::new(),
+        [one] => format!(": {one}"),
+        [first, rest @ ..] => format!(": {first} and {} more", rest.len()),
+    }
+}
+
 fn incomplete(missing: usize, unclear: usize) -> String {
     let s = |n: usize| if n == 1 { "" } else { "s" };
     let missing_images = format!("the release lacks {missing} image{} that it names", s(missing));
@@ -355,7 +366,7 @@ impl Explain for Error {
             Self::Changed { .. } => "run `sealift lock` again, look at what changed, and commit the result".into(),
             Self::NotListed { .. } => "give the `sha256sum` file of the same release and architecture".into(),
             Self::Nowhere { .. } => {
-                "run `sealift lock` again; what lay on this machine when it was locked may be gone".into()
+                "put it back where it lay when it was locked, take it from an earlier bundle (`--previous`), or run `sealift lock` again".into()
             }
             Self::Exists { .. } => {
                 "move it away, or choose another folder; keys are never overwritten".into()

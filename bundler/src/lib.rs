@@ -20,6 +20,7 @@ pub mod keys;
 mod local;
 pub mod lock;
 pub mod sbom;
+mod secrets;
 pub mod statement;
 mod tarball;
 pub mod trust;

@@ -130,6 +130,49 @@ fn a_release_without_a_network_goes_from_folder_to_archive() {
 }
 
 #[test]
+fn what_is_gone_is_told_before_anything_is_made_unless_an_earlier_bundle_has_it() {
+    const FILES: [&str; 5] =
+        ["chart/Chart.yaml", "chart/README.md", "policies/all.yaml", "one.txt", "two.txt"];
+    let rest = "charts: [{path: chart}]\nflux: [{name: policies, path: policies}]\n\
+                files: [{name: docs/one.txt, path: one.txt}, {name: docs/two.txt, path: two.txt}]\n";
+    let dir = project(&format!("{DEFINITION}{rest}"));
+    for file in FILES {
+        let path = dir.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(
+            path,
+            if file.contains("Chart") { "apiVersion: v2\nname: web\nversion: 1.0.0\n" } else { file },
+        )
+        .unwrap();
+    }
+    let run = |arguments: &str| sealift(dir.path(), &arguments.split(' ').collect::<Vec<_>>());
+    let bundle = "bundle RELEASE.yaml --trust trust/root.json --release-key trust/release.key --pack-key trust/pack.key";
+    for command in ["trust init trust", "lock RELEASE.yaml", bundle] {
+        let said = run(command);
+        assert!(said.ends_with("--- exit 0\n"), "{said}");
+    }
+    for gone in ["gitops", "chart", "policies"] {
+        fs::remove_dir_all(dir.path().join(gone)).unwrap();
+    }
+    for gone in ["one.txt", "two.txt"] {
+        fs::remove_file(dir.path().join(gone)).unwrap();
+    }
+    for command in [format!("{bundle} -o again --plan"), format!("{bundle} -o again")] {
+        let said = run(&command);
+        for part in
+            ["SL0465", "folder `gitops`", "chart `chart`", "folder `policies`", "`one.txt`", "`two.txt`"]
+        {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(said.ends_with("--- exit 2\n"), "{said}");
+    }
+    let said = run(&format!("{bundle} -o again --previous acme-1.0.0.tar.zst"));
+    assert!(said.ends_with("--- exit 0\n"), "{said}");
+    let said = run("verify again/acme-1.0.0.tar.zst --trust trust/root.json");
+    assert!(said.contains("Good: again/acme-1.0.0.tar.zst"), "{said}");
+}
+
+#[test]
 fn the_schema_in_the_documentation_is_that_of_the_program() {
     let output = Command::cargo_bin("sealift").unwrap().arg("schema").output().unwrap();
     let documented =

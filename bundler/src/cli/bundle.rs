@@ -66,6 +66,7 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
         file: &args.definition,
         previous: previous.as_ref(),
         date,
+        plain_http: args.network.plain_http,
         progress: Arc::clone(&meter),
     };
     let helm = args.rendering.helm();
@@ -255,7 +256,7 @@ fn gather_content(
     progress: &Arc<dyn Progress>,
 ) -> Result<Packer, Error> {
     planned.copy_local(&packer, &**progress)?;
-    planned.copy_repositories(&packer, &**progress)?;
+    planned.copy_repositories(&packer, network.plain_http, &**progress)?;
     if packer.missing().is_empty() {
         return Ok(packer);
     }

@@ -12,6 +12,8 @@ use url::Url;
 
 use sealift_archive::Digest;
 
+use crate::secrets::without_userinfo;
+
 /// A path or a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -46,13 +48,16 @@ impl Location {
 
 /// Reads the URL of something that is fetched over HTTP.
 pub(super) fn parse_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|e| format!("`{text}` is not a URL: {e}"))?;
+    let shown = without_userinfo(text);
+    let url: Url = text.parse().map_err(|e| format!("`{shown}` is not a URL: {e}"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("`{text}` begins with neither `https://` nor `http://`"));
+        return Err(format!("`{shown}` begins with neither `https://` nor `http://`"));
     }
-    if url.password().is_some() {
-        // It would end up in the lock, which is committed.
-        return Err("a definition holds no passwords: use `docker login` for the host".to_owned());
+    if url.password().is_some() || !url.username().is_empty() {
+        // It would end up in the lock, which is committed. A user name alone is a token as often as not.
+        return Err(
+            "a definition holds no passwords and no user names: use `docker login` for the host".to_owned()
+        );
     }
     Ok(url)
 }
@@ -218,5 +223,26 @@ impl JsonSchema for Assets {
             "description": "A path or a URL, or a list of them.",
             "anyOf": [asset, {"type": "array", "items": asset}],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_accepted_or_told() {
+        let cases = [
+            ("https://bob:hunter2@h/x", "holds no passwords"),
+            ("https://hunter2@h/x", "holds no passwords"),
+            ("ftp://bob:hunter2@h/x", "neither"),
+            ("https://bob:hunter2/x@h/y", "not a URL"),
+            ("https://bob:hunter2@h:port/y", "not a URL"),
+        ];
+        for (url, expected) in cases {
+            let said = Location::of(None, Some(url.to_owned())).unwrap_err();
+            assert!(said.contains(expected) && !said.contains("hunter2"), "{url}: {said}");
+            assert_eq!(url.parse::<Location>().unwrap_err(), said);
+        }
     }
 }

@@ -80,8 +80,8 @@ pub struct Definition {
 pub enum Platforms {
     /// All that there are.
     All(AllPlatforms),
-    /// These.
-    Some(Vec<Platform>),
+    /// These: at least one, and none twice.
+    Some(#[schemars(length(min = 1), extend("uniqueItems" = true))] Vec<Platform>),
 }
 
 /// The word `all`.
@@ -126,6 +126,9 @@ impl Definition {
         }
         if definition.floor.is_some_and(|floor| floor > definition.sequence) {
             return Err(refuse("`floor` is above `sequence`".to_owned()));
+        }
+        if let Some(why) = definition.platforms.find_fault() {
+            return Err(refuse(why));
         }
         definition.find_clash().map_or(Ok(definition), |why| Err(refuse(why)))
     }
@@ -178,6 +181,15 @@ impl Platforms {
             Self::All(_) => None,
             Self::Some(platforms) => Some(platforms),
         }
+    }
+
+    /// Why this is no choice. None of them would be signed as all of them.
+    fn find_fault(&self) -> Option<String> {
+        let platforms = self.chosen()?;
+        if platforms.is_empty() {
+            return Some("`platforms` names none: name at least one, or write `platforms: all`".to_owned());
+        }
+        repeated(platforms.iter()).map(|platform| format!("`platforms` names `{platform}` twice"))
     }
 }
 
@@ -253,11 +265,13 @@ git:
             assert_ne!(text, GOOD);
             sealift_archive::report(&read(&text).unwrap_err())
         };
-        let cases: [(&[&str], String); 12] = [
+        let cases: [(&[&str], String); 14] = [
             (
                 &["SL0401", "line 7", "platfroms", "did you mean `platforms`?"],
                 with("platforms:", "platfroms:"),
             ),
+            (&["SL0401", "`platforms` names none", "platforms: all"], with("[linux/amd64]", "[]")),
+            (&["`platforms` names `linux/amd64` twice"], with("[linux/amd64]", "[linux/amd64, linux/amd64]")),
             (&["line 5", "cannot be a version"], with("1.5.0", "../1")),
             (&["line 10", "is not an image reference"], with("nginx:1.25", "Nginx:1:2")),
             (

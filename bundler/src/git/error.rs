@@ -170,7 +170,7 @@ impl Explain for Error {
             Self::Source { why, .. } => why.hint().into(),
             Self::NotInRepository { what, .. } => what.hint().into(),
             Self::BadObject { .. } => {
-                "ask who keeps the repository to mend its history; or carry a folder with its content (`path:`)"
+                "mend the file in a folder; for a history, ask who keeps it, or carry a folder with its content (`path:`)"
                     .into()
             }
             Self::Gone { .. } => {

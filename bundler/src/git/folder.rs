@@ -74,7 +74,8 @@ impl PackedFolder {
 /// Packs a folder as the commit that `head`, a full ref name, leads to. `date` is the commit's, in seconds since 1970.
 ///
 /// # Errors
-/// [`git::Error::BadFolder`] for what Git cannot carry, [`git::Error::Failed`], or I/O.
+/// [`git::Error::BadFolder`] for what Git cannot carry, [`git::Error::BadObject`] for what the appliance would refuse,
+/// [`git::Error::Failed`], or I/O.
 pub fn pack(folder: &Path, head: &str, date: u64) -> Result<PackedFolder, Error> {
     let dir = TempDir::with_prefix("sealift-git-")?;
     let about = folder.display().to_string();
@@ -84,6 +85,7 @@ pub fn pack(folder: &Path, head: &str, date: u64) -> Result<PackedFolder, Error>
     let commit: ObjectId = git.text(&["rev-parse", "--verify", head], Input::Nothing)?.parse()?;
     let file = dir.path().join("release.pack");
     git.run_into(&PACK, Input::Text(&format!("{commit}\n")), fs::File::create(&file)?.into_file())?;
+    git.check_pack(&file)?;
     let blob = Blob::of_reader(fs::File::open(&file)?)?;
     Ok(PackedFolder { head: head.to_owned(), commit, blob, file, dir })
 }
@@ -278,5 +280,27 @@ mod tests {
         fs::write(folder.join("apps/.gitmodules"), "").unwrap();
         pack(&folder, "refs/heads/main", 0).unwrap();
         assert!(matches!(pack(&folder, "no..good", 0), Err(Error::Git(git::Error::Failed { .. }))));
+    }
+
+    #[test]
+    fn what_an_appliance_would_refuse_is_refused_here() {
+        let long = format!("* {}\n", "a".repeat(3000));
+        let cases = [
+            ("apps/.gitmodules", "[submodule \"x\"]\n\tpath = x\n\turl = -evil\n", "gitmodulesUrl"),
+            ("apps/.gitattributes", &long, "gitattributesLineLength"),
+            ("apps/git~1", "x", "hasDotgit"),
+        ];
+        for (file, content, rule) in cases {
+            let dir = TempDir::new().unwrap();
+            let folder = folder(dir.path());
+            fs::write(folder.join(file), content).unwrap();
+            let error = pack(&folder, "refs/heads/main", 0).unwrap_err();
+            let is_expected = matches!(
+                &error,
+                Error::Git(git::Error::BadObject { repository, said })
+                    if repository.ends_with("gitops") && said.contains(rule)
+            );
+            assert!(is_expected, "{file}: {error}");
+        }
     }
 }

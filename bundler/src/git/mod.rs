@@ -60,6 +60,7 @@ pub struct Repository {
     address: Address,
     reference: Reference,
     environment: Vec<(OsString, OsString)>,
+    allows_plain: bool,
 }
 
 /// A repository, pinned. What `refs.json` says about it is [`Self::carried`]; the rest is for making the packs again.
@@ -148,7 +149,14 @@ impl Repository {
     pub fn new(url: &str, reference: &str, base: &Path) -> Result<Self, crate::Error> {
         let address = Address::parse(url, base)?;
         let reference = Reference::parse(reference).map_err(|why| address.refuse(why))?;
-        Ok(Self { address, reference, environment: Vec::new() })
+        Ok(Self { address, reference, environment: Vec::new(), allows_plain: false })
+    }
+
+    /// Whether plain HTTP may be spoken to hosts that are not this machine.
+    #[must_use]
+    pub fn with_plain_http(mut self, allowed: bool) -> Self {
+        self.allows_plain = allowed;
+        self
     }
 
     /// Gives Git a variable besides this process's own where it talks to the remote.
@@ -170,6 +178,7 @@ impl Repository {
     /// are not all in Git, or whose names Sealift does not carry, are left out and listed.
     ///
     /// # Errors
+    /// - [`Error::Address`] if it would be plain HTTP, which is not allowed
     /// - [`Error::NoRef`], [`Error::AmbiguousRef`]
     /// - [`Error::Remote`], [`Error::Access`]: it cannot be talked to
     /// - [`Error::Source`], [`Error::NotInRepository`], [`Error::BadObject`]: it cannot be carried

@@ -88,7 +88,7 @@ impl Packs {
             fs::remove_file(pack)?;
             return Ok(None);
         }
-        self.check(git, &pack)?;
+        git.check_pack(&pack)?;
         let blob = Blob::of_reader(fs::File::open(&pack)?)?;
         fs::rename(pack, self.path(blob))?;
         self.blobs.push(blob);
@@ -103,11 +103,21 @@ impl Packs {
         Ok(())
     }
 
-    /// The user's Git may have been told to overlook broken objects; the appliance's has not.
-    fn check(&self, git: &Git<'_>, pack: &Path) -> Result<(), Error> {
-        let index = self.dir.path().join("new.idx");
+    fn path(&self, blob: Blob) -> PathBuf {
+        self.dir.path().join(format!("{}.pack", blob.digest.hex()))
+    }
+}
+
+impl Git<'_> {
+    /// Checks a pack as the appliance will: the user's Git may have been told to overlook broken objects, the
+    /// appliance's has not.
+    ///
+    /// # Errors
+    /// [`git::Error::BadObject`] if it would be refused; [`git::Error::Failed`], `Interrupted`, or I/O.
+    pub(super) fn check_pack(&self, pack: &Path) -> Result<(), Error> {
+        let index = pack.with_extension("idx");
         let (pack, index_text) = (pack.display().to_string(), index.display().to_string());
-        let checked = git.run(&["index-pack", "--strict", "-o", &index_text, &pack], Input::Nothing);
+        let checked = self.run(&["index-pack", "--strict", "-o", &index_text, &pack], Input::Nothing);
         if let Err(Error::Git(git::Error::Failed { about, said, .. })) = &checked
             && Trouble::of(said) == Trouble::BadObject
         {
@@ -115,10 +125,6 @@ impl Packs {
         }
         checked?;
         Ok(fs::remove_file(index)?)
-    }
-
-    fn path(&self, blob: Blob) -> PathBuf {
-        self.dir.path().join(format!("{}.pack", blob.digest.hex()))
     }
 }
 

@@ -13,7 +13,7 @@ use tempfile::tempfile_in;
 
 use sealift_archive::release::ObjectId;
 
-use super::address::SCHEMES;
+use super::address::{PLAIN, SCHEMES};
 use super::command::{Git, Input, read_text};
 use super::reference::Listing;
 use super::said::Trouble;
@@ -96,7 +96,14 @@ pub(super) struct Remote<'a> {
 
 impl<'a> Remote<'a> {
     /// Nothing is asked of the remote yet.
+    ///
+    /// # Errors
+    /// [`git::Error::Address`] if it would be plain HTTP, which is not allowed; else as [`Git::finish`].
     pub(super) fn new(repository: &'a Repository, git: Git<'a>) -> Result<Self, Error> {
+        if repository.address.is_exposed() && !repository.allows_plain {
+            let why = "plain HTTP can be read and changed on the way; `--plain-http` allows it all the same";
+            return Err(repository.address.refuse(why.to_owned()));
+        }
         let mut remote = Self { repository, git, ssh: None };
         remote.ssh = remote.choose_ssh()?;
         Ok(remote)
@@ -171,7 +178,9 @@ impl<'a> Remote<'a> {
         }
         command.env_remove("SSH_ASKPASS").envs(NOBODY_IS_ASKED);
         // Stands above `protocol.allow`, holds for redirects too, and reaches the helpers.
-        command.env("GIT_ALLOW_PROTOCOL", SCHEMES.join(":"));
+        let is_plain_fit = self.repository.allows_plain || self.repository.address.is_plain();
+        let schemes = SCHEMES.iter().copied().filter(|scheme| is_plain_fit || *scheme != PLAIN);
+        command.env("GIT_ALLOW_PROTOCOL", schemes.collect::<Vec<_>>().join(":"));
         command.envs(self.ssh.iter().map(|ssh| ("GIT_SSH_COMMAND", ssh)));
         command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
         command.arg("--git-dir").arg(self.git.dir);

@@ -1,12 +1,11 @@
 //! What Git and a remote said: made fit to be shown, and told apart.
 
+use crate::secrets::HIDDEN;
 use crate::{Error, git};
 
 /// Longest message that is passed on, in lines and in characters.
 const MAX_LINES: usize = 5;
 const MAX_CHARS: usize = 1000;
-/// What is seen of a user name or password in an address.
-const HIDDEN: &str = "***";
 
 /// What a remote, and Git, tell of their progress (after an optional `remote: `), and what they say whatever has
 /// happened.

@@ -188,16 +188,20 @@ pub(super) fn resolve_flux(flux: &Flux, base: &Path, release: &Version) -> Resul
 }
 
 impl LockedChart {
-    /// What of it lies on this machine or in the lock. `None` if it is not what was locked.
+    /// What of it lies on this machine or in the lock; if its folder or file is gone, only the latter. `None` if it is
+    /// not what was locked.
     pub(super) fn local(&self, base: &Path) -> Result<Option<Local>, Error> {
         let mut local = Local::default();
         for text in &self.made {
             local.add_bytes(text.clone().into_bytes());
         }
-        if let ChartSource::Path(path) = &self.source {
+        if let ChartSource::Path(path) = &self.source
+            && let path = base.join(path)
+            && path.exists()
+        {
             let packed = match self.date {
-                Some(date) => chart::Chart::from_directory(&base.join(path), date)?,
-                None => chart::Chart::from_file(&base.join(path))?,
+                Some(date) => chart::Chart::from_directory(&path, date)?,
+                None => chart::Chart::from_file(&path)?,
             };
             if !add(packed.artifact(self.date), self.image.target.digest, &mut local) {
                 return Ok(None);

@@ -7,7 +7,7 @@ mod artifacts;
 mod locked;
 pub mod resolve;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -193,9 +193,15 @@ impl Lock {
         let stale =
             |why: String| Error::StaleLock { lock: Self::path_of(file), definition: file.to_owned(), why };
         let mut local = Local::default();
+        // A folder, layout or file that is gone does no harm as long as nothing of it is missing: all of it may lie in
+        // an earlier bundle.
+        let is_there = |path: &Path| base.join(path).exists();
         for git in &self.git {
             // A repository's packs are made again only if they are missing in the end: that needs a clone.
             let GitSource::Folder(path) = &git.source else { continue };
+            if !is_there(path) {
+                continue;
+            }
             let packed = folder::pack(&base.join(path), &git.pinned.head, git.date.unwrap_or_default())?;
             let now = packed.pinned();
             if now.refs != git.pinned.refs {
@@ -208,8 +214,7 @@ impl Lock {
             packed.move_to(&mut local);
         }
         for image in &self.images {
-            // A layout that is gone does no harm as long as nothing of it is missing.
-            let Some(path) = image.source.path().filter(|path| base.join(path).exists()) else { continue };
+            let Some(path) = image.source.path().filter(|path| is_there(path)) else { continue };
             let Some((layout, found)) = image::local(&image.source, base)? else { continue };
             if found.digest != image.target.name() {
                 return Err(stale(format!("`{}` holds another `{}`", path.display(), image.name)));
@@ -220,7 +225,7 @@ impl Lock {
             let why = || stale(format!("chart `{}` has changed since", chart.source));
             local.extend(chart.local(base)?.ok_or_else(why)?);
         }
-        for flux in &self.flux {
+        for flux in self.flux.iter().filter(|flux| is_there(&flux.path)) {
             let why = || stale(format!("folder `{}` has changed since", flux.path.display()));
             local.extend(flux.local(base)?.ok_or_else(why)?);
         }
@@ -230,7 +235,6 @@ impl Lock {
             match fs::metadata(&path) {
                 Ok(metadata) if metadata.len() != content.size => return Err(Error::Changed { path }),
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-                // What is gone may lie in an earlier bundle.
                 Err(_) => {}
                 Ok(_) => local.add_file(content.blob(), path, 0),
             }
@@ -254,6 +258,42 @@ impl Lock {
             Location::Path(_) => None,
         }));
         Ok(wanted)
+    }
+
+    /// Checks that nothing is missing: whatever is not at hand has to lie on a server, or come from a repository.
+    ///
+    /// # Errors
+    /// [`Error::Nowhere`] for each image, chart, folder and file that is not complete; an address that is none.
+    pub(crate) fn expect_complete(&self, is_at_hand: impl Fn(&Digest) -> bool) -> Result<(), Error> {
+        let remote: HashSet<Digest> = self.remote()?.into_iter().map(|wanted| wanted.blob.digest).collect();
+        let errors = self.parts().filter_map(|(what, mut digests)| {
+            digests.retain(|digest| !is_at_hand(digest) && !remote.contains(digest));
+            (!digests.is_empty()).then_some(Error::Nowhere { what, digests })
+        });
+        Error::all(errors.collect()).map_or(Ok(()), Err)
+    }
+
+    /// What the release is made of and where each part comes from, in words, with its content. Repositories are left
+    /// out: their packs are made again from a clone.
+    fn parts(&self) -> impl Iterator<Item = (String, Vec<Digest>)> + '_ {
+        let digests = |image: &LockedImage| image.contents().map(|content| content.digest).collect();
+        let images = self.images.iter().map(move |image| (format!("image `{}`", image.name), digests(image)));
+        let charts =
+            self.charts.iter().map(move |chart| (format!("chart `{}`", chart.source), digests(&chart.image)));
+        let flux = self
+            .flux
+            .iter()
+            .map(move |flux| (format!("folder `{}`", flux.path.display()), digests(&flux.image)));
+        let git = self.git.iter().filter_map(|git| match &git.source {
+            GitSource::Folder(path) => {
+                let packs = git.pinned.packs.iter().map(|pack| pack.blob.digest);
+                Some((format!("folder `{}`", path.display()), packs.collect()))
+            }
+            GitSource::Repository { .. } => None,
+        });
+        let files =
+            self.files.iter().map(|file| (format!("file `{}`", file.source), vec![file.content.digest]));
+        images.chain(charts).chain(flux).chain(git).chain(files)
     }
 
     /// Everything that a registry serves: images, charts, Flux artifacts.

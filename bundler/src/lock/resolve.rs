@@ -47,6 +47,8 @@ pub struct Order<'a> {
     pub previous: Option<&'a Lock>,
     /// Date of Git commits that are made from folders, in seconds since 1970.
     pub date: u64,
+    /// Whether Git may speak plain HTTP to hosts that are not this machine; the client has its own word on that.
+    pub plain_http: bool,
     /// Learns how many bytes have passed, and may stop it.
     pub progress: Arc<dyn Progress>,
 }
@@ -257,31 +259,36 @@ async fn resolve_git(order: &Order<'_>, previous: Option<&Lock>) -> Vec<Result<L
         let earlier = earlier.filter(|locked| matches!(locked.source, GitSource::Repository { .. }));
         let earlier = earlier.map(|locked| locked.pinned.clone());
         let (git, base, date) = (git.clone(), order.base().to_owned(), order.date);
-        let progress = Arc::clone(&order.progress);
-        let resolving = move || resolve_repository(git, &base, date, earlier.as_ref(), &*progress);
+        let (plain_http, progress) = (order.plain_http, Arc::clone(&order.progress));
+        let resolving = move || match &git.source {
+            GitSource::Folder(path) => pack_folder(&git, &base.join(path), date),
+            GitSource::Repository { url, reference } => {
+                let repository = git::Repository::new(url, reference, &base)?.with_plain_http(plain_http);
+                pin_repository(&git, &repository, earlier.as_ref(), &*progress)
+            }
+        };
         async { spawn_blocking(resolving).await.unwrap_or_else(|e| Err(std::io::Error::other(e).into())) }
     });
     join_all(resolving).await
 }
 
-fn resolve_repository(
-    git: Git,
-    base: &Path,
-    date: u64,
+fn pack_folder(git: &Git, folder: &Path, date: u64) -> Result<LockedGit, Error> {
+    let branch = git.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
+    let packed = folder::pack(folder, &format!("refs/heads/{branch}"), date)?;
+    Ok(locked_git(git, packed.pinned(), Some(date)))
+}
+
+fn pin_repository(
+    git: &Git,
+    repository: &git::Repository,
     earlier: Option<&Pinned>,
     progress: &dyn Progress,
 ) -> Result<LockedGit, Error> {
-    let (pinned, date) = match &git.source {
-        GitSource::Folder(path) => {
-            let branch = git.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
-            let head = format!("refs/heads/{branch}");
-            (folder::pack(&base.join(path), &head, date)?.pinned(), Some(date))
-        }
-        GitSource::Repository { url, reference } => {
-            let repository = git::Repository::new(url, reference, base)?;
-            let scratch = std::env::temp_dir();
-            (repository.resolve(git.branch.as_deref(), earlier, &scratch, progress)?.0, None)
-        }
-    };
-    Ok(LockedGit { name: git.name, source: git.source, date, pinned })
+    let scratch = std::env::temp_dir();
+    let (pinned, _) = repository.resolve(git.branch.as_deref(), earlier, &scratch, progress)?;
+    Ok(locked_git(git, pinned, None))
+}
+
+fn locked_git(git: &Git, pinned: Pinned, date: Option<u64>) -> LockedGit {
+    LockedGit { name: git.name.clone(), source: git.source.clone(), date, pinned }
 }

@@ -139,3 +139,29 @@ fn the_users_configuration_holds_and_runs_nothing_of_the_remotes() {
     assert!(said.contains("transport 'ext' not allowed"), "{said}");
     assert!(!ran.exists(), "somebody ran something");
 }
+
+#[test]
+fn plain_http_is_for_this_machine_unless_asked_for() {
+    let dir = TempDir::new().unwrap();
+    let config = dir.path().join("config");
+    // An address of this machine at which nobody answers.
+    let closed = "http://127.0.0.1:1/";
+    fs::write(&config, format!("[url \"{closed}\"]\ninsteadOf = https://git.example.com/\n")).unwrap();
+    let proxy = |repository: Repository| repository.with_variable("http_proxy", closed);
+    let cases = [
+        ("http://git.invalid/x", false, "SL0450"),
+        ("http://git.invalid/x", true, "SL0451"),
+        ("http://127.0.0.1:1/x", false, "SL0451"),
+        ("https://git.example.com/x", false, "transport 'http' not allowed"),
+        ("https://git.example.com/x", true, "SL0451"),
+    ];
+    for (url, allowed, expected) in cases {
+        let repository = proxy(repository(url, "main"))
+            .with_variable("GIT_CONFIG_GLOBAL", &config)
+            .with_plain_http(allowed);
+        let said = report(&resolve(&repository, None, None).unwrap_err());
+        assert!(said.contains(expected), "{url}: {said}");
+        assert_eq!(said.contains("--plain-http"), expected == "SL0450", "{url}: {said}");
+        assert_eq!(said.contains("not allowed"), expected.contains("not allowed"), "{url}: {said}");
+    }
+}

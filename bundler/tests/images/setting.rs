@@ -90,6 +90,7 @@ impl Setting {
             file: &file,
             previous: None,
             date: 0,
+            plain_http: false,
             progress: Arc::new(Unwatched),
         };
         self.runtime.block_on(resolve::resolve(&order))

@@ -51,9 +51,9 @@ impl Place {
         self.configure(&format!("[credential]\nhelper = \"{helper}\"\n"));
     }
 
-    /// Defines a release with what `reference` leads to. `user` stands before the host of its address.
-    fn define(&self, version: &str, sequence: u64, user: &str, reference: &str) {
-        let url = self.server.url(user, REPOSITORY);
+    /// Defines a release with what `reference` leads to.
+    fn define(&self, version: &str, sequence: u64, reference: &str) {
+        let url = self.server.url(REPOSITORY);
         let git = format!("git:\n- {{name: policies, url: '{url}', ref: {reference}}}\n");
         self.vendor.define(version, sequence, &format!("upgradeFrom: [1.0.0]\n{git}"));
     }
@@ -108,7 +108,7 @@ impl Place {
 fn the_next_release_brings_a_small_pack() {
     let place = Place::with(Door::Locked(USER, PASSWORD));
     place.know(PASSWORD);
-    place.define("1.0.0", 1, "", SIGNED_TAG);
+    place.define("1.0.0", 1, SIGNED_TAG);
     process::run(&mut place.locking());
     let first = place.bundle("out", &[]);
     let appliance = Appliance::new(&ACME);
@@ -118,7 +118,7 @@ fn the_next_release_brings_a_small_pack() {
 
     fs_err::rename(place.vendor.path("RELEASE.lock.json"), place.vendor.path("first.json"))
         .expect("the lock");
-    place.define("1.1.0", 2, "", LATER_TAG);
+    place.define("1.1.0", 2, LATER_TAG);
     process::run(place.locking().args(["--previous", "first.json"]));
     assert_eq!(place.locked_packs(), 2);
     let second = place.bundle("out", &[Path::new("--previous"), &first]);
@@ -138,7 +138,7 @@ fn the_next_release_brings_a_small_pack() {
 #[test]
 fn what_was_locked_is_what_is_bundled_until_the_repository_has_lost_it() {
     let place = Place::with(Door::Open);
-    place.define("1.0.0", 1, "", "main");
+    place.define("1.0.0", 1, "main");
     process::run(&mut place.locking());
     let locked = place.bundle("locked", &[]);
 
@@ -167,13 +167,10 @@ fn a_repository_that_needs_credentials_is_refused_with_what_to_do() {
     let may_run = std::fs::Permissions::from_mode(0o755);
     fs_err::set_permissions(&window, may_run).expect("a program that can be run");
     let knows_nothing = || place.configure(&format!("[core]\naskPass = {}\n", window.display()));
-    let cases: [(&str, &str, &dyn Fn()); 3] = [
-        ("no password", "", &knows_nothing),
-        ("a user alone", "alice@", &knows_nothing),
-        ("a wrong password", "", &|| place.know("wrong-password")),
-    ];
-    for (what, user, configure) in cases {
-        place.define("1.0.0", 1, user, "main");
+    let cases: [(&str, &dyn Fn()); 2] =
+        [("no password", &knows_nothing), ("a wrong password", &|| place.know("wrong-password"))];
+    for (what, configure) in cases {
+        place.define("1.0.0", 1, "main");
         configure();
         let mut locking = place.locking();
         let ended = finish(locking.env("GIT_ASKPASS", &window).env("SSH_ASKPASS", &window)).expect(6);
@@ -191,7 +188,7 @@ fn a_server_without_the_repository_or_without_a_word_is_given_up() {
         let place = Place::with(door);
         fs_err::rename(place.vendor.path(REPOSITORY), place.vendor.path("elsewhere.git"))
             .expect("a repository");
-        place.define("1.0.0", 1, "", "main");
+        place.define("1.0.0", 1, "main");
         // A minute is what Sealift grants; its user may grant less.
         let ended = finish(place.locking().env("GIT_HTTP_LOW_SPEED_TIME", "1")).expect(6);
         ended.expect_said(&["SL0451", REPOSITORY, expected]);

@@ -48,9 +48,9 @@ impl Server {
         Self { address, stopped, thread: Some(thread) }
     }
 
-    /// The address of a repository, with a user name or nothing before the host.
-    pub(crate) fn url(&self, user: &str, repository: &str) -> String {
-        format!("http://{user}{}/{repository}", self.address)
+    /// The address of a repository.
+    pub(crate) fn url(&self, repository: &str) -> String {
+        format!("http://{}/{repository}", self.address)
     }
 }
 
