@@ -80,8 +80,8 @@ impl<'a> Plan<'a> {
         let mut bills = Vec::new();
         for (release, images) in self.releases {
             let sboms = read_attached(self.bundle, release, &images, progress)?;
-            let images: Vec<Image> =
-                images.into_iter().map(|planned| put_together(planned, &layers, &sboms)).collect();
+            let whole = |planned| put_together(planned, &layers, &sboms, progress);
+            let images = images.into_iter().map(whole).collect::<Result<Vec<Image>, Error>>()?;
             bills.push(Bill {
                 release: release.statement.name(),
                 digest: release.digest(),
@@ -141,7 +141,12 @@ fn read_attached(
     wanted.into_par_iter().map(read).collect()
 }
 
-fn put_together(planned: Planned, layers: &Layers, sboms: &Sboms) -> Image {
+fn put_together(
+    planned: Planned,
+    layers: &Layers,
+    sboms: &Sboms,
+    progress: &dyn Progress,
+) -> Result<Image, Error> {
     let Planned { mut image, attached } = planned;
     let mut readable = Vec::new();
     if image.layers.len() > MAX_LAYERS {
@@ -154,7 +159,7 @@ fn put_together(planned: Planned, layers: &Layers, sboms: &Sboms) -> Image {
             }
         }
     }
-    let installed = installed::of(readable);
+    let installed = installed::of(readable, progress)?;
     image.databases = installed.databases.into_iter().collect();
     image.warnings.extend(installed.warnings);
     let distribution = installed.distribution.as_ref();
@@ -180,7 +185,7 @@ fn put_together(planned: Planned, layers: &Layers, sboms: &Sboms) -> Image {
     // An image with several names was met several times.
     let mut told = HashSet::new();
     image.warnings.retain(|warning| told.insert(warning.clone()));
-    image
+    Ok(image)
 }
 
 /// The packages of an image while several sources are put together.
