@@ -14,6 +14,7 @@ use super::images::{self, Attachment, Planned};
 use super::installed;
 use super::layers::{self, Layer, Linked, Scan};
 use super::package::{Package, PackageType, text};
+use super::room::Room;
 use super::{Attached, Bill, Found, Image, Other, OtherKind, OtherVersion};
 use crate::{Error, sbom};
 
@@ -74,14 +75,15 @@ impl<'a> Plan<'a> {
     fn read_with_all_threads(self, progress: &dyn Progress) -> Result<Vec<Bill>, Error> {
         let in_order = self.bundle.contents().entries.iter().map(|entry| entry.blob.digest);
         let in_order = in_order.filter(|digest| self.layers.contains(digest));
-        let read = |digest| Ok((digest, read_layer(self.bundle, &digest, progress)?));
+        let room = Room::default();
+        let read = |digest| Ok((digest, read_layer(self.bundle, &digest, &room, progress)?));
         // Bridged, not split: the next layer of the file is the next one that is read.
         let layers: Layers = in_order.par_bridge().map(read).collect::<Result<_, Error>>()?;
         let mut bills = Vec::new();
         for (release, images) in self.releases {
             let sboms = read_attached(self.bundle, release, &images, progress)?;
-            let images: Vec<Image> =
-                images.into_iter().map(|planned| put_together(planned, &layers, &sboms)).collect();
+            let whole = |planned| put_together(planned, &layers, &sboms, &room, progress);
+            let images = images.into_iter().map(whole).collect::<Result<Vec<Image>, Error>>()?;
             bills.push(Bill {
                 release: release.statement.name(),
                 digest: release.digest(),
@@ -100,16 +102,21 @@ type Layers = HashMap<Digest, Result<Layer<Content>, String>>;
 fn read_layer(
     bundle: &Bundle,
     digest: &Digest,
+    room: &Room,
     progress: &dyn Progress,
 ) -> Result<Result<Layer<Content>, String>, Error> {
     let mut linked = Linked::new();
     loop {
         let mut stream = bundle.stream_blob(digest, progress)?;
-        let read = layers::read(&mut stream, &mut Reader::default(), &linked);
+        let mut reader = Reader::default();
+        let read = layers::read(&mut stream, &mut reader, &linked);
         // First what is wrong with the archive; only then what is wrong with the layer.
         stream.finish()?;
         match read {
-            Ok(Scan::Layer(layer)) => return Ok(Ok(layer)),
+            Ok(Scan::Layer(layer)) => {
+                let taken = room.take(reader.weight() + layer.weight());
+                return Ok(taken.map(|()| layer).map_err(|why| why.to_string()));
+            }
             Ok(Scan::Again(links)) => linked = links,
             // Readers of tars quote names.
             Err(error) => return Ok(Err(text(error.to_string().as_bytes()))),
@@ -141,7 +148,13 @@ fn read_attached(
     wanted.into_par_iter().map(read).collect()
 }
 
-fn put_together(planned: Planned, layers: &Layers, sboms: &Sboms) -> Image {
+fn put_together(
+    planned: Planned,
+    layers: &Layers,
+    sboms: &Sboms,
+    room: &Room,
+    progress: &dyn Progress,
+) -> Result<Image, Error> {
     let Planned { mut image, attached } = planned;
     let mut readable = Vec::new();
     if image.layers.len() > MAX_LAYERS {
@@ -154,7 +167,7 @@ fn put_together(planned: Planned, layers: &Layers, sboms: &Sboms) -> Image {
             }
         }
     }
-    let installed = installed::of(readable);
+    let installed = installed::of(readable, progress)?;
     image.databases = installed.databases.into_iter().collect();
     image.warnings.extend(installed.warnings);
     let distribution = installed.distribution.as_ref();
@@ -174,13 +187,16 @@ fn put_together(planned: Planned, layers: &Layers, sboms: &Sboms) -> Image {
             Err(why) => image.warnings.push(format!("attached SBOM `{document}` cannot be read: {why}")),
         }
     }
-    image.packages = packages.found;
+    match room.take(packages.weight()) {
+        Ok(()) => image.packages = packages.found,
+        Err(why) => image.warnings.push(format!("its packages are not listed: {why}")),
+    }
     image.packages.sort_by(|a, b| (&a.package, &a.purl).cmp(&(&b.package, &b.purl)));
     image.distribution = installed.distribution;
     // An image with several names was met several times.
     let mut told = HashSet::new();
     image.warnings.retain(|warning| told.insert(warning.clone()));
-    image
+    Ok(image)
 }
 
 /// The packages of an image while several sources are put together.
@@ -196,6 +212,10 @@ impl Packages {
         let key = (found.package.name.clone(), found.package.version.clone());
         self.places.entry(key).or_default().push(self.found.len());
         self.found.push(found);
+    }
+
+    fn weight(&self) -> u64 {
+        self.found.iter().map(|found| found.package.weight()).sum()
     }
 
     /// Notes that an attached SBOM lists a package that is known, or adds it.

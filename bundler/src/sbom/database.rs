@@ -22,6 +22,8 @@ const SPOOL_BYTES: usize = 16 << 20;
 const COPY_BYTES: usize = 256 << 10;
 /// Most packages of one database, and of all databases of one layer. All of Debian is 65 000.
 const MAX_PACKAGES: usize = 200_000;
+/// Most memory that the packages of one layer may take, in bytes. Those of a large image take half a megabyte.
+const MAX_LAYER_BYTES: u64 = 64 << 20;
 /// Longest name of a file that may count, in bytes, as Linux has it.
 const MAX_FILE_NAME: usize = 255;
 
@@ -123,11 +125,35 @@ impl IntoIterator for Packages {
 pub(super) struct Reader {
     /// How many packages the layer may still name: a tar may hold a database any number of times.
     room: usize,
+    /// How much memory they may still take, in bytes.
+    bytes: u64,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { room: MAX_PACKAGES }
+        Self { room: MAX_PACKAGES, bytes: MAX_LAYER_BYTES }
+    }
+}
+
+impl Reader {
+    /// The memory that what was read takes, in bytes.
+    pub(super) fn weight(&self) -> u64 {
+        MAX_LAYER_BYTES - self.bytes
+    }
+
+    /// Takes packages, if the layer has room for them.
+    fn keep(&mut self, packages: Packages) -> Content {
+        let Some(room) = self.room.checked_sub(packages.len()) else {
+            let why = format!("its layer names more than {MAX_PACKAGES} packages");
+            return Content::Unreadable(Unreadable::new(why));
+        };
+        let Some(bytes) = self.bytes.checked_sub(packages.iter().map(Package::weight).sum()) else {
+            let limit = MAX_LAYER_BYTES >> 20;
+            let why = format!("its layer says more than {limit} MiB of its packages");
+            return Content::Unreadable(Unreadable::new(why));
+        };
+        (self.room, self.bytes) = (room, bytes);
+        Content::Packages(packages)
     }
 }
 
@@ -180,15 +206,7 @@ impl Selection for Reader {
             }
         };
         Ok(match packages {
-            Ok(packages) => match self.room.checked_sub(packages.len()) {
-                Some(room) => {
-                    self.room = room;
-                    Content::Packages(packages)
-                }
-                None => Content::Unreadable(Unreadable::new(format!(
-                    "its layer names more than {MAX_PACKAGES} packages"
-                ))),
-            },
+            Ok(packages) => self.keep(packages),
             Err(why) => Content::Unreadable(why),
         })
     }
@@ -229,6 +247,7 @@ fn all(content: &mut dyn Read) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::package::PackageType;
     use super::*;
 
     #[test]
@@ -267,5 +286,29 @@ mod tests {
         ] {
             assert_eq!(reader.leads_to(path), leads, "{path}");
         }
+    }
+
+    #[test]
+    fn a_layer_has_room_for_so_many_bytes_of_packages() {
+        let mut reader = Reader::default();
+        let mut keep = |name: &str| {
+            let package = Package {
+                name: name.to_owned(),
+                version: "1".to_owned(),
+                epoch: None,
+                kind: PackageType::Deb,
+                architecture: None,
+                source: None,
+                license: None,
+            };
+            reader.keep(Packages(vec![package]))
+        };
+        let large = "x".repeat(30 << 20);
+        assert!(matches!(keep(&large), Content::Packages(_)));
+        assert!(matches!(keep(&large), Content::Packages(_)));
+        let Content::Unreadable(why) = keep(&large) else { panic!("90 MiB are kept") };
+        assert!(why.to_string().contains("more than 64 MiB"), "{why}");
+        assert!(matches!(keep("small"), Content::Packages(_)), "what still fits is kept");
+        assert!(reader.weight() > 60 << 20 && reader.weight() < 61 << 20, "{}", reader.weight());
     }
 }

@@ -12,10 +12,10 @@ use super::documents::{Descriptor, Documents, Manifest};
 use super::package::text;
 use crate::image::manifest::platform_of;
 
-/// Media types of images' configurations; an artifact has another one.
+/// Media types of images' configurations. Artifacts have others, and so may images that are not for a container.
 const IMAGE_CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
-/// How media types of layers begin. Signatures are kept as images with other “layers”.
+/// How media types of layers begin that are tars.
 const LAYERS: [&str; 4] = [
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.nondistributable.v1.tar",
@@ -121,8 +121,8 @@ impl Images<'_> {
                 image.warnings.push("its manifest cannot be read".to_owned());
                 continue;
             };
-            if manifest.config.is_some() {
-                self.add_image(name, digest, manifest, attachments);
+            if let Some(config) = &manifest.config {
+                self.add_image(name, digest, config, &manifest.layers, attachments);
                 continue;
             }
             let mut attestations: BTreeMap<&str, Vec<Digest>> = BTreeMap::new();
@@ -145,23 +145,41 @@ impl Images<'_> {
         }
     }
 
-    fn add_image(&mut self, name: &Reference, digest: Digest, manifest: Manifest, attachments: Attachments) {
-        let Some(config) = manifest.config.filter(is_image_config) else { return };
-        if !manifest.layers.iter().all(is_layer) {
-            return;
-        }
-        let platform =
-            config.carried(self.release).and_then(|config| platform_of(self.documents.bytes(&config)?));
+    /// Adds an image, even one that looks like none: to leave it out would be an all-clear that nobody gave.
+    fn add_image(
+        &mut self,
+        name: &Reference,
+        digest: Digest,
+        config: &Descriptor,
+        layers: &[Descriptor],
+        attachments: Attachments,
+    ) {
         let release = self.release;
+        let is_known = is_image_config(config);
+        let carried = config.carried(release).filter(|_| is_known);
+        let platform = carried.and_then(|config| platform_of(self.documents.bytes(&config)?));
         let is_new = !self.found.contains_key(&digest);
         let planned = self.image(name, digest);
         planned.attached.extend(attachments.documents);
-        planned.image.warnings.extend(attachments.warnings);
-        planned.image.platform = platform.map(|platform| text(platform.as_bytes()));
-        for layer in manifest.layers.iter().filter(|_| is_new) {
+        let image = &mut planned.image;
+        image.warnings.extend(attachments.warnings);
+        image.platform = platform.map(|platform| text(platform.as_bytes()));
+        if !is_new {
+            return;
+        }
+        if !is_known {
+            let media_type = text(config.media_type.as_bytes());
+            image.warnings.push(format!("its configuration is `{media_type}`, which is not an image's"));
+        }
+        for layer in layers {
             match layer.carried(release) {
-                Some(digest) => planned.image.layers.push(digest),
-                None => planned.image.warnings.push(format!("layer `{}` is not carried", layer.spelled())),
+                None => image.warnings.push(format!("layer `{}` is not carried", layer.spelled())),
+                Some(_) if !is_layer(layer) => image.warnings.push(format!(
+                    "layer `{}` cannot be read: it is `{}`, which is not an image's",
+                    layer.spelled(),
+                    text(layer.media_type.as_bytes())
+                )),
+                Some(digest) => image.layers.push(digest),
             }
         }
     }

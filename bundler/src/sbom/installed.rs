@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sealift_archive::Digest;
+use sealift_archive::{Digest, Error, Progress};
 
 use super::database::{self, Content, Reader};
 use super::layers::{Layer, Lookup, Selection as _, Tree};
@@ -23,10 +23,17 @@ pub(super) struct Installed {
 ///
 /// A database is written anew by each layer that changes it, so a package came with the lowest layer from which on every
 /// state of the database lists it.
-pub(super) fn of<'a>(layers: impl IntoIterator<Item = (Digest, &'a Layer<Content>)>) -> Installed {
+///
+/// # Errors
+/// [`Error::Interrupted`], and nothing else.
+pub(super) fn of<'a>(
+    layers: impl IntoIterator<Item = (Digest, &'a Layer<Content>)>,
+    progress: &dyn Progress,
+) -> Result<Installed, Error> {
     let mut tree = Tree::default();
     let mut packages: BTreeMap<Package, Digest> = BTreeMap::new();
     for (digest, layer) in layers {
+        progress.go_on()?;
         if layer.is_empty() {
             continue;
         }
@@ -44,7 +51,7 @@ pub(super) fn of<'a>(layers: impl IntoIterator<Item = (Digest, &'a Layer<Content
         _ => None,
     });
     let Databases { paths, warnings, .. } = Databases::read(&tree);
-    Installed { distribution, packages, databases: paths, warnings: warnings.into_iter().collect() }
+    Ok(Installed { distribution, packages, databases: paths, warnings: warnings.into_iter().collect() })
 }
 
 /// What the databases of a tree say.
@@ -116,4 +123,30 @@ impl<'a> Databases<'a> {
 
 fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layers::{self, Linked, Scan};
+    use super::*;
+
+    #[test]
+    fn whoever_asks_to_stop_is_heard_between_layers() {
+        struct Stop;
+
+        impl Progress for Stop {
+            fn advance(&self, _: u64) {}
+
+            fn is_interrupted(&self) -> bool {
+                true
+            }
+        }
+
+        let Ok(Scan::Layer(layer)) = layers::read(&[0; 1024][..], &mut Reader::default(), &Linked::new())
+        else {
+            panic!("an empty tar is a layer");
+        };
+        let stopped = of([(Digest::of(b"layer"), &layer)], &Stop);
+        assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    }
 }

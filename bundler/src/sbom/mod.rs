@@ -19,6 +19,7 @@ mod installed;
 mod layers;
 mod license;
 mod package;
+mod room;
 mod rpm;
 mod spdx;
 

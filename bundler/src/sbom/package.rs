@@ -34,6 +34,26 @@ pub struct Package {
     pub license: Option<String>,
 }
 
+impl Package {
+    /// The memory that it takes, in bytes.
+    pub(super) fn weight(&self) -> u64 {
+        let source = self.source.as_ref();
+        let kind = match &self.kind {
+            PackageType::Other(kind) => Some(kind),
+            PackageType::Deb | PackageType::Apk | PackageType::Rpm => None,
+        };
+        let optional = [
+            kind,
+            self.architecture.as_ref(),
+            self.license.as_ref(),
+            source.map(|source| &source.name),
+            source.and_then(|source| source.version.as_ref()),
+        ];
+        let texts = [&self.name, &self.version].into_iter().chain(optional.into_iter().flatten());
+        (size_of::<Self>() + texts.map(String::len).sum::<usize>()) as u64
+    }
+}
+
 /// A source package: what security advisories name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct SourcePackage {

@@ -83,6 +83,26 @@ fn what_is_not_carried_or_no_manifest_is_told() {
 }
 
 #[test]
+fn an_image_of_unknown_types_is_kept_and_what_is_known_of_it_is_read() {
+    let known = tar(&[("var/lib/dpkg/status", deb("libssl3", "3.0.15-1", "openssl").as_bytes())]);
+    let mut draft = Draft::default();
+    let lazy = draft.image("linux/amd64", &[(TAR, known.clone()), ("application/x-lazy", b"toc".to_vec())]);
+    draft.name("ghcr.io/acme/lazy:1", lazy);
+    let odd = draft.artifact("application/vnd.acme.config", TAR, &known);
+    draft.name("ghcr.io/acme/odd:1", odd);
+    let bill = bill(&draft.pack());
+    for (digest, expected) in [
+        (lazy, "it is `application/x-lazy`, which is not an image's"),
+        (odd, "its configuration is `application/vnd.acme.config`, which is not an image's"),
+    ] {
+        let image = bill.images.iter().find(|image| image.digest == digest).unwrap();
+        assert_eq!(packages(image), ["libssl3 3.0.15-1 1 0"], "{expected}");
+        assert!(image.warnings.len() == 1 && image.warnings[0].contains(expected), "{:?}", image.warnings);
+    }
+    assert!(bill.others.is_empty(), "{:?}", bill.others);
+}
+
+#[test]
 fn damage_of_the_archive_is_no_warning() {
     let made = everything().pack();
     let bundle = made.open();

@@ -48,6 +48,16 @@ impl<T> Layer<T> {
     pub(in crate::sbom) fn is_empty(&self) -> bool {
         self.nodes.is_empty() && self.whiteouts.is_empty() && self.opaque.is_empty()
     }
+
+    /// The memory that paths and links take, in bytes, less what is made of files.
+    pub(in crate::sbom) fn weight(&self) -> u64 {
+        let of_node = |(path, node): (&String, &Node<T>)| match node {
+            Node::Link(target) => path.len() + target.len(),
+            Node::File(_) | Node::Directory | Node::Other => path.len(),
+        };
+        let paths = self.whiteouts.iter().chain(&self.opaque).map(String::len);
+        (self.nodes.iter().map(of_node).chain(paths).sum::<usize>()) as u64
+    }
 }
 
 /// What stands at a path.

@@ -1,8 +1,10 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write as _};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::scan::{Linked, Scan, Selection};
+use super::scan::{Linked, Node, Scan, Selection};
 use super::tree::{Lookup, Tree};
 use super::{Layer, read};
 
@@ -311,6 +313,25 @@ fn a_hostile_layer_is_refused_and_takes_no_memory() {
         let said = read(&bytes[..], &mut Keep, &Linked::new()).unwrap_err().to_string();
         assert!(said.contains(expected), "{name}: {said}");
     }
+}
+
+/// Each link goes 800 folders down, up again and to the next: the way to one file is 6400 parts long.
+#[test]
+fn links_do_not_go_on_and_on() {
+    let detour = |to: &str| format!("{}{}{to}", "a/".repeat(800), "../".repeat(800));
+    let links = [("var", "usr"), ("usr", "opt"), ("opt", "srv"), ("srv", "etc")];
+    let nodes = links.map(|(path, to)| (path.to_owned(), Node::Link(detour(to))));
+    let parts = (0..5000).map(|i| (format!("{FOLDER}/{i}"), Node::File(Arc::new(String::new()))));
+    let layer = |nodes: BTreeMap<String, Node<String>>| Layer {
+        nodes,
+        whiteouts: BTreeSet::new(),
+        opaque: BTreeSet::new(),
+    };
+    let mut tree = Tree::default();
+    tree.apply(&layer(nodes.into()));
+    tree.apply(&layer(parts.collect()));
+    assert_eq!(tree.look_up("var/lib/db"), Lookup::Loop);
+    assert_eq!(tree.files_in(FOLDER).count(), 0);
 }
 
 #[test]

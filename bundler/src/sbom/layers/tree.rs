@@ -1,12 +1,13 @@
 //! The tree that layers add up to, of the few files that count.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use super::scan::{Layer, Node};
-use super::tar::normalise;
 
 /// Most symbolic links on the way to one file, as Linux has it.
 const MAX_LINKS: usize = 40;
+/// Most parts of paths on the way to one file, those of the links included: links can name thousands.
+const MAX_STEPS: usize = 512;
 
 /// What an image holds at the paths that were kept of its layers. Directories need not be there to be gone through.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(in crate::sbom) enum Lookup<'a, T> {
     File(&'a T, String),
     /// Nothing; links, if there are any on the way, lead to this path.
     Nothing(String),
-    /// Links that go round.
+    /// Links that go round, or on and on.
     Loop,
 }
 
@@ -45,10 +46,15 @@ impl<T> Tree<T> {
                 self.nodes.remove(&path);
             }
         }
+        // Thousands of entries may lie in one folder, which is found once.
+        let mut folders: HashMap<&str, Option<String>> = HashMap::new();
         for (path, node) in &layer.nodes {
+            let (dir, name) = split(path);
+            let dir = folders.entry(dir).or_insert_with(|| self.resolve(dir));
             // A path below links that go round cannot be written to, and was not.
-            if let Some(path) = self.place(path) {
-                self.put(path, node.clone());
+            let Some(path) = dir.as_deref().map(|dir| join(dir, name)) else { continue };
+            if self.put(path, node.clone()) {
+                folders.clear();
             }
         }
     }
@@ -78,22 +84,26 @@ impl<T> Tree<T> {
         })
     }
 
-    fn put(&mut self, path: String, node: Node<T>) {
+    /// Puts an entry in its place, and says whether other paths may lead elsewhere now: links came or went.
+    fn put(&mut self, path: String, node: Node<T>) -> bool {
+        let is_link = |node: &Node<T>| matches!(node, Node::Link(_));
         // What has something below it is a directory, whatever it was before.
         for (at, _) in path.match_indices('/') {
             if let Some(above @ (Node::File(_) | Node::Other)) = self.nodes.get_mut(&path[..at]) {
                 *above = Node::Directory;
             }
         }
+        let mut changes_links = is_link(&node);
         if !matches!(node, Node::Directory) {
-            self.remove_below(&path);
+            changes_links |= self.remove_below(&path).iter().any(is_link);
         }
-        self.nodes.insert(path, node);
+        changes_links | self.nodes.insert(path, node).as_ref().is_some_and(is_link)
     }
 
-    fn remove_below(&mut self, dir: &str) {
+    /// Takes what is below a folder away, and returns it.
+    fn remove_below(&mut self, dir: &str) -> Vec<Node<T>> {
         if dir.is_empty() {
-            return self.nodes.clear();
+            return std::mem::take(&mut self.nodes).into_values().collect();
         }
         let start = format!("{dir}/");
         let below: Vec<String> = self
@@ -102,44 +112,56 @@ impl<T> Tree<T> {
             .map(|(path, _)| path.clone())
             .take_while(|path| path.starts_with(&start))
             .collect();
-        for path in below {
-            self.nodes.remove(&path);
-        }
+        below.iter().filter_map(|path| self.nodes.remove(path)).collect()
     }
 
     /// Where an entry of a layer comes to lie: links above it are followed, the entry itself is what is replaced.
     fn place(&self, path: &str) -> Option<String> {
-        match path.rsplit_once('/') {
-            None => Some(path.to_owned()),
-            Some((dir, name)) => {
-                let dir = self.resolve(dir)?;
-                Some(if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") })
-            }
-        }
+        let (dir, name) = split(path);
+        Some(join(&self.resolve(dir)?, name))
     }
 
-    /// Follows all links, never out of the root; `None` if they go round.
+    /// Follows all links, never out of the root; `None` if they go round, or further than anybody means.
     fn resolve(&self, path: &str) -> Option<String> {
-        let mut ahead: VecDeque<String> = path.split('/').map(str::to_owned).collect();
+        let mut ahead: Vec<&str> = path.split('/').rev().collect();
         let mut at = String::new();
-        let mut links = 0;
-        while let Some(part) = ahead.pop_front() {
-            let next = normalise(&format!("{at}/{part}"));
-            if let Some(Node::Link(target)) = self.nodes.get(&next) {
+        let (mut steps, mut links) = (0, 0);
+        while let Some(part) = ahead.pop() {
+            steps += 1;
+            if steps > MAX_STEPS {
+                return None;
+            }
+            let above = at.len();
+            match part {
+                "" | "." => continue,
+                ".." => {
+                    at.truncate(at.rfind('/').unwrap_or(0));
+                    continue;
+                }
+                part if at.is_empty() => at.push_str(part),
+                part => {
+                    at.push('/');
+                    at.push_str(part);
+                }
+            }
+            if let Some(Node::Link(target)) = self.nodes.get(&at) {
                 links += 1;
                 if links > MAX_LINKS {
                     return None;
                 }
-                if target.starts_with('/') {
-                    at.clear();
-                }
-                for part in target.split('/').rev() {
-                    ahead.push_front(part.to_owned());
-                }
-            } else {
-                at = next;
+                at.truncate(if target.starts_with('/') { 0 } else { above });
+                ahead.extend(target.split('/').rev());
             }
         }
         Some(at)
     }
+}
+
+/// A path as the folder that it is in, and its name there.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+fn join(dir: &str, name: &str) -> String {
+    if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
 }
