@@ -28,8 +28,8 @@ impl Default for Options {
             plain_http: false,
             ca_files: Vec::new(),
             docker_config: None,
-            // Enough to fill a line of 50 ms with small blobs; registries commonly refuse far more.
-            concurrency: 16,
+            // Enough to fill a line of 50 ms with small blobs and questions; registries commonly take more.
+            concurrency: 32,
             connect_timeout: Duration::from_secs(10),
             silence_timeout: Duration::from_secs(30),
             retry: Retry::default(),

@@ -1,7 +1,7 @@
 //! Whole images, many at once.
 
 use sealift_archive::{Blob, Digest, Explain};
-use sealift_fetch::{Error, Kind, Origin, Wanted};
+use sealift_fetch::{Error, Kind, Options, Origin, Wanted};
 use sealift_lab::vendor::image::{File, Layer, noise};
 use sealift_lab::vendor::{Fault, Image, Target};
 
@@ -74,13 +74,14 @@ async fn what_is_under_way_is_finished_when_something_else_fails() {
     let setting = Setting::new();
     let (late, _) = setting.blob(1);
     let missing = [2, 3].map(|seed| setting.wanted(Blob::of(&noise(seed, SIZE))));
-    let never_begun: Vec<Wanted> = (10..40).map(|seed| setting.blob(seed).0).collect();
+    let at_a_time = Options::default().concurrency;
+    let never_begun: Vec<Wanted> = (10..).map(|seed| setting.blob(seed).0).take(2 * at_a_time).collect();
     // Nothing else is answered before the failures are known, so nobody makes room for what is behind them.
     setting
         .registry
         .faults()
         .always(Target::Blob(late.blob.digest), Fault::Delay(std::time::Duration::from_millis(300)));
-    for wanted in &never_begun[..13] {
+    for wanted in &never_begun[..at_a_time - 3] {
         setting
             .registry
             .faults()
@@ -92,7 +93,7 @@ async fn what_is_under_way_is_finished_when_something_else_fails() {
     let error = setting.fetch(wanted).await.unwrap_err();
 
     assert!(setting.sink.whole(late.blob.digest).is_some(), "it was under way");
-    assert_eq!(setting.sink.count(), 14, "only what was under way is there");
+    assert_eq!(setting.sink.count(), at_a_time - missing.len(), "only what was under way is there");
     let Error::Several(errors) = &error else { panic!("{error}") };
     assert_eq!(errors.len(), 2);
     let text = error.to_string();
