@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use sealift_archive::Digest;
+use sealift_fetch::without_secrets;
 
 /// A path or a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +51,11 @@ pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("`{text}` begins with neither `https://` nor `http://`"));
     }
-    if url.password().is_some() {
+    if !url.username().is_empty() || url.password().is_some() {
         // It would end up in the lock, which is committed.
-        return Err("a definition holds no passwords: use `docker login` for the host".to_owned());
+        return Err(
+            "a definition holds no passwords and user names: use `docker login` for the host".to_owned()
+        );
     }
     Ok(url)
 }
@@ -79,15 +82,19 @@ impl TryFrom<String> for Location {
 
 impl From<Location> for String {
     fn from(location: Location) -> Self {
-        location.to_string()
+        match location {
+            Location::Path(path) => path.display().to_string(),
+            Location::Url(url) => url.into(),
+        }
     }
 }
 
 impl fmt::Display for Location {
+    /// As errors name it: an address without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => fmt::Display::fmt(&path.display(), f),
-            Self::Url(url) => f.write_str(url.as_str()),
+            Self::Url(url) => f.write_str(&without_secrets(url)),
         }
     }
 }
@@ -218,5 +225,22 @@ impl JsonSchema for Assets {
             "description": "A path or a URL, or a list of them.",
             "anyOf": [asset, {"type": "array", "items": asset}],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signed_address_is_kept_whole_and_shown_without_its_signature() {
+        let signed = "https://cdn.example.com/a?X-Amz-Signature=secret";
+        let location: Location = signed.parse().unwrap();
+        assert_eq!(location.to_string(), "https://cdn.example.com/a");
+        assert_eq!(String::from(location), signed);
+        for refused in ["https://user@example.com/a", "https://user:secret@example.com/a"] {
+            let why = refused.parse::<Location>().unwrap_err();
+            assert!(why.contains("docker login") && !why.contains("secret"), "{why}");
+        }
     }
 }
