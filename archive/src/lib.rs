@@ -6,6 +6,7 @@
 mod any_digest;
 pub mod bundle;
 mod digest;
+pub mod digest_tag;
 pub mod durable;
 mod error;
 mod explain;

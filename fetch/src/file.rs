@@ -87,7 +87,10 @@ impl Inner {
         let range = header(&answer, CONTENT_RANGE).and_then(ContentRange::parse);
         let announced = match answer.response.status() {
             StatusCode::PARTIAL_CONTENT => range.and_then(|range| range.complete),
-            StatusCode::RANGE_NOT_SATISFIABLE => Some(0),
+            StatusCode::RANGE_NOT_SATISFIABLE => {
+                let length = header(&answer, CONTENT_RANGE).and_then(ContentRange::unsatisfied);
+                Some(length.unwrap_or_default())
+            }
             _ => answer.response.content_length(),
         };
         match announced {

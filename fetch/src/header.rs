@@ -172,6 +172,11 @@ impl ContentRange {
             range.first <= range.last && range.complete.is_none_or(|complete| range.last < complete);
         is_sound.then_some(range)
     }
+
+    /// The length of the whole, as a refusal of a range tells it; `None` if it does not.
+    pub(crate) fn unsatisfied(field: &str) -> Option<u64> {
+        number(field.trim().strip_prefix("bytes ")?.trim().strip_prefix("*/")?)
+    }
 }
 
 /// `u64::from_str` would take a sign.
@@ -285,6 +290,11 @@ mod tests {
         for (field, expected) in cases {
             assert_eq!(ContentRange::parse(field), expected, "{field}");
         }
+        for (field, expected) in
+            [("bytes */10", Some(10)), ("bytes */*", None), ("bytes 0-9/10", None), ("", None)]
+        {
+            assert_eq!(ContentRange::unsatisfied(field), expected, "{field}");
+        }
     }
 
     proptest! {
@@ -295,6 +305,7 @@ mod tests {
                 next_link(text);
                 retry_after(text, SystemTime::UNIX_EPOCH);
                 ContentRange::parse(text);
+                ContentRange::unsatisfied(text);
             }
         }
 

@@ -166,8 +166,11 @@ pub(crate) fn authority(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
+/// An address as people may see it: without user, password, query and fragment.
+///
 /// Storage services sign the addresses they redirect to; such a query opens the door to whoever reads the log.
-pub(crate) fn without_secrets(url: &Url) -> String {
+#[must_use]
+pub fn without_secrets(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);

@@ -95,6 +95,25 @@ fn what_cosign_and_oras_attached_is_found_and_verified_behind_the_gap() {
 }
 
 #[test]
+fn a_layout_that_cosign_saved_is_carried_with_its_signatures() {
+    let images = fixture::images();
+    let registry = Registry::start(Side::Vendor);
+    let vendor = Vendor::new(&ACME);
+    let signer = Cosign::new(Side::Vendor);
+    let key = offer(&images, registry.authority(), &signer, &vendor.path(""));
+    signer
+        .save(&format!("{}/acme/app@{}", registry.authority(), images.digest("app")), &vendor.path("saved"));
+    vendor.define("1.0.0", 1, &format!("images:\n- {{ociLayout: saved, name: '{HOST}/{APP}'}}\n"));
+
+    let gap = Namespace::new();
+    let appliance = carry(&vendor, &gap);
+    let shim = appliance.serve();
+    let carried = format!("{}/{HOST}/{APP}", shim.authority());
+    assert_eq!(Cosign::new(Side::Appliance(&gap)).verify(&key, &carried, Form::Tag).len(), 1);
+    assert_eq!(gap.escaped_packets(), 0, "something tried to leave");
+}
+
+#[test]
 fn an_archive_that_skopeo_wrote_is_carried_layer_by_layer() {
     let images = fixture::images();
     let vendor = Vendor::new(&ACME);

@@ -64,6 +64,11 @@ impl<'a> Cosign<'a> {
         process::run(command.args(["--type", "spdxjson", "--predicate"]).arg(spdx).arg(image));
     }
 
+    /// Saves an image with its signatures as an OCI layout.
+    pub fn save(&self, image: &str, dir: &Path) {
+        process::run(self.command().args(["save", "--dir"]).arg(dir).arg(image));
+    }
+
     /// Checks what is signed of an image; returns the types of it. Bundles hold attestations too.
     #[must_use]
     pub fn verify(&self, key: &Path, image: &str, form: Form) -> Vec<String> {

@@ -6,15 +6,12 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Descriptor, Refs};
-use crate::{Digest, Reference};
+use crate::{Digest, Reference, digest_tag};
 
 /// Type of a Helm chart: that of its configuration.
 pub const CHART_TYPE: &str = "application/vnd.cncf.helm.config.v1+json";
 /// Type of a Flux artifact: that of its configuration.
 pub const FLUX_TYPE: &str = "application/vnd.cncf.flux.config.v1+json";
-
-/// How much of a digest stands in a tag that names it, in hexadecimal characters.
-const TAG_HEX_LEN: usize = 64;
 
 /// What a name of [`Refs::images`] leads to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -37,7 +34,7 @@ impl Kind {
     /// What this name leads to.
     #[must_use]
     pub fn of(reference: &Reference, descriptor: &Descriptor) -> Self {
-        if reference.tag().is_some_and(names_a_digest) {
+        if reference.tag().is_some_and(digest_tag::is_one) {
             return Self::Attachment;
         }
         match descriptor.artifact_type.as_deref() {
@@ -47,16 +44,6 @@ impl Kind {
             Some(_) => Self::OtherArtifact,
         }
     }
-}
-
-/// Whether a tag is one of those under which things are attached to a manifest where there is no referrers API:
-/// `sha256-<hex>` (distribution specification, "Referrers Tag Schema"), cosign's with an ending such as `.sig`.
-fn names_a_digest(tag: &str) -> bool {
-    let hex = ["sha256-", "sha512-"].iter().find_map(|algorithm| tag.strip_prefix(algorithm));
-    hex.and_then(|hex| hex.split_at_checked(TAG_HEX_LEN)).is_some_and(|(hex, end)| {
-        hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-            && (end.is_empty() || end.starts_with('.'))
-    })
 }
 
 /// How many things of each kind a release holds. What has several names counts once.

@@ -20,7 +20,7 @@ use crate::Error;
 use crate::bundle::{self, Keys, Order, Plan, Planned};
 use crate::definition::Definition;
 use crate::keys::Password;
-use crate::lock::{Lock, resolve};
+use crate::lock::{Lock, LockedImage, resolve};
 
 /// Reproducible builds say with this variable what time it is, in seconds since 1970.
 const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
@@ -96,7 +96,7 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
         let mut lines =
             Lines::title(&format!("Locked {}", definition.name())).line("file", path(&locked.lock));
         for image in &lock.images {
-            lines = lines.line("image", format!("{}  {}", image.name, image.target.digest.short()));
+            lines = lines.line("image", describe_image(image));
         }
         for chart in &lock.charts {
             lines = lines.line("chart", format!("{}  {}", chart.served, chart.image.target.digest.short()));
@@ -119,6 +119,15 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
         }
         lines.line("content", format!("{}, {}", count(locked.blobs, "blob"), size(locked.bytes))).text()
     })
+}
+
+/// What it is, and how much comes along that refers to it: a vendor who signs sees here whether it was found.
+fn describe_image(image: &LockedImage) -> String {
+    let attached = match image.attached() {
+        0 => String::new(),
+        attached => format!("  +{attached} attached"),
+    };
+    format!("{}  {}{attached}", image.name, image.target.digest.short())
 }
 
 fn epoch(definition: &Path) -> Result<u64, Error> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use sealift_archive::Digest;
+use sealift_fetch::without_secrets;
 
 use crate::secrets::without_userinfo;
 
@@ -84,15 +85,19 @@ impl TryFrom<String> for Location {
 
 impl From<Location> for String {
     fn from(location: Location) -> Self {
-        location.to_string()
+        match location {
+            Location::Path(path) => path.display().to_string(),
+            Location::Url(url) => url.into(),
+        }
     }
 }
 
 impl fmt::Display for Location {
+    /// As errors name it: an address without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => fmt::Display::fmt(&path.display(), f),
-            Self::Url(url) => f.write_str(url.as_str()),
+            Self::Url(url) => f.write_str(&without_secrets(url)),
         }
     }
 }
@@ -243,6 +248,18 @@ mod tests {
             let said = Location::of(None, Some(url.to_owned())).unwrap_err();
             assert!(said.contains(expected) && !said.contains("hunter2"), "{url}: {said}");
             assert_eq!(url.parse::<Location>().unwrap_err(), said);
+        }
+    }
+
+    #[test]
+    fn a_signed_address_is_kept_whole_and_shown_without_its_signature() {
+        let signed = "https://cdn.example.com/a?X-Amz-Signature=secret";
+        let location: Location = signed.parse().unwrap();
+        assert_eq!(location.to_string(), "https://cdn.example.com/a");
+        assert_eq!(String::from(location), signed);
+        for refused in ["https://user@example.com/a", "https://user:secret@example.com/a"] {
+            let why = refused.parse::<Location>().unwrap_err();
+            assert!(why.contains("docker login") && !why.contains("secret"), "{why}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use sealift_archive::AnyDigest;
+use sealift_archive::digest_tag;
 
 use super::manifest::Named;
 use super::names::{is_of_digest, names_of};
@@ -17,11 +17,6 @@ const KINDS: [(&str, &str); 3] = [
     ("dev.cosignproject.cosign/sboms", ".sbom"),
 ];
 
-/// The tag under which cosign keeps what belongs to a manifest.
-pub(super) fn tag(name: AnyDigest, suffix: &str) -> String {
-    format!("{}{suffix}", name.to_string().replace(':', "-"))
-}
-
 /// The end of the tag that an entry had; `None` if cosign says of it that it is an image, or nothing.
 pub(super) fn suffix(named: &Named) -> Option<&'static str> {
     let kind = named.annotations.get(KIND)?;
@@ -30,7 +25,7 @@ pub(super) fn suffix(named: &Named) -> Option<&'static str> {
 
 /// The entry that had this tag.
 pub(super) fn tagged<'a>(entries: &'a [Named], wanted: &str) -> Option<&'a Named> {
-    let had = |named: &Named| Some(tag(subject(entries, named)?.digest, suffix(named)?));
+    let had = |named: &Named| digest_tag::with_suffix(subject(entries, named)?.digest, suffix(named)?);
     entries.iter().find(|named| had(named).is_some_and(|tag| tag == wanted))
 }
 
@@ -69,7 +64,7 @@ fn subject<'a>(entries: &'a [Named], attached: &Named) -> Option<&'a Named> {
 
 #[cfg(test)]
 mod tests {
-    use sealift_archive::{Blob, Digest};
+    use sealift_archive::{AnyDigest, Blob, Digest};
 
     use super::super::layout::REF_NAME;
     use super::*;
@@ -85,7 +80,7 @@ mod tests {
     }
 
     fn leads_to(entries: &[Named], image: &str, suffix: &str) -> Option<AnyDigest> {
-        let tag = tag(Digest::of(image.as_bytes()).into(), suffix);
+        let tag = digest_tag::with_suffix(Digest::of(image.as_bytes()).into(), suffix).unwrap();
         tagged(entries, &tag).map(|named| named.digest)
     }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sealift_fetch::without_secrets;
+
 use sealift_archive::{AnyDigest, Class, Code, Digest, Explain, Platform, Reference};
 
 /// Why an image cannot be carried.
@@ -124,8 +126,20 @@ fn as_type(artifact_type: Option<&String>) -> String {
     artifact_type.map_or_else(String::new, |artifact_type| format!("a `{artifact_type}`, "))
 }
 
+/// An address that an image names, which may be anything, without its secrets.
+fn shown(url: &str) -> String {
+    match url.parse() {
+        Ok(url) => without_secrets(&url),
+        Err(_) => url.split(['?', '#']).next().unwrap_or_default().escape_debug().to_string(),
+    }
+}
+
 fn addresses(urls: &[String]) -> String {
-    if urls.is_empty() { "any other address".to_owned() } else { urls.join(", ") }
+    if urls.is_empty() {
+        "any other address".to_owned()
+    } else {
+        urls.iter().map(|url| shown(url)).collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Explain for Error {
@@ -183,5 +197,25 @@ impl Explain for Error {
                 "ask who made the image; addresses without https:// are asked only with --plain-http".into()
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_archive::Digest;
+
+    use super::*;
+
+    #[test]
+    fn addresses_of_layers_are_shown_without_their_secrets() {
+        let urls = ["https://cdn.example.com/a?X-Amz-Signature=secret", "no address?secret"];
+        let error = Error::NoForeignLayer {
+            image: "api".to_owned(),
+            layer: Box::new(Digest::of(b"").into()),
+            place: "ghcr.io".to_owned(),
+            urls: urls.map(str::to_owned).to_vec(),
+        };
+        let said = error.to_string();
+        assert!(said.ends_with("at https://cdn.example.com/a, no address"), "{said}");
     }
 }

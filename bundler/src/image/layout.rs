@@ -306,7 +306,7 @@ pub(super) fn read_capped(reader: impl Read, limit: u64) -> Result<Vec<u8>, Stri
 
 #[cfg(test)]
 mod tests {
-    use sealift_archive::{Digest, Sha512};
+    use sealift_archive::{Digest, Sha512, digest_tag};
     use serde_json::{Value, json};
 
     use super::*;
@@ -437,7 +437,7 @@ mod tests {
         let layout = folder.open(&entries);
         let found = layout.find(None).unwrap();
         assert_eq!(found.digest.to_string(), image["digest"].as_str().unwrap());
-        let signature = layout.tagged(&cosign::tag(found.digest, ".sig")).unwrap();
+        let signature = layout.tagged(&digest_tag::with_suffix(found.digest, ".sig").unwrap()).unwrap();
         assert_eq!(signature.digest.to_string(), sigs["digest"].as_str().unwrap());
         let layout = folder.open(&[&entries[..], &[marked(&more, "sigs")]].concat());
         let said = layout.referrers(&found.content().unwrap()).unwrap_err().to_string();

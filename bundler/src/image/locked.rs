@@ -1,6 +1,6 @@
 //! An image as the lock pins it, and what a release says about it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,15 @@ impl LockedImage {
     /// All its content, manifests first.
     pub fn contents(&self) -> impl Iterator<Item = &Content> {
         self.manifests.iter().chain(&self.blobs)
+    }
+
+    /// How many signatures, SBOMs and attestations come along: manifests that refer to one of the image's, or that a tag
+    /// made of a digest leads to. Lists of them are none.
+    #[must_use]
+    pub fn attached(&self) -> usize {
+        let listed = self.referrers.values().flatten().map(|referrer| referrer.digest);
+        let tagged = self.tags.iter().filter(|(tag, _)| tag.contains('.')).map(|(_, digest)| *digest);
+        listed.chain(tagged).collect::<BTreeSet<_>>().len()
     }
 
     /// The content that lies on this machine.
@@ -200,6 +209,7 @@ mod tests {
         let mut refs = Refs::default();
         image("ghcr.io/acme/api:1", "signature").add_to(&mut refs).unwrap();
         image("ghcr.io/acme/api:2", "signature").add_to(&mut refs).unwrap();
+        assert_eq!(image("ghcr.io/acme/api:1", "signature").attached(), 1, "found in two ways");
         // Of another repository it may be another one, and then both refer to the image.
         image("ghcr.io/acme/web:1", "another").add_to(&mut refs).unwrap();
         assert_eq!((refs.images.len(), refs.manifests.len(), refs.aliases.len()), (5, 3, 1));

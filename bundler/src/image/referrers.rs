@@ -8,21 +8,16 @@
 
 use futures_util::future::{join, join_all};
 
-use sealift_archive::reference::is_tag;
 use sealift_archive::release::Descriptor;
-use sealift_archive::{AnyDigest, Digest};
+use sealift_archive::{AnyDigest, Digest, digest_tag};
 
 use super::manifest::{Manifest, Named};
 use super::source::Source;
-use super::{Content, LockedImage, cosign};
+use super::{Content, LockedImage};
 use crate::{Error, image};
 
 /// What cosign puts behind the tag that it makes of a digest.
 const COSIGN: [&str; 3] = [".sig", ".att", ".sbom"];
-/// How much of algorithm and digest a tag of the referrers tag schema has, in characters.
-const MAX_ALGORITHM: usize = 32;
-const MAX_ENCODED: usize = 64;
-
 /// What refers to one manifest.
 #[derive(Debug, Default)]
 pub(super) struct Attached {
@@ -74,7 +69,7 @@ pub(super) async fn attached(source: &Source<'_>, subject: &Content) -> Result<A
     };
     let by_tag =
         |tag: String| async move { source.tagged(&tag).await.map(|found| found.map(|found| (tag, found))) };
-    let cosign = cosign_tags(name).map(by_tag);
+    let cosign = COSIGN.iter().filter_map(|suffix| digest_tag::with_suffix(name, suffix)).map(by_tag);
     let (list, tags) = join(list(source, subject), join_all(cosign)).await;
     let mut errors = Vec::new();
     let mut attached = list.unwrap_or_else(|error| {
@@ -109,7 +104,7 @@ async fn list(source: &Source<'_>, subject: &Content) -> Result<Attached, Error>
         }
         Source::Local(layout) => attached.list = layout.referrers(subject)?,
     }
-    let tag = fallback_tag(subject.name());
+    let tag = digest_tag::of(subject.name());
     // GitLab's registry takes such a tag for the digest, and answers with the subject itself.
     let found = source.tagged(&tag).await?.filter(|found| found.content.digest != subject.digest);
     if let Some(index) = found {
@@ -118,40 +113,4 @@ async fn list(source: &Source<'_>, subject: &Content) -> Result<Attached, Error>
         attached.fallback = Some((tag, index));
     }
     Ok(attached)
-}
-
-fn cosign_tags(name: AnyDigest) -> impl Iterator<Item = String> {
-    // Of a SHA-512 they would be longer than a tag may be, and cosign has none.
-    COSIGN.map(|suffix| cosign::tag(name, suffix)).into_iter().filter(|tag| is_tag(tag))
-}
-
-/// The tag under which clients keep the list of what refers to a manifest.
-pub(super) fn fallback_tag(name: AnyDigest) -> String {
-    let name = name.to_string();
-    let (algorithm, encoded) = name.split_once(':').unwrap_or((&name, ""));
-    let cut = |text: &str, most| text.chars().take(most).collect::<String>();
-    format!("{}-{}", cut(algorithm, MAX_ALGORITHM), cut(encoded, MAX_ENCODED))
-}
-
-#[cfg(test)]
-mod tests {
-    use sealift_archive::Sha512;
-
-    use super::*;
-
-    #[test]
-    fn tags_are_made_of_digests_as_others_make_them() {
-        let digest = Digest::of(b"");
-        let tags: Vec<String> = cosign_tags(digest.into()).collect();
-        let stem = "sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(tags, [".sig", ".att", ".sbom"].map(|suffix| format!("{stem}{suffix}")));
-        assert_eq!(fallback_tag(digest.into()), stem);
-
-        let long = Sha512::of(b"");
-        assert_eq!(cosign_tags(long.into()).count(), 0);
-        assert_eq!(
-            fallback_tag(long.into()),
-            "sha512-cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce"
-        );
-    }
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use futures_util::future::join_all;
 
-use sealift_archive::{Digest, Platform};
+use sealift_archive::{Digest, Platform, digest_tag};
 use sealift_fetch::Client;
 
 use super::gather::{Gathered, gather};
 use super::layout::MAX_MANIFEST_BYTES;
 use super::manifest::{self, Manifest, is_foreign, platform_of};
-use super::referrers::{attached, fallback_tag};
+use super::referrers::attached;
 use super::source::Source;
 use super::{Content, LockedImage, pin};
 use crate::definition::{ForeignLayers, Image, ImageSource};
@@ -83,7 +83,7 @@ async fn is_as_known(source: &Source<'_>, image: &Image, known: &LockedImage) ->
         return Ok(known.tags.is_empty() && known.referrers.is_empty());
     }
     let indexes: Vec<Digest> =
-        known.manifests.iter().filter_map(|m| known.tags.get(&fallback_tag(m.name())).copied()).collect();
+        known.manifests.iter().filter_map(|m| known.tags.get(&digest_tag::of(m.name())).copied()).collect();
     let subjects = known.manifests.iter().filter(|manifest| !indexes.contains(&manifest.digest));
     let answers =
         join_all(subjects.map(|subject| async move { (subject, attached(source, subject).await) })).await;

@@ -120,7 +120,7 @@ impl Charts<'_> {
         image: LockedImage,
     ) -> Result<LockedChart, Error> {
         let name = chart.source.to_string();
-        let manifest = self.client.manifest(&reference.at(image.target.digest)).await?;
+        let manifest = self.client.manifest(&reference.at(image.target.name())).await?;
         let config = ChartManifest::parse(&name, &manifest.bytes)?.config;
         let sink = Arc::new(InMemory::default());
         let origin = Origin::Registry { reference: reference.clone(), kind: Kind::Blob };

@@ -153,6 +153,33 @@ fn what_has_another_name_or_another_place_is_bundled_by_it() {
 }
 
 #[test]
+fn a_chart_is_read_by_the_name_that_its_registry_knows() {
+    let setting = Setting::new();
+    let part = |media_type: &str, bytes: &[u8]| {
+        let blob = setting.registry.add_blob("acme/charts/api", bytes.to_vec()).unwrap();
+        json!({"mediaType": media_type, "digest": blob.digest, "size": blob.size})
+    };
+    let config = part(
+        "application/vnd.cncf.helm.config.v1+json",
+        br#"{"apiVersion":"v2","name":"api","version":"1.0.0"}"#,
+    );
+    let content = part("application/vnd.cncf.helm.chart.content.v1.tar+gzip", b"chart");
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [content]});
+    setting.put("acme/charts/api", None, MANIFEST, &manifest);
+    let manifest = manifest.to_string();
+    let alias = setting.registry.add_alias(manifest.as_bytes());
+    let target = Target::Manifest(Digest::of(manifest.as_bytes()).to_string());
+    setting.registry.faults().always(target, Fault::Status(404, None));
+    let text = format!(
+        "apiVersion: sealift/v1\nkind: Release\nproduct: acme\nversion: 1.0.0\nsequence: 1\nplatforms: all\n\
+         charts:\n- 'oci://{}'\n",
+        setting.registry.name(&format!("acme/charts/api@{alias}"))
+    );
+    let lock = setting.resolve(&text).unwrap_or_else(|error| panic!("{}", sealift_archive::report(&error)));
+    assert_eq!(lock.charts[0].name, "api");
+}
+
+#[test]
 fn a_name_with_a_digest_leads_to_that_digest() {
     let setting = Setting::new();
     let one = image("linux/amd64", 1);
