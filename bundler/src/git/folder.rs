@@ -103,47 +103,58 @@ enum Kind {
 }
 
 /// Everything below a folder, sorted by name.
+///
+/// # Errors
+/// All that Git cannot carry, or I/O.
 fn entries(folder: &Path) -> Result<Vec<Entry>, Error> {
-    let mut found = Vec::new();
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
     let mut open = vec![folder.to_owned()];
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir)? {
-            let path = entry?.path();
-            let refuse = |why| Error::from(git::Error::BadFolder { path: path.clone(), why });
-            if path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(".git")) {
-                return Err(refuse("a Git repository inside the folder would be lost"));
+            match look_at(folder, entry?.path()) {
+                Ok(Found::Folder(path)) => open.push(path),
+                Ok(Found::Entry(entry)) => found.push(entry),
+                Err(error) => errors.push(error),
             }
-            if dir == folder && path.ends_with(SUBMODULES) {
-                return Err(refuse(
-                    "it names submodules, which would be missing; take it out, and their files in",
-                ));
-            }
-            let metadata = fs::symlink_metadata(&path)?;
-            let kind = if metadata.is_dir() {
-                open.push(path);
-                continue;
-            } else if metadata.is_symlink() {
-                Kind::Link(fs::read_link(&path)?.as_os_str().as_bytes().to_owned())
-            } else if metadata.is_file() {
-                if metadata.len() <= MAX_POINTER_BYTES && is_pointer(&fs::read(&path)?) {
-                    return Err(refuse(
-                        "it is a Git LFS pointer, not the file itself (`git lfs pull` gets that)",
-                    ));
-                }
-                let executable = metadata.permissions().mode() & 0o100 != 0;
-                Kind::File { mode: if executable { "100755" } else { "100644" }, size: metadata.len() }
-            } else {
-                return Err(refuse("it is neither a file nor a folder nor a link"));
-            };
-            let name = path.strip_prefix(folder).unwrap_or(&path).as_os_str().as_bytes().to_owned();
-            if name.contains(&b'\n') || name.starts_with(b"\"") {
-                return Err(refuse("its name holds a line break or begins with a quote"));
-            }
-            found.push(Entry { path, name, kind });
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
+    errors.sort_by_cached_key(ToString::to_string);
+    Error::all(errors).map_or(Ok(found), Err)
+}
+
+enum Found {
+    Folder(PathBuf),
+    Entry(Entry),
+}
+
+fn look_at(folder: &Path, path: PathBuf) -> Result<Found, Error> {
+    let refuse = |why| Err(git::Error::BadFolder { path: path.clone(), why }.into());
+    if path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(".git")) {
+        return refuse("a Git repository inside the folder would be lost");
+    }
+    let name = path.strip_prefix(folder).unwrap_or(&path).as_os_str().as_bytes().to_owned();
+    if name == SUBMODULES.as_bytes() {
+        return refuse("it names submodules, which would be missing; take it out, and their files in");
+    }
+    let metadata = fs::symlink_metadata(&path)?;
+    let kind = if metadata.is_dir() {
+        return Ok(Found::Folder(path));
+    } else if metadata.is_symlink() {
+        Kind::Link(fs::read_link(&path)?.as_os_str().as_bytes().to_owned())
+    } else if metadata.is_file() {
+        if metadata.len() <= MAX_POINTER_BYTES && is_pointer(&fs::read(&path)?) {
+            return refuse("it is a Git LFS pointer, not the file itself (`git lfs pull` gets that)");
+        }
+        let executable = metadata.permissions().mode() & 0o100 != 0;
+        Kind::File { mode: if executable { "100755" } else { "100644" }, size: metadata.len() }
+    } else {
+        return refuse("it is neither a file nor a folder nor a link");
+    };
+    if name.contains(&b'\n') || name.starts_with(b"\"") {
+        return refuse("its name holds a line break or begins with a quote");
+    }
+    Ok(Found::Entry(Entry { path, name, kind }))
 }
 
 /// Makes blobs, trees and the commit from one stream (git-fast-import(1)).
@@ -276,6 +287,15 @@ mod tests {
             assert!(error.contains(file) && error.contains(expected), "{error}");
             fs::remove_file(folder.join(file)).unwrap();
         }
+        // All of them are told together.
+        fs::create_dir(folder.join(".git")).unwrap();
+        fs::write(folder.join("apps/disk.img"), pointer).unwrap();
+        let Err(Error::Several(errors)) = pack(&folder, "refs/heads/main", 0) else {
+            panic!("two are wrong")
+        };
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        fs::remove_dir(folder.join(".git")).unwrap();
+        fs::remove_file(folder.join("apps/disk.img")).unwrap();
         // Where Git looks for no submodules, it is a file like any other.
         fs::write(folder.join("apps/.gitmodules"), "").unwrap();
         pack(&folder, "refs/heads/main", 0).unwrap();

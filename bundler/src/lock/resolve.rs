@@ -26,6 +26,7 @@ use crate::files::{Finder, media_type_of};
 use crate::git::{self, Pinned, folder};
 use crate::image::{Scope, resolve_image};
 use crate::k3s::{self, K3s};
+use crate::statement;
 
 /// The branch of a folder that names none.
 const DEFAULT_BRANCH: &str = "main";
@@ -78,10 +79,12 @@ pub async fn resolve(order: &Order<'_>) -> Result<Lock, Error> {
     let mut errors = Vec::new();
 
     let k3s = match definition.kubernetes.as_ref().and_then(|k| k.files.as_ref()) {
-        Some(files) => k3s::resolve(files, finder).await.unwrap_or_else(|found| {
-            errors.extend(found);
-            K3s::default()
-        }),
+        // What is wrong with one of its files is no reason not to ask for the images that another one names.
+        Some(files) => {
+            let (k3s, wrong) = k3s::resolve(files, finder).await;
+            errors.extend(wrong);
+            k3s
+        }
         None => K3s::default(),
     };
     let images = images_of(definition, &k3s, &mut lock.system_images, &mut errors);
@@ -110,7 +113,7 @@ pub async fn resolve(order: &Order<'_>) -> Result<Lock, Error> {
             Err(error) => errors.push(error),
         }
     }
-    lock.expect_apart(&mut errors);
+    expect_consistent(&lock, &mut errors);
     Error::all(errors).map_or(Ok(lock), Err)
 }
 
@@ -128,7 +131,17 @@ pub async fn resolve_with_named(order: &Order<'_>, helm: Option<&Helm>) -> Resul
     let scope = Scope { client, platforms: definition.platforms.chosen(), base: order.base(), known: &known };
     let mut errors = Vec::new();
     keep_good(resolve_images(scope, &images).await, &mut lock.images, &mut errors);
+    expect_consistent(&lock, &mut errors);
     Error::all(errors).map_or(Ok(lock), Err)
+}
+
+/// Finds what would make it no release. Only if no name stands twice: what else is said then has that as its cause.
+fn expect_consistent(lock: &Lock, errors: &mut Vec<Error>) {
+    let told = errors.len();
+    lock.expect_apart(errors);
+    if errors.len() == told {
+        errors.extend(statement::content(lock).err());
+    }
 }
 
 async fn resolve_images(scope: Scope<'_>, images: &[Image]) -> Vec<Result<LockedImage, Error>> {
