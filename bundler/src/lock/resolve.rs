@@ -274,7 +274,7 @@ async fn resolve_git(order: &Order<'_>, previous: Option<&Lock>) -> Vec<Result<L
         let (git, base, date) = (git.clone(), order.base().to_owned(), order.date);
         let (plain_http, progress) = (order.plain_http, Arc::clone(&order.progress));
         let resolving = move || match &git.source {
-            GitSource::Folder(path) => pack_folder(&git, &base.join(path), date),
+            GitSource::Folder(path) => pack_folder(&git, &base.join(path), date, &*progress),
             GitSource::Repository { url, reference } => {
                 let repository = git::Repository::new(url, reference, &base)?.with_plain_http(plain_http);
                 pin_repository(&git, &repository, earlier.as_ref(), &*progress)
@@ -285,9 +285,9 @@ async fn resolve_git(order: &Order<'_>, previous: Option<&Lock>) -> Vec<Result<L
     join_all(resolving).await
 }
 
-fn pack_folder(git: &Git, folder: &Path, date: u64) -> Result<LockedGit, Error> {
+fn pack_folder(git: &Git, folder: &Path, date: u64, progress: &dyn Progress) -> Result<LockedGit, Error> {
     let branch = git.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
-    let packed = folder::pack(folder, &format!("refs/heads/{branch}"), date)?;
+    let packed = folder::pack(folder, &format!("refs/heads/{branch}"), date, progress)?;
     Ok(locked_git(git, packed.pinned(), Some(date)))
 }
 
