@@ -74,7 +74,7 @@ impl Order<'_> {
 pub async fn resolve(order: &Order<'_>) -> Result<Lock, Error> {
     let &Order { client, definition, file, .. } = order;
     let base = order.base();
-    let finder = Finder { client, base, progress: &*order.progress };
+    let finder = Finder { client, base, progress: &order.progress };
     let mut lock = Lock::new(definition);
     let mut errors = Vec::new();
 
