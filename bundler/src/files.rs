@@ -1,8 +1,11 @@
 //! Plain files of a release: found, hashed, and checked against the digest that they must have.
 
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use fs_err as fs;
+use tokio::task::spawn_blocking;
 
 use sealift_archive::format::MAX_BLOB_BYTES;
 use sealift_archive::{Blob, Digest, Progress};
@@ -55,7 +58,7 @@ pub(crate) struct Finder<'a> {
     /// The folder of the definition.
     pub(crate) base: &'a Path,
     /// Learns how many bytes have passed, and may stop it.
-    pub(crate) progress: &'a dyn Progress,
+    pub(crate) progress: &'a Arc<dyn Progress>,
 }
 
 impl Finder<'_> {
@@ -65,8 +68,12 @@ impl Finder<'_> {
     /// [`Error::WrongFile`] if it is not what the definition says; what the server says, or I/O.
     pub(crate) async fn measure(&self, asset: &Asset) -> Result<Blob, Error> {
         let blob = match &asset.location {
-            Location::Path(path) => measure_file(&self.base.join(path), self.progress)?,
-            Location::Url(url) => self.client.measure(url, MAX_BLOB_BYTES, self.progress).await?,
+            Location::Path(path) => {
+                // Whatever waits for a network goes on meanwhile.
+                let (path, progress) = (self.base.join(path), Arc::clone(self.progress));
+                spawn_blocking(move || measure_file(&path, &*progress)).await.map_err(io::Error::other)??
+            }
+            Location::Url(url) => self.client.measure(url, MAX_BLOB_BYTES, &**self.progress).await?,
         };
         expect(&asset.location, asset.sha256, blob.digest)?;
         Ok(blob)
@@ -129,9 +136,9 @@ struct Watched<'a> {
     progress: &'a dyn Progress,
 }
 
-impl std::io::Read for Watched<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.progress.go_on().map_err(std::io::Error::other)?;
+impl io::Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.progress.go_on().map_err(io::Error::other)?;
         let n = self.file.read(buffer)?;
         self.progress.advance(n as u64);
         Ok(n)
@@ -140,7 +147,39 @@ impl std::io::Read for Watched<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
     use super::*;
+
+    /// Lets nobody read on until it has heard from somebody else, or until it has waited for too long.
+    struct Waiting {
+        heard: Mutex<Receiver<()>>,
+    }
+
+    impl Progress for Waiting {
+        fn advance(&self, bytes: u64) {
+            if bytes > 0 {
+                let heard = self.heard.lock().unwrap().recv_timeout(Duration::from_secs(10));
+                heard.expect("nobody else got on while a file was read");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn others_get_on_while_a_file_is_read() {
+        let dir = tempfile::TempDir::new().unwrap();
+        fs::write(dir.path().join("a"), "hello").unwrap();
+        let (sender, receiver) = channel();
+        let progress: Arc<dyn Progress> = Arc::new(Waiting { heard: Mutex::new(receiver) });
+        let client = Client::new(sealift_fetch::Options::default()).unwrap();
+        let finder = Finder { client: &client, base: dir.path(), progress: &progress };
+        let asset = Asset { location: "a".parse().unwrap(), sha256: None };
+        let (measured, sent) = tokio::join!(finder.measure(&asset), async { sender.send(()) });
+        sent.unwrap();
+        assert_eq!(measured.unwrap(), Blob::of(b"hello"));
+    }
 
     #[test]
     fn a_name_tells_what_a_file_is() {

@@ -34,9 +34,9 @@ pub(crate) struct K3s {
 /// Finds and checks the files.
 ///
 /// # Errors
-/// All that is wrong with them: a file that is not what the checksums say, checksums that lack a file, lists that
+/// All that is wrong with them, beside what is right: a file that is not what the checksums say, checksums that lack a file, lists that
 /// cannot be read, what servers answer, or I/O.
-pub(crate) async fn resolve(files: &KubernetesFiles, finder: Finder<'_>) -> Result<K3s, Vec<Error>> {
+pub(crate) async fn resolve(files: &KubernetesFiles, finder: Finder<'_>) -> (K3s, Vec<Error>) {
     let mut found = K3s::default();
     let mut errors = Vec::new();
     let mut sums = Checksums::default();
@@ -77,7 +77,7 @@ pub(crate) async fn resolve(files: &KubernetesFiles, finder: Finder<'_>) -> Resu
         });
         errors.extend(added.err());
     }
-    if errors.is_empty() { Ok(found) } else { Err(errors) }
+    (found, errors)
 }
 
 async fn read_list(asset: &Asset, finder: Finder<'_>) -> Result<Vec<u8>, Error> {

@@ -6,15 +6,16 @@ mod git;
 mod image;
 mod location;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 
 use fs_err as fs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use sealift_archive::release::{API_VERSION, alike};
-use sealift_archive::{Digest, Platform, Product, ReleaseName, Sequence, Version};
+use sealift_archive::release::API_VERSION;
+use sealift_archive::{Digest, FileName, Platform, Product, ReleaseName, Sequence, Version};
 
 use crate::Error;
 pub use chart::{Chart, ChartSource};
@@ -124,34 +125,31 @@ impl Definition {
                 definition.api_version, definition.kind
             )));
         }
-        if definition.floor.is_some_and(|floor| floor > definition.sequence) {
-            return Err(refuse("`floor` is above `sequence`".to_owned()));
-        }
-        if let Some(why) = definition.platforms.find_fault() {
-            return Err(refuse(why));
-        }
-        definition.find_clash().map_or(Ok(definition), |why| Err(refuse(why)))
+        Error::all(definition.faults().into_iter().map(refuse).collect()).map_or(Ok(definition), Err)
     }
 
-    /// Two things that would have one name.
-    fn find_clash(&self) -> Option<String> {
-        let twice = |kind: &str, name: &dyn std::fmt::Display| Some(format!("two {kind} are named `{name}`"));
-        if let Some(name) = repeated(self.git.iter().map(|git| &git.name)) {
-            return twice("Git repositories", name);
+    /// All that its parts have against each other.
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.floor.is_some_and(|floor| floor > self.sequence) {
+            faults.push("`floor` is above `sequence`".to_owned());
         }
-        if let Some(name) = repeated(self.flux.iter().map(|flux| &flux.name)) {
-            return twice("Flux artifacts", name);
+        faults.extend(self.platforms.faults());
+        let artifacts = || self.os.iter().flat_map(|os| &os.artifacts).map(|artifact| &artifact.name);
+        let files = || self.files.iter().map(|file| &file.name);
+        let kinds = [
+            ("Git repositories", repeated(self.git.iter().map(|git| &git.name))),
+            ("Flux artifacts", repeated(self.flux.iter().map(|flux| &flux.name))),
+            ("files", repeated(files())),
+            ("artifacts of the operating system", repeated(artifacts())),
+        ];
+        for (kind, names) in kinds {
+            faults.extend(names.iter().map(|name| format!("two {kind} are named `{name}`")));
         }
-        if let Some(name) = repeated(self.files.iter().map(|file| &file.name)) {
-            return twice("files", name);
+        for (one, other) in alike(files()).into_iter().chain(alike(artifacts())) {
+            faults.push(format!("the files `{one}` and `{other}` have names that differ only in case"));
         }
-        let artifacts = self.os.iter().flat_map(|os| &os.artifacts).map(|artifact| &artifact.name);
-        if let Some(name) = repeated(artifacts.clone()) {
-            return twice("artifacts of the operating system", name);
-        }
-        alike(self.files.iter().map(|file| &file.name)).or_else(|| alike(artifacts)).map(|(one, other)| {
-            format!("the files `{one}` and `{other}` have names that differ only in case")
-        })
+        faults
     }
 
     /// The release's name.
@@ -184,19 +182,31 @@ impl Platforms {
     }
 
     /// Why this is no choice. None of them would be signed as all of them.
-    fn find_fault(&self) -> Option<String> {
-        let platforms = self.chosen()?;
-        if platforms.is_empty() {
-            return Some("`platforms` names none: name at least one, or write `platforms: all`".to_owned());
+    fn faults(&self) -> Vec<String> {
+        match self.chosen() {
+            Some([]) => {
+                vec!["`platforms` names none: name at least one, or write `platforms: all`".to_owned()]
+            }
+            Some(some) => {
+                repeated(some.iter()).iter().map(|it| format!("`platforms` names `{it}` twice")).collect()
+            }
+            None => Vec::new(),
         }
-        repeated(platforms.iter()).map(|platform| format!("`platforms` names `{platform}` twice"))
     }
 }
 
-/// The first that stands there a second time.
-fn repeated<'a, T: Ord + ?Sized>(names: impl Iterator<Item = &'a T>) -> Option<&'a T> {
+/// Those that stand there more than once, sorted.
+fn repeated<'a, T: Ord + fmt::Display + 'a>(names: impl Iterator<Item = &'a T>) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    names.into_iter().find(|name| !seen.insert(*name))
+    let repeated: BTreeSet<&T> = names.filter(|name| !seen.insert(*name)).collect();
+    repeated.into_iter().map(ToString::to_string).collect()
+}
+
+/// Names that differ from one before them only in case, with that one.
+fn alike<'a>(names: impl Iterator<Item = &'a FileName>) -> Vec<(&'a FileName, &'a FileName)> {
+    let mut seen = BTreeMap::new();
+    let pairs = names.map(|name| (*seen.entry(name.as_str().to_ascii_lowercase()).or_insert(name), name));
+    pairs.filter(|(one, other)| one != other).collect()
 }
 
 /// Where and what, and for an unknown key the known one that is most like it.
@@ -297,6 +307,29 @@ git:
             for part in expected {
                 assert!(said.contains(part), "{part}: {said}");
             }
+        }
+    }
+
+    #[test]
+    fn all_faults_are_told_together() {
+        let rest = "
+  - {name: fleet, path: other}
+floor: 99
+files:
+  - {name: a, path: x}
+  - {name: a, path: y}
+  - {name: b, path: x}
+  - {name: B, path: y}
+  - {name: c, path: x}
+  - {name: c, path: y}
+";
+        let text = GOOD.trim_end().replace("[linux/amd64]", "[]") + rest;
+        let Err(Error::Several(errors)) = read(&text) else { panic!("it has several faults") };
+        let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let expected = ["`floor`", "names none", "`fleet`", "`a`", "`c`", "`b` and `B`"];
+        assert_eq!(said.len(), expected.len(), "{said:?}");
+        for (said, expected) in said.iter().zip(expected) {
+            assert!(said.contains(expected), "{expected}: {said}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! them tries to read from the terminal, which is noticed: nobody is ever asked anything.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufReader, PipeReader, Read, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -56,6 +56,7 @@ pub(super) enum Input<'a> {
     Nothing,
     Text(&'a str),
     File(File),
+    Pipe(PipeReader),
 }
 
 /// How Git ended, and what it said on standard error.
@@ -147,6 +148,7 @@ impl Git<'_> {
         Ok(match input {
             Input::Nothing => Stdio::null(),
             Input::File(file) => file.into(),
+            Input::Pipe(pipe) => pipe.into(),
             Input::Text(text) => {
                 let mut file = tempfile_in(self.dir)?;
                 file.write_all(text.as_bytes())?;

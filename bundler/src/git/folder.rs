@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Read as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::thread;
 
 use fs_err as fs;
 use tempfile::TempDir;
 
 use sealift_archive::release::ObjectId;
-use sealift_archive::{Blob, Unwatched};
+use sealift_archive::{Blob, Progress};
 
 use super::command::{Git, Input};
 use super::content::{MAX_POINTER_BYTES, is_pointer};
@@ -75,11 +77,11 @@ impl PackedFolder {
 ///
 /// # Errors
 /// [`git::Error::BadFolder`] for what Git cannot carry, [`git::Error::BadObject`] for what the appliance would refuse,
-/// [`git::Error::Failed`], or I/O.
-pub fn pack(folder: &Path, head: &str, date: u64) -> Result<PackedFolder, Error> {
+/// [`git::Error::Failed`], `Interrupted`, or I/O.
+pub fn pack(folder: &Path, head: &str, date: u64, progress: &dyn Progress) -> Result<PackedFolder, Error> {
     let dir = TempDir::with_prefix("sealift-git-")?;
     let about = folder.display().to_string();
-    let git = Git { dir: dir.path(), about: &about, progress: &Unwatched };
+    let git = Git { dir: dir.path(), about: &about, progress };
     git.init()?;
     import(&git, head, date, &entries(folder)?)?;
     let commit: ObjectId = git.text(&["rev-parse", "--verify", head], Input::Nothing)?.parse()?;
@@ -103,66 +105,73 @@ enum Kind {
 }
 
 /// Everything below a folder, sorted by name.
+///
+/// # Errors
+/// All that Git cannot carry, or I/O.
 fn entries(folder: &Path) -> Result<Vec<Entry>, Error> {
-    let mut found = Vec::new();
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
     let mut open = vec![folder.to_owned()];
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir)? {
-            let path = entry?.path();
-            let refuse = |why| Error::from(git::Error::BadFolder { path: path.clone(), why });
-            if path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(".git")) {
-                return Err(refuse("a Git repository inside the folder would be lost"));
+            match look_at(folder, entry?.path()) {
+                Ok(Found::Folder(path)) => open.push(path),
+                Ok(Found::Entry(entry)) => found.push(entry),
+                Err(error) => errors.push(error),
             }
-            if dir == folder && path.ends_with(SUBMODULES) {
-                return Err(refuse(
-                    "it names submodules, which would be missing; take it out, and their files in",
-                ));
-            }
-            let metadata = fs::symlink_metadata(&path)?;
-            let kind = if metadata.is_dir() {
-                open.push(path);
-                continue;
-            } else if metadata.is_symlink() {
-                Kind::Link(fs::read_link(&path)?.as_os_str().as_bytes().to_owned())
-            } else if metadata.is_file() {
-                if metadata.len() <= MAX_POINTER_BYTES && is_pointer(&fs::read(&path)?) {
-                    return Err(refuse(
-                        "it is a Git LFS pointer, not the file itself (`git lfs pull` gets that)",
-                    ));
-                }
-                let executable = metadata.permissions().mode() & 0o100 != 0;
-                Kind::File { mode: if executable { "100755" } else { "100644" }, size: metadata.len() }
-            } else {
-                return Err(refuse("it is neither a file nor a folder nor a link"));
-            };
-            let name = path.strip_prefix(folder).unwrap_or(&path).as_os_str().as_bytes().to_owned();
-            if name.contains(&b'\n') || name.starts_with(b"\"") {
-                return Err(refuse("its name holds a line break or begins with a quote"));
-            }
-            found.push(Entry { path, name, kind });
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
+    errors.sort_by_cached_key(ToString::to_string);
+    Error::all(errors).map_or(Ok(found), Err)
+}
+
+enum Found {
+    Folder(PathBuf),
+    Entry(Entry),
+}
+
+fn look_at(folder: &Path, path: PathBuf) -> Result<Found, Error> {
+    let refuse = |why| Err(git::Error::BadFolder { path: path.clone(), why }.into());
+    if path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(".git")) {
+        return refuse("a Git repository inside the folder would be lost");
+    }
+    let name = path.strip_prefix(folder).unwrap_or(&path).as_os_str().as_bytes().to_owned();
+    if name == SUBMODULES.as_bytes() {
+        return refuse("it names submodules, which would be missing; take it out, and their files in");
+    }
+    let metadata = fs::symlink_metadata(&path)?;
+    let kind = if metadata.is_dir() {
+        return Ok(Found::Folder(path));
+    } else if metadata.is_symlink() {
+        Kind::Link(fs::read_link(&path)?.as_os_str().as_bytes().to_owned())
+    } else if metadata.is_file() {
+        if metadata.len() <= MAX_POINTER_BYTES && is_pointer(&fs::read(&path)?) {
+            return refuse("it is a Git LFS pointer, not the file itself (`git lfs pull` gets that)");
+        }
+        let executable = metadata.permissions().mode() & 0o100 != 0;
+        Kind::File { mode: if executable { "100755" } else { "100644" }, size: metadata.len() }
+    } else {
+        return refuse("it is neither a file nor a folder nor a link");
+    };
+    if name.contains(&b'\n') || name.starts_with(b"\"") {
+        return refuse("its name holds a line break or begins with a quote");
+    }
+    Ok(Found::Entry(Entry { path, name, kind }))
 }
 
 /// Makes blobs, trees and the commit from one stream (git-fast-import(1)).
 fn import(git: &Git<'_>, reference: &str, date: u64, entries: &[Entry]) -> Result<(), Error> {
     const IMPORT: [&str; 3] = ["fast-import", "--quiet", "--done"];
-    let failed = |said: String| git.failed(IMPORT[0], said);
+    let (reader, writer) = io::pipe()?;
     let mut command = git.plain();
-    command.args(IMPORT).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-    let written = match child.stdin.take() {
-        Some(stdin) => write_stream(&mut BufWriter::new(stdin), reference, date, entries),
-        None => Ok(()),
-    };
-    let output = child.wait_with_output()?;
-    let result = if output.status.success() {
-        Ok(())
-    } else {
-        Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
-    };
+    command.args(IMPORT).stdout(Stdio::null());
+    let (ended, written) = thread::scope(|scope| {
+        let writing = scope.spawn(|| write_stream(&mut BufWriter::new(writer), reference, date, entries));
+        // However it ends, nobody reads any more, and the writer cannot but end too.
+        let ended = git.finish(command, Input::Pipe(reader));
+        (ended, writing.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    let result = git.expect_success(&IMPORT, &ended?);
     match written {
         // What git says is the cause; a broken pipe is only how we noticed.
         Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => result.and(Err(error.into())),
@@ -207,8 +216,14 @@ fn write_stream(out: &mut impl Write, reference: &str, date: u64, entries: &[Ent
 
 #[cfg(test)]
 mod tests {
+    use sealift_archive::Unwatched;
+
     use super::super::command::read_text;
     use super::*;
+
+    fn pack(folder: &Path, head: &str, date: u64) -> Result<PackedFolder, Error> {
+        super::pack(folder, head, date, &Unwatched)
+    }
 
     fn folder(dir: &Path) -> PathBuf {
         let folder = dir.join("gitops");
@@ -276,6 +291,15 @@ mod tests {
             assert!(error.contains(file) && error.contains(expected), "{error}");
             fs::remove_file(folder.join(file)).unwrap();
         }
+        // All of them are told together.
+        fs::create_dir(folder.join(".git")).unwrap();
+        fs::write(folder.join("apps/disk.img"), pointer).unwrap();
+        let Err(Error::Several(errors)) = pack(&folder, "refs/heads/main", 0) else {
+            panic!("two are wrong")
+        };
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        fs::remove_dir(folder.join(".git")).unwrap();
+        fs::remove_file(folder.join("apps/disk.img")).unwrap();
         // Where Git looks for no submodules, it is a file like any other.
         fs::write(folder.join("apps/.gitmodules"), "").unwrap();
         pack(&folder, "refs/heads/main", 0).unwrap();
@@ -302,5 +326,30 @@ mod tests {
             );
             assert!(is_expected, "{file}: {error}");
         }
+    }
+
+    #[test]
+    fn an_import_ends_when_somebody_asks_for_it() {
+        /// Somebody who asks when Git has begun to read.
+        struct Impatient;
+
+        impl Progress for Impatient {
+            fn advance(&self, _: u64) {}
+
+            fn is_interrupted(&self) -> bool {
+                true
+            }
+        }
+
+        let dir = TempDir::new().unwrap();
+        let large = dir.path().join("large");
+        // Holes: it costs no disk to have and minutes to read and squeeze.
+        fs::File::create(&large).unwrap().set_len(64 << 30).unwrap();
+        let repository = TempDir::new().unwrap();
+        let git = |progress| Git { dir: repository.path(), about: "test", progress };
+        git(&Unwatched).init().unwrap();
+        let error =
+            import(&git(&Impatient), "refs/heads/main", 0, &entries(dir.path()).unwrap()).unwrap_err();
+        assert!(matches!(error, Error::Archive(sealift_archive::Error::Interrupted)), "{error}");
     }
 }

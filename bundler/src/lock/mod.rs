@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sealift_archive::format::MAX_BLOB_BYTES;
 use sealift_archive::format::layout::Storing;
 use sealift_archive::release::{API_VERSION, MAX_REFS_BYTES};
-use sealift_archive::{Blob, Digest, FileName, Platform, Reference, durable, json};
+use sealift_archive::{Blob, Digest, FileName, Platform, Reference, Unwatched, durable, json};
 use sealift_fetch::{Origin, Wanted};
 
 use crate::definition::{Definition, GitSource, Location};
@@ -202,7 +202,9 @@ impl Lock {
             if !is_there(path) {
                 continue;
             }
-            let packed = folder::pack(&base.join(path), &git.pinned.head, git.date.unwrap_or_default())?;
+            let date = git.date.unwrap_or_default();
+            // Nothing here looks at a flag, so nobody sets one: a signal ends the process.
+            let packed = folder::pack(&base.join(path), &git.pinned.head, date, &Unwatched)?;
             let now = packed.pinned();
             if now.refs != git.pinned.refs {
                 return Err(stale(format!("folder `{}` has changed since", path.display())));

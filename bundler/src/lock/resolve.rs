@@ -26,6 +26,7 @@ use crate::files::{Finder, media_type_of};
 use crate::git::{self, Pinned, folder};
 use crate::image::{Scope, resolve_image};
 use crate::k3s::{self, K3s};
+use crate::statement;
 
 /// The branch of a folder that names none.
 const DEFAULT_BRANCH: &str = "main";
@@ -73,15 +74,17 @@ impl Order<'_> {
 pub async fn resolve(order: &Order<'_>) -> Result<Lock, Error> {
     let &Order { client, definition, file, .. } = order;
     let base = order.base();
-    let finder = Finder { client, base, progress: &*order.progress };
+    let finder = Finder { client, base, progress: &order.progress };
     let mut lock = Lock::new(definition);
     let mut errors = Vec::new();
 
     let k3s = match definition.kubernetes.as_ref().and_then(|k| k.files.as_ref()) {
-        Some(files) => k3s::resolve(files, finder).await.unwrap_or_else(|found| {
-            errors.extend(found);
-            K3s::default()
-        }),
+        // What is wrong with one of its files is no reason not to ask for the images that another one names.
+        Some(files) => {
+            let (k3s, wrong) = k3s::resolve(files, finder).await;
+            errors.extend(wrong);
+            k3s
+        }
         None => K3s::default(),
     };
     let images = images_of(definition, &k3s, &mut lock.system_images, &mut errors);
@@ -110,7 +113,7 @@ pub async fn resolve(order: &Order<'_>) -> Result<Lock, Error> {
             Err(error) => errors.push(error),
         }
     }
-    lock.expect_apart(&mut errors);
+    expect_consistent(&lock, &mut errors);
     Error::all(errors).map_or(Ok(lock), Err)
 }
 
@@ -128,7 +131,17 @@ pub async fn resolve_with_named(order: &Order<'_>, helm: Option<&Helm>) -> Resul
     let scope = Scope { client, platforms: definition.platforms.chosen(), base: order.base(), known: &known };
     let mut errors = Vec::new();
     keep_good(resolve_images(scope, &images).await, &mut lock.images, &mut errors);
+    expect_consistent(&lock, &mut errors);
     Error::all(errors).map_or(Ok(lock), Err)
+}
+
+/// Finds what would make it no release. Only if no name stands twice: what else is said then has that as its cause.
+fn expect_consistent(lock: &Lock, errors: &mut Vec<Error>) {
+    let told = errors.len();
+    lock.expect_apart(errors);
+    if errors.len() == told {
+        errors.extend(statement::content(lock).err());
+    }
 }
 
 async fn resolve_images(scope: Scope<'_>, images: &[Image]) -> Vec<Result<LockedImage, Error>> {
@@ -261,7 +274,7 @@ async fn resolve_git(order: &Order<'_>, previous: Option<&Lock>) -> Vec<Result<L
         let (git, base, date) = (git.clone(), order.base().to_owned(), order.date);
         let (plain_http, progress) = (order.plain_http, Arc::clone(&order.progress));
         let resolving = move || match &git.source {
-            GitSource::Folder(path) => pack_folder(&git, &base.join(path), date),
+            GitSource::Folder(path) => pack_folder(&git, &base.join(path), date, &*progress),
             GitSource::Repository { url, reference } => {
                 let repository = git::Repository::new(url, reference, &base)?.with_plain_http(plain_http);
                 pin_repository(&git, &repository, earlier.as_ref(), &*progress)
@@ -272,9 +285,9 @@ async fn resolve_git(order: &Order<'_>, previous: Option<&Lock>) -> Vec<Result<L
     join_all(resolving).await
 }
 
-fn pack_folder(git: &Git, folder: &Path, date: u64) -> Result<LockedGit, Error> {
+fn pack_folder(git: &Git, folder: &Path, date: u64, progress: &dyn Progress) -> Result<LockedGit, Error> {
     let branch = git.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
-    let packed = folder::pack(folder, &format!("refs/heads/{branch}"), date)?;
+    let packed = folder::pack(folder, &format!("refs/heads/{branch}"), date, progress)?;
     Ok(locked_git(git, packed.pinned(), Some(date)))
 }
 

@@ -8,3 +8,4 @@ mod names;
 mod platforms;
 mod referrers;
 mod setting;
+mod told;
