@@ -394,6 +394,37 @@ fn plain_files_come_out_under_their_names() {
 }
 
 #[test]
+fn what_is_no_file_is_in_the_way() {
+    type Make = fn(&Path);
+    let cases: [(&str, Make); 4] = [
+        ("docs/operator.txt", |path| fs::create_dir_all(path).unwrap()),
+        ("docs/operator.txt", |path| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::os::unix::fs::symlink("nowhere", path).unwrap();
+        }),
+        ("docs", |path| {
+            fs::create_dir_all(path.parent().unwrap().join("of-others")).unwrap();
+            fs_err::os::unix::fs::symlink("of-others", path).unwrap();
+        }),
+        ("shared.tar", |path| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+            assert!(made.success());
+        }),
+    ];
+    let dir = packed(vec![everything()]);
+    for (name, make) in cases {
+        let path = dir.path().join("files").join(name);
+        make(&path);
+        let refused = json_of(dir.path(), &FILES);
+        assert_eq!(refused["error"]["code"], "SL0411", "{name}: {refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains(name), "{name}: {refused}");
+        assert!(!dir.path().join("files/docs/same.txt").exists(), "{name}: nothing is written");
+        fs::remove_dir_all(dir.path().join("files")).unwrap();
+    }
+}
+
+#[test]
 fn each_of_several_releases_has_a_folder_for_its_files() {
     let mut other = everything();
     other.file("docs/operator.txt", "of another release\n");
