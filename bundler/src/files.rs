@@ -1,6 +1,6 @@
 //! Plain files of a release: found, hashed, and checked against the digest that they must have.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -114,20 +114,29 @@ fn measure_file(path: &Path, progress: &dyn Progress) -> Result<Blob, Error> {
     Ok(Blob::of_reader(Watched { file, progress })?)
 }
 
-/// Reads a file that is known to be small.
+/// Reads a small file. Devices and pipes, which have no size and may have no end, are refused before they are opened.
 ///
 /// # Errors
-/// [`sealift_archive::Error::TooLarge`], or I/O.
+/// [`Error::NotAFile`], [`sealift_archive::Error::TooLarge`], or I/O.
 pub(crate) fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(Error::NotAFile { path: path.to_owned() });
     }
+    let too_large = |size| {
+        let what = path.display().to_string();
+        Error::from(sealift_archive::Error::TooLarge { what, size, limit })
+    };
     if metadata.len() > limit {
-        let (what, size) = (path.display().to_string(), metadata.len());
-        return Err(sealift_archive::Error::TooLarge { what, size, limit }.into());
+        return Err(too_large(metadata.len()));
     }
-    Ok(fs::read(path)?)
+    // It may grow meanwhile, and files of the kernel say that they are empty.
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 {
+        size if size > limit => Err(too_large(size)),
+        _ => Ok(bytes),
+    }
 }
 
 /// A file whose reading can be watched and stopped.
@@ -192,5 +201,19 @@ mod tests {
         ] {
             assert_eq!(media_type_of(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_read_has_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "12345").unwrap();
+        assert_eq!(read_capped(&file, 5).unwrap(), b"12345");
+        let said = |path: &Path| read_capped(path, 4).unwrap_err().to_string();
+        assert!(said(&file).contains("5, the limit is 4"), "{}", said(&file));
+        // Its size is 0, and it holds more.
+        assert!(said(Path::new("/proc/self/stat")).contains("the limit is 4"));
+        assert!(matches!(read_capped(Path::new("/dev/zero"), 4), Err(Error::NotAFile { .. })));
+        assert!(matches!(read_capped(dir.path(), 4), Err(Error::NotAFile { .. })));
     }
 }

@@ -15,6 +15,7 @@ use sealift_archive::Digest;
 
 use crate::Error;
 use crate::artifact::{Artifact, Part};
+use crate::files::read_capped;
 use crate::tarball::{self, EXECUTABLE, PLAIN, Tarball};
 
 /// The media type of the configuration.
@@ -138,13 +139,18 @@ impl Packing<'_> {
             self.tarball.folder(name)?;
             return self.enter(path, depth + 1);
         }
-        self.bytes += found.len();
-        if self.bytes > MAX_CONTENT_BYTES {
-            let (what, size) = (format!("folder `{}`", self.folder.display()), self.bytes);
-            return Err(sealift_archive::Error::TooLarge { what, size, limit: MAX_CONTENT_BYTES }.into());
-        }
+        let expect_room = |size| match size {
+            size if size > MAX_CONTENT_BYTES => {
+                let what = format!("folder `{}`", self.folder.display());
+                Err(sealift_archive::Error::TooLarge { what, size, limit: MAX_CONTENT_BYTES })
+            }
+            size => Ok(size),
+        };
+        expect_room(self.bytes + found.len())?;
+        let content = read_capped(&full, MAX_CONTENT_BYTES)?;
+        self.bytes = expect_room(self.bytes + content.len() as u64)?;
         let mode = if found.permissions().mode() & 0o100 == 0 { PLAIN } else { EXECUTABLE };
-        Ok(self.tarball.file(name, mode, &fs::read(&full)?)?)
+        Ok(self.tarball.file(name, mode, &content)?)
     }
 }
 

@@ -11,7 +11,8 @@ use fs_err as fs;
 use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::packer::{Front, Packer};
 use sealift_archive::release::{
-    BlobListSummary, CHART_TYPE, Descriptor, FLUX_TYPE, GitRepository, ManifestInfo, OperatingSystem,
+    API_VERSION, BlobListSummary, CHART_TYPE, Descriptor, FLUX_TYPE, GitRepository, ManifestInfo,
+    OperatingSystem,
 };
 use sealift_archive::trust::{RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
 use sealift_archive::{
@@ -30,7 +31,7 @@ const FILE: &str = "a plain file\n";
 const SHARED: &str = "a layer that is a file, too\n";
 
 /// A release in the making.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Content {
     refs: Refs,
     blobs: BTreeMap<Digest, Vec<u8>>,
@@ -393,6 +394,37 @@ fn plain_files_come_out_under_their_names() {
 }
 
 #[test]
+fn what_is_no_file_is_in_the_way() {
+    type Make = fn(&Path);
+    let cases: [(&str, Make); 4] = [
+        ("docs/operator.txt", |path| fs::create_dir_all(path).unwrap()),
+        ("docs/operator.txt", |path| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::os::unix::fs::symlink("nowhere", path).unwrap();
+        }),
+        ("docs", |path| {
+            fs::create_dir_all(path.parent().unwrap().join("of-others")).unwrap();
+            fs_err::os::unix::fs::symlink("of-others", path).unwrap();
+        }),
+        ("shared.tar", |path| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+            assert!(made.success());
+        }),
+    ];
+    let dir = packed(vec![everything()]);
+    for (name, make) in cases {
+        let path = dir.path().join("files").join(name);
+        make(&path);
+        let refused = json_of(dir.path(), &FILES);
+        assert_eq!(refused["error"]["code"], "SL0411", "{name}: {refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains(name), "{name}: {refused}");
+        assert!(!dir.path().join("files/docs/same.txt").exists(), "{name}: nothing is written");
+        fs::remove_dir_all(dir.path().join("files")).unwrap();
+    }
+}
+
+#[test]
 fn each_of_several_releases_has_a_folder_for_its_files() {
     let mut other = everything();
     other.file("docs/operator.txt", "of another release\n");
@@ -408,4 +440,86 @@ fn each_of_several_releases_has_a_folder_for_its_files() {
     let index = fs::read(dir.path().join("layout/index.json")).unwrap();
     let index: Value = serde_json::from_slice(&index).unwrap();
     assert_eq!(index["manifests"].as_array().unwrap().len(), 6 + 2, "what both have stands there once");
+}
+
+#[test]
+fn a_lock_and_its_archive_weigh_the_same() {
+    let content = everything();
+    let sizes: BTreeMap<Digest, u64> =
+        content.blobs.iter().map(|(digest, bytes)| (*digest, bytes.len() as u64)).collect();
+    let refs = content.refs.clone();
+    let piece = |media_type: &str, digest: &Digest| json!({"mediaType": media_type, "digest": digest, "size": sizes[digest]});
+    let image = |name: &str, target: &Value, manifests: &[Value]| {
+        let mut blobs = BTreeSet::new();
+        for manifest in manifests {
+            let digest: Digest = manifest["digest"].as_str().unwrap().parse().unwrap();
+            let document: Value = serde_json::from_slice(&content.blobs[&digest]).unwrap();
+            let layers = document["layers"].as_array().into_iter().flatten();
+            blobs.extend(
+                layers
+                    .chain([&document["config"]])
+                    .filter_map(|d| d["digest"].as_str()?.parse::<Digest>().ok()),
+            );
+        }
+        let blobs: Vec<Value> = blobs.iter().map(|digest| piece(LAYER, digest)).collect();
+        json!({
+            "name": name, "source": "made", "target": target, "manifests": manifests,
+            "blobs": blobs,
+        })
+    };
+    let target = |name: &str| {
+        let found = &refs.images[&name.parse().unwrap()];
+        piece(&found.media_type, &found.digest)
+    };
+    let (api, chart, apps) = (
+        "ghcr.io/acme/api:1.5.0",
+        "ghcr.io/acme/charts/web:1.0.0_build.7",
+        "sealift.internal/flux/apps:1.5.0",
+    );
+    // All manifests but those of the others belong to the first image.
+    let others: Vec<Digest> = refs
+        .images
+        .iter()
+        .filter(|(name, _)| !name.to_string().contains("acme/api"))
+        .map(|(_, found)| found.digest)
+        .collect();
+    let manifests: Vec<Value> = refs
+        .manifests
+        .iter()
+        .filter(|(digest, _)| !others.contains(digest))
+        .map(|(digest, info)| piece(&info.media_type, digest))
+        .collect();
+    let lock = |images: Value, charts: Value, flux: Value| {
+        json!({
+            "apiVersion": API_VERSION, "kind": "Lock", "definition": Digest::of(b""), "images": images,
+            "charts": charts, "flux": flux, "git": [],
+        })
+    };
+    let of_chart = image(chart, &target(chart), &[target(chart)]);
+    let of_apps = image(apps, &target(apps), &[target(apps)]);
+    let full = lock(
+        json!([image(api, &target(api), &manifests)]),
+        json!([{
+            "name": "web", "version": "1.0.0+build.7", "source": {"path": "web"},
+            "served": "sealift.internal/charts/web:1.0.0_build.7", "image": of_chart,
+        }]),
+        json!([{"path": "apps", "source": "apps", "revision": "1.5.0", "image": of_apps}]),
+    );
+    let dir = packed(vec![content.clone()]);
+    fs::write(dir.path().join("none.json"), lock(json!([]), json!([]), json!([])).to_string()).unwrap();
+    fs::write(dir.path().join("full.json"), full.to_string()).unwrap();
+    let weights = |to: &str| {
+        let difference = json_of(dir.path(), &["diff", "none.json", to, "--trust", "root.json"]);
+        let kinds = ["images", "charts", "artifacts"].map(|kind| difference[kind].clone());
+        let changes = kinds
+            .iter()
+            .flat_map(|changes| changes.as_array().unwrap_or_else(|| panic!("{difference}")).clone());
+        let weight = |change: Value| {
+            (change["name"].as_str().unwrap().to_owned(), change["to"]["bytes"].as_u64().unwrap())
+        };
+        changes.map(weight).filter(|(name, _)| !name.ends_with("long/path/web")).collect::<BTreeMap<_, _>>()
+    };
+    let weights = [weights("full.json"), weights("acme.tar.zst")];
+    assert_eq!(weights[0], weights[1]);
+    assert!(weights[0].len() == 4 && weights[0].values().all(|&bytes| bytes > 0), "{weights:?}");
 }

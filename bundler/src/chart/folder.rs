@@ -10,11 +10,14 @@ use fs_err as fs;
 use super::archive::{File, MAX_CHART_BYTES, MAX_FILE_BYTES, MAX_FILES, expect_size};
 use super::ignore::Rules;
 use super::yaml;
+use crate::files::read_capped;
 use crate::{Error, chart};
 
 const RULES: &str = ".helmignore";
 /// Folders in folders; deeper is a mistake, and a link can make it without end.
 const MAX_DEPTH: usize = 64;
+/// Most entries that are looked at, dropped ones too: a few links to folders that have such links again make billions.
+const MAX_ENTRIES: usize = 4 * MAX_FILES;
 
 /// All files of a chart, sorted by path.
 ///
@@ -22,7 +25,8 @@ const MAX_DEPTH: usize = 64;
 /// [`chart::Error::BadChart`] for what cannot be carried, [`chart::Error::File`] for a bad rule, or I/O.
 pub(super) fn read(folder: &Path) -> Result<Vec<File>, Error> {
     let root = fs::canonicalize(folder)?;
-    let mut walk = Walk { folder, root: &root, rules: rules(folder)?, files: Vec::new(), bytes: 0 };
+    let mut walk =
+        Walk { folder, root: &root, rules: rules(folder)?, files: Vec::new(), bytes: 0, entries: 0 };
     walk.enter(&root, "", &mut Vec::new())?;
     walk.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(walk.files)
@@ -31,10 +35,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<File>, Error> {
 fn rules(folder: &Path) -> Result<Rules, Error> {
     let file = folder.join(RULES);
     let bytes = match fs::metadata(&file) {
-        Ok(found) if found.is_file() => {
-            expect_size(&file.display().to_string(), found.len(), MAX_FILE_BYTES)?;
-            fs::read(&file)?
-        }
+        Ok(found) if found.is_file() => read_capped(&file, MAX_FILE_BYTES)?,
         _ => Vec::new(),
     };
     let text = String::from_utf8_lossy(yaml::without_mark(&bytes));
@@ -54,6 +55,7 @@ struct Walk<'a> {
     rules: Rules,
     files: Vec<File>,
     bytes: u64,
+    entries: usize,
 }
 
 impl Walk<'_> {
@@ -76,6 +78,10 @@ impl Walk<'_> {
     }
 
     fn take(&mut self, path: &Path, name: &str, open: &mut Vec<PathBuf>) -> Result<(), Error> {
+        self.entries += 1;
+        if self.entries > MAX_ENTRIES {
+            return Err(self.refuse(name, &format!("is one entry too many: the limit is {MAX_ENTRIES}")));
+        }
         let is_link = fs::symlink_metadata(path)?.is_symlink();
         let real = if is_link {
             fs::canonicalize(path).map_err(|_| self.refuse(name, "is a link that leads nowhere"))?
@@ -104,8 +110,7 @@ impl Walk<'_> {
         if self.files.len() >= MAX_FILES {
             return Err(self.refuse(name, &format!("is one file too many: the limit is {MAX_FILES}")));
         }
-        expect_size(&path.display().to_string(), found.len(), MAX_FILE_BYTES)?;
-        let content = fs::read(&real)?;
+        let content = read_capped(&real, MAX_FILE_BYTES)?;
         self.bytes += content.len() as u64;
         expect_size(&self.folder.display().to_string(), self.bytes, MAX_CHART_BYTES)?;
         self.files.push(File { path: name.to_owned(), content: yaml::without_mark(&content).to_vec() });
@@ -225,5 +230,21 @@ mod tests {
         assert!(said(&dir).contains(".helmignore` line 2: Helm knows no `**`"), "{}", said(&dir));
         assert!(read(&dir.path().join("none")).is_err());
         assert!(read(&dir.path().join("good")).is_err());
+    }
+
+    #[test]
+    fn links_to_folders_of_links_come_to_an_end() {
+        // Each folder leads to the next in eight ways: 8^10 of them to the last, and no file anywhere.
+        let dir = TempDir::new().unwrap();
+        for level in 0..10 {
+            let folder = dir.path().join(format!("f{level}"));
+            fs::create_dir(&folder).unwrap();
+            for way in 0..8 {
+                symlink(format!("../f{}", level + 1), folder.join(format!("w{way}"))).unwrap();
+            }
+        }
+        fs::create_dir(dir.path().join("f10")).unwrap();
+        let said = read(dir.path()).unwrap_err().to_string();
+        assert!(said.contains("one entry too many"), "{said}");
     }
 }

@@ -22,14 +22,14 @@ mod yaml;
 use std::io;
 use std::path::Path;
 
-use fs_err as fs;
-
 pub use archive::{File, MAX_CHART_BYTES, MAX_FILE_BYTES, MAX_FILES, MAX_TGZ_BYTES, read as read_archive};
 pub use artifact::{CONFIG_TYPE, CONTENT_TYPE, ChartManifest, LEGACY_CONTENT_TYPE, PROVENANCE_TYPE};
 pub use error::Error;
 pub use metadata::{ApiVersion, ChartType, Dependency, Maintainer, Metadata};
 pub use repository::{Found, Repository};
 pub use version::{ChartName, ChartVersion};
+
+use crate::files::read_capped;
 
 /// A packed chart.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,14 +57,10 @@ impl Chart {
     /// # Errors
     /// As [`Chart::from_bytes`], or I/O.
     pub fn from_file(file: &Path) -> Result<Self, crate::Error> {
-        let read = |path: &Path, limit| {
-            archive::expect_size(&path.display().to_string(), fs::metadata(path)?.len(), limit)?;
-            Ok::<_, crate::Error>(fs::read(path)?)
-        };
-        let tgz = read(file, MAX_TGZ_BYTES)?;
+        let tgz = read_capped(file, MAX_TGZ_BYTES)?;
         let mut beside = file.as_os_str().to_owned();
         beside.push(".prov");
-        let provenance = match read(Path::new(&beside), provenance::MAX_PROVENANCE_BYTES) {
+        let provenance = match read_capped(Path::new(&beside), provenance::MAX_PROVENANCE_BYTES) {
             Err(crate::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
             read => Some(read?),
         };
@@ -98,6 +94,7 @@ fn metadata_of(name: &str, files: &[File]) -> Result<Metadata, crate::Error> {
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
     use sealift_archive::Digest;
     use tempfile::TempDir;
 
@@ -143,6 +140,8 @@ mod tests {
     #[test]
     fn files_that_are_no_charts_are_named() {
         let (dir, file) = packed();
+        let endless = Chart::from_file(Path::new("/dev/zero")).unwrap_err();
+        assert!(matches!(endless, crate::Error::NotAFile { .. }), "{endless}");
         let missing = dir.path().join("missing.tgz");
         assert!(Chart::from_file(&missing).unwrap_err().to_string().contains("missing.tgz"));
         fs::write(&file, "text").unwrap();

@@ -8,7 +8,7 @@ use sealift_fetch::{Client, Url};
 use super::archive::MAX_TGZ_BYTES;
 use super::index::{Entry, Listing, MAX_INDEX_BYTES};
 use super::provenance::MAX_PROVENANCE_BYTES;
-use super::{Chart, ChartName, ChartVersion};
+use super::{Chart, ChartName, ChartVersion, yaml};
 use crate::{Error, chart};
 
 /// Addresses of one chart that are tried; an index has one or two.
@@ -173,7 +173,7 @@ async fn apart<T: Send + 'static>(
 
 /// The first of some versions.
 fn few(versions: &[Entry]) -> String {
-    let shown = versions.iter().take(MAX_SHOWN_VERSIONS).map(|entry| entry.version.clone());
+    let shown = versions.iter().take(MAX_SHOWN_VERSIONS).map(|entry| yaml::cut(&entry.version));
     let more = versions.len().saturating_sub(MAX_SHOWN_VERSIONS);
     let more = (more > 0).then(|| format!("and {more} more"));
     shown.chain(more).collect::<Vec<_>>().join(", ")

@@ -15,6 +15,13 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Events that even an empty document has.
 const FRAME_EVENTS: usize = 16;
+/// Most events that aliases repeat, in all and nested in each other.
+const MAX_REPEATED_EVENTS: usize = 1_000_000;
+const MAX_REPEATED_DEPTH: usize = 64;
+/// How the library begins to say that there is more than it should read.
+const LIMITS: [&str; 2] = ["budget breached", "alias replay limit exceeded"];
+/// Longest explanation, in characters: it may quote what a server sent.
+const MAX_WHY_CHARS: usize = 300;
 
 /// The bytes behind a byte order mark.
 pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
@@ -22,12 +29,16 @@ pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
 }
 
 /// How Helm's parser reads: the last of two equal keys wins, and a leading zero means octal. Whoever calls has looked
-/// at the size, which bounds the number of events too; what aliases repeat has the library's own limit.
+/// at the size, which bounds the number of events too, but for those that aliases repeat.
 pub(super) fn options(size: usize) -> Options {
-    let most = size.saturating_add(FRAME_EVENTS);
+    let most = size.saturating_add(FRAME_EVENTS + MAX_REPEATED_EVENTS);
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: most, max_nodes: most, max_total_scalar_bytes: usize::MAX, enforce_alias_anchor_ratio: false,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: MAX_REPEATED_EVENTS, max_replay_stack_depth: MAX_REPEATED_DEPTH,
+            max_alias_expansions_per_anchor: usize::MAX,
         },
         emit_comments: false,
         duplicate_keys: DuplicateKeyPolicy::LastWins,
@@ -56,9 +67,22 @@ pub(super) fn explain(file: &str, error: &serde_saphyr::Error) -> Error {
     let place =
         error.location().map_or_else(String::new, |l| format!(" line {}, column {}", l.line(), l.column()));
     let text = error.without_snippet().to_string();
-    // The place is told once, in front.
-    let why = text.split(" at line ").next().unwrap_or(&text).trim_start_matches("error: ").to_owned();
+    // The library wraps such errors once an alias is in play, so only their words tell.
+    let why = if LIMITS.iter().any(|words| text.contains(words)) {
+        format!("it says more than is read: aliases may repeat {MAX_REPEATED_EVENTS} pieces of it")
+    } else {
+        // The place is told once, in front.
+        cut(text.split(" at line ").next().unwrap_or(&text).trim_start_matches("error: "))
+    };
     chart::Error::File { file: file.to_owned(), place, why }.into()
+}
+
+/// Text from outside, no longer than a message may be.
+pub(super) fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_WHY_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// A mapping, or nothing at all; what is in it does not matter.
@@ -275,6 +299,34 @@ mod tests {
         let error = parse::<AnyMapping>("values.yaml", b"a: b\nc: d: e\n");
         let said = error.err().unwrap().to_string();
         assert!(said.starts_with("`values.yaml` line 2"), "{said}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_cut_where_nobody_reads_on() {
+        let yaml = format!("value: [*{}]", "x".repeat(100_000));
+        let said = parse::<Document>("values.yaml", yaml.as_bytes()).err().unwrap().to_string();
+        assert!(said.chars().count() < 400, "{} characters", said.len());
+        assert_eq!(
+            (cut("short"), cut(&"ä".repeat(301))),
+            ("short".to_owned(), format!("{}…", "ä".repeat(300)))
+        );
+    }
+
+    #[test]
+    fn aliases_may_repeat_a_great_deal_and_not_everything() {
+        // Far more pieces than bytes, as charts with one set of defaults for all have it.
+        let defaults = (0..100).map(|i| format!("k{i}: v")).collect::<Vec<_>>().join(", ");
+        let users: String = (0..100).map(|i| format!("u{i}: *d\n")).collect();
+        let yaml = format!("d: &d {{{defaults}}}\n{users}");
+        parse::<AnyMapping>("values.yaml", yaml.as_bytes()).unwrap();
+
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..10 {
+            let one = format!("*a{}", level - 1);
+            bomb += &format!("a{level}: &a{level} [{}]\n", [one.as_str(); 9].join(", "));
+        }
+        let said = parse::<AnyMapping>("values.yaml", bomb.as_bytes()).err().unwrap().to_string();
+        assert!(said.contains("aliases may repeat 1000000 pieces"), "{said}");
     }
 
     #[test]

@@ -17,6 +17,16 @@ pub(super) fn diff(output: Output, args: &DiffArgs) -> Result<(), Error> {
     let packages = !args.no_packages && is_archive(&args.from) && is_archive(&args.to);
     let side = |file: &Path| read(file, args.trust.as_deref(), packages, output);
     let difference = Difference::between(&side(&args.from)?, &side(&args.to)?);
+    if let Some(doubts) = &difference.uncertain {
+        for (title, images) in [(&difference.from, &doubts.from), (&difference.to, &doubts.to)] {
+            if !images.is_empty() {
+                let images = count(images.len(), "image");
+                output.remark(&format!(
+                    "note: {images} of {title} may hold more packages than is known; `sealift sbom` says why"
+                ))?;
+            }
+        }
+    }
     output.result(&difference, || describe(&difference))
 }
 

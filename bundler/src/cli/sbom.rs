@@ -100,7 +100,7 @@ fn single<'a>(args: &SbomArgs, output: Output, bills: &'a [Bill]) -> Result<&'a 
         return Err(sbom::Error::SeveralReleases { file: path(&args.bundle), count: bills.len() }.into());
     };
     for image in bill.uncertain() {
-        for why in reasons(image) {
+        for why in image.doubts() {
             let platform = image.platform.as_ref().map(|p| format!(" ({p})")).unwrap_or_default();
             output.remark(&format!("warning: {}{platform}: {why}", names(image)))?;
         }
@@ -169,7 +169,7 @@ fn describe(text: &mut String, bill: &Bill) -> std::fmt::Result {
             system.unwrap_or("-".into()),
             image.digest
         )?;
-        for why in reasons(image) {
+        for why in image.doubts() {
             writeln!(text, "  warning: {why}")?;
         }
         let rows: Vec<[String; 5]> = image.packages.iter().map(|found| row(image, found)).collect();
@@ -210,12 +210,4 @@ fn row(image: &Image, found: &Found) -> [String; 5] {
 
 fn names(image: &Image) -> String {
     image.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// Why an image may hold more than is listed.
-fn reasons(image: &Image) -> Vec<String> {
-    let opaque = image
-        .is_opaque()
-        .then(|| "it has no package database and no attached SBOM: what is in it is not known".to_owned());
-    opaque.into_iter().chain(image.warnings.iter().cloned()).collect()
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use sealift_archive::release::{Kind, ObjectId};
 use sealift_archive::{Blob, Digest, Reference};
 
-pub use packages::PackageChange;
+pub use packages::{Doubts, PackageChange, Uncertain};
 use side::Artifact;
 pub use side::Side;
 
@@ -38,6 +38,9 @@ pub struct Difference {
     /// Packages in the images, if both sides have them at hand: archives do, locks do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packages: Option<Vec<PackageChange>>,
+    /// The images that may hold more packages than that, if packages were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<Doubts>,
     /// All content.
     pub content: ContentChange,
 }
@@ -103,6 +106,7 @@ impl Difference {
     #[must_use]
     pub fn between(from: &Side, to: &Side) -> Self {
         let of = |kinds: &[Kind]| artifacts(from, to, kinds);
+        let packages = from.packages.as_ref().zip(to.packages.as_ref());
         Self {
             from: from.title.clone(),
             to: to.title.clone(),
@@ -111,11 +115,9 @@ impl Difference {
             artifacts: of(&[Kind::FluxArtifact, Kind::OtherArtifact]),
             files: files(from, to),
             git: git(from, to),
-            packages: from
-                .packages
-                .as_ref()
-                .zip(to.packages.as_ref())
-                .map(|(from, to)| packages::changes(from, to)),
+            packages: packages.map(|(from, to)| packages::changes(from, to)),
+            uncertain: packages
+                .map(|(from, to)| Doubts { from: from.uncertain.clone(), to: to.uncertain.clone() }),
             content: content(from, to),
         }
     }

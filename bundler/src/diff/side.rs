@@ -5,15 +5,20 @@ use std::path::Path;
 
 use sealift_archive::release::{Kind, ObjectId};
 use sealift_archive::{
-    AnyDigest, BlobList, Bundle, Digest, FileName, Reference, Refs, Release, RepositoryName, Source as _,
+    AnyDigest, Blob, BlobList, Bundle, Digest, FileName, Reference, Refs, Release, RepositoryName,
+    Source as _,
 };
 
 use super::packages::{self, Packages};
 use crate::Error;
+use crate::image::Content;
 use crate::image::manifest::Manifest;
 use crate::lock::Lock;
 use crate::sbom::Bill;
 use crate::statement;
+
+/// How much of a tag names the manifest that something is attached to: `sha256-` or `sha512-`, and 64 digits.
+const STEM_LEN: usize = 71;
 
 /// What is compared.
 #[derive(Debug)]
@@ -32,7 +37,7 @@ pub struct Side {
 pub(super) struct Artifact {
     pub(super) kind: Option<Kind>,
     pub(super) digest: Digest,
-    /// All of its content, in bytes.
+    /// All of its content and all that is attached to it, in bytes.
     pub(super) bytes: u64,
 }
 
@@ -43,15 +48,13 @@ impl Side {
     /// If the lock contradicts itself.
     pub fn of_lock(path: &Path, lock: &Lock) -> Result<Self, Error> {
         let (refs, blobs) = statement::content(lock)?;
-        let sizes: BTreeMap<Digest, u64> = lock
-            .images
-            .iter()
-            .map(|image| {
-                let content = image.manifests.iter().chain(&image.blobs);
-                (image.target.digest, content.map(|c| c.size).sum())
-            })
-            .collect();
-        let size_of = |digest: &Digest| Ok(sizes.get(digest).copied().unwrap_or_default());
+        // An image with two names is locked twice, and may have been signed under either.
+        let mut carried: BTreeMap<Digest, BTreeSet<Blob>> = BTreeMap::new();
+        for image in lock.all_images() {
+            carried.entry(image.target.digest).or_default().extend(image.contents().map(Content::blob));
+        }
+        let size_of =
+            |digest: &Digest| Ok(carried.get(digest).into_iter().flatten().map(|blob| blob.size).sum());
         Self::new(path.display().to_string(), &refs, blobs, size_of)
     }
 
@@ -64,7 +67,8 @@ impl Side {
             return Err(Error::NoRelease { bundle: path.to_owned() });
         };
         let title = release.statement.name().to_string();
-        let size_of = |digest: &Digest| weigh(bundle, release, *digest);
+        let attached = Attached::of(release);
+        let size_of = |digest: &Digest| weigh(bundle, release, &attached, *digest);
         Self::new(title, &release.refs, release.blob_list.clone(), size_of)
     }
 
@@ -98,20 +102,48 @@ impl Side {
     }
 }
 
-/// The size of all content below a manifest, each piece once.
-fn weigh(bundle: &Bundle, release: &Release, top: Digest) -> Result<u64, Error> {
-    let mut content = BTreeMap::new();
-    let (mut open, mut seen) = (vec![top], BTreeSet::new());
+/// What is attached to manifests by tags.
+struct Attached<'a>(BTreeMap<&'a str, Vec<Digest>>);
+
+impl<'a> Attached<'a> {
+    fn of(release: &'a Release) -> Self {
+        let mut by_stem: BTreeMap<&str, Vec<Digest>> = BTreeMap::new();
+        for (name, descriptor) in &release.refs.images {
+            if Kind::of(name, descriptor) == Kind::Attachment
+                && let Some(stem) = name.tag().and_then(|tag| tag.get(..STEM_LEN))
+            {
+                by_stem.entry(stem).or_default().push(descriptor.digest);
+            }
+        }
+        Self(by_stem)
+    }
+
+    /// What is attached to the manifest of this name.
+    fn to(&self, name: AnyDigest) -> impl Iterator<Item = Digest> {
+        let mut stem = name.to_string().replace(':', "-");
+        stem.truncate(STEM_LEN);
+        self.0.get(stem.as_str()).into_iter().flatten().copied()
+    }
+}
+
+/// The size of all content below a manifest and of what is attached to it, each piece once: what a lock counts, too.
+fn weigh(bundle: &Bundle, release: &Release, attached: &Attached<'_>, top: Digest) -> Result<u64, Error> {
+    let refs = &release.refs;
+    let mut content = BTreeSet::new();
+    let mut open = vec![top];
     while let Some(digest) = open.pop() {
-        let Some(info) = release.refs.manifests.get(&digest).filter(|_| seen.insert(digest)) else {
+        let Some(info) = refs.manifests.get(&digest).filter(|_| content.insert(digest)) else {
             continue;
         };
         let mut bytes = Vec::new();
         bundle.read_blob(&digest, &mut bytes)?;
         let manifest = Manifest::parse(&digest.to_string(), &info.media_type, &bytes)?;
-        content.insert(AnyDigest::from(digest), info.size);
-        content.extend(manifest.blobs.iter().map(|blob| (blob.digest, blob.size)));
-        open.extend(manifest.children.iter().filter_map(|child| release.refs.digest_of(child.digest)));
+        content.extend(manifest.blobs.iter().filter_map(|blob| refs.digest_of(blob.digest)));
+        open.extend(manifest.children.iter().filter_map(|child| refs.digest_of(child.digest)));
+        open.extend(refs.referrers.get(&digest).into_iter().flatten().map(|referrer| referrer.digest));
+        let aliases = refs.aliases.iter().filter(|(_, named)| **named == digest);
+        let names = aliases.map(|(alias, _)| AnyDigest::from(*alias)).chain([digest.into()]);
+        open.extend(names.flat_map(|name| attached.to(name)));
     }
-    Ok(content.values().sum())
+    Ok(content.iter().filter_map(|digest| release.blob_list.size(digest)).sum())
 }

@@ -19,8 +19,8 @@ pub fn files(bundle: &Bundle, dir: &Path, progress: &dyn Progress) -> Result<Vec
     for (path, blob) in &files {
         target.add(*blob, path.clone());
     }
-    let found = target.look(progress)?;
-    if let Some(path) = found.occupied.into_iter().next() {
+    let found = target.look(dir, progress)?;
+    if let Some(path) = found.in_the_way.into_iter().chain(found.occupied).next() {
         return Err(Error::Exists { path });
     }
     target.fill(&found.missing, bundle, progress)?;

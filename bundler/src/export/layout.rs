@@ -108,7 +108,12 @@ impl Content {
                 target.add(Blob { digest, size }, dir.join(path));
             }
         }
-        target.fill(&target.look(progress)?.missing, bundle, progress)
+        let found = target.look(dir, progress)?;
+        // A torn blob of an export that was interrupted is written anew.
+        if let Some(path) = found.in_the_way.into_iter().next() {
+            return Err(Error::Exists { path });
+        }
+        target.fill(&found.missing, bundle, progress)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Paths that content is written to, checked as it passes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::FileType;
 use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -24,16 +25,23 @@ impl Target {
         self.0.entry(blob).or_default().push(path);
     }
 
-    /// Hashes what is there already.
-    pub(super) fn look(&self, progress: &dyn Progress) -> Result<Found, Error> {
+    /// Hashes what is there already. `base` is the folder that somebody chose: what lies below it is no link.
+    pub(super) fn look(&self, base: &Path, progress: &dyn Progress) -> Result<Found, Error> {
         let mut found = Found::default();
         for (blob, paths) in &self.0 {
             for path in paths {
                 progress.go_on()?;
-                let there = blob_at(path)?;
-                if there != Some(*blob) {
-                    found.missing.insert(blob.digest);
-                    found.occupied.extend(there.map(|_| path.clone()));
+                match there(base, path)? {
+                    There::Nothing => {
+                        found.missing.insert(blob.digest);
+                    }
+                    There::File => {
+                        if Blob::of_reader(fs::File::open(path)?)? != *blob {
+                            found.missing.insert(blob.digest);
+                            found.occupied.push(path.clone());
+                        }
+                    }
+                    There::Other(place) => found.in_the_way.push(place),
                 }
             }
         }
@@ -61,13 +69,42 @@ impl Target {
 pub(super) struct Found {
     /// Content that is not at all of its paths.
     pub(super) missing: BTreeSet<Digest>,
-    /// Paths at which something else lies.
+    /// Paths at which other files lie.
     pub(super) occupied: Vec<PathBuf>,
+    /// What is no file where one is to lie, or no folder above it. Nothing is written over or through it.
+    pub(super) in_the_way: Vec<PathBuf>,
 }
 
-fn blob_at(path: &Path) -> io::Result<Option<Blob>> {
-    match fs::File::open(path) {
-        Ok(file) => Blob::of_reader(file).map(Some),
+/// What is at a path before anything is written.
+enum There {
+    Nothing,
+    File,
+    /// A folder, link, pipe or the like, here or where a folder should be.
+    Other(PathBuf),
+}
+
+fn there(base: &Path, path: &Path) -> io::Result<There> {
+    let mut above: Vec<&Path> =
+        path.ancestors().skip(1).take_while(|folder| *folder != base && folder.starts_with(base)).collect();
+    above.reverse();
+    for folder in above {
+        match kind_of(folder)? {
+            None => return Ok(There::Nothing),
+            Some(kind) if !kind.is_dir() => return Ok(There::Other(folder.to_owned())),
+            Some(_) => {}
+        }
+    }
+    Ok(match kind_of(path)? {
+        None => There::Nothing,
+        Some(kind) if kind.is_file() => There::File,
+        Some(_) => There::Other(path.to_owned()),
+    })
+}
+
+/// What is there itself, links not followed.
+fn kind_of(path: &Path) -> io::Result<Option<FileType>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some(found.file_type())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -199,6 +199,15 @@ impl Image {
         self.is_opaque() || !self.warnings.is_empty()
     }
 
+    /// Why it may hold more than is listed.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let opaque = self.is_opaque().then(|| {
+            "it has no package database and no attached SBOM: what is in it is not known".to_owned()
+        });
+        opaque.into_iter().chain(self.warnings.iter().cloned()).collect()
+    }
+
     /// The place of a layer, from 1 for the lowest.
     #[must_use]
     pub fn layer_number(&self, layer: &Digest) -> Option<usize> {
