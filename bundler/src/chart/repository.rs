@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealift_archive::Digest;
-use sealift_fetch::{Client, Url};
+use sealift_fetch::{Client, Url, without_secrets};
 
 use super::archive::MAX_TGZ_BYTES;
 use super::index::{Entry, Listing, MAX_INDEX_BYTES};
@@ -46,7 +46,7 @@ impl Repository {
     /// [`chart::Error::NoRepository`], or what server and network say.
     pub async fn open(client: &Client, url: &Url) -> Result<Self, Error> {
         let index_url = resolve(url, "index.yaml")?;
-        let index_name = shown(&index_url);
+        let index_name = without_secrets(&index_url);
         let index = match client.get(&index_url, MAX_INDEX_BYTES).await {
             Err(error) if error.is_absent() => {
                 return Err(chart::Error::NoRepository { index: index_name }.into());
@@ -74,7 +74,7 @@ impl Repository {
             answer => Some(answer?),
         };
         let provenance_url = provenance.is_some().then_some(beside);
-        let place = shown(&tgz_url);
+        let place = without_secrets(&tgz_url);
         let chart = apart(move || {
             let found = Digest::of(&tgz);
             match wanted {
@@ -88,7 +88,7 @@ impl Repository {
         if chart.metadata.name != *name || !chart.metadata.version.is_same(version) {
             let found = format!("{} {}", chart.metadata.name, chart.metadata.version);
             return Err(chart::Error::OtherChart {
-                url: shown(&tgz_url),
+                url: without_secrets(&tgz_url),
                 wanted: format!("{name} {version}"),
                 found,
             }
@@ -99,7 +99,7 @@ impl Repository {
 
     async fn entry(&self, name: ChartName, version: ChartVersion) -> Result<Entry, Error> {
         let (index_name, index) = (self.index_name.clone(), Arc::clone(&self.index));
-        let repository = shown(&self.url);
+        let repository = without_secrets(&self.url);
         apart(move || {
             let listing = Listing::find(&index_name, &index, &name)?;
             let entry = listing.version(&version).cloned().ok_or_else(|| chart::Error::NoChart {
@@ -183,7 +183,7 @@ fn few(versions: &[Entry]) -> String {
 fn resolve(repository: &Url, address: &str) -> Result<Url, Error> {
     let refuse = |_| {
         Error::from(chart::Error::BadChart {
-            chart: shown(repository),
+            chart: without_secrets(repository),
             why: "an address in its index is none".to_owned(),
         })
     };
@@ -204,13 +204,6 @@ fn provenance_of(tgz: &Url) -> Url {
     let mut url = tgz.clone();
     url.set_path(&format!("{}.prov", tgz.path()));
     url
-}
-
-/// An address without its query, which may be a secret.
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.into()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use url::Url;
 
 use sealift_archive::Reference;
 use sealift_archive::reference::is_component;
+use sealift_fetch::without_secrets;
 
 use super::location::parse_url;
 
@@ -54,7 +55,9 @@ impl fmt::Display for ChartSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Oci(reference) => write!(f, "{OCI_SCHEME}{reference}"),
-            Self::Repository { url, name, version } => write!(f, "{name} {version} of {url}"),
+            Self::Repository { url, name, version } => {
+                write!(f, "{name} {version} of {}", without_secrets(url))
+            }
             Self::Path(path) => write!(f, "{}", path.display()),
         }
     }
@@ -158,5 +161,17 @@ impl JsonSchema for Chart {
             "description": "An `oci://` reference, or a map that says where the chart is.",
             "oneOf": [{"type": "string"}, object],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_shown_without_its_secrets() {
+        let url = "https://charts.example.com/a?token=secret".parse().unwrap();
+        let source = ChartSource::Repository { url, name: "api".to_owned(), version: "1.0.0".to_owned() };
+        assert_eq!(source.to_string(), "api 1.0.0 of https://charts.example.com/a");
     }
 }
