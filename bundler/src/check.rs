@@ -91,7 +91,7 @@ pub async fn check(order: &Order<'_>) -> Result<Report, Error> {
         match report.missing.iter_mut().find(|missing| missing.reference == mention.reference) {
             Some(missing) => missing.places.push(place),
             None => {
-                report.missing.push(Missing { reference: mention.reference.clone(), places: vec![place] })
+                report.missing.push(Missing { reference: mention.reference.clone(), places: vec![place] });
             }
         }
     }
