@@ -1,16 +1,24 @@
-//! A sink for one small blob that is looked at and not kept.
+//! A sink for small blobs that are looked at and not kept.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use sealift_archive::{Blob, BlobSink, BlobWriter, Check, Error};
+use sealift_archive::{Blob, BlobSink, BlobWriter, Check, Digest, Error};
 
-/// Holds the blob that was last finished. Whoever uses it has looked at the size before.
+type Blobs = BTreeMap<Digest, Vec<u8>>;
+
+/// Holds the blobs that were finished. Whoever uses it has looked at their sizes before.
 #[derive(Debug, Default)]
-pub(crate) struct InMemory(Mutex<Vec<u8>>);
+pub(crate) struct InMemory(Mutex<Blobs>);
 
 impl InMemory {
-    /// The blob.
+    /// The blob, where one was asked for; empty if it did not come.
     pub(crate) fn take(&self) -> Vec<u8> {
+        self.take_all().into_values().next().unwrap_or_default()
+    }
+
+    /// The blobs, by digest.
+    pub(crate) fn take_all(&self) -> Blobs {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -22,7 +30,7 @@ impl BlobSink for InMemory {
 }
 
 struct Writer<'a> {
-    place: &'a Mutex<Vec<u8>>,
+    place: &'a Mutex<Blobs>,
     check: Check,
     bytes: Vec<u8>,
 }
@@ -45,8 +53,9 @@ impl BlobWriter for Writer<'_> {
     }
 
     fn finish(self: Box<Self>) -> Result<(), Error> {
+        let digest = self.check.wanted().digest;
         self.check.finish()?;
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = self.bytes;
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, self.bytes);
         Ok(())
     }
 }

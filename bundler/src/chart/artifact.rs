@@ -103,9 +103,12 @@ impl ChartManifest {
             .map_err(|_| refuse("it is no chart: it has no manifest, or one that is not valid".to_owned()))?;
         let blob = |descriptor: &Descriptor, limit: u64| {
             let digest = descriptor.digest().to_string();
-            let digest = digest
-                .parse()
-                .map_err(|_| refuse(format!("it names `{}`, which is not sha256", yaml::clean(&digest))))?;
+            let digest = digest.parse().map_err(|_| {
+                refuse(format!(
+                    "it names `{}`, and of a chart all has to be named by sha256",
+                    yaml::clean(&digest)
+                ))
+            })?;
             super::archive::expect_size(&format!("{digest} of {reference}"), descriptor.size(), limit)?;
             Ok::<_, Error>(Blob { digest, size: descriptor.size() })
         };
@@ -206,12 +209,14 @@ annotations: {org.opencontainers.image.title: evil, org.opencontainers.image.url
     fn other_manifests_are_no_charts() {
         let good = String::from_utf8(chart(YAML, Some(b"prov")).artifact(None).manifest.bytes).unwrap();
         ChartManifest::parse("r", good.replace(CONTENT_TYPE, LEGACY_CONTENT_TYPE).as_bytes()).unwrap();
+        let content = ChartManifest::parse("r", good.as_bytes()).unwrap().content.digest.to_string();
         let cases = [
             (good.replace(CONFIG_TYPE, "application/vnd.oci.image.config.v1+json"), "its configuration is"),
             (good.replace(CONTENT_TYPE, "application/octet-stream"), "none of its layers is a packed chart"),
             (good.replace(PROVENANCE_TYPE, CONTENT_TYPE), "two layers of type"),
             (good.replace("\"size\":6", "\"size\":33554433"), "33554433, the limit is 33554432"),
-            (good.replace("sha256:", "sha512:"), "it"),
+            (good.replace(&content, &format!("sha512:{}", "a".repeat(128))), "`sha512:aaaa"),
+            (good.replace(&content, "sha512:aaaa"), "it is no chart"),
             (r#"{"schemaVersion":2,"manifests":[]}"#.to_owned(), "it is no chart"),
             (String::new(), "it is no chart"),
         ];

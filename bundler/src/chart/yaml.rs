@@ -316,15 +316,16 @@ mod tests {
     fn aliases_may_repeat_a_great_deal_and_not_everything() {
         // Far more pieces than bytes, as charts with one set of defaults for all have it.
         let defaults = (0..100).map(|i| format!("k{i}: v")).collect::<Vec<_>>().join(", ");
-        let users: String = (0..100).map(|i| format!("u{i}: *d\n")).collect();
-        let yaml = format!("d: &d {{{defaults}}}\n{users}");
+        let users = (0..100).map(|i| format!("u{i}: *d")).collect::<Vec<_>>().join("\n");
+        let yaml = format!("d: &d {{{defaults}}}\n{users}\n");
         parse::<AnyMapping>("values.yaml", yaml.as_bytes()).unwrap();
 
-        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..10 {
+        let mut bomb = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x]".to_owned()];
+        bomb.extend((1..10).map(|level| {
             let one = format!("*a{}", level - 1);
-            bomb += &format!("a{level}: &a{level} [{}]\n", [one.as_str(); 9].join(", "));
-        }
+            format!("a{level}: &a{level} [{}]", [one.as_str(); 9].join(", "))
+        }));
+        let bomb = bomb.join("\n");
         let said = parse::<AnyMapping>("values.yaml", bomb.as_bytes()).err().unwrap().to_string();
         assert!(said.contains("aliases may repeat 1000000 pieces"), "{said}");
     }

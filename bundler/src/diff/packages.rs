@@ -123,8 +123,8 @@ pub(super) fn changes(from: &Packages, to: &Packages) -> Vec<PackageChange> {
 }
 
 /// The versions that are not among the others.
-fn only<'a>(these: &'a Versions, those: &Versions) -> Vec<(&'a String, &'a [usize])> {
-    let is_new = |(version, _): &(&String, _)| !those.contains_key(*version);
+fn only<'a>(these: &'a Versions, others: &Versions) -> Vec<(&'a String, &'a [usize])> {
+    let is_new = |(version, _): &(&String, _)| !others.contains_key(*version);
     these.iter().filter(is_new).map(|(version, images)| (version, images.as_slice())).collect()
 }
 

@@ -1,16 +1,14 @@
 //! Small blobs of a bundle, held in memory: manifests, configurations. Fetched together, each frame is read once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use sealift_archive::{
-    Blob, BlobSink, BlobWriter, Bundle, Check, Digest, Error, Release, Source as _, Unwatched, json,
-};
+use sealift_archive::{Bundle, Digest, Error, Release, Source as _, Unwatched, json};
 
 use super::package::text;
+use crate::in_memory::InMemory;
 
 /// Largest manifest, index or configuration, in bytes, as registries have it.
 const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
@@ -41,9 +39,9 @@ impl Documents {
             let what = format!("the manifests and configurations of {}", release.statement.name());
             return Err(Error::TooLarge { what, size: bytes, limit: MAX_ALL_BYTES });
         }
-        let sink = Sink::default();
+        let sink = InMemory::default();
         bundle.copy_blobs(&wanted, &sink, &Unwatched)?;
-        self.0.append(&mut sink.0.into_inner().unwrap_or_else(PoisonError::into_inner));
+        self.0.append(&mut sink.take_all());
         Ok(())
     }
 
@@ -88,45 +86,5 @@ impl Descriptor {
     /// The digest as it is written, for messages.
     pub(super) fn spelled(&self) -> String {
         text(self.digest.as_bytes())
-    }
-}
-
-#[derive(Default)]
-struct Sink(Mutex<BTreeMap<Digest, Vec<u8>>>);
-
-struct Writer<'a> {
-    sink: &'a Sink,
-    check: Check,
-    bytes: Vec<u8>,
-}
-
-impl BlobSink for Sink {
-    fn open(&self, blob: Blob) -> Result<Box<dyn BlobWriter + '_>, Error> {
-        Ok(Box::new(Writer { sink: self, check: Check::new(blob), bytes: Vec::new() }))
-    }
-}
-
-impl BlobWriter for Writer<'_> {
-    fn position(&self) -> u64 {
-        self.check.seen()
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.check.update(bytes)?;
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn restart(&mut self) -> Result<(), Error> {
-        self.check = Check::new(self.check.wanted());
-        self.bytes.clear();
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), Error> {
-        let digest = self.check.wanted().digest;
-        self.check.finish()?;
-        self.sink.0.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, self.bytes);
-        Ok(())
     }
 }
