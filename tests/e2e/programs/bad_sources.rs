@@ -27,14 +27,14 @@ const FILES: [(&str, &[u8]); 3] =
 fn vendor() -> Vendor {
     let vendor = Vendor::new(&ACME);
     offer(&vendor);
-    fs::create_dir(vendor.path("k3s")).unwrap();
+    fs::create_dir(vendor.path("k3s")).expect("room for a file");
     for (name, bytes) in FILES {
-        fs::write(vendor.path("k3s").join(name), bytes).unwrap();
+        fs::write(vendor.path("k3s").join(name), bytes).expect("room for a file");
     }
     let sums: String = ["k3s", "k3s-arm64"].map(|name| format!("{}  {name}\n", digest(name).hex())).concat();
-    fs::write(vendor.path("k3s/sha256sum-amd64.txt"), sums).unwrap();
+    fs::write(vendor.path("k3s/sha256sum-amd64.txt"), sums).expect("room for a file");
     let image = vendor.registry().name("acme/app:1.0");
-    fs::write(vendor.path("k3s/k3s-images.txt"), format!("{image}\n")).unwrap();
+    fs::write(vendor.path("k3s/k3s-images.txt"), format!("{image}\n")).expect("room for a file");
     vendor
 }
 
@@ -53,8 +53,8 @@ fn files_are_carried_as_they_are() {
     let guide = vec![7; 300_000];
     vendor.registry().add_file("/dist/guide.pdf", guide.clone());
     let url = vendor.registry().url("/dist/guide.pdf");
-    fs::write(vendor.path("machine.qcow2"), b"QFI").unwrap();
-    fs::write(vendor.path("notes.txt"), b"read me").unwrap();
+    fs::write(vendor.path("machine.qcow2"), b"QFI").expect("room for a file");
+    fs::write(vendor.path("notes.txt"), b"read me").expect("room for a file");
     let rest = format!(
         "{}os:\n  base: ubuntu-24.04\n  artifacts:\n  - {{name: machine.qcow2, path: machine.qcow2}}\n  \
          - {{name: notes.txt, path: notes.txt, carry: true}}\nfiles:\n- {{name: docs/guide.pdf, url: '{url}'}}\n",
@@ -96,9 +96,9 @@ fn files_are_carried_as_they_are() {
 #[test]
 fn all_that_is_wrong_is_told_together() {
     let vendor = vendor();
-    fs::write(vendor.path("k3s/k3s"), b"something else").unwrap();
-    fs::write(vendor.path("k3s/k3s-armhf"), b"\x7fELF three").unwrap();
-    fs::write(vendor.path("notes.txt"), b"read me").unwrap();
+    fs::write(vendor.path("k3s/k3s"), b"something else").expect("room for a file");
+    fs::write(vendor.path("k3s/k3s-armhf"), b"\x7fELF three").expect("room for a file");
+    fs::write(vendor.path("notes.txt"), b"read me").expect("room for a file");
     let rest = format!(
         "{}images:\n{}files:\n- {{name: missing.txt, path: nowhere.txt}}\n- {{name: gone.txt, url: '{}'}}\n- {{name: \
          notes.txt, path: notes.txt, sha256: {}}}\n",
@@ -129,7 +129,7 @@ fn all_that_is_wrong_is_told_together() {
 #[test]
 fn names_that_differ_only_in_case_are_kept_apart() {
     let vendor = vendor();
-    fs::write(vendor.path("notes.txt"), b"read me").unwrap();
+    fs::write(vendor.path("notes.txt"), b"read me").expect("room for a file");
     let rest =
         "files:\n- {name: docs/Notes.txt, path: notes.txt}\n- {name: docs/notes.txt, path: notes.txt}\n";
     vendor.define("1.0.0", 1, rest);
@@ -144,11 +144,11 @@ fn names_that_differ_only_in_case_are_kept_apart() {
 #[test]
 fn a_file_that_changes_after_the_lock_is_noticed() {
     let vendor = vendor();
-    fs::write(vendor.path("notes.txt"), b"read me").unwrap();
+    fs::write(vendor.path("notes.txt"), b"read me").expect("room for a file");
     vendor.define("1.0.0", 1, "files:\n- {name: notes.txt, path: notes.txt}\n");
     vendor.lock();
     for (changed, expected) in [(&b"read me!"[..], 2), (b"read ME", 2)] {
-        fs::write(vendor.path("notes.txt"), changed).unwrap();
+        fs::write(vendor.path("notes.txt"), changed).expect("room for a file");
         let told = process::finish(&vendor.bundling()).expect(expected).stderr();
         assert!(told.contains("SL0466") && told.contains("notes.txt"), "{told}");
     }

@@ -24,18 +24,18 @@ fn vendor() -> Vendor {
     offer(&vendor);
     vendor.offer("acme/web", "2.0", GZIP, &[b"web".to_vec()]);
     vendor.offer("acme/spare", "1.0", GZIP, &[b"spare".to_vec()]);
-    fs::create_dir_all(vendor.path("web/templates")).unwrap();
-    fs::create_dir(vendor.path("gitops")).unwrap();
+    fs::create_dir_all(vendor.path("web/templates")).expect("room for a file");
+    fs::create_dir(vendor.path("gitops")).expect("room for a file");
     let web = vendor.registry().name("acme/web");
-    fs::write(vendor.path("web/Chart.yaml"), CHART).unwrap();
+    fs::write(vendor.path("web/Chart.yaml"), CHART).expect("room for a file");
     fs::write(vendor.path("web/values.yaml"), format!("image:\n  repository: {web}\n  tag: '2.0'\n"))
         .unwrap();
-    fs::write(vendor.path("web/templates/pod.yaml"), TEMPLATE).unwrap();
+    fs::write(vendor.path("web/templates/pod.yaml"), TEMPLATE).expect("room for a file");
     let app = vendor.registry().name("acme/app:1.0");
     let pod = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: app}}\nspec:\n  containers:\n  - {{name: app, image: '{app}'}}\n"
     );
-    fs::write(vendor.path("gitops/app.yaml"), pod).unwrap();
+    fs::write(vendor.path("gitops/app.yaml"), pod).expect("room for a file");
     let spare = vendor.registry().name("acme/spare:1.0");
     vendor.define(
         "1.0.0",
@@ -73,7 +73,7 @@ fn what_is_missing_is_locked_on_request() {
 #[test]
 fn values_that_do_not_parse_are_told_with_line_and_column() {
     let vendor = vendor();
-    fs::write(vendor.path("more.yaml"), "image:\n  repository: [\n").unwrap();
+    fs::write(vendor.path("more.yaml"), "image:\n  repository: [\n").expect("room for a file");
     vendor.define("1.0.0", 1, "charts: [{path: web, values: [more.yaml]}]\n");
     vendor.lock();
     let told = check(&vendor).expect(2).stderr();
