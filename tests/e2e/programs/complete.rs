@@ -29,7 +29,7 @@ fn vendor() -> Vendor {
     let web = vendor.registry().name("acme/web");
     fs::write(vendor.path("web/Chart.yaml"), CHART).expect("room for a file");
     fs::write(vendor.path("web/values.yaml"), format!("image:\n  repository: {web}\n  tag: '2.0'\n"))
-        .unwrap();
+        .expect("room for a file");
     fs::write(vendor.path("web/templates/pod.yaml"), TEMPLATE).expect("room for a file");
     let app = vendor.registry().name("acme/app:1.0");
     let pod = format!(
