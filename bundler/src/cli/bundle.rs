@@ -22,6 +22,8 @@ use crate::definition::Definition;
 use crate::keys::Password;
 use crate::lock::{Lock, LockedImage, resolve};
 
+/// How long work on other threads has to notice that it was interrupted: Git has to end its children.
+const LEAVE_AFTER: Duration = Duration::from_secs(2);
 /// Reproducible builds say with this variable what time it is, in seconds since 1970.
 const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
@@ -36,8 +38,16 @@ impl NetworkArgs {
     }
 }
 
-pub(super) fn runtime() -> Result<Runtime, Error> {
+fn runtime() -> Result<Runtime, Error> {
     Ok(Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Runs to the end. What was left behind by an interruption, such as a file that is being hashed, is not waited for long.
+pub(super) fn run<T>(work: impl Future<Output = T>) -> Result<T, Error> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(LEAVE_AFTER);
+    Ok(done)
 }
 
 #[derive(Serialize)]
@@ -77,7 +87,7 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
             resolve::resolve(&order).await
         })
     };
-    let lock = runtime()?.block_on(unless_interrupted(&*meter, locking))??;
+    let lock = run(unless_interrupted(&*meter, locking))???;
     let file = lock.write(&args.definition)?;
     let mut content: Vec<_> = lock.contents().map(|c| c.blob()).collect();
     content.sort_unstable();

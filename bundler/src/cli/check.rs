@@ -3,7 +3,7 @@
 use sealift_fetch::{Meter, unless_interrupted};
 
 use super::CheckArgs;
-use super::bundle::runtime;
+use super::bundle::run;
 use super::output::{Lines, Output, count};
 use crate::Error;
 use crate::check::{self, Order, Report};
@@ -26,7 +26,7 @@ pub(super) fn check(output: Output, args: &CheckArgs) -> Result<(), Error> {
     // It reads little; this one is here for Ctrl-C.
     let meter = Meter::of_command("checking", 0, true)?;
     let checking = async { Ok(check::check(&order).await) };
-    let report = runtime()?.block_on(unless_interrupted(&meter, checking))??;
+    let report = run(unless_interrupted(&meter, checking))???;
     output.result(&report, || describe(&report, helm.as_ref()))?;
     let unclear = if args.allow_unclear { 0 } else { report.unclear.len() };
     match (report.missing.len(), unclear) {

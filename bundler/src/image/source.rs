@@ -1,7 +1,10 @@
 //! Where an image is, and how its manifests are had there.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
 
 use sealift_archive::{AnyDigest, Blob, Reference, Unwatched};
 use sealift_fetch::{self as fetch, Client, Kind, Origin, Wanted};
@@ -58,9 +61,14 @@ impl<'a> Source<'a> {
                 return Ok((Self::Registry { client, reference }, manifest));
             }
             ImageSource::DockerArchive { path, reference } => {
-                let found = docker_archive::find(&base.join(path), reference.as_deref())?;
-                found.check()?;
-                (found.layout, found.target)
+                let (path, reference) = (base.join(path), reference.clone());
+                // It reads every layer. Whatever waits for a network goes on meanwhile.
+                let reading = spawn_blocking(move || {
+                    let found = docker_archive::find(&path, reference.as_deref())?;
+                    found.check()?;
+                    Ok::<_, Error>((found.layout, found.target))
+                });
+                reading.await.map_err(io::Error::other)??
             }
             ImageSource::OciLayout { path, reference } => {
                 let layout = Layout::open(&base.join(path))?;

@@ -1,10 +1,12 @@
 //! Charts and Flux artifacts in a lock: what a registry holds, but made here, or known under a second name.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 use url::Url;
 
 use sealift_archive::reference::{INTERNAL_HOST, is_component};
@@ -100,16 +102,20 @@ impl Charts<'_> {
         Ok(locked)
     }
 
-    /// Pins a chart that is a folder or a file.
-    pub(super) fn pack(&self, chart: &Chart, path: &Path) -> Result<LockedChart, Error> {
-        let path = self.base.join(path);
-        let (packed, date) = if path.is_dir() {
-            (chart::Chart::from_directory(&path, self.date)?, Some(self.date))
-        } else {
-            (chart::Chart::from_file(&path)?, None)
-        };
-        let locked = pin(chart, &packed.metadata, &packed.artifact(date))?;
-        Ok(LockedChart { date, ..locked })
+    /// Pins a chart that is a folder or a file. Whatever waits for a network goes on meanwhile.
+    pub(super) async fn pack(&self, chart: &Chart, path: &Path) -> Result<LockedChart, Error> {
+        let (path, date) = (self.base.join(path), self.date);
+        let packing = spawn_blocking(move || {
+            let (packed, date) = if path.is_dir() {
+                (chart::Chart::from_directory(&path, date)?, Some(date))
+            } else {
+                (chart::Chart::from_file(&path)?, None)
+            };
+            let artifact = packed.artifact(date);
+            Ok::<_, Error>((packed.metadata, artifact, date))
+        });
+        let (metadata, artifact, date) = packing.await.map_err(io::Error::other)??;
+        Ok(LockedChart { date, ..pin(chart, &metadata, &artifact)? })
     }
 
     /// Pins a chart that is in a registry, and was resolved as an image.
@@ -176,13 +182,15 @@ fn image_of(name: Reference, artifact: &Artifact) -> LockedImage {
     }
 }
 
-/// Pins a folder as Flux artifact.
-pub(super) fn resolve_flux(flux: &Flux, base: &Path, release: &Version) -> Result<LockedFlux, Error> {
+/// Pins a folder as Flux artifact. Whatever waits for a network goes on meanwhile.
+pub(super) async fn resolve_flux(flux: &Flux, base: &Path, release: &Version) -> Result<LockedFlux, Error> {
     let name = format!("{INTERNAL_HOST}/flux/{}", flux.name);
     let tag = release.as_str().replace('+', "_");
     let source = flux.source.clone().unwrap_or_else(|| name.clone());
     let revision = flux.revision.clone().unwrap_or_else(|| release.to_string());
-    let packed = flux::pack(&base.join(&flux.path), &source, &revision)?;
+    let (path, told) = (base.join(&flux.path), (source.clone(), revision.clone()));
+    let packing = spawn_blocking(move || flux::pack(&path, &told.0, &told.1));
+    let packed = packing.await.map_err(io::Error::other)??;
     let image = image_of(format!("{name}:{tag}").parse()?, &packed.artifact);
     Ok(LockedFlux { path: flux.path.clone(), source, revision, left_out: packed.left_out, image })
 }

@@ -66,7 +66,8 @@ impl Order<'_> {
     }
 }
 
-/// Resolves everything that a definition names. An image that leads to what one in the lock beside `file` led to is taken from there: one request.
+/// Resolves everything that a definition names. An image that leads to what one in the lock beside `file` led to is taken
+/// from there, and only what refers to it is asked for again.
 ///
 /// # Errors
 /// All that is wrong, together: what registries, servers, layouts or git answer; names that stand twice; platforms that
@@ -92,8 +93,10 @@ pub async fn resolve(order: &Order<'_>) -> Result<Lock, Error> {
     let scope = Scope { client, platforms: definition.platforms.chosen(), base, known: &known };
     let repositories = open_repositories(client, definition, &mut errors).await;
     let charts = Charts { client, base, date: order.date };
-    let (images, charts, files, git) = tokio::join!(
+    let flux = definition.flux.iter().map(|flux| resolve_flux(flux, base, &definition.version));
+    let (images, flux, charts, files, git) = tokio::join!(
         resolve_images(scope, &images),
+        join_all(flux),
         join_all(definition.charts.iter().map(|chart| resolve_chart(scope, charts, &repositories, chart))),
         resolve_files(definition, k3s, finder),
         resolve_git(order, order.previous)
@@ -102,7 +105,6 @@ pub async fn resolve(order: &Order<'_>) -> Result<Lock, Error> {
     keep_good(charts.into_iter().filter_map(Result::transpose), &mut lock.charts, &mut errors);
     keep_good(files, &mut lock.files, &mut errors);
     keep_good(git, &mut lock.git, &mut errors);
-    let flux = definition.flux.iter().map(|flux| resolve_flux(flux, base, &definition.version));
     keep_good(flux, &mut lock.flux, &mut errors);
     for artifact in definition.os.iter().flat_map(|os| &os.artifacts) {
         match resolve_os_artifact(artifact, finder).await {
@@ -169,7 +171,7 @@ async fn resolve_chart(
             let image = Image::new(reference.clone(), ImageSource::Registry(reference.clone()));
             charts.adopt(chart, reference, resolve_one(scope, &image).await?).await.map(Some)
         }
-        ChartSource::Path(path) => charts.pack(chart, path).map(Some),
+        ChartSource::Path(path) => charts.pack(chart, path).await.map(Some),
     }
 }
 
