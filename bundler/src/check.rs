@@ -83,7 +83,7 @@ impl Report {
 /// # Errors
 /// All that is wrong with charts, values files and folders, and what servers say.
 pub async fn check(order: &Order<'_>) -> Result<Report, Error> {
-    let found = find(order).await?;
+    let found = find(order, &order.lock.local(order.file)?).await?;
     let names = names(order.lock);
     let mut report = Report { found: found.distinct(), ..Report::default() };
     for mention in discover::missing(&found, &names) {
@@ -107,7 +107,8 @@ pub async fn check(order: &Order<'_>) -> Result<Report, Error> {
 /// # Errors
 /// As [`check`]; [`Error::BadMention`] for what cannot be fetched as it is written.
 pub(crate) async fn unlisted(order: &Order<'_>) -> Result<BTreeSet<Reference>, Error> {
-    let found = find(order).await?;
+    // The lock was made a moment ago, so nothing but the charts is needed of what lies here.
+    let found = find(order, &order.lock.local_charts(order.file)?).await?;
     let names = names(order.lock);
     let mut wanted = BTreeSet::new();
     let mut errors = Vec::new();
@@ -124,16 +125,15 @@ fn bad_mention(mention: &Mention) -> Error {
     Error::BadMention { reference: mention.reference.clone(), place: mention.place.to_string() }
 }
 
-/// Everything that charts and folders name.
-async fn find(order: &Order<'_>) -> Result<Found, Error> {
+/// Everything that charts and folders name. `local` has the charts that lie on this machine.
+async fn find(order: &Order<'_>, local: &Local) -> Result<Found, Error> {
     let base = order.file.parent().unwrap_or(Path::new(""));
-    let local = order.lock.local(order.file)?;
     let version = order.definition.kubernetes.as_ref().map(|k| kube_version(k.version.as_str()));
     let settings = Settings { kube_version: version, helm: order.helm };
     let mut found = Found::default();
     let mut errors = Vec::new();
     for locked in &order.lock.charts {
-        match in_chart(order.client, locked, base, &local, &settings).await {
+        match in_chart(order.client, locked, base, local, &settings).await {
             Ok(in_chart) => found.extend(&format!("{}-{}", locked.name, locked.version), in_chart),
             Err(error) => errors.push(error),
         }

@@ -95,10 +95,7 @@ impl Lock {
     /// that and need not be asked for again, whatever the image is called now. A lock that cannot be read tells nothing.
     #[must_use]
     pub fn known_images(file: &Path, definition: &Definition) -> HashMap<Digest, LockedImage> {
-        let path = Self::path_of(file);
-        let lock: Option<Self> = fs::read(&path)
-            .ok()
-            .and_then(|bytes| json::parse(&path.display().to_string(), &bytes, MAX_LOCK_BYTES).ok());
+        let lock = Self::load(&Self::path_of(file)).ok();
         lock.filter(|lock| lock.platforms.as_deref() == definition.platforms.chosen())
             .map(|lock| lock.images.into_iter().map(|image| (image.target.digest, image)).collect())
             .unwrap_or_default()
@@ -223,10 +220,7 @@ impl Lock {
             }
             image.local().for_each(|content| layout.hand_over(content, &mut local));
         }
-        for chart in &self.charts {
-            let why = || stale(format!("chart `{}` has changed since", chart.source));
-            local.extend(chart.local(base)?.ok_or_else(why)?);
-        }
+        local.extend(self.local_charts(file)?);
         for flux in self.flux.iter().filter(|flux| is_there(&flux.path)) {
             let why = || stale(format!("folder `{}` has changed since", flux.path.display()));
             local.extend(flux.local(base)?.ok_or_else(why)?);
@@ -240,6 +234,23 @@ impl Lock {
                 Err(_) => {}
                 Ok(_) => local.add_file(content.blob(), path, 0),
             }
+        }
+        Ok(local)
+    }
+
+    /// The charts among it, and what was made of those that lie on servers.
+    ///
+    /// # Errors
+    /// As [`Lock::local`].
+    pub(crate) fn local_charts(&self, file: &Path) -> Result<Local, Error> {
+        let base = file.parent().unwrap_or(Path::new(""));
+        let mut local = Local::default();
+        for chart in &self.charts {
+            local.extend(chart.local(base)?.ok_or_else(|| Error::StaleLock {
+                lock: Self::path_of(file),
+                definition: file.to_owned(),
+                why: format!("chart `{}` has changed since", chart.source),
+            })?);
         }
         Ok(local)
     }
