@@ -172,16 +172,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-
-    fn folder(files: &[&str]) -> TempDir {
-        let dir = TempDir::new().unwrap();
-        for file in files {
-            let path = dir.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, file).unwrap();
-        }
-        dir
-    }
+    use crate::fixture::folder;
 
     fn packed(dir: &TempDir) -> Packed {
         pack(dir.path(), "https://git.acme.example/fleet.git", "main@sha1:abc").unwrap()

@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod bundle;
+mod capped;
 pub mod chart;
 pub mod check;
 pub mod cli;
@@ -11,6 +12,8 @@ pub mod discover;
 mod error;
 pub mod export;
 mod files;
+#[cfg(test)]
+mod fixture;
 pub mod flux;
 pub mod git;
 pub mod image;
@@ -24,5 +27,6 @@ mod secrets;
 pub mod statement;
 mod tarball;
 pub mod trust;
+mod yaml;
 
 pub use error::Error;

@@ -85,7 +85,8 @@ fn allows(allows_plain: bool, url: &Url) -> bool {
 }
 
 /// Whether a URL names this machine. Plain HTTP is safe there, as nobody else can read it.
-pub(crate) fn is_loopback(url: &Url) -> bool {
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(addr)) => addr.is_loopback(),

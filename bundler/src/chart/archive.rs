@@ -10,6 +10,7 @@ use flate2::read::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
 use super::yaml;
+use crate::capped::Capped;
 use crate::{Error, chart};
 
 /// Largest packed chart, in bytes. Helm has no limit of its own; Flux takes 10 MiB unless told otherwise.
@@ -46,7 +47,9 @@ pub fn read(name: &str, tgz: &[u8]) -> Result<Vec<File>, Error> {
     if !tgz.starts_with(GZIP_MAGIC) {
         return Err(refuse("it is not a gzip file".to_owned()));
     }
-    let mut archive = Archive::new(Limited { inner: MultiGzDecoder::new(tgz), left: MAX_TAR_BYTES });
+    let mut archive = Archive::new(Capped::new(MultiGzDecoder::new(tgz), MAX_TAR_BYTES, || {
+        io::Error::other(format!("it unpacks to more than {MAX_TAR_BYTES} bytes"))
+    }));
     let mut reading = Reading::default();
     for entry in archive.entries().map_err(damaged)? {
         reading.take(name, entry.map_err(damaged)?)?;
@@ -146,23 +149,6 @@ fn split(path: &str) -> Result<(String, String), &'static str> {
         return Err("is no name of a file");
     }
     Ok((root.to_owned(), parts.join("/")))
-}
-
-/// Ends with an error, and not silently, where a limit is reached.
-struct Limited<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Limited<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        self.left = self
-            .left
-            .checked_sub(n as u64)
-            .ok_or_else(|| io::Error::other(format!("it unpacks to more than {MAX_TAR_BYTES} bytes")))?;
-        Ok(n)
-    }
 }
 
 #[cfg(test)]

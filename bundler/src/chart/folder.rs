@@ -132,16 +132,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-
-    fn folder(files: &[&str]) -> TempDir {
-        let dir = TempDir::new().unwrap();
-        for file in files {
-            let path = dir.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, file).unwrap();
-        }
-        dir
-    }
+    use crate::fixture::folder;
 
     fn names(dir: &TempDir) -> Vec<String> {
         read(dir.path()).unwrap().into_iter().map(|file| file.path).collect()

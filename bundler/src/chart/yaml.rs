@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_saphyr::options::NonFiniteFloatPolicy;
 use serde_saphyr::{DuplicateKeyPolicy, Options};
 
-use crate::{Error, chart};
+use crate::{Error, chart, yaml};
 
 /// What a file may begin with and nobody means (Helm drops it too).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -64,17 +64,14 @@ pub(super) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T, 
 
 /// Where and what.
 pub(super) fn explain(file: &str, error: &serde_saphyr::Error) -> Error {
-    let place =
-        error.location().map_or_else(String::new, |l| format!(" line {}, column {}", l.line(), l.column()));
     let text = error.without_snippet().to_string();
     // The library wraps such errors once an alias is in play, so only their words tell.
     let why = if LIMITS.iter().any(|words| text.contains(words)) {
         format!("it says more than is read: aliases may repeat {MAX_REPEATED_EVENTS} pieces of it")
     } else {
-        // The place is told once, in front.
-        cut(text.split(" at line ").next().unwrap_or(&text).trim_start_matches("error: "))
+        cut(&yaml::reason(error))
     };
-    chart::Error::File { file: file.to_owned(), place, why }.into()
+    chart::Error::File { file: file.to_owned(), place: yaml::place(error), why }.into()
 }
 
 /// Text from outside, no longer than a message may be.

@@ -5,8 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor, value::MapAccessDeserializer};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use sealift_archive::Reference;
@@ -14,6 +13,7 @@ use sealift_archive::reference::is_component;
 use sealift_fetch::without_secrets;
 
 use super::location::parse_url;
+use super::text_or_map::{self, TextOrMap};
 
 /// How Helm marks references to registries.
 const OCI_SCHEME: &str = "oci://";
@@ -66,7 +66,7 @@ impl fmt::Display for ChartSource {
 /// The forms with keys.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ChartObject {
+pub(super) struct ChartObject {
     /// A chart in an OCI registry: `oci://ghcr.io/acme/charts/api:1.5.0`
     reference: Option<String>,
     /// An HTTP chart repository; `name` and `version` say which of its charts.
@@ -122,31 +122,19 @@ fn parse_oci(text: &str) -> Result<Reference, String> {
     Ok(reference)
 }
 
-impl<'de> Deserialize<'de> for Chart {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ChartVisitor)
+impl TextOrMap for Chart {
+    type Map = ChartObject;
+    const EXPECTED: &'static str = "an `oci://` reference or a map with `reference`, `repository` or `path`";
+    const DESCRIPTION: &'static str = "An `oci://` reference, or a map that says where the chart is.";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(Self { source: ChartSource::Oci(parse_oci(text)?), alias: None, values: Vec::new() })
     }
 }
 
-struct ChartVisitor;
-
-impl<'de> Visitor<'de> for ChartVisitor {
-    type Value = Chart;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an `oci://` reference or a map with `reference`, `repository` or `path`")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Chart, E> {
-        Ok(Chart {
-            source: ChartSource::Oci(parse_oci(text).map_err(E::custom)?),
-            alias: None,
-            values: Vec::new(),
-        })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Chart, A::Error> {
-        ChartObject::deserialize(MapAccessDeserializer::new(map))?.try_into().map_err(A::Error::custom)
+impl<'de> Deserialize<'de> for Chart {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text_or_map::deserialize(deserializer)
     }
 }
 
@@ -156,11 +144,7 @@ impl JsonSchema for Chart {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let object = generator.subschema_for::<ChartObject>();
-        schemars::json_schema!({
-            "description": "An `oci://` reference, or a map that says where the chart is.",
-            "oneOf": [{"type": "string"}, object],
-        })
+        text_or_map::schema::<Self>(generator)
     }
 }
 

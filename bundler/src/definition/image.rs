@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor, value::MapAccessDeserializer};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use sealift_archive::Reference;
+
+use super::text_or_map::{self, TextOrMap};
 
 /// An image, where it is now and what it is called in the release.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -98,7 +99,7 @@ impl ImageSource {
 /// The forms with keys.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ImageObject {
+pub(super) struct ImageObject {
     /// A registry reference; with `ociLayout` or `dockerArchive`, which image in it: a tag, a full name or a digest.
     reference: Option<String>,
     /// A directory in the OCI image layout, relative to the definition.
@@ -156,29 +157,22 @@ impl TryFrom<ImageObject> for Image {
     }
 }
 
-impl<'de> Deserialize<'de> for Image {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ImageVisitor)
+impl TextOrMap for Image {
+    type Map = ImageObject;
+    const EXPECTED: &'static str =
+        "an image reference or a map with `reference`, `ociLayout` or `dockerArchive`";
+    const DESCRIPTION: &'static str =
+        "A registry reference, or a map that says where the image is and what to call it.";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let reference: Reference = text.parse().map_err(|e: sealift_archive::Error| e.to_string())?;
+        Ok(Self::new(reference.clone(), ImageSource::Registry(reference)))
     }
 }
 
-struct ImageVisitor;
-
-impl<'de> Visitor<'de> for ImageVisitor {
-    type Value = Image;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an image reference or a map with `reference`, `ociLayout` or `dockerArchive`")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Image, E> {
-        let reference: Reference = text.parse().map_err(E::custom)?;
-        Ok(Image::new(reference.clone(), ImageSource::Registry(reference)))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Image, A::Error> {
-        let object = ImageObject::deserialize(MapAccessDeserializer::new(map))?;
-        object.try_into().map_err(A::Error::custom)
+impl<'de> Deserialize<'de> for Image {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text_or_map::deserialize(deserializer)
     }
 }
 
@@ -188,10 +182,6 @@ impl JsonSchema for Image {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let object = generator.subschema_for::<ImageObject>();
-        schemars::json_schema!({
-            "description": "A registry reference, or a map that says where the image is and what to call it.",
-            "oneOf": [{"type": "string"}, object],
-        })
+        text_or_map::schema::<Self>(generator)
     }
 }

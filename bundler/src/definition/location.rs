@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use sealift_archive::Digest;
 use sealift_fetch::without_secrets;
 
+use super::text_or_map::{self, Either, TextOrMap};
 use crate::secrets::without_userinfo;
 
 /// A path or a URL.
@@ -115,7 +116,7 @@ pub struct Asset {
 /// The form with keys.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct AssetObject {
+pub(super) struct AssetObject {
     /// A file, relative to the definition.
     path: Option<PathBuf>,
     /// Where to fetch it from: `https://…`
@@ -143,27 +144,19 @@ impl TryFrom<AssetObject> for Asset {
     }
 }
 
-impl<'de> Deserialize<'de> for Asset {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AssetVisitor)
+impl TextOrMap for Asset {
+    type Map = AssetObject;
+    const EXPECTED: &'static str = "a path, a URL, or a map with `path` or `url`";
+    const DESCRIPTION: &'static str = "A path or a URL, or a map that says which.";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(Self { location: text.parse()?, sha256: None })
     }
 }
 
-struct AssetVisitor;
-
-impl<'de> Visitor<'de> for AssetVisitor {
-    type Value = Asset;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a path, a URL, or a map with `path` or `url`")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Asset, E> {
-        Ok(Asset { location: text.parse().map_err(E::custom)?, sha256: None })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Asset, A::Error> {
-        AssetObject::deserialize(MapAccessDeserializer::new(map))?.try_into().map_err(A::Error::custom)
+impl<'de> Deserialize<'de> for Asset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text_or_map::deserialize(deserializer)
     }
 }
 
@@ -173,11 +166,7 @@ impl JsonSchema for Asset {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let object = generator.subschema_for::<AssetObject>();
-        schemars::json_schema!({
-            "description": "A path or a URL, or a map that says which.",
-            "oneOf": [{"type": "string"}, object],
-        })
+        text_or_map::schema::<Self>(generator)
     }
 }
 
@@ -201,11 +190,11 @@ impl<'de> Visitor<'de> for AssetsVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Assets, E> {
-        AssetVisitor.visit_str(text).map(|asset| Assets(vec![asset]))
+        Either::<Asset>::new().visit_str(text).map(|asset| Assets(vec![asset]))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Assets, A::Error> {
-        AssetVisitor.visit_map(map).map(|asset| Assets(vec![asset]))
+        Either::<Asset>::new().visit_map(map).map(|asset| Assets(vec![asset]))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Assets, A::Error> {

@@ -5,6 +5,7 @@ mod file;
 mod git;
 mod image;
 mod location;
+mod text_or_map;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sealift_archive::release::API_VERSION;
 use sealift_archive::{Digest, FileName, Platform, Product, ReleaseName, Sequence, Version};
 
-use crate::Error;
+use crate::{Error, yaml};
 pub use chart::{Chart, ChartSource};
 pub use file::{File, Flux, Kubernetes, KubernetesFiles, OperatingSystem, OsArtifact};
 pub use git::{Git, GitSource};
@@ -211,12 +212,8 @@ fn alike<'a>(names: impl Iterator<Item = &'a FileName>) -> Vec<(&'a FileName, &'
 
 /// Where and what, and for an unknown key the known one that is most like it.
 fn explain(file: &Path, error: &serde_saphyr::Error) -> Error {
-    let place =
-        error.location().map_or_else(String::new, |l| format!(" line {}, column {}", l.line(), l.column()));
-    let text = error.without_snippet().to_string();
-    // The place is told once, in front.
-    let why = text.split(" at line ").next().unwrap_or(&text).trim_start_matches("error: ").to_owned();
-    Error::Definition { file: file.to_owned(), place, nearest: nearest_key(&why), why }
+    let why = yaml::reason(error);
+    Error::Definition { file: file.to_owned(), place: yaml::place(error), nearest: nearest_key(&why), why }
 }
 
 /// The parser says: unknown field `platform`, expected one of a, b.

@@ -3,7 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use url::{Host, Url};
+use sealift_fetch::is_loopback;
+use url::Url;
 
 use super::said::without_secrets;
 use crate::secrets::without_userinfo;
@@ -81,12 +82,7 @@ impl Address {
 
     /// Whether it names a host other than this machine, to which plain HTTP can be read and changed by others.
     pub(super) fn is_exposed(&self) -> bool {
-        self.plain_url().is_some_and(|url| match url.host() {
-            Some(Host::Domain(name)) => name != "localhost",
-            Some(Host::Ipv4(address)) => !address.is_loopback(),
-            Some(Host::Ipv6(address)) => !address.is_loopback(),
-            None => true,
-        })
+        self.plain_url().is_some_and(|url| !is_loopback(&url))
     }
 
     fn plain_url(&self) -> Option<Url> {

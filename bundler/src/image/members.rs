@@ -10,6 +10,7 @@ use std::path::Path;
 use fs_err as fs;
 use tar::EntryType;
 
+use crate::capped::Capped;
 use crate::{Error, image};
 
 /// Most members of an archive. Docker wrote three for each layer.
@@ -67,7 +68,9 @@ impl Members {
         let size = file.metadata()?.len();
         expect_plain(path, &mut file)?;
         let refuse = |why: String| Error::from(image::Error::DockerArchive { archive: path.to_owned(), why });
-        let mut archive = tar::Archive::new(Bounded { file, left: MAX_HEADER_BYTES });
+        let mut archive = tar::Archive::new(Capped::new(file, MAX_HEADER_BYTES, || {
+            io::Error::other(format!("its headers are longer than {MAX_HEADER_BYTES} bytes"))
+        }));
         let mut members = HashMap::new();
         for entry in archive.entries_with_seek()? {
             let mut entry = entry.map_err(|e| refuse(format!("it is not a tar archive: {e}")))?;
@@ -156,28 +159,6 @@ fn relative(folder: &str, name: &[u8]) -> Option<String> {
         }
     }
     Some(parts.join("/")).filter(|name| !name.is_empty())
-}
-
-/// Reads no more than so much in all; what is passed over by seeking does not count.
-struct Bounded<F> {
-    file: F,
-    left: u64,
-}
-
-impl<F: Read> Read for Bounded<F> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buf)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::other(format!("its headers are longer than {MAX_HEADER_BYTES} bytes"))
-        })?;
-        Ok(read)
-    }
-}
-
-impl<F: Seek> Seek for Bounded<F> {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.file.seek(position)
-    }
 }
 
 #[cfg(test)]

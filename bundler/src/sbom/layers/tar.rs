@@ -9,6 +9,8 @@ use std::io::{self, Read};
 
 use tar::{EntryType, Header};
 
+use crate::capped::Capped;
+
 const BLOCK: usize = 512;
 /// Longest long name or extended header, in bytes.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
@@ -51,7 +53,11 @@ impl<R: Read> Walk<R> {
 
     /// Fails when more than `most` bytes have passed.
     pub(super) fn capped(tar: R, most: u64) -> Self {
-        Self { tar: Capped { inner: tar, left: most }, content: 0, padding: 0 }
+        Self {
+            tar: Capped::new(tar, most, || malformed("it unpacks to more than any layer does")),
+            content: 0,
+            padding: 0,
+        }
     }
 
     /// The next entry; what is left of the one before is passed over.
@@ -259,21 +265,4 @@ fn text(bytes: &[u8]) -> String {
 
 fn malformed(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
-}
-
-/// Fails where a stream goes on and on.
-struct Capped<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Capped<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        self.left = self
-            .left
-            .checked_sub(n as u64)
-            .ok_or_else(|| malformed("it unpacks to more than any layer does"))?;
-        Ok(n)
-    }
 }
