@@ -19,7 +19,7 @@ use crate::format::contents::Contents;
 use crate::format::head::Head;
 use crate::format::packing::{Packing, Page, UNTOLD};
 use crate::format::{FRONT_ALIGN, HEAD_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member};
-use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
+use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot, Trusted};
 use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
 
 pub use damage::{Damage, Findings};
@@ -46,7 +46,7 @@ pub struct Bundle {
     name: String,
     packing: Packing,
     packers: Vec<KeyId>,
-    root: TrustRoot,
+    trusted: Trusted,
     head: Head,
     contents: Contents,
     releases: Vec<Release>,
@@ -84,15 +84,15 @@ impl Unverified {
         self.head.roots.iter().next().ok_or_else(|| Error::inconsistent("the head", "it holds no trust root"))
     }
 
-    /// Verifies head and front pages: `trusted` → newest root → packing and statements → pages.
+    /// Verifies head and front pages: what is trusted → newest root, here or there → packing and statements → pages.
     ///
     /// # Errors
-    /// [`Error::OtherVendor`], [`Error::Unsigned`], [`Error::WrongLength`], [`Error::Damaged`], or what is wrong with a
-    /// document.
-    pub fn verify(self, trusted: &TrustRoot) -> Result<Bundle, Error> {
+    /// [`Error::OtherVendor`], [`Error::Unsigned`], [`Error::SignedByFormer`], [`Error::WrongLength`], [`Error::Damaged`],
+    /// or what is wrong with a document.
+    pub fn verify(self, trusted: impl Into<Trusted>) -> Result<Bundle, Error> {
         let Self { file, name, head, packing } = self;
-        let root = head.roots.follow(&name, trusted, &head.signatures)?;
-        let packers = root.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
+        let trusted = head.roots.follow(&name, trusted, &head.signatures)?;
+        let packers = trusted.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
         if !packing.needs.is_empty() {
             return Err(Error::needs_newer("pack.json", "delta", UNTOLD));
         }
@@ -117,7 +117,7 @@ impl Unverified {
         };
         let mut releases = Vec::new();
         for (document, bytes) in statements(&head) {
-            let signers = root.check(&document, bytes, RoleName::Release, &head.signatures)?;
+            let signers = trusted.check(&document, bytes, RoleName::Release, &head.signatures)?;
             let statement = Statement::parse(&document, bytes)?;
             let sequence = statement.sequence;
             if document != format!("releases/{sequence}/release.json") {
@@ -138,7 +138,7 @@ impl Unverified {
             return Err(Error::inconsistent("pack.json", "it names other statements than those in the head"));
         }
         let index = index(&contents, &releases)?;
-        Ok(Bundle { file, name, packing, packers, root, head, contents, releases, index })
+        Ok(Bundle { file, name, packing, packers, trusted, head, contents, releases, index })
     }
 }
 
@@ -153,7 +153,7 @@ impl Bundle {
     ///
     /// # Errors
     /// See [`Unverified::open`] and [`Unverified::verify`].
-    pub fn open(path: &Path, trusted: &TrustRoot) -> Result<Self, Error> {
+    pub fn open(path: &Path, trusted: impl Into<Trusted>) -> Result<Self, Error> {
         Unverified::open(path)?.verify(trusted)
     }
 
@@ -229,8 +229,8 @@ impl Source for Bundle {
         &self.releases
     }
 
-    fn trust_root(&self) -> &TrustRoot {
-        &self.root
+    fn trusted(&self) -> &Trusted {
+        &self.trusted
     }
 
     fn signatures(&self) -> Vec<Signature> {
