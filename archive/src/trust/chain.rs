@@ -69,9 +69,7 @@ impl RootChain {
         };
         if ours.bytes() != theirs.bytes() {
             let version = ours.version();
-            return Err(other_vendor(format!(
-                "its trust root version {version} is not the one known here"
-            )));
+            return Err(other_vendor(format!("its trust root version {version} is not the one known here")));
         }
         theirs.check(&theirs.name(), theirs.bytes(), RoleName::Root, signatures)?;
         while let Some(next) = self.0.get(&(trusted.newest().version() + 1)) {

@@ -10,7 +10,8 @@ use sealift_archive::{Bundle, Digest, ReleaseName, Source as _};
 
 use super::VerifyArgs;
 use super::output::{Lines, Output, count, path, size};
-use crate::{Error, trust};
+use crate::Error;
+use crate::trust::Folder;
 
 /// How many damaged stretches are listed for people; JSON has all.
 const DAMAGES_SHOWN: usize = 20;
@@ -18,7 +19,7 @@ const DAMAGES_SHOWN: usize = 20;
 /// Opens an archive with a trust root, or with the one that it brings itself.
 pub(super) fn open(bundle: &Path, root: Option<&Path>, output: Output) -> Result<Bundle, Error> {
     if let Some(root) = root {
-        return Ok(Bundle::open(bundle, &trust::read(root)?.0)?);
+        return Ok(Bundle::open(bundle, Folder::read(root)?.trusted()?)?);
     }
     output
         .remark("note: without --trust, nothing says that this archive is from whom it claims to be from")?;
