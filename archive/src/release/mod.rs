@@ -1,12 +1,14 @@
 //! What a release is: its signed statement, the list of its content, and what its names point at.
 
 mod blob_list;
+mod channel;
 mod inventory;
 mod names;
 mod refs;
 mod statement;
 
 pub use blob_list::BlobList;
+pub use channel::{Channel, ChannelName, CurrentRelease, MAX_CHANNEL_BYTES};
 pub use inventory::{CHART_TYPE, FLUX_TYPE, Inventory, Kind};
 pub use names::{FileName, ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
 pub use refs::{Descriptor, GitRepository, ManifestInfo, Refs, alike, is_ref_name};
