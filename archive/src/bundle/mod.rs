@@ -5,36 +5,30 @@
 
 mod damage;
 mod data;
+mod reader;
 mod stream;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use fs_err as fs;
 use zstd::zstd_safe;
 
 use crate::format::contents::Contents;
 use crate::format::head::Head;
-use crate::format::packing::{Packing, Page, UNTOLD};
-use crate::format::{FRONT_ALIGN, HEAD_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member};
+use crate::format::packing::{Packing, UNTOLD};
+use crate::format::{frame, member};
+use crate::medium::{FileMedium, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
 
 pub use damage::{Damage, Findings};
+use reader::Reader;
 pub use stream::BlobStream;
-
-/// Most pages that a packing may name.
-const MAX_PAGES: usize = 64;
-/// How much filler is read at a time.
-const FILLER_PIECE: u64 = 64 << 10;
 
 /// An archive whose head has been parsed and of which nothing is believed yet: for looking, not for using.
 #[derive(Debug)]
 pub struct Unverified {
-    file: fs::File,
-    name: String,
+    medium: Box<dyn Medium>,
     head: Head,
     packing: Packing,
 }
@@ -42,8 +36,7 @@ pub struct Unverified {
 /// An archive whose front is verified.
 #[derive(Debug)]
 pub struct Bundle {
-    file: fs::File,
-    name: String,
+    medium: Box<dyn Medium>,
     packing: Packing,
     packers: Vec<KeyId>,
     root: TrustRoot,
@@ -58,21 +51,19 @@ impl Unverified {
     /// Opens a file and reads its head.
     ///
     /// # Errors
-    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Inconsistent`] for the head, or I/O.
+    /// As [`Unverified::on`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = fs::File::open(path)?;
-        let name = path.display().to_string();
-        let mut area = vec![0; usize::try_from(HEAD_BYTES).unwrap_or(usize::MAX)];
-        let mut have = 0;
-        while have < area.len() {
-            match file.file().read_at(&mut area[have..], have as u64).map_err(|e| name_error(&name, &e))? {
-                0 => break,
-                n => have += n,
-            }
-        }
-        let head = Head::parse(&name, &area[..have])?;
+        Self::on(Box::new(FileMedium::open(path)?))
+    }
+
+    /// Reads the head of the archive on a medium.
+    ///
+    /// # Errors
+    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Inconsistent`] for the head, or I/O.
+    pub fn on(medium: Box<dyn Medium>) -> Result<Self, Error> {
+        let head = Reader(&*medium).head()?;
         let packing = Packing::parse(&head.packing)?;
-        Ok(Self { file, name, head, packing })
+        Ok(Self { medium, head, packing })
     }
 
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
@@ -90,23 +81,22 @@ impl Unverified {
     /// [`Error::OtherVendor`], [`Error::Unsigned`], [`Error::WrongLength`], [`Error::Damaged`], or what is wrong with a
     /// document.
     pub fn verify(self, trusted: &TrustRoot) -> Result<Bundle, Error> {
-        let Self { file, name, head, packing } = self;
-        let root = head.roots.follow(&name, trusted, &head.signatures)?;
+        let Self { medium, head, packing } = self;
+        let root = head.roots.follow(medium.name(), trusted, &head.signatures)?;
         let packers = root.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
         if !packing.needs.is_empty() {
             return Err(Error::needs_newer("pack.json", "delta", UNTOLD));
         }
-        let found = file.metadata()?.len();
+        let found = medium.length()?;
         if found != packing.length {
-            return Err(Error::WrongLength { file: name, expected: packing.length, found });
+            let file = medium.name().to_owned();
+            return Err(Error::WrongLength { file, expected: packing.length, found });
         }
-        let reader = Reader { file: &file, name: &name };
+        let reader = Reader(&*medium);
         let mut front = reader.front(&packing)?.into_iter();
         let tail = frame::stored(&[0; member::END_LEN]);
         let tail_at = packing.length.saturating_sub(tail.len() as u64);
-        if reader.read("the tail", tail_at, packing.length)? != tail {
-            return Err(reader.damaged("the tail", tail_at, packing.length));
-        }
+        reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail)?;
         let data_bytes = tail_at
             .checked_sub(packing.data_offset)
             .ok_or_else(|| Error::inconsistent("pack.json", "the data begins behind the end of the file"))?;
@@ -138,7 +128,7 @@ impl Unverified {
             return Err(Error::inconsistent("pack.json", "it names other statements than those in the head"));
         }
         let index = index(&contents, &releases)?;
-        Ok(Bundle { file, name, packing, packers, root, head, contents, releases, index })
+        Ok(Bundle { medium, packing, packers, root, head, contents, releases, index })
     }
 }
 
@@ -216,13 +206,13 @@ impl Bundle {
     }
 
     fn reader(&self) -> Reader<'_> {
-        Reader { file: &self.file, name: &self.name }
+        Reader(&*self.medium)
     }
 }
 
 impl Source for Bundle {
     fn name(&self) -> &str {
-        &self.name
+        self.medium.name()
     }
 
     fn releases(&self) -> &[Release] {
@@ -310,96 +300,6 @@ fn index(contents: &Contents, releases: &[Release]) -> Result<BTreeMap<Digest, u
     Ok(index)
 }
 
-/// Reads checked stretches of the file.
-struct Reader<'a> {
-    file: &'a fs::File,
-    name: &'a str,
-}
-
-impl Reader<'_> {
-    /// Reads from `start` to `end`; a file that ends before is damaged in `part`.
-    fn read(&self, part: &str, start: u64, end: u64) -> Result<Vec<u8>, Error> {
-        let mut bytes = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
-        match self.file.file().read_exact_at(&mut bytes, start) {
-            Ok(()) => Ok(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Err(self.damaged(part, start, end))
-            }
-            Err(error) => Err(name_error(self.name, &error)),
-        }
-    }
-
-    /// Reads and checks the front pages and the filler behind them: member name → content.
-    fn front(&self, packing: &Packing) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let offset = check_places(packing)?;
-        let mut plain = Vec::new();
-        for (number, page) in packing.pages.iter().enumerate() {
-            let part = format!("front page {number}");
-            let bytes = self.read(&part, page.offset, page.offset + page.length)?;
-            if Digest::of(&bytes) != page.digest {
-                return Err(self.damaged(&part, page.offset, page.offset + page.length));
-            }
-            plain.extend_from_slice(&decode(&part, &bytes, page.plain_length)?);
-        }
-        self.check_filler(offset, packing.data_offset)?;
-        member::read_all("the front", &plain)
-    }
-
-    fn check_filler(&self, start: u64, end: u64) -> Result<(), Error> {
-        const PART: &str = "the filler of the front";
-        let header_end = start + frame::MIN_FILLER;
-        let mut sound = self.read(PART, start, header_end)? == frame::filler_header(end - start);
-        let mut at = header_end;
-        while sound && at < end {
-            let piece_end = end.min(at + FILLER_PIECE);
-            sound = self.read(PART, at, piece_end)?.iter().all(|&b| b == 0);
-            at = piece_end;
-        }
-        if sound { Ok(()) } else { Err(self.damaged(PART, start, end)) }
-    }
-
-    fn damaged(&self, part: &str, start: u64, end: u64) -> Error {
-        Error::Damaged { file: self.name.to_owned(), part: part.to_owned(), start, end }
-    }
-}
-
-/// Refuses pages that are not one behind the other between head and data, or too large; says where they end.
-fn check_places(packing: &Packing) -> Result<u64, Error> {
-    let refuse = |why: String| Error::inconsistent("pack.json", why);
-    if packing.pages.len() > MAX_PAGES {
-        let (size, limit) = (packing.pages.len() as u64, MAX_PAGES as u64);
-        return Err(Error::TooLarge { what: "the number of front pages".to_owned(), size, limit });
-    }
-    let mut end = HEAD_BYTES;
-    for (number, page) in packing.pages.iter().enumerate() {
-        let Page { offset, length, plain_length, .. } = *page;
-        let fits = (1..=PAGE_PLAIN_BYTES).contains(&plain_length)
-            && (1..=frame::stored_len(plain_length)).contains(&length)
-            && offset == end;
-        if !fits {
-            return Err(refuse(format!("front page {number} is not where it can be")));
-        }
-        end += length;
-    }
-    let plain: u64 = packing.pages.iter().map(|p| p.plain_length).sum();
-    if plain > MAX_FRONT_PLAIN_BYTES {
-        let what = "the front of the archive".to_owned();
-        return Err(Error::TooLarge { what, size: plain, limit: MAX_FRONT_PLAIN_BYTES });
-    }
-    // The filler must have room for its header, and be no longer than what the pages could have needed.
-    let room = packing
-        .data_offset
-        .checked_sub(end)
-        .ok_or_else(|| refuse("the data begins in the front".to_owned()))?;
-    if !(frame::MIN_FILLER..=MAX_FRONT_PLAIN_BYTES).contains(&room)
-        || packing.data_offset > packing.length
-        || !packing.data_offset.is_multiple_of(FRONT_ALIGN)
-    {
-        return Err(refuse("the data does not begin where it can".to_owned()));
-    }
-    Ok(end)
-}
-
 /// The content of a frame whose hash has been checked: one zstd frame with a checksum, exactly `plain_len` bytes of it.
 fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
     let by_zstd = || {
@@ -414,9 +314,4 @@ fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
     plain
         .filter(|plain| plain.len() as u64 == plain_len)
         .ok_or_else(|| Error::inconsistent(part, format!("it is not one frame of {plain_len} bytes")))
-}
-
-fn name_error(name: &str, error: &std::io::Error) -> Error {
-    let text: Cow<'_, str> = format!("failed to read `{name}`: {error}").into();
-    Error::Io(std::io::Error::new(error.kind(), text))
 }
