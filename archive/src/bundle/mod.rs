@@ -5,6 +5,7 @@
 
 mod damage;
 mod data;
+mod frames;
 mod reader;
 mod stream;
 
