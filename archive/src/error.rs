@@ -2,9 +2,9 @@
 
 use std::io;
 
-use crate::Digest;
 use crate::explain::{Class, Code, Explain};
 use crate::trust::{KeyId, RoleName};
+use crate::{Digest, Malformed};
 
 /// Longest word from outside that is shown, in characters.
 const MAX_FOREIGN_WORD: usize = 40;
@@ -119,6 +119,9 @@ pub enum Error {
         /// First byte behind the part.
         end: u64,
     },
+    /// The archive is not what the format allows, and that is no damage.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
     /// A blob of the release is not in this source.
     #[error("`{source_name}` does not hold content `{digest}`")]
     MissingBlob {
@@ -238,6 +241,7 @@ impl Explain for Error {
             Self::NoSpace { .. } => 119,
             Self::Interrupted => 120,
             Self::Busy { .. } => 121,
+            Self::Malformed(malformed) => return malformed.code(),
             Self::Io(_) => 199,
         })
     }
@@ -267,6 +271,7 @@ impl Explain for Error {
             Self::Damaged { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } | Self::WrongSize { .. } => {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
             }
+            Self::Malformed(_) => "this is no damage, it was made so: do not use it, and ask who made it".into(),
             Self::NeedsNewer { .. } => "update Sealift".into(),
             Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
             Self::Unsigned { keys, .. } => format!(

@@ -18,15 +18,23 @@ use zstd::zstd_safe;
 use crate::format::contents::Contents;
 use crate::format::head::Head;
 use crate::format::packing::{Packing, Page, UNTOLD};
-use crate::format::{FRONT_ALIGN, HEAD_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member};
+use crate::format::{
+    FRONT_ALIGN, HEAD_BYTES, MAX_FILE_BYTES, MAX_FRONT_PLAIN_BYTES, MAX_WINDOW_BYTES, PAGE_PLAIN_BYTES,
+    frame, member,
+};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
-use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
+use crate::{Blob, BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 pub use damage::{Damage, Findings};
 pub use stream::BlobStream;
 
 /// Most pages that a packing may name.
 const MAX_PAGES: usize = 64;
+/// What the parts of the archive are called in messages.
+const HEAD: &str = "the head";
+const PACKING: &str = "the packing";
+const FRONT: &str = "the front";
+const CONTENTS: &str = "the contents";
 /// How much filler is read at a time.
 const FILLER_PIECE: u64 = 64 << 10;
 
@@ -58,7 +66,7 @@ impl Unverified {
     /// Opens a file and reads its head.
     ///
     /// # Errors
-    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Inconsistent`] for the head, or I/O.
+    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Malformed`] for the head, or I/O.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = fs::File::open(path)?;
         let name = path.display().to_string();
@@ -79,9 +87,9 @@ impl Unverified {
     /// who made it.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] if it brings none.
+    /// [`Malformed::MissingMember`] if it brings none.
     pub fn own_root(&self) -> Result<&TrustRoot, Error> {
-        self.head.roots.iter().next().ok_or_else(|| Error::inconsistent("the head", "it holds no trust root"))
+        self.head.roots.iter().next().ok_or_else(|| Malformed::missing(HEAD, "root/1.json"))
     }
 
     /// Verifies head and front pages: `trusted` → newest root → packing and statements → pages.
@@ -107,13 +115,14 @@ impl Unverified {
         if reader.read("the tail", tail_at, packing.length)? != tail {
             return Err(reader.damaged("the tail", tail_at, packing.length));
         }
-        let data_bytes = tail_at
-            .checked_sub(packing.data_offset)
-            .ok_or_else(|| Error::inconsistent("pack.json", "the data begins behind the end of the file"))?;
+        let data_bytes = tail_at.checked_sub(packing.data_offset).ok_or_else(|| {
+            let why = format!("it begins at {}, the tail at {tail_at}", packing.data_offset);
+            Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }
+        })?;
         // In the order of the format, or not at all.
         let mut take = |member: &str| match front.next() {
             Some((name, content)) if name == member => Ok(content),
-            _ => Err(Error::inconsistent("the front", format!("`{member}` is not where it must be"))),
+            _ => Err(Malformed::missing(FRONT, member)),
         };
         let mut releases = Vec::new();
         for (document, bytes) in statements(&head) {
@@ -129,15 +138,15 @@ impl Unverified {
         }
         let contents = Contents::parse(&take("contents")?, data_bytes)?;
         if let Some((name, _)) = front.next() {
-            return Err(Error::inconsistent("the front", format!("`{name}` does not belong there")));
+            return Err(Malformed::unexpected(FRONT, &name));
         }
         if releases.is_empty() {
-            return Err(Error::inconsistent("the head", "it holds no statement"));
+            return Err(Malformed::missing(HEAD, "releases/<sequence>/release.json"));
         }
         if releases.iter().map(Release::digest).ne(packing.statements.iter().copied()) {
-            return Err(Error::inconsistent("pack.json", "it names other statements than those in the head"));
+            return Err(Malformed::OtherStatements.into());
         }
-        let index = index(&contents, &releases)?;
+        let index = index(&name, &contents, &releases)?;
         Ok(Bundle { file, name, packing, packers, root, head, contents, releases, index })
     }
 }
@@ -283,28 +292,22 @@ impl Release {
 }
 
 /// Finds each blob, and makes sure that the contents hold all that the releases list and nothing else.
-fn index(contents: &Contents, releases: &[Release]) -> Result<BTreeMap<Digest, usize>, Error> {
-    let refuse = |why: String| Error::inconsistent("contents", why);
+fn index(name: &str, contents: &Contents, releases: &[Release]) -> Result<BTreeMap<Digest, usize>, Error> {
     let mut index = BTreeMap::new();
     for (position, entry) in contents.entries.iter().enumerate() {
-        let digest = entry.blob.digest;
-        if index.insert(digest, position).is_some() {
-            return Err(refuse(format!("{digest} stands twice")));
+        let Blob { digest, size } = entry.blob;
+        let listed = releases.iter().find_map(|r| r.blob_list.size(&digest));
+        if index.insert(digest, position).is_some() || listed.is_none() {
+            return Err(Malformed::UnlistedBlob { digest }.into());
         }
-        match releases.iter().find_map(|r| r.blob_list.size(&digest)) {
-            Some(size) if size == entry.blob.size => {}
-            Some(size) => {
-                return Err(refuse(format!(
-                    "{digest} is {} bytes long, the blob list says {size}",
-                    entry.blob.size
-                )));
-            }
-            None => return Err(refuse(format!("{digest} is on no signed blob list"))),
+        if let Some(other) = listed.filter(|listed| *listed != size) {
+            let (item, why) = (digest.to_string(), format!("the blob list says {other}"));
+            return Err(Malformed::FalseLength { part: CONTENTS, item, length: size, why }.into());
         }
     }
     for blob in releases.iter().flat_map(|r| r.blob_list.iter()) {
         if !index.contains_key(&blob.digest) {
-            return Err(refuse(format!("{} is missing", blob.digest)));
+            return Err(Error::MissingBlob { source_name: name.to_owned(), digest: blob.digest });
         }
     }
     Ok(index)
@@ -342,7 +345,7 @@ impl Reader<'_> {
             plain.extend_from_slice(&decode(&part, &bytes, page.plain_length)?);
         }
         self.check_filler(offset, packing.data_offset)?;
-        member::read_all("the front", &plain)
+        member::read_all(FRONT, &plain)
     }
 
     fn check_filler(&self, start: u64, end: u64) -> Result<(), Error> {
@@ -365,7 +368,10 @@ impl Reader<'_> {
 
 /// Refuses pages that are not one behind the other between head and data, or too large; says where they end.
 fn check_places(packing: &Packing) -> Result<u64, Error> {
-    let refuse = |why: String| Error::inconsistent("pack.json", why);
+    if packing.length > MAX_FILE_BYTES {
+        let what = "the archive, as its packing says,".to_owned();
+        return Err(Error::TooLarge { what, size: packing.length, limit: MAX_FILE_BYTES });
+    }
     if packing.pages.len() > MAX_PAGES {
         let (size, limit) = (packing.pages.len() as u64, MAX_PAGES as u64);
         return Err(Error::TooLarge { what: "the number of front pages".to_owned(), size, limit });
@@ -373,12 +379,21 @@ fn check_places(packing: &Packing) -> Result<u64, Error> {
     let mut end = HEAD_BYTES;
     for (number, page) in packing.pages.iter().enumerate() {
         let Page { offset, length, plain_length, .. } = *page;
-        let fits = (1..=PAGE_PLAIN_BYTES).contains(&plain_length)
-            && (1..=frame::stored_len(plain_length)).contains(&length)
-            && offset == end;
-        if !fits {
-            return Err(refuse(format!("front page {number} is not where it can be")));
+        let false_length = |item: String, length, most: u64| {
+            let why = format!("it goes from 1 to {most}");
+            Err(Malformed::FalseLength { part: PACKING, item, length, why }.into())
+        };
+        if !(1..=PAGE_PLAIN_BYTES).contains(&plain_length) {
+            return false_length(
+                format!("the content of front page {number}"),
+                plain_length,
+                PAGE_PLAIN_BYTES,
+            );
         }
+        if !(1..=frame::stored_len(plain_length)).contains(&length) {
+            return false_length(format!("front page {number}"), length, frame::stored_len(plain_length));
+        }
+        Malformed::place(PACKING, format!("front page {number}"), offset, end)?;
         end += length;
     }
     let plain: u64 = packing.pages.iter().map(|p| p.plain_length).sum();
@@ -387,21 +402,37 @@ fn check_places(packing: &Packing) -> Result<u64, Error> {
         return Err(Error::TooLarge { what, size: plain, limit: MAX_FRONT_PLAIN_BYTES });
     }
     // The filler must have room for its header, and be no longer than what the pages could have needed.
-    let room = packing
-        .data_offset
-        .checked_sub(end)
-        .ok_or_else(|| refuse("the data begins in the front".to_owned()))?;
-    if !(frame::MIN_FILLER..=MAX_FRONT_PLAIN_BYTES).contains(&room)
-        || packing.data_offset > packing.length
-        || !packing.data_offset.is_multiple_of(FRONT_ALIGN)
-    {
-        return Err(refuse("the data does not begin where it can".to_owned()));
+    let (data, filler_end) = (packing.data_offset, end + frame::MIN_FILLER);
+    if data < filler_end {
+        return Err(Malformed::Overlap {
+            part: PACKING,
+            item: "the data".to_owned(),
+            start: data,
+            end: filler_end,
+        }
+        .into());
+    }
+    if data - end > MAX_FRONT_PLAIN_BYTES {
+        return Err(Malformed::StrayFiller { part: FRONT.to_owned() }.into());
+    }
+    if data > packing.length || !data.is_multiple_of(FRONT_ALIGN) {
+        let why = format!("byte {data} is no multiple of {FRONT_ALIGN}, or behind the end of the file");
+        return Err(Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }.into());
     }
     Ok(end)
 }
 
 /// The content of a frame whose hash has been checked: one zstd frame with a checksum, exactly `plain_len` bytes of it.
+///
+/// The hash was right, so whatever is wrong here is no damage: whoever packed it lied about it.
 fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
+    let part = || part.to_owned();
+    if frame::is_skippable(bytes) {
+        return Err(Malformed::StrayFiller { part: part() }.into());
+    }
+    if let Some(window) = frame::window_len(bytes).filter(|&window| window > MAX_WINDOW_BYTES) {
+        return Err(Malformed::WindowTooLarge { part: part(), window, limit: MAX_WINDOW_BYTES }.into());
+    }
     let by_zstd = || {
         let is_one_frame = frame::has_checksum(bytes)
             && zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len())
@@ -409,11 +440,10 @@ fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
         let capacity = usize::try_from(plain_len).unwrap_or(0);
         is_one_frame.then(|| zstd::bulk::decompress(bytes, capacity).ok()).flatten()
     };
-    let plain = frame::decode_stored(bytes).or_else(by_zstd);
-    // The hash was right, so this is no damage: whoever packed it lied about it.
-    plain
+    frame::decode_stored(bytes)
+        .or_else(by_zstd)
         .filter(|plain| plain.len() as u64 == plain_len)
-        .ok_or_else(|| Error::inconsistent(part, format!("it is not one frame of {plain_len} bytes")))
+        .ok_or_else(|| Malformed::NotOneFrame { part: part(), announced: plain_len }.into())
 }
 
 fn name_error(name: &str, error: &std::io::Error) -> Error {
