@@ -12,6 +12,7 @@ mod error;
 mod explain;
 pub mod format;
 pub mod json;
+pub mod medium;
 pub mod packer;
 mod progress;
 pub mod reference;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::{Bundle, Reader, decode};
+use super::{Bundle, decode};
 use crate::format::contents::{Entry, Frame};
 use crate::format::frame;
 use crate::{BlobSink, Check, Digest, Error, Progress, Source as _};
@@ -75,13 +75,10 @@ fn read_frames(bundle: &Bundle, needed: &[u32], to_writer: &SyncSender<Verified>
 
 /// Reads one frame and checks its hash.
 pub(super) fn read_frame(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
-    let reader: Reader<'_> = bundle.reader();
     let frame: Frame = bundle.contents.frames[number as usize];
     let start = bundle.packing.data_offset + frame.offset;
-    let end = start + u64::from(frame.length);
-    let part = format!("frame {number}");
-    let bytes = reader.read(&part, start, end)?;
-    if Digest::of(&bytes) == frame.digest { Ok(bytes) } else { Err(reader.damaged(&part, start, end)) }
+    let range = start..start + u64::from(frame.length);
+    bundle.reader().checked(&format!("frame {number}"), range, |bytes| Digest::of(bytes) == frame.digest)
 }
 
 /// Reads one frame, checks its hash, and takes its content out.

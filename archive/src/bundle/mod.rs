@@ -5,44 +5,36 @@
 
 mod damage;
 mod data;
+mod reader;
 mod stream;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use fs_err as fs;
 use zstd::zstd_safe;
 
 use crate::format::contents::Contents;
 use crate::format::head::Head;
-use crate::format::packing::{Packing, Page, UNTOLD};
-use crate::format::{
-    FRONT_ALIGN, HEAD_BYTES, MAX_FILE_BYTES, MAX_FRONT_PLAIN_BYTES, MAX_WINDOW_BYTES, PAGE_PLAIN_BYTES,
-    frame, member,
-};
+use crate::format::packing::{Packing, UNTOLD};
+use crate::format::{MAX_WINDOW_BYTES, frame, member};
+use crate::medium::{FileMedium, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{Blob, BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 pub use damage::{Damage, Findings};
+use reader::Reader;
 pub use stream::BlobStream;
 
-/// Most pages that a packing may name.
-const MAX_PAGES: usize = 64;
 /// What the parts of the archive are called in messages.
 const HEAD: &str = "the head";
 const PACKING: &str = "the packing";
 const FRONT: &str = "the front";
 const CONTENTS: &str = "the contents";
-/// How much filler is read at a time.
-const FILLER_PIECE: u64 = 64 << 10;
 
 /// An archive whose head has been parsed and of which nothing is believed yet: for looking, not for using.
 #[derive(Debug)]
 pub struct Unverified {
-    file: fs::File,
-    name: String,
+    medium: Box<dyn Medium>,
     head: Head,
     packing: Packing,
 }
@@ -50,8 +42,7 @@ pub struct Unverified {
 /// An archive whose front is verified.
 #[derive(Debug)]
 pub struct Bundle {
-    file: fs::File,
-    name: String,
+    medium: Box<dyn Medium>,
     packing: Packing,
     packers: Vec<KeyId>,
     root: TrustRoot,
@@ -66,21 +57,19 @@ impl Unverified {
     /// Opens a file and reads its head.
     ///
     /// # Errors
-    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Malformed`] for the head, or I/O.
+    /// As [`Unverified::on`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = fs::File::open(path)?;
-        let name = path.display().to_string();
-        let mut area = vec![0; usize::try_from(HEAD_BYTES).unwrap_or(usize::MAX)];
-        let mut have = 0;
-        while have < area.len() {
-            match file.file().read_at(&mut area[have..], have as u64).map_err(|e| name_error(&name, &e))? {
-                0 => break,
-                n => have += n,
-            }
-        }
-        let head = Head::parse(&name, &area[..have])?;
+        Self::on(Box::new(FileMedium::open(path)?))
+    }
+
+    /// Reads the head of the archive on a medium.
+    ///
+    /// # Errors
+    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Malformed`] for the head, or I/O.
+    pub fn on(medium: Box<dyn Medium>) -> Result<Self, Error> {
+        let head = Reader(&*medium).head()?;
         let packing = Packing::parse(&head.packing)?;
-        Ok(Self { file, name, head, packing })
+        Ok(Self { medium, head, packing })
     }
 
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
@@ -98,23 +87,22 @@ impl Unverified {
     /// [`Error::OtherVendor`], [`Error::Unsigned`], [`Error::WrongLength`], [`Error::Damaged`], or what is wrong with a
     /// document.
     pub fn verify(self, trusted: &TrustRoot) -> Result<Bundle, Error> {
-        let Self { file, name, head, packing } = self;
-        let root = head.roots.follow(&name, trusted, &head.signatures)?;
+        let Self { medium, head, packing } = self;
+        let root = head.roots.follow(medium.name(), trusted, &head.signatures)?;
         let packers = root.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
         if !packing.needs.is_empty() {
             return Err(Error::needs_newer("pack.json", "delta", UNTOLD));
         }
-        let found = file.metadata()?.len();
+        let found = medium.length()?;
         if found != packing.length {
-            return Err(Error::WrongLength { file: name, expected: packing.length, found });
+            let file = medium.name().to_owned();
+            return Err(Error::WrongLength { file, expected: packing.length, found });
         }
-        let reader = Reader { file: &file, name: &name };
+        let reader = Reader(&*medium);
         let mut front = reader.front(&packing)?.into_iter();
         let tail = frame::stored(&[0; member::END_LEN]);
         let tail_at = packing.length.saturating_sub(tail.len() as u64);
-        if reader.read("the tail", tail_at, packing.length)? != tail {
-            return Err(reader.damaged("the tail", tail_at, packing.length));
-        }
+        reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail)?;
         let data_bytes = tail_at.checked_sub(packing.data_offset).ok_or_else(|| {
             let why = format!("it begins at {}, the tail at {tail_at}", packing.data_offset);
             Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }
@@ -146,8 +134,8 @@ impl Unverified {
         if releases.iter().map(Release::digest).ne(packing.statements.iter().copied()) {
             return Err(Malformed::OtherStatements.into());
         }
-        let index = index(&name, &contents, &releases)?;
-        Ok(Bundle { file, name, packing, packers, root, head, contents, releases, index })
+        let index = index(medium.name(), &contents, &releases)?;
+        Ok(Bundle { medium, packing, packers, root, head, contents, releases, index })
     }
 }
 
@@ -225,13 +213,13 @@ impl Bundle {
     }
 
     fn reader(&self) -> Reader<'_> {
-        Reader { file: &self.file, name: &self.name }
+        Reader(&*self.medium)
     }
 }
 
 impl Source for Bundle {
     fn name(&self) -> &str {
-        &self.name
+        self.medium.name()
     }
 
     fn releases(&self) -> &[Release] {
@@ -313,115 +301,6 @@ fn index(name: &str, contents: &Contents, releases: &[Release]) -> Result<BTreeM
     Ok(index)
 }
 
-/// Reads checked stretches of the file.
-struct Reader<'a> {
-    file: &'a fs::File,
-    name: &'a str,
-}
-
-impl Reader<'_> {
-    /// Reads from `start` to `end`; a file that ends before is damaged in `part`.
-    fn read(&self, part: &str, start: u64, end: u64) -> Result<Vec<u8>, Error> {
-        let mut bytes = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
-        match self.file.file().read_exact_at(&mut bytes, start) {
-            Ok(()) => Ok(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Err(self.damaged(part, start, end))
-            }
-            Err(error) => Err(name_error(self.name, &error)),
-        }
-    }
-
-    /// Reads and checks the front pages and the filler behind them: member name → content.
-    fn front(&self, packing: &Packing) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let offset = check_places(packing)?;
-        let mut plain = Vec::new();
-        for (number, page) in packing.pages.iter().enumerate() {
-            let part = format!("front page {number}");
-            let bytes = self.read(&part, page.offset, page.offset + page.length)?;
-            if Digest::of(&bytes) != page.digest {
-                return Err(self.damaged(&part, page.offset, page.offset + page.length));
-            }
-            plain.extend_from_slice(&decode(&part, &bytes, page.plain_length)?);
-        }
-        self.check_filler(offset, packing.data_offset)?;
-        member::read_all(FRONT, &plain)
-    }
-
-    fn check_filler(&self, start: u64, end: u64) -> Result<(), Error> {
-        const PART: &str = "the filler of the front";
-        let header_end = start + frame::MIN_FILLER;
-        let mut sound = self.read(PART, start, header_end)? == frame::filler_header(end - start);
-        let mut at = header_end;
-        while sound && at < end {
-            let piece_end = end.min(at + FILLER_PIECE);
-            sound = self.read(PART, at, piece_end)?.iter().all(|&b| b == 0);
-            at = piece_end;
-        }
-        if sound { Ok(()) } else { Err(self.damaged(PART, start, end)) }
-    }
-
-    fn damaged(&self, part: &str, start: u64, end: u64) -> Error {
-        Error::Damaged { file: self.name.to_owned(), part: part.to_owned(), start, end }
-    }
-}
-
-/// Refuses pages that are not one behind the other between head and data, or too large; says where they end.
-fn check_places(packing: &Packing) -> Result<u64, Error> {
-    if packing.length > MAX_FILE_BYTES {
-        let what = "the archive, as its packing says,".to_owned();
-        return Err(Error::TooLarge { what, size: packing.length, limit: MAX_FILE_BYTES });
-    }
-    if packing.pages.len() > MAX_PAGES {
-        let (size, limit) = (packing.pages.len() as u64, MAX_PAGES as u64);
-        return Err(Error::TooLarge { what: "the number of front pages".to_owned(), size, limit });
-    }
-    let mut end = HEAD_BYTES;
-    for (number, page) in packing.pages.iter().enumerate() {
-        let Page { offset, length, plain_length, .. } = *page;
-        let false_length = |item: String, length, most: u64| {
-            let why = format!("it goes from 1 to {most}");
-            Err(Malformed::FalseLength { part: PACKING, item, length, why }.into())
-        };
-        if !(1..=PAGE_PLAIN_BYTES).contains(&plain_length) {
-            return false_length(
-                format!("the content of front page {number}"),
-                plain_length,
-                PAGE_PLAIN_BYTES,
-            );
-        }
-        if !(1..=frame::stored_len(plain_length)).contains(&length) {
-            return false_length(format!("front page {number}"), length, frame::stored_len(plain_length));
-        }
-        Malformed::place(PACKING, format!("front page {number}"), offset, end)?;
-        end += length;
-    }
-    let plain: u64 = packing.pages.iter().map(|p| p.plain_length).sum();
-    if plain > MAX_FRONT_PLAIN_BYTES {
-        let what = "the front of the archive".to_owned();
-        return Err(Error::TooLarge { what, size: plain, limit: MAX_FRONT_PLAIN_BYTES });
-    }
-    // The filler must have room for its header, and be no longer than what the pages could have needed.
-    let (data, filler_end) = (packing.data_offset, end + frame::MIN_FILLER);
-    if data < filler_end {
-        return Err(Malformed::Overlap {
-            part: PACKING,
-            item: "the data".to_owned(),
-            start: data,
-            end: filler_end,
-        }
-        .into());
-    }
-    if data - end > MAX_FRONT_PLAIN_BYTES {
-        return Err(Malformed::StrayFiller { part: FRONT.to_owned() }.into());
-    }
-    if data > packing.length || !data.is_multiple_of(FRONT_ALIGN) {
-        let why = format!("byte {data} is no multiple of {FRONT_ALIGN}, or behind the end of the file");
-        return Err(Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }.into());
-    }
-    Ok(end)
-}
-
 /// The content of a frame whose hash has been checked: one zstd frame with a checksum, exactly `plain_len` bytes of it.
 ///
 /// The hash was right, so whatever is wrong here is no damage: whoever packed it lied about it.
@@ -444,9 +323,4 @@ fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
         .or_else(by_zstd)
         .filter(|plain| plain.len() as u64 == plain_len)
         .ok_or_else(|| Malformed::NotOneFrame { part: part(), announced: plain_len }.into())
-}
-
-fn name_error(name: &str, error: &std::io::Error) -> Error {
-    let text: Cow<'_, str> = format!("failed to read `{name}`: {error}").into();
-    Error::Io(std::io::Error::new(error.kind(), text))
 }
