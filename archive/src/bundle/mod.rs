@@ -3,24 +3,26 @@
 //! The steps are types, so that no later one can be taken before the one ahead of it: [`Unverified`] (the head is
 //! parsed, nothing is believed) → [`Bundle`] (statements, blob lists, refs and contents are verified).
 
+mod carried;
 mod damage;
 mod data;
 mod reader;
 mod stream;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use zstd::zstd_safe;
 
 use crate::format::contents::Contents;
 use crate::format::head::Head;
-use crate::format::packing::{Packing, UNTOLD};
-use crate::format::{frame, member};
+use crate::format::packing::{NeededRelease, Packing};
+use crate::format::{frame, member, series};
 use crate::medium::{FileMedium, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
 
+use carried::Carried;
 pub use damage::{Damage, Findings};
 use reader::Reader;
 pub use stream::BlobStream;
@@ -43,8 +45,7 @@ pub struct Bundle {
     head: Head,
     contents: Contents,
     releases: Vec<Release>,
-    /// Digest → index in the contents.
-    index: BTreeMap<Digest, usize>,
+    carried: Carried,
 }
 
 impl Unverified {
@@ -84,9 +85,6 @@ impl Unverified {
         let Self { medium, head, packing } = self;
         let root = head.roots.follow(medium.name(), trusted, &head.signatures)?;
         let packers = root.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
-        if !packing.needs.is_empty() {
-            return Err(Error::needs_newer("pack.json", "delta", UNTOLD));
-        }
         let found = medium.length()?;
         if found != packing.length {
             let file = medium.name().to_owned();
@@ -127,8 +125,9 @@ impl Unverified {
         if releases.iter().map(Release::digest).ne(packing.statements.iter().copied()) {
             return Err(Error::inconsistent("pack.json", "it names other statements than those in the head"));
         }
-        let index = index(&contents, &releases)?;
-        Ok(Bundle { medium, packing, packers, root, head, contents, releases, index })
+        series::check(&releases, &packing.needs)?;
+        let carried = Carried::of(&contents, &releases, !packing.needs.is_empty())?;
+        Ok(Bundle { medium, packing, packers, root, head, contents, releases, carried })
     }
 }
 
@@ -188,7 +187,7 @@ impl Bundle {
     /// Writes one blob to `out`; reads only the frames that it lies in.
     ///
     /// # Errors
-    /// [`Error::MissingBlob`], [`Error::Damaged`], or I/O.
+    /// [`Error::MissingBlob`], [`Error::NotCarried`], [`Error::Damaged`], or I/O.
     pub fn read_blob(&self, digest: &Digest, out: &mut dyn std::io::Write) -> Result<(), Error> {
         data::read_blob(self, digest, out)
     }
@@ -196,7 +195,7 @@ impl Bundle {
     /// Opens one blob for reading as it is needed; several may be read at a time.
     ///
     /// # Errors
-    /// [`Error::MissingBlob`].
+    /// [`Error::MissingBlob`], [`Error::NotCarried`].
     pub fn stream_blob<'a>(
         &'a self,
         digest: &Digest,
@@ -217,6 +216,14 @@ impl Source for Bundle {
 
     fn releases(&self) -> &[Release] {
         &self.releases
+    }
+
+    fn needs(&self) -> &[NeededRelease] {
+        &self.packing.needs
+    }
+
+    fn carries(&self, digest: &Digest) -> bool {
+        self.carried.index_of(digest).is_some()
     }
 
     fn trust_root(&self) -> &TrustRoot {
@@ -270,34 +277,6 @@ impl Release {
         let statement_bytes = statement_bytes.to_owned();
         Ok(Self { statement, statement_bytes, signatures, signers, blob_list, refs, refs_bytes })
     }
-}
-
-/// Finds each blob, and makes sure that the contents hold all that the releases list and nothing else.
-fn index(contents: &Contents, releases: &[Release]) -> Result<BTreeMap<Digest, usize>, Error> {
-    let refuse = |why: String| Error::inconsistent("contents", why);
-    let mut index = BTreeMap::new();
-    for (position, entry) in contents.entries.iter().enumerate() {
-        let digest = entry.blob.digest;
-        if index.insert(digest, position).is_some() {
-            return Err(refuse(format!("{digest} stands twice")));
-        }
-        match releases.iter().find_map(|r| r.blob_list.size(&digest)) {
-            Some(size) if size == entry.blob.size => {}
-            Some(size) => {
-                return Err(refuse(format!(
-                    "{digest} is {} bytes long, the blob list says {size}",
-                    entry.blob.size
-                )));
-            }
-            None => return Err(refuse(format!("{digest} is on no signed blob list"))),
-        }
-    }
-    for blob in releases.iter().flat_map(|r| r.blob_list.iter()) {
-        if !index.contains_key(&blob.digest) {
-            return Err(refuse(format!("{} is missing", blob.digest)));
-        }
-    }
-    Ok(index)
 }
 
 /// The content of a frame whose hash has been checked: one zstd frame with a checksum, exactly `plain_len` bytes of it.
