@@ -7,7 +7,7 @@ use super::Bundle;
 use super::frames::read_plain;
 use crate::format::contents::{Encoding, Entry};
 use crate::format::member;
-use crate::{Check, Digest, Error, Progress, Source as _};
+use crate::{Check, Digest, Error, Malformed, Progress, Source as _};
 
 /// What was found in an archive whose front is in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -89,9 +89,9 @@ fn check_group(
         let record = bundle.contents.frames[number as usize];
         match read_plain(bundle, number) {
             Ok(plain) => {
-                let name =
-                    || Error::inconsistent(bundle.name(), format!("frame {number} holds something else"));
-                members.pass(record.plain_length.into(), Some(&plain), &mut Vec::new()).ok_or_else(name)?;
+                let false_frame = || Malformed::FalseFrame { file: bundle.name().to_owned(), frame: number };
+                let passed = members.pass(record.plain_length.into(), Some(&plain), &mut Vec::new());
+                passed.ok_or_else(false_frame)?;
             }
             Err(Error::Damaged { start, end, .. }) => {
                 let mut blobs = Vec::new();

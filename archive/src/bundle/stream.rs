@@ -3,7 +3,6 @@
 use std::io::{self, Read};
 use std::ops::Range;
 
-use super::data::missing_blob;
 use super::frames::{Content, Span};
 use super::{Bundle, Progress};
 use crate::{Check, Digest, Error};
@@ -28,8 +27,7 @@ impl<'a> BlobStream<'a> {
         digest: &Digest,
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
-        let position = bundle.index.get(digest).ok_or_else(|| missing_blob(bundle, digest))?;
-        let entry = bundle.contents.entries[*position];
+        let entry = bundle.entry(digest)?;
         let spans = entry.spans(&bundle.contents.frames).collect::<Vec<_>>().into_iter();
         let check = Check::new(entry.blob);
         Ok(Self { bundle, progress, spans, current: None, check, failure: None })
