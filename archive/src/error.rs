@@ -4,7 +4,7 @@ use std::io;
 
 use crate::explain::{Class, Code, Explain};
 use crate::trust::{KeyId, RoleName};
-use crate::{Digest, Malformed};
+use crate::{Digest, Malformed, ReleaseName};
 
 /// Longest word from outside that is shown, in characters.
 const MAX_FOREIGN_WORD: usize = 40;
@@ -199,6 +199,37 @@ pub enum Error {
     /// Somebody asked to stop.
     #[error("stopped as asked")]
     Interrupted,
+    /// A delta does not carry this, and was asked for it.
+    #[error(
+        "`{source_name}` does not carry content `{digest}`: it is a delta, and that is content of {}",
+        either(needs)
+    )]
+    NotCarried {
+        /// The delta.
+        source_name: String,
+        /// The content.
+        digest: Digest,
+        /// The releases that the delta builds on.
+        needs: Vec<ReleaseName>,
+    },
+    /// Two releases that cannot travel in one file.
+    #[error("{one} and {other} cannot be in one file: {why}")]
+    Unlike {
+        /// One of them.
+        one: Box<ReleaseName>,
+        /// The other.
+        other: Box<ReleaseName>,
+        /// The rule that they break.
+        why: &'static str,
+    },
+    /// A release that a file says it builds on, and cannot.
+    #[error("no file can need {needed} here: {why}")]
+    BadNeed {
+        /// What is needed.
+        needed: Box<ReleaseName>,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -215,6 +246,11 @@ impl Error {
     pub(crate) fn inconsistent(document: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Inconsistent { document: document.into(), why: why.into() }
     }
+}
+
+/// `a`, `a or b`
+fn either(names: &[ReleaseName]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 impl Explain for Error {
@@ -242,6 +278,9 @@ impl Explain for Error {
             Self::Interrupted => 120,
             Self::Busy { .. } => 121,
             Self::Malformed(malformed) => return malformed.code(),
+            Self::NotCarried { .. } => 130,
+            Self::Unlike { .. } => 131,
+            Self::BadNeed { .. } => 132,
             Self::Io(_) => 199,
         })
     }
@@ -289,6 +328,8 @@ impl Explain for Error {
                 format!("free {} more bytes, or choose another place", needed.saturating_sub(*free))
             }
             Self::Busy { .. } => "wait until it has finished, then run the command again".into(),
+            Self::NotCarried { .. } => "take a bundle that carries everything, or that of the release that has it".into(),
+            Self::Unlike { .. } | Self::BadNeed { .. } => "ask who made it for another one".into(),
             Self::Interrupted => "run the same command again: it goes on where it stopped".into(),
             _ => return None,
         })

@@ -3,24 +3,26 @@
 //! The steps are types, so that no later one can be taken before the one ahead of it: [`Unverified`] (the head is
 //! parsed, nothing is believed) → [`Bundle`] (statements, blob lists, refs and contents are verified).
 
+mod carried;
 mod damage;
 mod data;
 mod reader;
 mod stream;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use zstd::zstd_safe;
 
 use crate::format::contents::Contents;
 use crate::format::head::Head;
-use crate::format::packing::{Packing, UNTOLD};
-use crate::format::{MAX_WINDOW_BYTES, frame, member};
+use crate::format::packing::{NeededRelease, Packing};
+use crate::format::{MAX_WINDOW_BYTES, frame, member, series};
 use crate::medium::{FileMedium, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
-use crate::{Blob, BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
+use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
+use carried::Carried;
 pub use damage::{Damage, Findings};
 use reader::Reader;
 pub use stream::BlobStream;
@@ -29,7 +31,6 @@ pub use stream::BlobStream;
 const HEAD: &str = "the head";
 const PACKING: &str = "the packing";
 const FRONT: &str = "the front";
-const CONTENTS: &str = "the contents";
 
 /// An archive whose head has been parsed and of which nothing is believed yet: for looking, not for using.
 #[derive(Debug)]
@@ -49,8 +50,7 @@ pub struct Bundle {
     head: Head,
     contents: Contents,
     releases: Vec<Release>,
-    /// Digest → index in the contents.
-    index: BTreeMap<Digest, usize>,
+    carried: Carried,
 }
 
 impl Unverified {
@@ -90,9 +90,6 @@ impl Unverified {
         let Self { medium, head, packing } = self;
         let root = head.roots.follow(medium.name(), trusted, &head.signatures)?;
         let packers = root.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
-        if !packing.needs.is_empty() {
-            return Err(Error::needs_newer("pack.json", "delta", UNTOLD));
-        }
         let found = medium.length()?;
         if found != packing.length {
             let file = medium.name().to_owned();
@@ -134,8 +131,9 @@ impl Unverified {
         if releases.iter().map(Release::digest).ne(packing.statements.iter().copied()) {
             return Err(Malformed::OtherStatements.into());
         }
-        let index = index(medium.name(), &contents, &releases)?;
-        Ok(Bundle { medium, packing, packers, root, head, contents, releases, index })
+        series::check(&releases, &packing.needs)?;
+        let carried = Carried::of(medium.name(), &contents, &releases, !packing.needs.is_empty())?;
+        Ok(Bundle { medium, packing, packers, root, head, contents, releases, carried })
     }
 }
 
@@ -195,7 +193,7 @@ impl Bundle {
     /// Writes one blob to `out`; reads only the frames that it lies in.
     ///
     /// # Errors
-    /// [`Error::MissingBlob`], [`Error::Damaged`], or I/O.
+    /// [`Error::MissingBlob`], [`Error::NotCarried`], [`Error::Damaged`], or I/O.
     pub fn read_blob(&self, digest: &Digest, out: &mut dyn std::io::Write) -> Result<(), Error> {
         data::read_blob(self, digest, out)
     }
@@ -203,7 +201,7 @@ impl Bundle {
     /// Opens one blob for reading as it is needed; several may be read at a time.
     ///
     /// # Errors
-    /// [`Error::MissingBlob`].
+    /// [`Error::MissingBlob`], [`Error::NotCarried`].
     pub fn stream_blob<'a>(
         &'a self,
         digest: &Digest,
@@ -224,6 +222,14 @@ impl Source for Bundle {
 
     fn releases(&self) -> &[Release] {
         &self.releases
+    }
+
+    fn needs(&self) -> &[NeededRelease] {
+        &self.packing.needs
+    }
+
+    fn carries(&self, digest: &Digest) -> bool {
+        self.carried.index_of(digest).is_some()
     }
 
     fn trust_root(&self) -> &TrustRoot {
@@ -277,28 +283,6 @@ impl Release {
         let statement_bytes = statement_bytes.to_owned();
         Ok(Self { statement, statement_bytes, signatures, signers, blob_list, refs, refs_bytes })
     }
-}
-
-/// Finds each blob, and makes sure that the contents hold all that the releases list and nothing else.
-fn index(name: &str, contents: &Contents, releases: &[Release]) -> Result<BTreeMap<Digest, usize>, Error> {
-    let mut index = BTreeMap::new();
-    for (position, entry) in contents.entries.iter().enumerate() {
-        let Blob { digest, size } = entry.blob;
-        let listed = releases.iter().find_map(|r| r.blob_list.size(&digest));
-        if index.insert(digest, position).is_some() || listed.is_none() {
-            return Err(Malformed::UnlistedBlob { digest }.into());
-        }
-        if let Some(other) = listed.filter(|listed| *listed != size) {
-            let (item, why) = (digest.to_string(), format!("the blob list says {other}"));
-            return Err(Malformed::FalseLength { part: CONTENTS, item, length: size, why }.into());
-        }
-    }
-    for blob in releases.iter().flat_map(|r| r.blob_list.iter()) {
-        if !index.contains_key(&blob.digest) {
-            return Err(Error::MissingBlob { source_name: name.to_owned(), digest: blob.digest });
-        }
-    }
-    Ok(index)
 }
 
 /// The content of a frame whose hash has been checked: one zstd frame with a checksum, exactly `plain_len` bytes of it.
