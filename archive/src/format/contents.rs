@@ -115,7 +115,11 @@ impl Contents {
         if found != counted {
             return Err(cut(counted)().into());
         }
-        let mut contents = Self::default();
+        let capacity = |count: u32| usize::try_from(count).unwrap_or(0);
+        let mut contents = Self {
+            frames: Vec::with_capacity(capacity(frame_count)),
+            entries: Vec::with_capacity(capacity(blob_count)),
+        };
         let mut offset = 0_u64;
         for index in 0..frame_count {
             let frame = input.frame(offset).ok_or_else(cut(counted))?;
@@ -310,11 +314,11 @@ mod tests {
             Contents::parse(&bad.encode().unwrap(), 600).unwrap_err().to_string()
         };
         let cases = [
-            ("into what ends at 2048", change(|c| c.entries[1].offset = 80)),
-            ("into what ends at 512", change(|c| c.entries[0].offset = 0)),
-            ("nothing about the bytes from 512 to 600", change(|c| c.entries[0].offset = 600)),
-            ("nothing about the bytes from 1024 to 2048", change(|c| c.entries[0].blob.size = 0)),
-            ("nothing about the bytes from 2048 to 2560", change(|c| c.entries[1].blob.size = 0)),
+            ("inside of what ends at 2048", change(|c| c.entries[1].offset = 80)),
+            ("inside of what ends at 512", change(|c| c.entries[0].offset = 0)),
+            ("about the bytes from 512 to 600", change(|c| c.entries[0].offset = 600)),
+            ("about the bytes from 1024 to 2048", change(|c| c.entries[0].blob.size = 0)),
+            ("about the bytes from 2048 to 2560", change(|c| c.entries[1].blob.size = 0)),
             ("begins at 512 of the 512 bytes", change(|c| c.entries[1].frame = 1)),
             ("ends at 3072 of the 2560", change(|c| c.entries[1].blob.size = 513)),
             ("in frame 3 of 3", change(|c| c.entries[1].frame = 3)),
@@ -322,11 +326,11 @@ mod tests {
             ("the limit is", change(|c| c.entries[1].blob.size = u64::MAX)),
             ("another last blob", change(|c| c.frames[1].last_blob = 1)),
             ("names blob 2 of 2", change(|c| c.frames[0].last_blob = 2)),
-            ("the content of frame 0 a length of 0", change(|c| c.frames[0].plain_length = 0)),
-            ("the content of frame 0 a length of 1000", change(|c| c.frames[0].plain_length = 1000)),
+            ("the content of frame 0 cannot be 0", change(|c| c.frames[0].plain_length = 0)),
+            ("the content of frame 0 cannot be 1000", change(|c| c.frames[0].plain_length = 1000)),
             ("in steps of 512", change(|c| c.frames[0].plain_length = u32::MAX - 511)),
             ("its content is 512 bytes long", change(|c| c.frames[1].length = 600)),
-            ("all frames together a length of 601", change(|c| c.frames[1].length = 201)),
+            ("all frames together cannot be 601", change(|c| c.frames[1].length = 201)),
         ];
         for (expected, said) in cases {
             assert!(said.contains(expected), "{expected}: {said}");

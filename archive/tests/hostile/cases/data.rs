@@ -25,7 +25,7 @@ pub(crate) const CASES: &[Case] = &[
         let at = file.len() - 1100;
         file[at] ^= 1;
     }),
-    frames("frame-is-a-bomb", 150, |frames| replace(frames, |said| bomb(said, 1 << 30))),
+    frames("frame-is-a-bomb", 150, |frames| replace(frames, |said| bomb(said, 64 << 20))),
     frames("frame-announces-a-bomb", 150, |frames| replace(frames, |_| bomb(1 << 62, 1 << 20))),
     frames("frame-is-shorter-than-announced", 150, |frames| replace(frames, |said| bomb(said, said - 512))),
     frames("frame-is-two-frames", 150, |frames| {

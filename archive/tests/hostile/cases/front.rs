@@ -19,6 +19,13 @@ fn split(pages: &mut Vec<FrontPage>) {
     *pages = plain.chunks(plain.len().div_ceil(2)).map(piece).collect();
 }
 
+/// Changes what the page holds.
+fn repack(pages: &mut [FrontPage], change: impl FnOnce(&mut Vec<u8>)) {
+    let mut plain = zstd::decode_all(&pages[0].bytes[..]).unwrap();
+    change(&mut plain);
+    pages[0] = FrontPage { bytes: squeezed(&plain), plain_length: plain.len() as u64 };
+}
+
 /// Puts other bytes in place of the page, and says of them what was said of it.
 fn replace(pages: &mut [FrontPage], make: impl FnOnce(u64) -> Vec<u8>) {
     pages[0].bytes = make(pages[0].plain_length);
@@ -63,7 +70,7 @@ pub(crate) const CASES: &[Case] = &[
         packing["statements"].as_array_mut().unwrap().push(first);
     }),
     // What a page really is.
-    pages("page-is-a-bomb", 150, |pages| replace(pages, |said| bomb(said, 1 << 30))),
+    pages("page-is-a-bomb", 150, |pages| replace(pages, |said| bomb(said, 64 << 20))),
     pages("page-announces-a-bomb", 150, |pages| replace(pages, |_| bomb(1 << 40, 1 << 20))),
     pages("page-is-two-frames", 150, |pages| {
         let plain = zstd::decode_all(&pages[0].bytes[..]).unwrap();
@@ -101,12 +108,20 @@ pub(crate) const CASES: &[Case] = &[
     front("front-without-contents", 144, |members| drop(members.pop())),
     front("front-with-something-else", 143, |members| members.push(Member::new("more", "bytes"))),
     front("front-without-refs", 144, |members| drop(members.remove(1))),
-    front("front-with-64-mib-of-refs", 105, |members| {
-        members[1] = Member::new("releases/3/refs.json", vec![b' '; 63 << 20]);
+    front("front-with-60-mib-of-refs", 148, |members| {
+        members[1] = Member::new("releases/3/refs.json", vec![b' '; 60 << 20]);
     }),
-    front("front-with-64-mib-of-blobs", 105, |members| {
-        members[0] = Member::new("releases/3/blobs", vec![b'\n'; 63 << 20]);
+    front("front-with-60-mib-of-blobs", 148, |members| {
+        members[0] = Member::new("releases/3/blobs", vec![b'\n'; 60 << 20]);
     }),
+    front("front-with-60-mib-of-contents", 148, |members| {
+        members[2] = Member::new("contents", vec![0; 60 << 20]);
+    }),
+    front("front-has-a-member-of-2-to-63-bytes", 148, |members| {
+        members[2] = members[2].clone().with(|header| header.set_size(1 << 63));
+    }),
+    pages("front-is-cut", 142, |pages| repack(pages, |plain| plain.truncate(plain.len() - 512))),
+    pages("front-ends-as-a-file-would", 142, |pages| repack(pages, |plain| plain.extend([0; 1024]))),
     front("another-blob-list", 105, |members| members[0] = Member::new("releases/3/blobs", "")),
     front("other-refs", 105, |members| members[1] = Member::new("releases/3/refs.json", "{}")),
     // What the vendor's people signed, and contradicts itself.
@@ -120,7 +135,10 @@ pub(crate) const CASES: &[Case] = &[
         statement["requires"] = json!([{"feature": "patches", "since": "0.3.0"}]);
     }),
     statement("product-leads-up", 106, |statement| statement["product"] = "../acme".into()),
-    blob_list("blob-list-with-a-blob-twice", 107, |text| *text = text.repeat(2)),
+    blob_list("blob-list-with-a-blob-twice", 107, |text| {
+        let first = text.lines().next().unwrap();
+        *text = format!("{first}\n{first}\n");
+    }),
     blob_list("blob-list-that-is-not-sorted", 107, |text| {
         *text = text.lines().rev().flat_map(|line| [line, "\n"]).collect();
     }),

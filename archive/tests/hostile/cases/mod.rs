@@ -3,6 +3,7 @@
 mod data;
 mod front;
 mod head;
+mod needs;
 mod tables;
 mod trust;
 
@@ -23,7 +24,9 @@ pub(crate) struct Case {
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     const NOTHING: &[Case] = &[Case { name: "honest", code: 0, lies: HONEST }];
-    [NOTHING, head::CASES, trust::CASES, front::CASES, tables::CASES, data::CASES].into_iter().flatten()
+    [NOTHING, head::CASES, trust::CASES, needs::CASES, front::CASES, tables::CASES, data::CASES]
+        .into_iter()
+        .flatten()
 }
 
 const fn file(name: &'static str, code: u16, file: fn(&mut Vec<u8>)) -> Case {

@@ -1,9 +1,11 @@
 //! Lies in the contents: which frame is where, and which blob lies where in them.
 
-use sealift_archive::format::contents::Frame;
+use sealift_archive::format::MAX_FRONT_MEMBER_BYTES;
+use sealift_archive::format::contents::{Frame, encoded_len};
 use sealift_archive::{Blob, Digest};
 
 use super::{Case, contents, table};
+use crate::forge::{DataFrame, HONEST, Lies};
 
 /// Where the counts of the table stand.
 const FRAME_COUNT: std::ops::Range<usize> = 8..12;
@@ -12,6 +14,14 @@ const BLOB_COUNT: std::ops::Range<usize> = 12..16;
 const FIRST_BLOB: usize = 16 + 2 * 44;
 const ENCODING: usize = FIRST_BLOB + 40;
 const EXTENT: usize = FIRST_BLOB + 52;
+
+/// So many frames of one byte each that the contents are as large as they may be.
+fn add_frames(frames: &mut Vec<DataFrame>) {
+    let last_blob = frames[1].last_blob;
+    let room = MAX_FRONT_MEMBER_BYTES - encoded_len(2, 3);
+    let frame = || DataFrame { bytes: vec![0], plain_length: 512, last_blob };
+    frames.extend(std::iter::repeat_with(frame).take(usize::try_from(room).unwrap() / 44));
+}
 
 pub(crate) const CASES: &[Case] = &[
     table("table-of-another-kind", 107, |table| table[0] = b'X'),
@@ -26,9 +36,12 @@ pub(crate) const CASES: &[Case] = &[
     table("extent-of-2-to-63", 148, |table| table[EXTENT + 7] = 0x80),
     contents("blobs-overlap", 145, |c| c.entries[2].offset = c.entries[1].offset),
     contents("blob-in-its-own-header", 145, |c| c.entries[0].offset = 0),
-    contents("blobs-leave-a-gap", 146, |c| c.entries[2].offset += 512),
+    contents("blobs-leave-a-gap", 146, |c| c.entries[1].offset += 512),
     contents("blob-shorter-than-its-place", 146, |c| c.entries[0].blob.size = 1),
-    contents("last-blob-shorter-than-its-place", 146, |c| c.entries.truncate(2)),
+    contents("last-blob-left-out", 146, |c| {
+        c.entries.truncate(2);
+        c.frames[1].last_blob = 1;
+    }),
     contents("blob-begins-in-another-frame", 146, |c| c.entries[0].frame = 1),
     contents("blob-begins-behind-the-last-frame", 147, |c| c.entries[2].frame = 2),
     contents("blob-begins-in-frame-2-to-32", 147, |c| c.entries[2].frame = u32::MAX),
@@ -50,6 +63,7 @@ pub(crate) const CASES: &[Case] = &[
         let last = *c.frames.last().unwrap();
         c.frames.push(Frame { offset: last.offset + u64::from(last.length), ..last });
     }),
+    Case { name: "frames-without-number", code: 146, lies: Lies { frames: add_frames, ..HONEST } },
     contents("blob-on-no-list", 154, |c| c.entries[1].blob.digest = Digest::of(b"another")),
     contents("blob-twice", 154, |c| {
         let Blob { digest, .. } = c.entries[0].blob;
