@@ -74,7 +74,7 @@ pub enum Malformed {
         name: String,
     },
     /// Something begins before the end of what stands ahead of it.
-    #[error("{part} puts {item} at byte {start}, into what ends at {end}")]
+    #[error("in {part}, {item} begins at byte {start}, inside of what ends at {end}")]
     Overlap {
         /// What says so: `the contents`.
         part: &'static str,
@@ -86,7 +86,7 @@ pub enum Malformed {
         end: u64,
     },
     /// There are bytes that nothing is said about.
-    #[error("{part} says nothing about the bytes from {start} to {end}, ahead of {item}")]
+    #[error("in {part}, nothing is said about the bytes from {start} to {end}, ahead of {item}")]
     Gap {
         /// What says so: `the contents`.
         part: &'static str,
@@ -98,7 +98,7 @@ pub enum Malformed {
         end: u64,
     },
     /// Something is said to lie where nothing is, or to belong to what is not there.
-    #[error("{part} puts {item} where nothing is: {why}")]
+    #[error("in {part}, {item} points where nothing is: {why}")]
     Outside {
         /// What says so: `the contents`.
         part: &'static str,
@@ -108,7 +108,7 @@ pub enum Malformed {
         why: String,
     },
     /// A length that cannot be true.
-    #[error("{part} gives {item} a length of {length}: {why}")]
+    #[error("in {part}, {item} cannot be {length} bytes long: {why}")]
     FalseLength {
         /// What says so: `the contents`.
         part: &'static str,
@@ -120,7 +120,7 @@ pub enum Malformed {
         why: String,
     },
     /// A table has another length than its counts say, in bytes.
-    #[error("{part} counts {counted} bytes of records and is {found} bytes long")]
+    #[error("in {part}, the counts make {counted} bytes, and there are {found}")]
     Miscounted {
         /// The table: `the contents`.
         part: &'static str,
@@ -203,6 +203,11 @@ impl Malformed {
             Self::FalseFrame { .. } => 155,
             Self::FalseChain { .. } => 176,
         })
+    }
+
+    /// Bytes of a tar stream that are not those of the format.
+    pub(crate) fn foreign(part: &'static str, offset: u64) -> Error {
+        Self::ForeignTar { part, offset }.into()
     }
 
     /// A member that does not belong where it stands; its name comes from outside.
