@@ -6,7 +6,7 @@ use super::{Bundle, decode};
 use crate::chain::{Chain, State};
 use crate::format::contents::{Encoding, Entry, Frame};
 use crate::format::member;
-use crate::{Check, Digest, Error, Hashed};
+use crate::{Blob, Check, Digest, Error, Hashed};
 
 /// The part of a blob that lies in one frame.
 #[derive(Clone, Debug)]
@@ -35,20 +35,37 @@ impl Entry {
 }
 
 impl Span {
+    /// The part of a chained blob in this frame, of whose member `at` bytes lie in the frames before it.
+    pub(super) fn of_member(entry: Entry, frame: u32, at: u64, plain_length: u32) -> Self {
+        let start = member::HEADER_LEN.saturating_sub(at);
+        let at = at.saturating_sub(member::HEADER_LEN);
+        let end = (start + entry.blob.size - at).min(plain_length.into());
+        Self { frame, range: start..end, at, entry }
+    }
+
+    /// Whether the blob begins here.
+    pub(super) fn is_first(&self) -> bool {
+        self.at == 0
+    }
+
+    /// Whether the blob ends here.
+    pub(super) fn is_last(&self) -> bool {
+        self.at + self.len() == self.entry.blob.size
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    pub(super) fn blob(&self) -> Blob {
+        self.entry.blob
+    }
+
     /// Reads the frame and checks it.
     pub(super) fn read(&self, bundle: &Bundle) -> Result<Content, Error> {
-        let frame = bundle.contents.frames[self.frame as usize];
-        let part = format!("frame {}", self.frame);
-        match self.entry.encoding {
-            Encoding::Identity => read_plain(bundle, self.frame).map(Content::Plain),
-            Encoding::Chained => {
-                let check = |bytes| self.check(&bundle.contents.frames, bytes);
-                bundle
-                    .reader()
-                    .taken(&part, place(bundle, &frame), check)
-                    .map(|c| Content::Hashed(Box::new(c)))
-            }
-        }
+        let (task, mut slot) = (Task::of(self), Slot::default());
+        task.read(bundle, &mut slot);
+        task.check(bundle, &mut slot)
     }
 
     /// Whether this is the frame of a chained blob that it must be, byte for byte; if not, it is given back.
@@ -59,9 +76,8 @@ impl Span {
             _ => Chain::default(),
         };
         let content = Hashed::new(bytes, self.range.clone(), before)?;
-        let is_last = content.behind().len() == self.entry.blob.size;
         let hash = match content.behind().state() {
-            _ if is_last => Some(*content.behind().clone().finish().as_raw()),
+            _ if self.is_last() => Some(*content.behind().clone().finish().as_raw()),
             state => state.map(State::to_raw),
         };
         let is_right =
@@ -114,24 +130,74 @@ impl Content {
     }
 }
 
-/// Reads a frame that belongs to no chained blob, checks its hash, and takes its content out.
-pub(super) fn read_plain(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
-    let frame = bundle.contents.frames[number as usize];
-    let part = format!("frame {number}");
-    let is_right = |bytes: &[u8]| *Digest::of(bytes).as_raw() == frame.hash;
-    let bytes = bundle.reader().checked(&part, place(bundle, &frame), is_right)?;
-    decode(&part, &bytes, frame.plain_length.into())
+/// A frame that is to be read.
+#[derive(Debug)]
+pub(super) struct Task {
+    frame: u32,
+    chained: Option<Span>,
 }
 
-fn place(bundle: &Bundle, frame: &Frame) -> Range<u64> {
-    let start = bundle.packing.data_offset + frame.offset;
-    start..start + u64::from(frame.length)
+/// A frame on its way, and memory that is used for one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    read: Option<Result<Vec<u8>, Error>>,
+    memory: Vec<u8>,
+}
+
+impl Task {
+    /// The frame in which this part of a blob lies.
+    pub(super) fn of(span: &Span) -> Self {
+        let chained = (span.entry.encoding == Encoding::Chained).then(|| span.clone());
+        Self { frame: span.frame, chained }
+    }
+
+    /// A frame in which no chained blob lies.
+    pub(super) fn plain(frame: u32) -> Self {
+        Self { frame, chained: None }
+    }
+
+    /// Reads the frame, whatever is in it.
+    pub(super) fn read(&self, bundle: &Bundle, slot: &mut Slot) {
+        slot.read = Some(bundle.reader().read(self.place(bundle), std::mem::take(&mut slot.memory)));
+    }
+
+    /// Checks the frame that was read, and takes its content out.
+    pub(super) fn check(&self, bundle: &Bundle, slot: &mut Slot) -> Result<Content, Error> {
+        let frames = &bundle.contents.frames;
+        let (part, place) = (format!("frame {}", self.frame), self.place(bundle));
+        let read = slot.read.take().unwrap_or_else(|| bundle.reader().read(place.clone(), Vec::new()));
+        if let Some(span) = &self.chained {
+            let content = bundle.reader().settle(&part, place, read, |bytes| span.check(frames, bytes))?;
+            return Ok(Content::Hashed(Box::new(content)));
+        }
+        let frame = frames[self.frame as usize];
+        let is_right = |bytes: &[u8]| *Digest::of(bytes).as_raw() == frame.hash;
+        let check = |bytes: Vec<u8>| if is_right(&bytes) { Ok(bytes) } else { Err(bytes) };
+        let bytes = bundle.reader().settle(&part, place, read, check)?;
+        let plain = decode(&part, &bytes, frame.plain_length.into())?;
+        slot.memory = bytes;
+        Ok(Content::Plain(plain))
+    }
+
+    fn place(&self, bundle: &Bundle) -> Range<u64> {
+        let frame = bundle.contents.frames[self.frame as usize];
+        let start = bundle.packing.data_offset + frame.offset;
+        start..start + u64::from(frame.length)
+    }
+}
+
+impl Slot {
+    /// Keeps the memory of content that has been used.
+    pub(super) fn keep(&mut self, content: Content) {
+        if let Content::Hashed(content) = content {
+            self.memory = content.into_frame();
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Blob;
     use crate::format::frame;
 
     /// A chained blob in frames of 1024 bytes and less, as they stand in a file.
