@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
-use sealift_archive::{Blob, BlobList, BlobSink, BlobWriter, Check, Digest, durable};
+use sealift_archive::{Blob, BlobList, BlobSink, BlobWriter, Check, Digest, Hashed, durable};
 use tempfile::TempPath;
 
 use crate::Error;
@@ -123,6 +123,11 @@ impl BlobWriter for Incomplete<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), sealift_archive::Error> {
         self.check.update(bytes)?;
         Ok(self.partial.file.write_all(bytes)?)
+    }
+
+    fn write_hashed(&mut self, content: &Hashed) -> Result<(), sealift_archive::Error> {
+        self.check.follow(content)?;
+        Ok(content.pieces().try_for_each(|piece| self.partial.file.write_all(piece))?)
     }
 
     fn restart(&mut self) -> Result<(), sealift_archive::Error> {
