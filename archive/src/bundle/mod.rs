@@ -6,6 +6,7 @@
 mod carried;
 mod damage;
 mod data;
+mod frames;
 mod front;
 mod reader;
 mod stream;
