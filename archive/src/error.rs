@@ -233,6 +233,26 @@ pub enum Error {
         /// Where one was looked for.
         place: String,
     },
+    /// Volumes of this size cannot hold the archive, in bytes.
+    #[error("volumes of {size} bytes are too small for this archive: {smallest} is the least")]
+    VolumeTooSmall {
+        /// The size that was asked for.
+        size: u64,
+        /// The smallest that is possible.
+        smallest: u64,
+    },
+    /// What is to be written is there already, as something else.
+    #[error("`{path}` is there already, and is something else")]
+    Occupied {
+        /// The file.
+        path: String,
+    },
+    /// A medium gave back other bytes than were written to it.
+    #[error("`{file}` could not be read back as it was written")]
+    WrittenWrong {
+        /// The file.
+        file: String,
+    },
     /// Somebody asked to stop.
     #[error("stopped as asked")]
     Interrupted,
@@ -303,6 +323,9 @@ impl Explain for Error {
             Self::VolumeCut { .. } => 162,
             Self::SeveralArchives { .. } => 163,
             Self::NoArchive { .. } => 164,
+            Self::VolumeTooSmall { .. } => 165,
+            Self::Occupied { .. } => 166,
+            Self::WrittenWrong { .. } => 167,
             Self::Io(_) => 199,
         })
     }
@@ -316,13 +339,15 @@ impl Explain for Error {
             | Self::BadKey { .. }
             | Self::KeyWithoutRole { .. }
             | Self::SeveralArchives { .. }
-            | Self::NoArchive { .. } => Class::Usage,
+            | Self::NoArchive { .. }
+            | Self::VolumeTooSmall { .. }
+            | Self::Occupied { .. } => Class::Usage,
             Self::VolumesMissing { .. } => Class::Incomplete,
             Self::NoSpace { .. } => Class::NoSpace,
             Self::Interrupted => Class::Interrupted,
             Self::Busy { .. } => Class::Busy,
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
-            Self::Io(_) => Class::Failed,
+            Self::WrittenWrong { .. } | Self::Io(_) => Class::Failed,
             _ => Class::Refused,
         }
     }
@@ -339,6 +364,8 @@ impl Explain for Error {
             Self::BadVolume { .. } | Self::VolumeCut { .. } => "copy this volume again from where it came from".into(),
             Self::SeveralArchives { .. } => "name one of them, or a volume of it".into(),
             Self::NoArchive { .. } => "name an archive, one of its volumes, or the folder that it is in".into(),
+            Self::Occupied { .. } => "move it away, or choose another place".into(),
+            Self::WrittenWrong { .. } => "the medium is not to be trusted: take another one".into(),
             Self::NeedsNewer { .. } => "update Sealift".into(),
             Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
             Self::Unsigned { keys, .. } => format!(

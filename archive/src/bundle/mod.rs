@@ -5,6 +5,7 @@
 
 mod damage;
 mod data;
+mod pieces;
 mod reader;
 mod stream;
 
@@ -22,6 +23,7 @@ use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
 
 pub use damage::{Damage, Findings};
+pub use pieces::Piece;
 use reader::Reader;
 pub use stream::BlobStream;
 
@@ -64,6 +66,12 @@ impl Unverified {
         let head = Reader(&*medium).head()?;
         let packing = Packing::parse(&head.packing)?;
         Ok(Self { medium, head, packing })
+    }
+
+    /// Where its bytes come from.
+    #[must_use]
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
     }
 
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
@@ -149,6 +157,12 @@ impl Bundle {
     /// See [`Unverified::open`] and [`Unverified::verify`].
     pub fn open(path: &Path, trusted: &TrustRoot) -> Result<Self, Error> {
         Unverified::open(path)?.verify(trusted)
+    }
+
+    /// Where its bytes come from.
+    #[must_use]
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
     }
 
     /// How the releases travel in this file.

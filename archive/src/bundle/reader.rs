@@ -78,13 +78,17 @@ impl Reader<'_> {
         let offset = check_places(packing)?;
         let mut plain = Vec::new();
         for (number, page) in packing.pages.iter().enumerate() {
-            let part = format!("front page {number}");
-            let range = page.offset..page.offset + page.length;
-            let bytes = self.checked(&part, range, |bytes| Digest::of(bytes) == page.digest)?;
-            plain.extend_from_slice(&decode(&part, &bytes, page.plain_length)?);
+            let bytes = self.page(number, page)?;
+            plain.extend_from_slice(&decode(&page_name(number), &bytes, page.plain_length)?);
         }
         self.check_filler(offset, packing.data_offset)?;
         member::read_all("the front", &plain)
+    }
+
+    /// Reads a front page, as it stands in the file.
+    pub(super) fn page(self, number: usize, page: &Page) -> Result<Vec<u8>, Error> {
+        let range = page.offset..page.offset + page.length;
+        self.checked(&page_name(number), range, |bytes| Digest::of(bytes) == page.digest)
     }
 
     fn check_filler(self, start: u64, end: u64) -> Result<(), Error> {
@@ -105,6 +109,10 @@ impl Reader<'_> {
         let Place { file, range } = self.0.place(range);
         Error::Damaged { file, part: part.to_owned(), start: range.start, end: range.end }
     }
+}
+
+fn page_name(number: usize) -> String {
+    format!("front page {number}")
 }
 
 /// Refuses pages that are not one behind the other between head and data, or too large; says where they end.
