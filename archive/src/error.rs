@@ -2,9 +2,9 @@
 
 use std::io;
 
-use crate::Digest;
 use crate::explain::{Class, Code, Explain};
 use crate::trust::{KeyId, RoleName};
+use crate::{Digest, Malformed, ReleaseName};
 
 /// Longest word from outside that is shown, in characters.
 const MAX_FOREIGN_WORD: usize = 40;
@@ -119,6 +119,9 @@ pub enum Error {
         /// First byte behind the part.
         end: u64,
     },
+    /// The archive is not what the format allows, and that is no damage.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
     /// A blob of the release is not in this source.
     #[error("`{source_name}` does not hold content `{digest}`")]
     MissingBlob {
@@ -256,6 +259,37 @@ pub enum Error {
     /// Somebody asked to stop.
     #[error("stopped as asked")]
     Interrupted,
+    /// A delta does not carry this, and was asked for it.
+    #[error(
+        "`{source_name}` does not carry content `{digest}`: it is a delta, and that is content of {}",
+        either(needs)
+    )]
+    NotCarried {
+        /// The delta.
+        source_name: String,
+        /// The content.
+        digest: Digest,
+        /// The releases that the delta builds on.
+        needs: Vec<ReleaseName>,
+    },
+    /// Two releases that cannot travel in one file.
+    #[error("{one} and {other} cannot be in one file: {why}")]
+    Unlike {
+        /// One of them.
+        one: Box<ReleaseName>,
+        /// The other.
+        other: Box<ReleaseName>,
+        /// The rule that they break.
+        why: &'static str,
+    },
+    /// A release that a file says it builds on, and cannot.
+    #[error("no file can need {needed} here: {why}")]
+    BadNeed {
+        /// What is needed.
+        needed: Box<ReleaseName>,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -294,6 +328,11 @@ impl Error {
     }
 }
 
+/// `a`, `a or b`
+fn either(names: &[ReleaseName]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}
+
 impl Explain for Error {
     fn code(&self) -> Code {
         Code(match self {
@@ -318,6 +357,10 @@ impl Explain for Error {
             Self::NoSpace { .. } => 119,
             Self::Interrupted => 120,
             Self::Busy { .. } => 121,
+            Self::Malformed(malformed) => return malformed.code(),
+            Self::NotCarried { .. } => 130,
+            Self::Unlike { .. } => 131,
+            Self::BadNeed { .. } => 132,
             Self::VolumesMissing { .. } => 160,
             Self::BadVolume { .. } => 161,
             Self::VolumeCut { .. } => 162,
@@ -366,6 +409,7 @@ impl Explain for Error {
             Self::NoArchive { .. } => "name an archive, one of its volumes, or the folder that it is in".into(),
             Self::Occupied { .. } => "move it away, or choose another place".into(),
             Self::WrittenWrong { .. } => "the medium is not to be trusted: take another one".into(),
+            Self::Malformed(_) => "this is no damage, it was made so: do not use it, and ask who made it".into(),
             Self::NeedsNewer { .. } => "update Sealift".into(),
             Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
             Self::Unsigned { keys, .. } => format!(
@@ -383,6 +427,8 @@ impl Explain for Error {
                 format!("free {} more bytes, or choose another place", needed.saturating_sub(*free))
             }
             Self::Busy { .. } => "wait until it has finished, then run the command again".into(),
+            Self::NotCarried { .. } => "take a bundle that carries everything, or that of the release that has it".into(),
+            Self::Unlike { .. } | Self::BadNeed { .. } => "ask who made it for another one".into(),
             Self::Interrupted => "run the same command again: it goes on where it stopped".into(),
             _ => return None,
         })

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
+use crate::format::packing::NeededRelease;
 use crate::progress::Progress;
 use crate::trust::{KeyId, Signature, TrustRoot};
 use crate::{Blob, BlobList, Digest, Error, Refs, Statement};
@@ -47,6 +48,16 @@ pub trait Source {
 
     /// The releases it holds, by rising sequence.
     fn releases(&self) -> &[Release];
+
+    /// The releases whose content it builds on and does not hold; none, unless it is a delta.
+    fn needs(&self) -> &[NeededRelease] {
+        &[]
+    }
+
+    /// Whether it holds this content of its releases, as far as it knows without asking anybody.
+    fn carries(&self, _digest: &Digest) -> bool {
+        true
+    }
 
     /// The newest trust root that it brings and that follows from the one it was opened with.
     fn trust_root(&self) -> &TrustRoot;

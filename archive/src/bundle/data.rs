@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use super::{Bundle, decode};
 use crate::format::contents::{Entry, Frame};
 use crate::format::frame;
-use crate::{BlobSink, Check, Digest, Error, Progress, Source as _};
+use crate::{BlobSink, Check, Digest, Error, Progress};
 
 /// Frames that may wait between reading and writing, each at most 16 MiB and usually 4.
 const FRAMES_AHEAD: usize = 2;
@@ -28,9 +28,7 @@ pub(super) fn copy_blobs(
     sink: &dyn BlobSink,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
-    if let Some(missing) = wanted.iter().find(|digest| !bundle.index.contains_key(digest)) {
-        return Err(missing_blob(bundle, missing));
-    }
+    wanted.iter().try_for_each(|digest| bundle.entry(digest).map(drop))?;
     let entries: Vec<Entry> =
         bundle.contents.entries.iter().filter(|e| wanted.contains(&e.blob.digest)).copied().collect();
     let needed = frames_of(&bundle.contents.frames, &entries);
@@ -201,8 +199,7 @@ impl Frames {
 
 /// Writes one blob; checks its frames, then the blob.
 pub(super) fn read_blob(bundle: &Bundle, digest: &Digest, out: &mut dyn Write) -> Result<(), Error> {
-    let position = bundle.index.get(digest).ok_or_else(|| missing_blob(bundle, digest))?;
-    let entry = bundle.contents.entries[*position];
+    let entry = bundle.entry(digest)?;
     let mut check = Check::new(entry.blob);
     for Span { frame: number, range } in entry.spans(&bundle.contents.frames) {
         for piece in content_of(bundle, number)?.pieces(&range) {
@@ -211,8 +208,4 @@ pub(super) fn read_blob(bundle: &Bundle, digest: &Digest, out: &mut dyn Write) -
         }
     }
     check.finish()
-}
-
-pub(super) fn missing_blob(bundle: &Bundle, digest: &Digest) -> Error {
-    Error::MissingBlob { source_name: bundle.name().to_owned(), digest: *digest }
 }

@@ -3,12 +3,14 @@
 use std::io;
 use std::ops::Range;
 
-use super::decode;
+use super::{FRONT, PACKING, decode};
 use crate::format::head::Head;
 use crate::format::packing::{Packing, Page};
-use crate::format::{FRONT_ALIGN, HEAD_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member};
+use crate::format::{
+    FRONT_ALIGN, HEAD_BYTES, MAX_FILE_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member,
+};
 use crate::medium::{Medium, Place};
-use crate::{Digest, Error};
+use crate::{Digest, Error, Malformed};
 
 /// Most pages that a packing may name.
 const MAX_PAGES: usize = 64;
@@ -58,6 +60,7 @@ impl Reader<'_> {
                 error @ (Error::Io(_)
                 | Error::Damaged { .. }
                 | Error::NotAnArchive { .. }
+                | Error::Malformed(Malformed::HeadTooLarge { .. })
                 | Error::VolumesMissing { .. }),
             ) => error,
             read => return read,
@@ -82,7 +85,7 @@ impl Reader<'_> {
             plain.extend_from_slice(&decode(&page_name(number), &bytes, page.plain_length)?);
         }
         self.check_filler(offset, packing.data_offset)?;
-        member::read_all("the front", &plain)
+        member::read_all(FRONT, &plain)
     }
 
     /// Reads a front page, as it stands in the file.
@@ -117,7 +120,10 @@ fn page_name(number: usize) -> String {
 
 /// Refuses pages that are not one behind the other between head and data, or too large; says where they end.
 fn check_places(packing: &Packing) -> Result<u64, Error> {
-    let refuse = |why: String| Error::inconsistent("pack.json", why);
+    if packing.length > MAX_FILE_BYTES {
+        let what = "the archive, as its packing says,".to_owned();
+        return Err(Error::TooLarge { what, size: packing.length, limit: MAX_FILE_BYTES });
+    }
     if packing.pages.len() > MAX_PAGES {
         let (size, limit) = (packing.pages.len() as u64, MAX_PAGES as u64);
         return Err(Error::TooLarge { what: "the number of front pages".to_owned(), size, limit });
@@ -125,12 +131,21 @@ fn check_places(packing: &Packing) -> Result<u64, Error> {
     let mut end = HEAD_BYTES;
     for (number, page) in packing.pages.iter().enumerate() {
         let Page { offset, length, plain_length, .. } = *page;
-        let fits = (1..=PAGE_PLAIN_BYTES).contains(&plain_length)
-            && (1..=frame::stored_len(plain_length)).contains(&length)
-            && offset == end;
-        if !fits {
-            return Err(refuse(format!("front page {number} is not where it can be")));
+        let false_length = |item: String, length, most: u64| {
+            let why = format!("it goes from 1 to {most}");
+            Err(Malformed::FalseLength { part: PACKING, item, length, why }.into())
+        };
+        if !(1..=PAGE_PLAIN_BYTES).contains(&plain_length) {
+            return false_length(
+                format!("the content of front page {number}"),
+                plain_length,
+                PAGE_PLAIN_BYTES,
+            );
         }
+        if !(1..=frame::stored_len(plain_length)).contains(&length) {
+            return false_length(format!("front page {number}"), length, frame::stored_len(plain_length));
+        }
+        Malformed::place(PACKING, format!("front page {number}"), offset, end)?;
         end += length;
     }
     let plain: u64 = packing.pages.iter().map(|p| p.plain_length).sum();
@@ -139,15 +154,22 @@ fn check_places(packing: &Packing) -> Result<u64, Error> {
         return Err(Error::TooLarge { what, size: plain, limit: MAX_FRONT_PLAIN_BYTES });
     }
     // The filler must have room for its header, and be no longer than what the pages could have needed.
-    let room = packing
-        .data_offset
-        .checked_sub(end)
-        .ok_or_else(|| refuse("the data begins in the front".to_owned()))?;
-    if !(frame::MIN_FILLER..=MAX_FRONT_PLAIN_BYTES).contains(&room)
-        || packing.data_offset > packing.length
-        || !packing.data_offset.is_multiple_of(FRONT_ALIGN)
-    {
-        return Err(refuse("the data does not begin where it can".to_owned()));
+    let (data, filler_end) = (packing.data_offset, end + frame::MIN_FILLER);
+    if data < filler_end {
+        return Err(Malformed::Overlap {
+            part: PACKING,
+            item: "the data".to_owned(),
+            start: data,
+            end: filler_end,
+        }
+        .into());
+    }
+    if data - end > MAX_FRONT_PLAIN_BYTES {
+        return Err(Malformed::StrayFiller { part: FRONT.to_owned() }.into());
+    }
+    if data > packing.length || !data.is_multiple_of(FRONT_ALIGN) {
+        let why = format!("byte {data} is no multiple of {FRONT_ALIGN}, or behind the end of the file");
+        return Err(Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }.into());
     }
     Ok(end)
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::data::{Span, content_of, missing_blob};
+use super::data::{Span, content_of};
 use super::{Bundle, Progress};
 use crate::{Check, Digest, Error};
 
@@ -27,8 +27,7 @@ impl<'a> BlobStream<'a> {
         digest: &Digest,
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
-        let position = bundle.index.get(digest).ok_or_else(|| missing_blob(bundle, digest))?;
-        let entry = bundle.contents.entries[*position];
+        let entry = bundle.entry(digest)?;
         let spans = entry.spans(&bundle.contents.frames).collect::<Vec<_>>().into_iter();
         let check = Check::new(entry.blob);
         Ok(Self { bundle, progress, spans, part: Vec::new(), at: 0, check, failure: None })

@@ -165,7 +165,9 @@ impl Packer {
         let contents = Contents { frames, entries: self.entries() };
         let pages = self.write_pages(front.releases, &contents)?;
         let statements = front.releases.iter().map(Release::digest).collect();
-        let packing = Packing::new(statements, length, self.layout.data_offset, pages).to_bytes();
+        let mut packing = Packing::new(statements, length, self.layout.data_offset, pages);
+        packing.needs.clone_from(&self.layout.needs);
+        let packing = packing.to_bytes();
         let mut head = Head { roots: front.roots, signatures: front.signatures, ..Head::default() };
         for signature in sign(&packing)? {
             head.signatures.push(signature);
