@@ -6,6 +6,7 @@
 mod carried;
 mod damage;
 mod data;
+mod frames;
 mod pieces;
 mod reader;
 mod stream;
@@ -18,14 +19,13 @@ use zstd::zstd_safe;
 use crate::format::contents::Contents;
 use crate::format::head::Head;
 use crate::format::packing::{NeededRelease, Packing};
-use crate::format::{MAX_WINDOW_BYTES, frame, member, series};
+use crate::format::{MAX_WINDOW_BYTES, frame, series};
 use crate::medium::{self, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 use carried::Carried;
 pub use damage::{Damage, Findings};
-pub use pieces::Piece;
 use reader::Reader;
 pub use stream::BlobStream;
 
@@ -105,7 +105,7 @@ impl Unverified {
         }
         let reader = Reader(&*medium);
         let mut front = reader.front(&packing)?.into_iter();
-        let tail = frame::stored(&[0; member::END_LEN]);
+        let tail = pieces::tail();
         let tail_at = packing.length.saturating_sub(tail.len() as u64);
         match reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail) {
             // It holds nothing: the other volumes can be used without it.

@@ -29,20 +29,28 @@ impl Reader<'_> {
         range: Range<u64>,
         is_right: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<u8>, Error> {
-        let cause = match self.read(range.clone()) {
-            Ok(bytes) if is_right(&bytes) => return Ok(bytes),
-            Ok(_) => None,
+        self.taken(part, range, |bytes| if is_right(&bytes) { Ok(bytes) } else { Err(bytes) })
+    }
+
+    /// Reads a stretch of `part` and makes something of it; `take` gives back what is wrong.
+    pub(super) fn taken<T>(
+        self,
+        part: &str,
+        range: Range<u64>,
+        take: impl Fn(Vec<u8>) -> Result<T, Vec<u8>>,
+    ) -> Result<T, Error> {
+        let unread = match self.read(range.clone()) {
+            Ok(bytes) => match take(bytes) {
+                Ok(taken) => return Ok(taken),
+                Err(_) => None,
+            },
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => None,
             // A sector that cannot be read and a volume that is not there are damage like any other, unless nobody can
             // make up for it.
             Err(error) => Some(error),
         };
-        let damaged = || self.damaged(part, range.clone());
-        self.repaired(range.clone(), is_right)?.ok_or_else(|| cause.unwrap_or_else(damaged))
-    }
-
-    fn repaired(self, range: Range<u64>, is_right: impl Fn(&[u8]) -> bool) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.0.repair(range)?.filter(|bytes| is_right(bytes)))
+        let repaired = self.0.repair(range.clone())?.and_then(|bytes| take(bytes).ok());
+        repaired.ok_or_else(|| unread.unwrap_or_else(|| self.damaged(part, range)))
     }
 
     fn read(self, range: Range<u64>) -> Result<Vec<u8>, Error> {

@@ -170,6 +170,14 @@ pub enum Malformed {
         /// Number of the frame.
         frame: u32,
     },
+    /// The frames of a chained blob cannot be the links that they are said to be.
+    #[error("the contents say that {digest} is chained, but {why}")]
+    FalseChain {
+        /// The blob.
+        digest: Digest,
+        /// What speaks against it.
+        why: &'static str,
+    },
 }
 
 impl Malformed {
@@ -193,6 +201,7 @@ impl Malformed {
             Self::OtherStatements => 153,
             Self::UnlistedBlob { .. } => 154,
             Self::FalseFrame { .. } => 155,
+            Self::FalseChain { .. } => 176,
         })
     }
 

@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use fs_err as fs;
 use rayon::prelude::*;
 
-use crate::format::contents::{Contents, Entry, Frame};
+use crate::format::contents::{Contents, Encoding, Entry, Frame};
 use crate::format::head::Head;
 use crate::format::layout::{Layout, cut};
 use crate::format::packing::{Packing, Page};
@@ -38,8 +38,8 @@ pub struct Packer {
     file: fs::File,
     spool: fs::File,
     layout: Layout,
-    /// SHA-256 of each stored frame, once its blob is complete.
-    frames: Mutex<Vec<Option<Digest>>>,
+    /// What the contents will say about each stored frame, once its blob is complete.
+    frames: Mutex<Vec<Option<[u8; 32]>>>,
     done: Mutex<HashSet<Digest>>,
     /// How far blobs had come that an earlier try left unfinished, in bytes.
     parts: Mutex<HashMap<Digest, u64>>,
@@ -189,19 +189,19 @@ impl Packer {
     }
 
     fn stored_frames(&self) -> Result<Vec<Frame>, Error> {
-        let digests = lock(&self.frames);
-        let mut frames = Vec::with_capacity(digests.len());
+        let hashes = lock(&self.frames);
+        let mut frames = Vec::with_capacity(hashes.len());
         for (blob, place) in self.layout.stored.iter().enumerate() {
             let mut offset = place.offset;
             for plain in place.frames() {
                 let length = frame::stored_len(plain);
                 let missing = || self.missing_blob(place.blob.digest);
-                let digest = digests[frames.len()].ok_or_else(missing)?;
+                let hash = hashes[frames.len()].ok_or_else(missing)?;
                 frames.push(Frame {
                     offset,
                     length: narrow(length),
                     plain_length: narrow(plain),
-                    digest,
+                    hash,
                     last_blob: narrow(blob as u64),
                 });
                 offset += length;
@@ -216,11 +216,16 @@ impl Packer {
 
     fn entries(&self) -> Vec<Entry> {
         let header = narrow(member::HEADER_LEN);
-        let stored =
-            self.layout.stored.iter().map(|p| Entry { blob: p.blob, frame: p.first_frame, offset: header });
+        let stored = self.layout.stored.iter().map(|p| Entry {
+            blob: p.blob,
+            frame: p.first_frame,
+            offset: header,
+            encoding: Encoding::Chained,
+        });
         let squeezed = self.layout.squeezed.iter().map(|p| {
             let (frame, offset) = p.start();
-            Entry { blob: p.blob, frame: self.layout.stored_frames + narrow(frame), offset: narrow(offset) }
+            let frame = self.layout.stored_frames + narrow(frame);
+            Entry { blob: p.blob, frame, offset: narrow(offset), encoding: Encoding::Identity }
         });
         stored.chain(squeezed).collect()
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,7 +12,6 @@ use fs_err as fs;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::bundle::Piece;
 use crate::format::volume::{HEADER_LEN, Header};
 use crate::medium::{ReadBack, read_back};
 use crate::{Bundle, Digest, Error, Progress, durable};
@@ -45,20 +45,21 @@ pub(super) struct Content<'a> {
     pub(super) target: &'a Path,
     /// What stands before the pieces, if it is a volume; the hash is filled in.
     pub(super) header: Option<Header>,
-    pub(super) pieces: &'a [Piece],
+    pub(super) pieces: Range<usize>,
 }
 
 /// Writes a file, reads it back, and gives it its name.
 pub(super) fn write(
     bundle: &Bundle,
-    content: &Content<'_>,
+    content: Content<'_>,
     progress: &dyn Progress,
 ) -> Result<Written, Error> {
-    let mut partial = Partial::beside(content.target)?;
+    let Content { target, header, pieces } = content;
+    let mut partial = Partial::beside(target)?;
     let (to_writer, from_reader) = sync_channel(PIECES_AHEAD);
     let wanted = thread::scope(|scope| {
-        let reading = scope.spawn(move || read_pieces(bundle, content.pieces, &to_writer));
-        let written = partial.fill(content.header, &from_reader, progress);
+        let reading = scope.spawn(move || read_pieces(bundle, pieces, &to_writer));
+        let written = partial.fill(header, &from_reader, progress);
         // Without its receiver the reader stops at the next piece.
         drop(from_reader);
         let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -67,11 +68,11 @@ pub(super) fn write(
     })?;
     let held = read_back(&partial.path, wanted.header.len(), progress)?;
     if (&held.start, held.digest, held.length) != (&wanted.header, wanted.digest, wanted.length) {
-        return Err(Error::WrittenWrong { file: content.target.display().to_string() });
+        return Err(Error::WrittenWrong { file: target.display().to_string() });
     }
     let bytes = wanted.header.len() as u64 + wanted.length;
-    partial.put_in_place(content.target)?;
-    Ok(Written { path: content.target.to_owned(), bytes, read_back: held.how, was_there: false })
+    partial.put_in_place(target)?;
+    Ok(Written { path: target.to_owned(), bytes, read_back: held.how, was_there: false })
 }
 
 /// Reads a volume that is there already; `None` if it is not what it should be.
@@ -84,9 +85,9 @@ pub(super) fn find(path: &Path, wanted: &Header, progress: &dyn Progress) -> Res
     Ok(is_right.then(written))
 }
 
-fn read_pieces(bundle: &Bundle, pieces: &[Piece], to_writer: &SyncSender<Vec<u8>>) -> Result<(), Error> {
-    for &piece in pieces {
-        if to_writer.send(bundle.piece(piece)?).is_err() {
+fn read_pieces(bundle: &Bundle, pieces: Range<usize>, to_writer: &SyncSender<Vec<u8>>) -> Result<(), Error> {
+    for piece in bundle.read_pieces(pieces) {
+        if to_writer.send(piece?).is_err() {
             return Ok(());
         }
     }

@@ -8,13 +8,12 @@ mod file;
 mod size;
 
 use std::io::Read as _;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::bundle::Piece;
 use crate::format::volume::{Cuts, HEADER_LEN, Header, MAX_VOLUMES};
 use crate::{Bundle, Digest, Error, Progress, Source as _, durable};
 
@@ -93,7 +92,6 @@ pub struct Planned<'b> {
     /// For people and programs.
     pub plan: Plan,
     bundle: &'b Bundle,
-    pieces: Vec<Piece>,
     parts: Vec<Part>,
 }
 
@@ -101,7 +99,7 @@ pub struct Planned<'b> {
 #[derive(Debug)]
 struct Part {
     header: Option<Header>,
-    pieces: std::ops::Range<usize>,
+    pieces: Range<usize>,
 }
 
 /// What an archive is called: the name of its file without the ending, or what its volumes' names begin with.
@@ -118,10 +116,9 @@ pub fn name_of(bundle: &Bundle) -> String {
 /// volumes that are not all at hand, or I/O.
 pub fn plan_split<'b>(bundle: &'b Bundle, order: &Order<'_>) -> Result<Planned<'b>, Error> {
     expect_whole(bundle)?;
-    let pieces: Vec<(Piece, u64)> = bundle.pieces().collect();
-    let lengths: Vec<u64> = pieces.iter().map(|&(_, length)| length).collect();
+    let lengths: Vec<u64> = bundle.piece_lengths().collect();
     let ranges = cut(&lengths, order.size)?;
-    let stretch = |range: &std::ops::Range<usize>| lengths[range.clone()].iter().sum();
+    let stretch = |range: &Range<usize>| lengths[range.clone()].iter().sum();
     let cuts = Cuts { packing: bundle.packing_digest(), lengths: ranges.iter().map(stretch).collect() };
     let is_wanted = |number| order.only.as_ref().is_none_or(|only| only.contains(&number));
     let (mut parts, mut files) = (Vec::new(), Vec::new());
@@ -133,7 +130,7 @@ pub fn plan_split<'b>(bundle: &'b Bundle, order: &Order<'_>) -> Result<Planned<'
         parts.push(Part { header: Some(header), pieces });
     }
     let plan = plan(bundle, Some(cuts.set()), files, order.dir)?;
-    Ok(Planned { plan, bundle, pieces: pieces.into_iter().map(|(piece, _)| piece).collect(), parts })
+    Ok(Planned { plan, bundle, parts })
 }
 
 /// Plans to put the volumes of an archive together into the file `target`.
@@ -148,9 +145,8 @@ pub fn plan_join<'b>(bundle: &'b Bundle, target: &Path) -> Result<Planned<'b>, E
     let bytes = bundle.packing().length;
     let file = PlannedFile { path: target.to_owned(), number: None, bytes, is_there: false };
     let plan = plan(bundle, None, vec![file], durable::parent_of(target))?;
-    let pieces: Vec<Piece> = bundle.pieces().map(|(piece, _)| piece).collect();
-    let parts = vec![Part { header: None, pieces: 0..pieces.len() }];
-    Ok(Planned { plan, bundle, pieces, parts })
+    let parts = vec![Part { header: None, pieces: 0..bundle.piece_lengths().count() }];
+    Ok(Planned { plan, bundle, parts })
 }
 
 fn plan(bundle: &Bundle, set: Option<Digest>, files: Vec<PlannedFile>, dir: &Path) -> Result<Plan, Error> {
@@ -170,7 +166,7 @@ impl Planned<'_> {
     /// # Errors
     /// [`Error::Damaged`] if the source is, [`Error::WrittenWrong`], [`Error::Busy`], [`Error::Interrupted`], or I/O.
     pub fn execute(self, progress: &dyn Progress) -> Result<Done, Error> {
-        let Self { plan, bundle, pieces, parts } = self;
+        let Self { plan, bundle, parts } = self;
         let mut files = Vec::new();
         for (file, part) in plan.files.iter().zip(parts) {
             durable::create_dir_all(durable::parent_of(&file.path))?;
@@ -178,16 +174,15 @@ impl Planned<'_> {
                 Some(header) if file.is_there => file::find(&file.path, header, progress)?,
                 _ => None,
             };
-            let content =
-                file::Content { target: &file.path, header: part.header, pieces: &pieces[part.pieces] };
-            files.push(there.map_or_else(|| file::write(bundle, &content, progress), Ok)?);
+            let content = file::Content { target: &file.path, header: part.header, pieces: part.pieces };
+            files.push(there.map_or_else(|| file::write(bundle, content, progress), Ok)?);
         }
         Ok(Done { set: plan.set, files })
     }
 }
 
 /// Which pieces go into which volume: as many into each as fit.
-fn cut(lengths: &[u64], size: VolumeSize) -> Result<Vec<std::ops::Range<usize>>, Error> {
+fn cut(lengths: &[u64], size: VolumeSize) -> Result<Vec<Range<usize>>, Error> {
     let smallest = HEADER_LEN + lengths.iter().max().copied().unwrap_or(0);
     let ranges = fill(lengths, size.bytes());
     if size.bytes() >= smallest && ranges.len() <= MAX_VOLUMES as usize {
@@ -207,8 +202,8 @@ fn cut(lengths: &[u64], size: VolumeSize) -> Result<Vec<std::ops::Range<usize>>,
 }
 
 /// Fills volumes of so many bytes one after the other. A piece that does not fit at all is alone in its volume.
-fn fill(lengths: &[u64], size: u64) -> Vec<std::ops::Range<usize>> {
-    let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
+fn fill(lengths: &[u64], size: u64) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
     let mut filled = 0_u64;
     for (index, &length) in lengths.iter().enumerate() {
         match ranges.last_mut() {
