@@ -20,6 +20,7 @@ mod progress;
 pub mod reference;
 pub mod release;
 mod source;
+pub mod split;
 pub mod trust;
 
 pub use any_digest::{AnyDigest, AnyHash, Sha512};

@@ -116,11 +116,15 @@ impl Content {
 
 /// Reads a frame that belongs to no chained blob, checks its hash, and takes its content out.
 pub(super) fn read_plain(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
+    let plain_length = bundle.contents.frames[number as usize].plain_length;
+    decode(&format!("frame {number}"), &read_raw(bundle, number)?, plain_length.into())
+}
+
+/// Reads a frame that belongs to no chained blob and checks its hash.
+pub(super) fn read_raw(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
     let frame = bundle.contents.frames[number as usize];
-    let part = format!("frame {number}");
     let is_right = |bytes: &[u8]| *Digest::of(bytes).as_raw() == frame.hash;
-    let bytes = bundle.reader().checked(&part, place(bundle, &frame), is_right)?;
-    decode(&part, &bytes, frame.plain_length.into())
+    bundle.reader().checked(&format!("frame {number}"), place(bundle, &frame), is_right)
 }
 
 fn place(bundle: &Bundle, frame: &Frame) -> Range<u64> {
