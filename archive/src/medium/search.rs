@@ -159,7 +159,7 @@ struct Looked {
 
 impl Looked {
     fn look_at_place(&mut self, place: &Path) -> Result<(), Error> {
-        if fs::metadata(place)?.is_dir() {
+        if place.is_dir() {
             return self.look_into(place);
         }
         let kind = Kind::of(place)?;
