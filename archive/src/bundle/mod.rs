@@ -7,6 +7,7 @@ mod carried;
 mod damage;
 mod data;
 mod frames;
+mod front;
 mod pieces;
 mod reader;
 mod stream;
@@ -19,13 +20,14 @@ use zstd::zstd_safe;
 use crate::format::contents::Contents;
 use crate::format::head::Head;
 use crate::format::packing::{NeededRelease, Packing};
-use crate::format::{MAX_WINDOW_BYTES, frame, series};
+use crate::format::{MAX_FRONT_MEMBER_BYTES, MAX_WINDOW_BYTES, frame, series};
 use crate::medium::{self, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 use carried::Carried;
 pub use damage::{Absent, Damage, Findings};
+use front::Front;
 use reader::Reader;
 pub use stream::BlobStream;
 
@@ -104,7 +106,7 @@ impl Unverified {
             return Err(Error::WrongLength { file, expected: packing.length, found });
         }
         let reader = Reader(&*medium);
-        let mut front = reader.front(&packing)?.into_iter();
+        let mut front = Front::open(reader, &packing)?;
         let tail = pieces::tail();
         let tail_at = packing.length.saturating_sub(tail.len() as u64);
         match reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail) {
@@ -116,11 +118,6 @@ impl Unverified {
             let why = format!("it begins at {}, the tail at {tail_at}", packing.data_offset);
             Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }
         })?;
-        // In the order of the format, or not at all.
-        let mut take = |member: &str| match front.next() {
-            Some((name, content)) if name == member => Ok(content),
-            _ => Err(Malformed::missing(FRONT, member)),
-        };
         let mut releases = Vec::new();
         for (document, bytes) in statements(&head) {
             let signers = root.check(&document, bytes, RoleName::Release, &head.signatures)?;
@@ -129,14 +126,13 @@ impl Unverified {
             if document != format!("releases/{sequence}/release.json") {
                 return Err(Error::inconsistent(&document, format!("it is sequence {sequence}")));
             }
-            let list = take(&format!("releases/{sequence}/blobs"))?;
-            let refs = take(&format!("releases/{sequence}/refs.json"))?;
+            let list =
+                front.take(&format!("releases/{sequence}/blobs"), statement.blob_list.max_text_bytes())?;
+            let refs = front.take(&format!("releases/{sequence}/refs.json"), statement.refs.size)?;
             releases.push(Release::assemble(statement, bytes, signers, &head, &list, refs)?);
         }
-        let contents = Contents::parse(&take("contents")?, data_bytes)?;
-        if let Some((name, _)) = front.next() {
-            return Err(Malformed::unexpected(FRONT, &name));
-        }
+        let contents = Contents::parse(&front.take("contents", MAX_FRONT_MEMBER_BYTES)?, data_bytes)?;
+        front.finish()?;
         if releases.is_empty() {
             return Err(Malformed::missing(HEAD, "releases/<sequence>/release.json"));
         }

@@ -1,21 +1,13 @@
-//! Reading checked stretches of an archive, and the parts in front of its data.
+//! Reading checked stretches of an archive, and its head.
 
 use std::io;
 use std::ops::Range;
 
-use super::{FRONT, PACKING, decode};
+use crate::format::HEAD_BYTES;
 use crate::format::head::Head;
-use crate::format::packing::{Packing, Page};
-use crate::format::{
-    FRONT_ALIGN, HEAD_BYTES, MAX_FILE_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member,
-};
+use crate::format::packing::Page;
 use crate::medium::{Medium, Place};
 use crate::{Digest, Error, Malformed};
-
-/// Most pages that a packing may name.
-const MAX_PAGES: usize = 64;
-/// How much filler is read at a time.
-const FILLER_PIECE: u64 = 64 << 10;
 
 /// Reads stretches of a medium. What is wrong is made again if the medium can do that, and checked again.
 #[derive(Clone, Copy)]
@@ -84,36 +76,10 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads and checks the front pages and the filler behind them: member name → content.
-    pub(super) fn front(self, packing: &Packing) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let offset = check_places(packing)?;
-        let mut plain = Vec::new();
-        for (number, page) in packing.pages.iter().enumerate() {
-            let bytes = self.page(number, page)?;
-            plain.extend_from_slice(&decode(&page_name(number), &bytes, page.plain_length)?);
-        }
-        self.check_filler(offset, packing.data_offset)?;
-        member::read_all(FRONT, &plain)
-    }
-
     /// Reads a front page, as it stands in the file.
     pub(super) fn page(self, number: usize, page: &Page) -> Result<Vec<u8>, Error> {
         let range = page.offset..page.offset + page.length;
         self.checked(&page_name(number), range, |bytes| Digest::of(bytes) == page.digest)
-    }
-
-    fn check_filler(self, start: u64, end: u64) -> Result<(), Error> {
-        const PART: &str = "the filler of the front";
-        let header = frame::filler_header(end - start);
-        let header_end = start + frame::MIN_FILLER;
-        self.checked(PART, start..header_end, |bytes| bytes == header)?;
-        let mut at = header_end;
-        while at < end {
-            let piece_end = end.min(at + FILLER_PIECE);
-            self.checked(PART, at..piece_end, |bytes| bytes.iter().all(|&b| b == 0))?;
-            at = piece_end;
-        }
-        Ok(())
     }
 
     fn damaged(self, part: &str, range: Range<u64>) -> Error {
@@ -122,62 +88,7 @@ impl Reader<'_> {
     }
 }
 
-fn page_name(number: usize) -> String {
+/// What a front page is called in messages.
+pub(super) fn page_name(number: usize) -> String {
     format!("front page {number}")
-}
-
-/// Refuses pages that are not one behind the other between head and data, or too large; says where they end.
-fn check_places(packing: &Packing) -> Result<u64, Error> {
-    if packing.length > MAX_FILE_BYTES {
-        let what = "the archive, as its packing says,".to_owned();
-        return Err(Error::TooLarge { what, size: packing.length, limit: MAX_FILE_BYTES });
-    }
-    if packing.pages.len() > MAX_PAGES {
-        let (size, limit) = (packing.pages.len() as u64, MAX_PAGES as u64);
-        return Err(Error::TooLarge { what: "the number of front pages".to_owned(), size, limit });
-    }
-    let mut end = HEAD_BYTES;
-    for (number, page) in packing.pages.iter().enumerate() {
-        let Page { offset, length, plain_length, .. } = *page;
-        let false_length = |item: String, length, most: u64| {
-            let why = format!("it goes from 1 to {most}");
-            Err(Malformed::FalseLength { part: PACKING, item, length, why }.into())
-        };
-        if !(1..=PAGE_PLAIN_BYTES).contains(&plain_length) {
-            return false_length(
-                format!("the content of front page {number}"),
-                plain_length,
-                PAGE_PLAIN_BYTES,
-            );
-        }
-        if !(1..=frame::stored_len(plain_length)).contains(&length) {
-            return false_length(format!("front page {number}"), length, frame::stored_len(plain_length));
-        }
-        Malformed::place(PACKING, format!("front page {number}"), offset, end)?;
-        end += length;
-    }
-    let plain: u64 = packing.pages.iter().map(|p| p.plain_length).sum();
-    if plain > MAX_FRONT_PLAIN_BYTES {
-        let what = "the front of the archive".to_owned();
-        return Err(Error::TooLarge { what, size: plain, limit: MAX_FRONT_PLAIN_BYTES });
-    }
-    // The filler must have room for its header, and be no longer than what the pages could have needed.
-    let (data, filler_end) = (packing.data_offset, end + frame::MIN_FILLER);
-    if data < filler_end {
-        return Err(Malformed::Overlap {
-            part: PACKING,
-            item: "the data".to_owned(),
-            start: data,
-            end: filler_end,
-        }
-        .into());
-    }
-    if data - end > MAX_FRONT_PLAIN_BYTES {
-        return Err(Malformed::StrayFiller { part: FRONT.to_owned() }.into());
-    }
-    if data > packing.length || !data.is_multiple_of(FRONT_ALIGN) {
-        let why = format!("byte {data} is no multiple of {FRONT_ALIGN}, or behind the end of the file");
-        return Err(Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }.into());
-    }
-    Ok(end)
 }

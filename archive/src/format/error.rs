@@ -74,7 +74,7 @@ pub enum Malformed {
         name: String,
     },
     /// Something begins before the end of what stands ahead of it.
-    #[error("{part} puts {item} at byte {start}, into what ends at {end}")]
+    #[error("in {part}, {item} begins at byte {start}, inside of what ends at {end}")]
     Overlap {
         /// What says so: `the contents`.
         part: &'static str,
@@ -86,7 +86,7 @@ pub enum Malformed {
         end: u64,
     },
     /// There are bytes that nothing is said about.
-    #[error("{part} says nothing about the bytes from {start} to {end}, ahead of {item}")]
+    #[error("in {part}, nothing is said about the bytes from {start} to {end}, ahead of {item}")]
     Gap {
         /// What says so: `the contents`.
         part: &'static str,
@@ -98,7 +98,7 @@ pub enum Malformed {
         end: u64,
     },
     /// Something is said to lie where nothing is, or to belong to what is not there.
-    #[error("{part} puts {item} where nothing is: {why}")]
+    #[error("in {part}, {item} points where nothing is: {why}")]
     Outside {
         /// What says so: `the contents`.
         part: &'static str,
@@ -108,7 +108,7 @@ pub enum Malformed {
         why: String,
     },
     /// A length that cannot be true.
-    #[error("{part} gives {item} a length of {length}: {why}")]
+    #[error("in {part}, {item} cannot be {length} bytes long: {why}")]
     FalseLength {
         /// What says so: `the contents`.
         part: &'static str,
@@ -120,7 +120,7 @@ pub enum Malformed {
         why: String,
     },
     /// A table has another length than its counts say, in bytes.
-    #[error("{part} counts {counted} bytes of records and is {found} bytes long")]
+    #[error("in {part}, the counts make {counted} bytes, and there are {found}")]
     Miscounted {
         /// The table: `the contents`.
         part: &'static str,
@@ -162,6 +162,16 @@ pub enum Malformed {
         /// The content.
         digest: Digest,
     },
+    /// The frames of a chained blob do not hold just this blob, or their hashes do not lead to its digest.
+    #[error("in {part}, {blob} is not chained as it says: {why}")]
+    BrokenChain {
+        /// What says so: `the contents`.
+        part: &'static str,
+        /// The blob.
+        blob: Digest,
+        /// What is wrong with its frames.
+        why: &'static str,
+    },
     /// The hash of a frame is right, and yet it does not hold what is said of it.
     #[error("frame {frame} of `{file}` holds something else than the tables say")]
     FalseFrame {
@@ -169,14 +179,6 @@ pub enum Malformed {
         file: String,
         /// Number of the frame.
         frame: u32,
-    },
-    /// The frames of a chained blob cannot be the links that they are said to be.
-    #[error("the contents say that {digest} is chained, but {why}")]
-    FalseChain {
-        /// The blob.
-        digest: Digest,
-        /// What speaks against it.
-        why: &'static str,
     },
 }
 
@@ -201,8 +203,13 @@ impl Malformed {
             Self::OtherStatements => 153,
             Self::UnlistedBlob { .. } => 154,
             Self::FalseFrame { .. } => 155,
-            Self::FalseChain { .. } => 176,
+            Self::BrokenChain { .. } => 176,
         })
+    }
+
+    /// Bytes of a tar stream that are not those of the format.
+    pub(crate) fn foreign(part: &'static str, offset: u64) -> Error {
+        Self::ForeignTar { part, offset }.into()
     }
 
     /// A member that does not belong where it stands; its name comes from outside.

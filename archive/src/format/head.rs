@@ -72,7 +72,7 @@ impl Head {
             None if one_form.len() == plain.len() => Ok(head),
             first => {
                 let offset = first.unwrap_or(plain.len().min(one_form.len())) as u64;
-                Err(Malformed::ForeignTar { part: PART, offset }.into())
+                Err(Malformed::foreign(PART, offset))
             }
         }
     }

@@ -70,17 +70,9 @@ pub fn read_all(part: &'static str, stream: &[u8]) -> Result<Vec<(String, Vec<u8
     let mut members: Vec<(String, Vec<u8>)> = Vec::new();
     let mut names = HashSet::new();
     while !bytes.is_empty() {
-        let refuse = || foreign(part, stream.len() - bytes.len());
+        let refuse = || Malformed::foreign(part, (stream.len() - bytes.len()) as u64);
         let (block, rest) = bytes.split_first_chunk::<512>().ok_or_else(refuse)?;
-        let claimed = tar::Header::from_byte_slice(block);
-        if !has_its_checksum(claimed) {
-            return Err(refuse());
-        }
-        let name = read_name(part, claimed)?;
-        let size = claimed.entry_size().map_err(|_| refuse())?;
-        if try_header(&name, size) != Some(*block) {
-            return Err(refuse());
-        }
+        let (name, size) = read_header(part, block, (stream.len() - bytes.len()) as u64)?;
         let too_long = || {
             let (item, why) = (format!("member `{name}`"), format!("{} bytes are left", rest.len()));
             Malformed::FalseLength { part, item, length: size, why }
@@ -101,8 +93,19 @@ pub fn read_all(part: &'static str, stream: &[u8]) -> Result<Vec<(String, Vec<u8
     Ok(members)
 }
 
-fn foreign(part: &'static str, offset: usize) -> Error {
-    Malformed::ForeignTar { part, offset: offset as u64 }.into()
+/// Name and size of a header that is exactly one of ours. It stands at `offset` of `part`.
+///
+/// # Errors
+/// [`Error::Malformed`] with what is wrong with it.
+pub fn read_header(part: &'static str, block: &[u8; 512], offset: u64) -> Result<(String, u64), Error> {
+    let refuse = || Malformed::foreign(part, offset);
+    let claimed = tar::Header::from_byte_slice(block);
+    if !has_its_checksum(claimed) {
+        return Err(refuse());
+    }
+    let name = read_name(part, claimed)?;
+    let size = claimed.entry_size().map_err(|_| refuse())?;
+    if try_header(&name, size) == Some(*block) { Ok((name, size)) } else { Err(refuse()) }
 }
 
 /// What is no header at all has no name or kind that is worth telling.

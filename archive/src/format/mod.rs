@@ -31,6 +31,8 @@ pub const MAX_PLAIN_BYTES: u64 = 16 << 20;
 pub const MAX_WINDOW_BYTES: u64 = MAX_PLAIN_BYTES;
 /// Most plain bytes of all front pages together that a reader takes: a release of 100 GB in 20,000 blobs needs 6 MB.
 pub const MAX_FRONT_PLAIN_BYTES: u64 = 64 << 20;
+/// Largest member of the front: a blob list of 200,000 blobs, or the contents of an archive of 500 GB.
+pub const MAX_FRONT_MEMBER_BYTES: u64 = 16 << 20;
 /// Largest blob that is packed: 1 TiB. Sizes come from registries, and nothing is planned for larger ones.
 pub const MAX_BLOB_BYTES: u64 = 1 << 40;
 /// Largest archive that is planned: 1 PiB, far below where sums of sizes would overflow.
