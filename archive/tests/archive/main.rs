@@ -4,6 +4,7 @@
 
 mod file;
 mod fixture;
+mod several;
 mod shelf;
 mod split;
 mod volumes;
