@@ -193,6 +193,22 @@ pub enum Error {
         /// The file.
         place: String,
     },
+    /// A file that is called a parity file is none, or contradicts itself.
+    #[error("`{file}` is not a parity file that can be used: {why}")]
+    BadParity {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Parity files would be longer than files may be there, in bytes.
+    #[error("a parity file for this archive is at least {needed} bytes long, the limit is {limit}")]
+    ParityTooLarge {
+        /// The shortest that a parity file can be.
+        needed: u64,
+        /// The longest that it may be.
+        limit: u64,
+    },
     /// Somebody asked to stop.
     #[error("stopped as asked")]
     Interrupted,
@@ -238,6 +254,8 @@ impl Explain for Error {
             Self::NoSpace { .. } => 119,
             Self::Interrupted => 120,
             Self::Busy { .. } => 121,
+            Self::BadParity { .. } => 168,
+            Self::ParityTooLarge { .. } => 169,
             Self::Io(_) => 199,
         })
     }
@@ -249,7 +267,8 @@ impl Explain for Error {
             | Self::BadValue { .. }
             | Self::WrongPassword { .. }
             | Self::BadKey { .. }
-            | Self::KeyWithoutRole { .. } => Class::Usage,
+            | Self::KeyWithoutRole { .. }
+            | Self::ParityTooLarge { .. } => Class::Usage,
             Self::NoSpace { .. } => Class::NoSpace,
             Self::Interrupted => Class::Interrupted,
             Self::Busy { .. } => Class::Busy,

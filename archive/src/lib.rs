@@ -14,6 +14,7 @@ pub mod format;
 pub mod json;
 pub mod medium;
 pub mod packer;
+pub mod parity;
 mod progress;
 pub mod reference;
 pub mod release;

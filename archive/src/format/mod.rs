@@ -6,6 +6,7 @@ pub mod head;
 pub mod layout;
 pub mod member;
 pub mod packing;
+pub mod parity;
 
 /// Version of the file format.
 pub const FORMAT: u32 = 1;

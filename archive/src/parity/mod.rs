@@ -1,0 +1,3 @@
+//! Parity
+mod code;
+mod threads;
