@@ -119,6 +119,22 @@ pub enum Error {
         /// First byte behind the part.
         end: u64,
     },
+    /// A file that is called a parity file is none, or contradicts itself.
+    #[error("`{file}` is not a parity file that can be used: {why}")]
+    BadParity {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Parity files would be longer than files may be there, in bytes.
+    #[error("a parity file for this archive is at least {needed} bytes long, the limit is {limit}")]
+    ParityTooLarge {
+        /// The shortest that a parity file can be.
+        needed: u64,
+        /// The longest that it may be.
+        limit: u64,
+    },
     /// A blob of the release is not in this source.
     #[error("`{source_name}` does not hold content `{digest}`")]
     MissingBlob {
@@ -193,21 +209,45 @@ pub enum Error {
         /// The file.
         place: String,
     },
-    /// A file that is called a parity file is none, or contradicts itself.
-    #[error("`{file}` is not a parity file that can be used: {why}")]
-    BadParity {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        why: String,
+    /// Volumes are needed that are not at hand.
+    #[error("{} of {count} of `{archive}` {} missing", volumes(numbers), if numbers.len() == 1 { "is" } else { "are" })]
+    VolumesMissing {
+        /// The archive.
+        archive: String,
+        /// Their numbers, rising.
+        numbers: Vec<u32>,
+        /// How many volumes the archive has.
+        count: u32,
     },
-    /// Parity files would be longer than files may be there, in bytes.
-    #[error("a parity file for this archive is at least {needed} bytes long, the limit is {limit}")]
-    ParityTooLarge {
-        /// The shortest that a parity file can be.
-        needed: u64,
-        /// The longest that it may be.
-        limit: u64,
+    /// A volume's header is damaged, so that nobody knows what it is a volume of.
+    #[error("the header of volume `{file}` is damaged")]
+    BadVolume {
+        /// The volume.
+        file: String,
+    },
+    /// A volume is shorter or longer than its header says, in bytes.
+    #[error("volume `{file}` is {found} bytes long, but its header says {expected}")]
+    VolumeCut {
+        /// The volume.
+        file: String,
+        /// What the header says.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// Several archives were found where one was expected.
+    #[error("`{place}` holds several archives: {}", found.join(", "))]
+    SeveralArchives {
+        /// Where they were looked for.
+        place: String,
+        /// What is there.
+        found: Vec<String>,
+    },
+    /// No archive is there.
+    #[error("`{place}` holds no Sealift archive")]
+    NoArchive {
+        /// Where one was looked for.
+        place: String,
     },
     /// Somebody asked to stop.
     #[error("stopped as asked")]
@@ -215,6 +255,26 @@ pub enum Error {
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// `volume 3`, `volumes 2, 4 to 7 and 9`
+fn volumes(numbers: &[u32]) -> String {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let words: Vec<String> = runs
+        .into_iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first} to {last}") })
+        .collect();
+    let noun = if numbers.len() == 1 { "volume" } else { "volumes" };
+    match words.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{noun} {} and {last}", before.join(", ")),
+        _ => format!("{noun} {}", words.join("")),
+    }
 }
 
 impl Error {
@@ -245,6 +305,8 @@ impl Explain for Error {
             Self::NotAnArchive { .. } => 110,
             Self::WrongLength { .. } => 111,
             Self::Damaged { .. } => 112,
+            Self::BadParity { .. } => 168,
+            Self::ParityTooLarge { .. } => 169,
             Self::MissingBlob { .. } => 113,
             Self::Unsigned { .. } => 114,
             Self::OtherVendor { .. } => 115,
@@ -254,8 +316,11 @@ impl Explain for Error {
             Self::NoSpace { .. } => 119,
             Self::Interrupted => 120,
             Self::Busy { .. } => 121,
-            Self::BadParity { .. } => 168,
-            Self::ParityTooLarge { .. } => 169,
+            Self::VolumesMissing { .. } => 160,
+            Self::BadVolume { .. } => 161,
+            Self::VolumeCut { .. } => 162,
+            Self::SeveralArchives { .. } => 163,
+            Self::NoArchive { .. } => 164,
             Self::Io(_) => 199,
         })
     }
@@ -265,10 +330,13 @@ impl Explain for Error {
             Self::NotADigest(_)
             | Self::BadReference { .. }
             | Self::BadValue { .. }
+            | Self::ParityTooLarge { .. }
             | Self::WrongPassword { .. }
             | Self::BadKey { .. }
             | Self::KeyWithoutRole { .. }
-            | Self::ParityTooLarge { .. } => Class::Usage,
+            | Self::SeveralArchives { .. }
+            | Self::NoArchive { .. } => Class::Usage,
+            Self::VolumesMissing { .. } => Class::Incomplete,
             Self::NoSpace { .. } => Class::NoSpace,
             Self::Interrupted => Class::Interrupted,
             Self::Busy { .. } => Class::Busy,
@@ -286,6 +354,10 @@ impl Explain for Error {
             Self::Damaged { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } | Self::WrongSize { .. } => {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
             }
+            Self::VolumesMissing { .. } => "put them into the same folder, or name all the folders that they are in".into(),
+            Self::BadVolume { .. } | Self::VolumeCut { .. } => "copy this volume again from where it came from".into(),
+            Self::SeveralArchives { .. } => "name one of them, or a volume of it".into(),
+            Self::NoArchive { .. } => "name an archive, one of its volumes, or the folder that it is in".into(),
             Self::NeedsNewer { .. } => "update Sealift".into(),
             Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
             Self::Unsigned { keys, .. } => format!(
@@ -306,5 +378,24 @@ impl Explain for Error {
             Self::Interrupted => "run the same command again: it goes on where it stopped".into(),
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_volumes_are_told_in_few_words() {
+        let cases: [(&[u32], &str); 4] = [
+            (&[2], "volume 2 of 9 of `acme` is missing"),
+            (&[2, 3], "volumes 2 to 3 of 9 of `acme` are missing"),
+            (&[1, 3], "volumes 1 and 3 of 9 of `acme` are missing"),
+            (&[1, 3, 4, 5, 9], "volumes 1, 3 to 5 and 9 of 9 of `acme` are missing"),
+        ];
+        for (numbers, expected) in cases {
+            let (archive, numbers) = ("acme".to_owned(), numbers.to_vec());
+            assert_eq!(Error::VolumesMissing { archive, numbers, count: 9 }.to_string(), expected);
+        }
     }
 }

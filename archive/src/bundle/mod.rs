@@ -17,7 +17,7 @@ use crate::format::contents::Contents;
 use crate::format::head::Head;
 use crate::format::packing::{Packing, UNTOLD};
 use crate::format::{frame, member};
-use crate::medium::{FileMedium, Medium};
+use crate::medium::{self, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
 
@@ -48,12 +48,12 @@ pub struct Bundle {
 }
 
 impl Unverified {
-    /// Opens a file and reads its head.
+    /// Opens an archive, a set of volumes by one of them, or a folder that holds one of either, and reads its head.
     ///
     /// # Errors
-    /// As [`Unverified::on`].
+    /// As [`medium::open`] and [`Unverified::on`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::on(Box::new(FileMedium::open(path)?))
+        Self::on(medium::open(path)?)
     }
 
     /// Reads the head of the archive on a medium.
@@ -96,7 +96,11 @@ impl Unverified {
         let mut front = reader.front(&packing)?.into_iter();
         let tail = frame::stored(&[0; member::END_LEN]);
         let tail_at = packing.length.saturating_sub(tail.len() as u64);
-        reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail)?;
+        match reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail) {
+            // It holds nothing: the other volumes can be used without it.
+            Ok(_) | Err(Error::VolumesMissing { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let data_bytes = tail_at
             .checked_sub(packing.data_offset)
             .ok_or_else(|| Error::inconsistent("pack.json", "the data begins behind the end of the file"))?;

@@ -27,17 +27,16 @@ impl Reader<'_> {
         range: Range<u64>,
         is_right: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<u8>, Error> {
-        match self.read(range.clone()) {
+        let cause = match self.read(range.clone()) {
             Ok(bytes) if is_right(&bytes) => return Ok(bytes),
-            // A sector that cannot be read is damage like any other, unless nobody can make up for it.
-            Ok(_) => {}
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-            Err(Error::Io(error)) => {
-                return self.repaired(range, is_right)?.ok_or(Error::Io(error));
-            }
-            Err(error) => return Err(error),
-        }
-        self.repaired(range.clone(), is_right)?.ok_or_else(|| self.damaged(part, range))
+            Ok(_) => None,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            // A sector that cannot be read and a volume that is not there are damage like any other, unless nobody can
+            // make up for it.
+            Err(error) => Some(error),
+        };
+        let damaged = || self.damaged(part, range.clone());
+        self.repaired(range.clone(), is_right)?.ok_or_else(|| cause.unwrap_or_else(damaged))
     }
 
     fn repaired(self, range: Range<u64>, is_right: impl Fn(&[u8]) -> bool) -> Result<Option<Vec<u8>>, Error> {
@@ -53,13 +52,24 @@ impl Reader<'_> {
     /// Reads the head. Only its form tells whether it is damaged.
     pub(super) fn head(self) -> Result<Head, Error> {
         let area = 0..HEAD_BYTES.min(self.0.length()?);
-        let name = self.0.name();
-        let read = self.read(area.clone()).and_then(|bytes| Head::parse(name, &bytes));
-        match read {
-            Err(error @ (Error::Io(_) | Error::Damaged { .. } | Error::NotAnArchive { .. })) => {
-                self.0.repair(area)?.map_or(Err(error), |bytes| Head::parse(name, &bytes))
+        let parse = |bytes: Vec<u8>| Head::parse(self.0.name(), &bytes);
+        let error = match self.read(area.clone()).and_then(parse) {
+            Err(
+                error @ (Error::Io(_)
+                | Error::Damaged { .. }
+                | Error::NotAnArchive { .. }
+                | Error::VolumesMissing { .. }),
+            ) => error,
+            read => return read,
+        };
+        match (self.0.repair(area.clone())?, error) {
+            (Some(bytes), _) => parse(bytes),
+            (None, Error::Damaged { .. }) => Err(self.damaged("the head", area)),
+            // Whoever is a volume was an archive.
+            (None, Error::NotAnArchive { .. }) if self.0.parts().is_some() => {
+                Err(self.damaged("the head", area))
             }
-            read => read,
+            (None, error) => Err(error),
         }
     }
 

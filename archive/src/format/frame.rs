@@ -140,10 +140,16 @@ pub fn decode_stored(frame: &[u8]) -> Option<Vec<u8>> {
     frame.ends_with(&hash.finish().to_le_bytes()[..4]).then_some(plain)
 }
 
+/// Whether these bytes begin a zstd frame that is not skipped.
+#[must_use]
+pub fn is_zstd(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
+}
+
 /// Whether a zstd frame carries a checksum of its content (RFC 8878, 3.1.1.1.1).
 #[must_use]
 pub fn has_checksum(frame: &[u8]) -> bool {
-    frame.starts_with(&MAGIC) && frame.get(MAGIC.len()).is_some_and(|descriptor| descriptor & 0b100 != 0)
+    is_zstd(frame) && frame.get(MAGIC.len()).is_some_and(|descriptor| descriptor & 0b100 != 0)
 }
 
 /// A filler of `len` bytes, header and zeros; `len` is at least [`MIN_FILLER`] and below 4 GiB.

@@ -7,6 +7,7 @@ pub mod layout;
 pub mod member;
 pub mod packing;
 pub mod parity;
+pub mod volume;
 
 /// Version of the file format.
 pub const FORMAT: u32 = 1;
