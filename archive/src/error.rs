@@ -135,6 +135,12 @@ pub enum Error {
         /// The longest that it may be.
         limit: u64,
     },
+    /// A medium does not hold what was written to it.
+    #[error("what was written to `{file}` is not what can be read from it")]
+    Miswritten {
+        /// The file.
+        file: String,
+    },
     /// A blob of the release is not in this source.
     #[error("`{source_name}` does not hold content `{digest}`")]
     MissingBlob {
@@ -307,6 +313,7 @@ impl Explain for Error {
             Self::Damaged { .. } => 112,
             Self::BadParity { .. } => 168,
             Self::ParityTooLarge { .. } => 169,
+            Self::Miswritten { .. } => 170,
             Self::MissingBlob { .. } => 113,
             Self::Unsigned { .. } => 114,
             Self::OtherVendor { .. } => 115,

@@ -66,6 +66,18 @@ impl Unverified {
         Ok(Self { medium, head, packing })
     }
 
+    /// How the releases travel in this file, as it says.
+    #[must_use]
+    pub fn packing(&self) -> &Packing {
+        &self.packing
+    }
+
+    /// Digest of `pack.json`.
+    #[must_use]
+    pub fn packing_digest(&self) -> Digest {
+        Digest::of(&self.head.packing)
+    }
+
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
     /// who made it.
     ///

@@ -288,7 +288,7 @@ impl Paths {
 }
 
 /// Opens the archive in the making and keeps everybody else out of it.
-fn open_locked(partial: &Path) -> Result<fs::File, Error> {
+pub(crate) fn open_locked(partial: &Path) -> Result<fs::File, Error> {
     loop {
         let file =
             fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(partial)?;
@@ -329,14 +329,14 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-fn name_error(path: &Path, error: &io::Error) -> Error {
+pub(crate) fn name_error(path: &Path, error: &io::Error) -> Error {
     Error::Io(io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display())))
 }
 

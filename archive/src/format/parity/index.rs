@@ -118,17 +118,31 @@ impl Header {
         fits.then_some(header)
     }
 
-    /// The set that a first page is of, so that its own hash can be checked.
+    /// Reads a first page, whose hash depends on what it says; `None` if it is damaged, or none.
     #[must_use]
-    pub fn set_of(page: &Page) -> Option<Digest> {
-        let mut input = page.strip_prefix(MAGIC)?;
-        take(&mut input).map(Digest::from_raw)
+    pub fn of_page(page: &Page) -> Option<Self> {
+        let header = Self::parse(page)?;
+        page::payload(&header.plan(), 0, page).map(|_| header)
     }
 
-    /// Whether the two are about the same files, cut and dealt out in the same way.
+    /// What all parity files have in common that were made together: two plans for one archive are two.
     #[must_use]
-    pub fn is_of_the_same(&self, other: &Self) -> bool {
-        *self == Self { number: self.number, ..*other }
+    pub fn plan(&self) -> Digest {
+        Digest::of(&Self { number: 0, ..*self }.encode())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_LEN);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(self.set.as_raw());
+        for field in [self.number, self.count, self.files, self.header_bytes] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+        out.extend_from_slice(&self.piece_bytes.to_le_bytes());
+        for field in [self.pieces, self.groups, self.recovery] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+        out
     }
 
     /// How many pages the index has.
@@ -144,32 +158,35 @@ impl Header {
 }
 
 impl Index {
+    /// What the index of parity file `number` (from 1) begins with.
+    #[must_use]
+    pub fn header(&self, number: u32) -> Header {
+        let grid = &self.grid;
+        let narrow = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        Header {
+            set: grid.set(),
+            number,
+            count: narrow(grid.rows().len()),
+            files: narrow(grid.lengths().len()),
+            header_bytes: u32::try_from(grid.header_bytes()).unwrap_or(u32::MAX),
+            piece_bytes: grid.piece_bytes(),
+            pieces: grid.pieces(),
+            groups: grid.groups(),
+            recovery: grid.recovery(),
+        }
+    }
+
     /// The pages of the index, as they stand at the start of parity file `number` (from 1).
     #[must_use]
     pub fn to_pages(&self, number: u32) -> Vec<Page> {
-        let stream = self.encode(number);
-        let set = self.grid.set();
-        (0..).zip(stream.chunks(PAYLOAD_BYTES)).map(|(n, part)| page::make(&set, n, part)).collect()
-    }
-
-    fn encode(&self, number: u32) -> Vec<u8> {
-        let grid = &self.grid;
-        let narrow = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        let header_bytes = u32::try_from(grid.header_bytes()).unwrap_or(u32::MAX);
-        let mut out = MAGIC.to_vec();
-        out.extend_from_slice(grid.set().as_raw());
-        for field in [number, narrow(grid.rows().len()), narrow(grid.lengths().len()), header_bytes] {
-            out.extend_from_slice(&field.to_le_bytes());
-        }
-        out.extend_from_slice(&grid.piece_bytes().to_le_bytes());
-        for field in [grid.pieces(), grid.groups(), grid.recovery()] {
-            out.extend_from_slice(&field.to_le_bytes());
-        }
-        grid.lengths().iter().for_each(|length| out.extend_from_slice(&length.to_le_bytes()));
-        grid.rows().iter().for_each(|rows| out.extend_from_slice(&rows.to_le_bytes()));
-        out.extend_from_slice(self.pieces.as_flattened());
-        out.extend_from_slice(self.recovery.as_flattened());
-        out
+        let header = self.header(number);
+        let mut stream = header.encode();
+        self.grid.lengths().iter().for_each(|length| stream.extend_from_slice(&length.to_le_bytes()));
+        self.grid.rows().iter().for_each(|rows| stream.extend_from_slice(&rows.to_le_bytes()));
+        stream.extend_from_slice(self.pieces.as_flattened());
+        stream.extend_from_slice(self.recovery.as_flattened());
+        let plan = header.plan();
+        (0..).zip(stream.chunks(PAYLOAD_BYTES)).map(|(n, part)| page::make(&plan, n, part)).collect()
     }
 
     /// Reads an index from the payloads of all its pages, one behind the other.
@@ -242,10 +259,10 @@ mod tests {
     }
 
     fn payloads(index: &Index, number: u32) -> Vec<u8> {
-        let set = index.grid.set();
+        let plan = index.header(number).plan();
         (0..)
             .zip(index.to_pages(number))
-            .flat_map(|(n, page)| page::payload(&set, n, &page).unwrap().to_vec())
+            .flat_map(|(n, page)| page::payload(&plan, n, &page).unwrap().to_vec())
             .collect()
     }
 
@@ -256,7 +273,8 @@ mod tests {
         for number in [1, 2] {
             let pages = index.to_pages(number);
             assert_eq!(pages.len() as u64 * page::PAGE_BYTES, index.grid.index_bytes());
-            assert_eq!(Header::set_of(&pages[0]), Some(index.grid.set()));
+            assert_eq!(Header::of_page(&pages[0]), Some(index.header(number)));
+            assert_eq!(Header::of_page(&pages[1]), None);
             let bytes = payloads(&index, number);
             let header = Header::parse(&bytes).unwrap();
             assert_eq!((header.number, header.pages()), (number, pages.len() as u64));

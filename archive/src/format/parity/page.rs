@@ -29,27 +29,27 @@ pub fn places(number: u64, file_bytes: u64) -> [u64; 2] {
     [from_start, file_bytes.saturating_sub(from_start).saturating_sub(PAGE_BYTES)]
 }
 
-/// Makes a page; a payload that is too short is filled up with zeros.
+/// Makes a page of an index that is known by `plan` ([`super::Header::plan`]); a payload that is too short is filled up with zeros.
 #[must_use]
-pub fn make(set: &Digest, number: u64, payload: &[u8]) -> Page {
+pub fn make(plan: &Digest, number: u64, payload: &[u8]) -> Page {
     let mut page = [0; PAGE_BYTES as usize];
     let len = payload.len().min(PAYLOAD_BYTES);
     page[..len].copy_from_slice(&payload[..len]);
-    let hash = hash(set, number, &page[..PAYLOAD_BYTES]);
+    let hash = hash(plan, number, &page[..PAYLOAD_BYTES]);
     page[PAYLOAD_BYTES..].copy_from_slice(&hash);
     page
 }
 
-/// What is in a page; `None` if it is damaged, or another page than this one of this set.
+/// What is in a page; `None` if it is damaged, or another page than this one of this plan.
 #[must_use]
-pub fn payload<'a>(set: &Digest, number: u64, page: &'a Page) -> Option<&'a [u8]> {
+pub fn payload<'a>(plan: &Digest, number: u64, page: &'a Page) -> Option<&'a [u8]> {
     let (payload, found) = page.split_at(PAYLOAD_BYTES);
-    (hash(set, number, payload) == found).then_some(payload)
+    (hash(plan, number, payload) == found).then_some(payload)
 }
 
-fn hash(set: &Digest, number: u64, payload: &[u8]) -> [u8; HASH_BYTES] {
+fn hash(plan: &Digest, number: u64, payload: &[u8]) -> [u8; HASH_BYTES] {
     let mut hash = Sha256::new();
-    hash.update(set.as_raw());
+    hash.update(plan.as_raw());
     hash.update(number.to_le_bytes());
     hash.update(payload);
     let mut cut = [0; HASH_BYTES];
@@ -63,14 +63,14 @@ mod tests {
 
     #[test]
     fn a_page_is_taken_only_whole_and_in_its_place() {
-        let (set, other) = (Digest::of(b"set"), Digest::of(b"other"));
-        let good = make(&set, 3, b"payload");
-        assert!(payload(&set, 3, &good).is_some_and(|found| found.starts_with(b"payload\0")));
-        assert!(payload(&set, 2, &good).is_none() && payload(&other, 3, &good).is_none());
+        let (plan, other) = (Digest::of(b"plan"), Digest::of(b"other"));
+        let good = make(&plan, 3, b"payload");
+        assert!(payload(&plan, 3, &good).is_some_and(|found| found.starts_with(b"payload\0")));
+        assert!(payload(&plan, 2, &good).is_none() && payload(&other, 3, &good).is_none());
         for position in (0..good.len()).step_by(7).chain([good.len() - 1]) {
             let mut bad = good;
             bad[position] ^= 1;
-            assert!(payload(&set, 3, &bad).is_none(), "byte {position}");
+            assert!(payload(&plan, 3, &bad).is_none(), "byte {position}");
         }
     }
 

@@ -1,0 +1,322 @@
+//! What mends an archive: the index, the files of the archive and the parity files as far as they are at hand, and what is
+//! known by now about their pieces.
+//!
+//! Nothing is believed of a file but pieces whose hash is right; of a file there may be several copies, each with damage
+//! of its own.
+
+use std::sync::Arc;
+
+use super::code::{COLUMN_UNIT, Decoder, Part, Shape};
+use super::pieces;
+use super::threads;
+use crate::format::parity::{Index, PieceHash, PieceHasher};
+use crate::medium::Medium;
+use crate::{Error, Progress};
+
+/// Memory for pieces that are read and pieces that are made again of them, in bytes.
+const TILE_BYTES: usize = 24 << 20;
+
+/// Copies of a file.
+pub(super) type Copies = Vec<Arc<dyn Medium>>;
+
+/// Takes rebuilt bytes: piece, first byte in it, bytes.
+pub(super) type Sink<'a> = &'a mut dyn FnMut(u32, u64, &[u8]) -> Result<(), Error>;
+
+/// An archive with its parity.
+#[derive(Debug)]
+pub struct Mender {
+    pub(super) index: Index,
+    /// The archive's files.
+    pub(super) archive: Vec<Copies>,
+    /// The parity files.
+    pub(super) parity: Vec<Copies>,
+    /// What is known of the pieces, and of the recovery pieces in the order of the index.
+    pub(super) pieces: Vec<Known>,
+    pub(super) recovery: Vec<Known>,
+    /// Groups that came out otherwise than their hashes say.
+    hopeless: Vec<u32>,
+    /// The name that the files have in common.
+    pub(super) stem: String,
+}
+
+/// What is known of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Nothing yet.
+    Nothing,
+    /// It is right in this copy of its file.
+    Good(usize),
+    /// It is wrong in every copy, or cannot be read.
+    Lost,
+}
+
+impl Mender {
+    pub(super) fn new(index: Index, archive: Vec<Copies>, parity: Vec<Copies>, stem: String) -> Self {
+        let pieces = vec![Known::Nothing; index.pieces.len()];
+        let recovery = vec![Known::Nothing; index.recovery.len()];
+        Self { index, archive, parity, pieces, recovery, hopeless: Vec::new(), stem }
+    }
+
+    fn shape(&self) -> Shape {
+        let grid = &self.index.grid;
+        Shape { pieces: grid.group_pieces() as usize, recovery: grid.recovery() as usize }
+    }
+
+    /// Whether a piece is right in some copy.
+    pub(super) fn look_at(&mut self, piece: u32) -> Result<Known, Error> {
+        if self.pieces[piece as usize] == Known::Nothing {
+            self.look_at_pieces(vec![piece], &crate::Unwatched)?;
+        }
+        Ok(self.pieces[piece as usize])
+    }
+
+    /// Looks at those of these pieces of which nothing is known yet.
+    pub(super) fn look_at_pieces(&mut self, mut all: Vec<u32>, progress: &dyn Progress) -> Result<(), Error> {
+        let (index, archive) = (&self.index, &self.archive);
+        all.retain(|&piece| self.pieces[piece as usize] == Known::Nothing);
+        let mut found = vec![Known::Nothing; all.len()];
+        let (threads, _) = self.shape().decoding();
+        threads::each(&mut vec![Vec::new(); threads], all.iter().zip(&mut found), |buffer, (&piece, found)| {
+            progress.go_on()?;
+            let place = index.grid.place(piece);
+            let hash = |file: &dyn Medium, buffer: &mut Vec<u8>| {
+                pieces::hash(file, &place.range, index.grid.piece_bytes(), buffer)
+            };
+            *found = look(&archive[place.file], index.pieces[piece as usize], buffer, hash)?;
+            progress.advance(place.range.end - place.range.start);
+            Ok(())
+        })?;
+        all.iter().zip(found).for_each(|(&piece, found)| self.pieces[piece as usize] = found);
+        Ok(())
+    }
+
+    /// Looks at those of these recovery pieces (by their place in the index) of which nothing is known yet.
+    pub(super) fn look_at_recovery(&mut self, mut all: Vec<u32>, progress: &dyn Progress) -> Result<(), Error> {
+        let (index, parity) = (&self.index, &self.parity);
+        let (groups, piece_bytes) = (index.grid.groups(), index.grid.piece_bytes());
+        all.retain(|&piece| self.recovery[piece as usize] == Known::Nothing);
+        let mut found = vec![Known::Nothing; all.len()];
+        let (threads, _) = self.shape().decoding();
+        threads::each(&mut vec![Vec::new(); threads], all.iter().zip(&mut found), |buffer, (&piece, found)| {
+            progress.go_on()?;
+            let (file, start) = index.grid.recovery_place(piece / groups, piece % groups);
+            let hash = |file: &dyn Medium, buffer: &mut Vec<u8>| {
+                pieces::hash(file, &(start..start + piece_bytes), piece_bytes, buffer)
+            };
+            *found = look(&parity[file], index.recovery[piece as usize], buffer, hash)?;
+            progress.advance(piece_bytes);
+            Ok(())
+        })?;
+        all.iter().zip(found).for_each(|(&piece, found)| self.recovery[piece as usize] = found);
+        Ok(())
+    }
+
+    /// The lost pieces of a group, as far as is known.
+    pub(super) fn lost_of(&self, group: u32) -> impl Iterator<Item = u32> + '_ {
+        self.index.grid.pieces_of(group).filter(|&piece| self.pieces[piece as usize] == Known::Lost)
+    }
+
+    /// The recovery pieces of a group, as they stand in the index.
+    pub(super) fn recovery_of(&self, group: u32) -> impl Iterator<Item = u32> + use<> {
+        let groups = self.index.grid.groups();
+        (0..self.index.grid.recovery()).map(move |row| row * groups + group)
+    }
+
+    fn good_recovery_of(&self, group: u32) -> impl Iterator<Item = (u32, usize)> + '_ {
+        self.recovery_of(group).filter_map(|piece| match self.recovery[piece as usize] {
+            Known::Good(copy) => Some((piece, copy)),
+            _ => None,
+        })
+    }
+
+    /// How many more recovery pieces a group would need, as far as is known.
+    pub(super) fn lacks(&self, group: u32) -> u32 {
+        let lost = self.lost_of(group).count();
+        if lost > 0 && self.hopeless.contains(&group) {
+            return u32::try_from(lost).unwrap_or(u32::MAX);
+        }
+        u32::try_from(lost.saturating_sub(self.good_recovery_of(group).count())).unwrap_or(u32::MAX)
+    }
+
+    /// Makes all lost pieces of a group again. Says whether it could; what came before it said no is void.
+    pub(super) fn mend(&mut self, group: u32, sink: Sink<'_>, progress: &dyn Progress) -> Result<bool, Error> {
+        // Each time around at least one more piece turns out to be lost.
+        loop {
+            self.look_at_pieces(self.index.grid.pieces_of(group).collect(), progress)?;
+            if self.lost_of(group).next().is_none() {
+                return Ok(true);
+            }
+            self.find_recovery(group, progress)?;
+            if self.lacks(group) > 0 {
+                return Ok(false);
+            }
+            match self.rebuild(group, sink, progress)? {
+                Rebuilt::Right => return Ok(true),
+                Rebuilt::Wrong => self.hopeless.push(group),
+                Rebuilt::Lost(Part::Piece(piece)) => self.pieces[piece] = Known::Lost,
+                Rebuilt::Lost(Part::Recovery(piece)) => self.recovery[piece] = Known::Lost,
+            }
+        }
+    }
+
+    /// Looks at recovery pieces of a group until there are enough, or no more.
+    fn find_recovery(&mut self, group: u32, progress: &dyn Progress) -> Result<(), Error> {
+        loop {
+            let lacks = self.lacks(group);
+            let unknown = |piece: &u32| self.recovery[*piece as usize] == Known::Nothing;
+            let next: Vec<u32> = self.recovery_of(group).filter(unknown).take(lacks as usize).collect();
+            if next.is_empty() {
+                return Ok(());
+            }
+            self.look_at_recovery(next, progress)?;
+        }
+    }
+
+    fn rebuild(&self, group: u32, sink: Sink<'_>, progress: &dyn Progress) -> Result<Rebuilt, Error> {
+        let (grid, shape) = (&self.index.grid, self.shape());
+        let lost: Vec<u32> = self.lost_of(group).collect();
+        let sources = self.sources(group, lost.len());
+        let (threads, column_bytes) = shape.decoding();
+        let mut decoders: Vec<Decoder> = std::iter::repeat_with(Decoder::default).take(threads).collect();
+        let unit = (shape.pieces + lost.len()) * COLUMN_UNIT;
+        let tile = (TILE_BYTES / unit).max(1) * COLUMN_UNIT;
+        let mut hashers = vec![PieceHasher::default(); lost.len()];
+        let (mut read, mut made, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+        let mut at = 0;
+        while at < grid.piece_bytes() {
+            progress.go_on()?;
+            let width = tile.min(usize::try_from(grid.piece_bytes() - at).unwrap_or(usize::MAX));
+            read.resize(shape.pieces * width, 0);
+            if let Err(part) = self.read(&sources, at, width, &mut read, threads)? {
+                return Ok(Rebuilt::Lost(part));
+            }
+            made.resize(lost.len() * width, 0);
+            decode(&mut decoders, shape, &sources, &read, width, column_bytes, &mut made)?;
+            for (number, (&piece, hasher)) in lost.iter().zip(&mut hashers).enumerate() {
+                whole.clear();
+                for run in made.chunks(lost.len() * column_bytes) {
+                    let columns = run.len() / lost.len();
+                    whole.extend_from_slice(&run[number * columns..][..columns]);
+                }
+                hasher.update(&whole);
+                sink(piece, at, &whole)?;
+            }
+            at += width as u64;
+        }
+        let mut hashes = lost.iter().zip(hashers);
+        let is_right = hashes.all(|(&piece, hasher)| hasher.finish() == self.index.pieces[piece as usize]);
+        Ok(if is_right { Rebuilt::Right } else { Rebuilt::Wrong })
+    }
+
+    /// As many columns as a group has pieces: those that are right, zeros that stand nowhere, and recovery pieces for the
+    /// `lost` ones.
+    fn sources(&self, group: u32, lost: usize) -> Vec<Source<'_>> {
+        let grid = &self.index.grid;
+        let pieces = (0..).zip(grid.pieces_of(group)).filter_map(|(index, piece)| {
+            let Known::Good(copy) = self.pieces[piece as usize] else { return None };
+            let place = grid.place(piece);
+            let file = &*self.archive[place.file][copy];
+            let whose = Part::Piece(piece as usize);
+            Some(Source { part: Part::Piece(index), from: Some((file, place.range, whose)) })
+        });
+        let zeros = grid.pieces_of(group).count()..grid.group_pieces() as usize;
+        let zeros = zeros.map(|index| Source { part: Part::Piece(index), from: None });
+        let recovery = self.good_recovery_of(group).take(lost).map(|(piece, copy)| {
+            let row = piece / grid.groups();
+            let (file, start) = grid.recovery_place(row, group);
+            let (file, whose) = (&*self.parity[file][copy], Part::Recovery(piece as usize));
+            Source {
+                part: Part::Recovery(row as usize),
+                from: Some((file, start..start + grid.piece_bytes(), whose)),
+            }
+        });
+        pieces.chain(zeros).chain(recovery).collect()
+    }
+
+    /// Reads these columns of all sources, or says which of them could be read a moment ago and cannot now.
+    fn read(
+        &self,
+        sources: &[Source<'_>],
+        at: u64,
+        width: usize,
+        out: &mut [u8],
+        threads: usize,
+    ) -> Result<Result<(), Part>, Error> {
+        let failed = std::sync::Mutex::new(None);
+        let jobs = sources.iter().zip(out.chunks_exact_mut(width));
+        threads::each(&mut vec![(); threads], jobs, |(), (source, buffer)| {
+            let Some((file, place, whose)) = &source.from else {
+                buffer.fill(0);
+                return Ok(());
+            };
+            match pieces::read(*file, place, at, buffer) {
+                Err(error) if is_loss(&error) => {
+                    *failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(*whose);
+                    Ok(())
+                }
+                read => read,
+            }
+        })?;
+        let failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Ok(failed.map_or(Ok(()), Err))
+    }
+}
+
+/// Columns and where they are read; zeros stand nowhere.
+struct Source<'a> {
+    part: Part,
+    from: Option<(&'a dyn Medium, std::ops::Range<u64>, Part)>,
+}
+
+/// How rebuilding a group came out.
+enum Rebuilt {
+    Right,
+    /// What was made has not the hash that it should have.
+    Wrong,
+    /// Something that was good a moment ago cannot be read: which piece, or recovery piece, by its number in the index.
+    Lost(Part),
+}
+
+fn decode(
+    decoders: &mut [Decoder],
+    shape: Shape,
+    sources: &[Source<'_>],
+    read: &[u8],
+    width: usize,
+    column_bytes: usize,
+    made: &mut [u8],
+) -> Result<(), Error> {
+    let lost = made.len() / width;
+    let runs = (0..width).step_by(column_bytes).map(|start| start..width.min(start + column_bytes));
+    let jobs = runs.zip(made.chunks_mut(lost * column_bytes));
+    threads::each(decoders, jobs, |decoder, (columns, out)| {
+        let at_hand = sources.iter().zip(read.chunks_exact(width));
+        let at_hand = at_hand.map(|(source, bytes)| (source.part, &bytes[columns.clone()]));
+        decoder.decode(shape, at_hand, columns.len(), out)
+    })
+}
+
+/// Looks for a copy that has the piece.
+fn look(
+    copies: &Copies,
+    expected: PieceHash,
+    buffer: &mut Vec<u8>,
+    hash: impl Fn(&dyn Medium, &mut Vec<u8>) -> Result<PieceHash, Error>,
+) -> Result<Known, Error> {
+    for (number, copy) in copies.iter().enumerate() {
+        match hash(&**copy, buffer) {
+            Ok(found) if found == expected => return Ok(Known::Good(number)),
+            Ok(_) => {}
+            Err(error) if is_loss(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Known::Lost)
+}
+
+/// Whether what could not be read is lost; other errors say something about this machine.
+fn is_loss(error: &Error) -> bool {
+    use std::io::ErrorKind::{OutOfMemory, PermissionDenied};
+
+    matches!(error, Error::Io(error) if !matches!(error.kind(), OutOfMemory | PermissionDenied))
+}
