@@ -2,9 +2,10 @@
 
 use std::io;
 
-use crate::Digest;
 use crate::explain::{Class, Code, Explain};
+use crate::parity::Beyond;
 use crate::trust::{KeyId, RoleName};
+use crate::{Digest, Malformed, ReleaseName};
 
 /// Longest word from outside that is shown, in characters.
 const MAX_FOREIGN_WORD: usize = 40;
@@ -135,12 +136,19 @@ pub enum Error {
         /// The longest that it may be.
         limit: u64,
     },
-    /// A medium does not hold what was written to it.
-    #[error("what was written to `{file}` is not what can be read from it")]
-    Miswritten {
-        /// The file.
-        file: String,
+    /// More is lost than parity can make up for.
+    #[error("more of `{archive}` is lost than parity can make up for: {beyond}")]
+    BeyondParity {
+        /// The archive.
+        archive: String,
+        /// What is lost for good.
+        beyond: Box<Beyond>,
+        /// Files that are not at hand.
+        missing: Vec<String>,
     },
+    /// The archive is not what the format allows, and that is no damage.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
     /// A blob of the release is not in this source.
     #[error("`{source_name}` does not hold content `{digest}`")]
     MissingBlob {
@@ -255,9 +263,60 @@ pub enum Error {
         /// Where one was looked for.
         place: String,
     },
+    /// Volumes of this size cannot hold the archive, in bytes.
+    #[error("volumes of {size} bytes are too small for this archive: {smallest} is the least")]
+    VolumeTooSmall {
+        /// The size that was asked for.
+        size: u64,
+        /// The smallest that is possible.
+        smallest: u64,
+    },
+    /// What is to be written is there already, as something else.
+    #[error("`{path}` is there already, and is something else")]
+    Occupied {
+        /// The file.
+        path: String,
+    },
+    /// A medium gave back other bytes than were written to it.
+    #[error("`{file}` could not be read back as it was written")]
+    WrittenWrong {
+        /// The file.
+        file: String,
+    },
     /// Somebody asked to stop.
     #[error("stopped as asked")]
     Interrupted,
+    /// A delta does not carry this, and was asked for it.
+    #[error(
+        "`{source_name}` does not carry content `{digest}`: it is a delta, and that is content of {}",
+        either(needs)
+    )]
+    NotCarried {
+        /// The delta.
+        source_name: String,
+        /// The content.
+        digest: Digest,
+        /// The releases that the delta builds on.
+        needs: Vec<ReleaseName>,
+    },
+    /// Two releases that cannot travel in one file.
+    #[error("{one} and {other} cannot be in one file: {why}")]
+    Unlike {
+        /// One of them.
+        one: Box<ReleaseName>,
+        /// The other.
+        other: Box<ReleaseName>,
+        /// The rule that they break.
+        why: &'static str,
+    },
+    /// A release that a file says it builds on, and cannot.
+    #[error("no file can need {needed} here: {why}")]
+    BadNeed {
+        /// What is needed.
+        needed: Box<ReleaseName>,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -296,6 +355,11 @@ impl Error {
     }
 }
 
+/// `a`, `a or b`
+fn either(names: &[ReleaseName]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}
+
 impl Explain for Error {
     fn code(&self) -> Code {
         Code(match self {
@@ -313,7 +377,7 @@ impl Explain for Error {
             Self::Damaged { .. } => 112,
             Self::BadParity { .. } => 168,
             Self::ParityTooLarge { .. } => 169,
-            Self::Miswritten { .. } => 170,
+            Self::BeyondParity { .. } => 170,
             Self::MissingBlob { .. } => 113,
             Self::Unsigned { .. } => 114,
             Self::OtherVendor { .. } => 115,
@@ -323,11 +387,18 @@ impl Explain for Error {
             Self::NoSpace { .. } => 119,
             Self::Interrupted => 120,
             Self::Busy { .. } => 121,
+            Self::Malformed(malformed) => return malformed.code(),
+            Self::NotCarried { .. } => 130,
+            Self::Unlike { .. } => 131,
+            Self::BadNeed { .. } => 132,
             Self::VolumesMissing { .. } => 160,
             Self::BadVolume { .. } => 161,
             Self::VolumeCut { .. } => 162,
             Self::SeveralArchives { .. } => 163,
             Self::NoArchive { .. } => 164,
+            Self::VolumeTooSmall { .. } => 165,
+            Self::Occupied { .. } => 166,
+            Self::WrittenWrong { .. } => 167,
             Self::Io(_) => 199,
         })
     }
@@ -342,13 +413,15 @@ impl Explain for Error {
             | Self::BadKey { .. }
             | Self::KeyWithoutRole { .. }
             | Self::SeveralArchives { .. }
-            | Self::NoArchive { .. } => Class::Usage,
+            | Self::NoArchive { .. }
+            | Self::VolumeTooSmall { .. }
+            | Self::Occupied { .. } => Class::Usage,
             Self::VolumesMissing { .. } => Class::Incomplete,
             Self::NoSpace { .. } => Class::NoSpace,
             Self::Interrupted => Class::Interrupted,
             Self::Busy { .. } => Class::Busy,
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
-            Self::Io(_) => Class::Failed,
+            Self::WrittenWrong { .. } | Self::Io(_) => Class::Failed,
             _ => Class::Refused,
         }
     }
@@ -361,10 +434,21 @@ impl Explain for Error {
             Self::Damaged { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } | Self::WrongSize { .. } => {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
             }
+            Self::BadParity { .. } => "copy it again from where it came from, or make it again: `sealift parity`".into(),
+            Self::ParityTooLarge { needed, .. } => format!("let parity files have {needed} bytes, or make larger volumes"),
+            Self::BeyondParity { missing, .. } if !missing.is_empty() => {
+                format!("bring what is not at hand too: {}", missing.join(", "))
+            }
+            Self::BeyondParity { .. } => {
+                "name the folder of another copy too, whole or not: what one copy has lost, the other may have".into()
+            }
             Self::VolumesMissing { .. } => "put them into the same folder, or name all the folders that they are in".into(),
             Self::BadVolume { .. } | Self::VolumeCut { .. } => "copy this volume again from where it came from".into(),
             Self::SeveralArchives { .. } => "name one of them, or a volume of it".into(),
             Self::NoArchive { .. } => "name an archive, one of its volumes, or the folder that it is in".into(),
+            Self::Occupied { .. } => "move it away, or choose another place".into(),
+            Self::WrittenWrong { .. } => "the medium is not to be trusted: take another one".into(),
+            Self::Malformed(_) => "this is no damage, it was made so: do not use it, and ask who made it".into(),
             Self::NeedsNewer { .. } => "update Sealift".into(),
             Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
             Self::Unsigned { keys, .. } => format!(
@@ -382,6 +466,8 @@ impl Explain for Error {
                 format!("free {} more bytes, or choose another place", needed.saturating_sub(*free))
             }
             Self::Busy { .. } => "wait until it has finished, then run the command again".into(),
+            Self::NotCarried { .. } => "take a bundle that carries everything, or that of the release that has it".into(),
+            Self::Unlike { .. } | Self::BadNeed { .. } => "ask who made it for another one".into(),
             Self::Interrupted => "run the same command again: it goes on where it stopped".into(),
             _ => return None,
         })

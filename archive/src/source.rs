@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
+use crate::format::packing::NeededRelease;
 use crate::progress::Progress;
 use crate::trust::{KeyId, Signature, TrustRoot};
-use crate::{Blob, BlobList, Digest, Error, Refs, Statement};
+use crate::{Blob, BlobList, Digest, Error, Hashed, Refs, Statement};
 
 /// How much [`copy_blob`] reads at a time.
 const COPY_BYTES: usize = 256 << 10;
@@ -47,6 +48,16 @@ pub trait Source {
 
     /// The releases it holds, by rising sequence.
     fn releases(&self) -> &[Release];
+
+    /// The releases whose content it builds on and does not hold; none, unless it is a delta.
+    fn needs(&self) -> &[NeededRelease] {
+        &[]
+    }
+
+    /// Whether it holds this content of its releases, as far as it knows without asking anybody.
+    fn carries(&self, _digest: &Digest) -> bool {
+        true
+    }
 
     /// The newest trust root that it brings and that follows from the one it was opened with.
     fn trust_root(&self) -> &TrustRoot;
@@ -112,6 +123,14 @@ pub trait BlobWriter: Send {
     /// # Errors
     /// I/O, or [`Error::WrongSize`] as soon as there are more than announced.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Appends content that was hashed where it was read. A writer that checks with [`Check::follow`](crate::Check::follow) need not hash it again.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::write`].
+    fn write_hashed(&mut self, content: &Hashed) -> Result<(), Error> {
+        content.pieces().try_for_each(|piece| self.write(piece))
+    }
 
     /// Forgets what is there and begins at offset 0, for a server that cannot go on in the middle.
     ///

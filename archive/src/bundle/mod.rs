@@ -3,27 +3,38 @@
 //! The steps are types, so that no later one can be taken before the one ahead of it: [`Unverified`] (the head is
 //! parsed, nothing is believed) → [`Bundle`] (statements, blob lists, refs and contents are verified).
 
+mod carried;
 mod damage;
 mod data;
+mod frames;
+mod front;
+mod pieces;
 mod reader;
 mod stream;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use zstd::zstd_safe;
 
 use crate::format::contents::Contents;
 use crate::format::head::Head;
-use crate::format::packing::{Packing, UNTOLD};
-use crate::format::{frame, member};
+use crate::format::packing::{NeededRelease, Packing};
+use crate::format::{MAX_FRONT_MEMBER_BYTES, MAX_WINDOW_BYTES, frame, series};
 use crate::medium::{self, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
-use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
+use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
+use carried::Carried;
 pub use damage::{Damage, Findings};
+use front::Front;
 use reader::Reader;
 pub use stream::BlobStream;
+
+/// What the parts of the archive are called in messages.
+const HEAD: &str = "the head";
+const PACKING: &str = "the packing";
+const FRONT: &str = "the front";
 
 /// An archive whose head has been parsed and of which nothing is believed yet: for looking, not for using.
 #[derive(Debug)]
@@ -43,8 +54,7 @@ pub struct Bundle {
     head: Head,
     contents: Contents,
     releases: Vec<Release>,
-    /// Digest → index in the contents.
-    index: BTreeMap<Digest, usize>,
+    carried: Carried,
 }
 
 impl Unverified {
@@ -59,7 +69,7 @@ impl Unverified {
     /// Reads the head of the archive on a medium.
     ///
     /// # Errors
-    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Inconsistent`] for the head, or I/O.
+    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Malformed`] for the head, or I/O.
     pub fn on(medium: Box<dyn Medium>) -> Result<Self, Error> {
         let head = Reader(&*medium).head()?;
         let packing = Packing::parse(&head.packing)?;
@@ -78,13 +88,19 @@ impl Unverified {
         Digest::of(&self.head.packing)
     }
 
+    /// Where its bytes come from.
+    #[must_use]
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
+    }
+
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
     /// who made it.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] if it brings none.
+    /// [`Malformed::MissingMember`] if it brings none.
     pub fn own_root(&self) -> Result<&TrustRoot, Error> {
-        self.head.roots.iter().next().ok_or_else(|| Error::inconsistent("the head", "it holds no trust root"))
+        self.head.roots.iter().next().ok_or_else(|| Malformed::missing(HEAD, "root/1.json"))
     }
 
     /// Verifies head and front pages: `trusted` → newest root → packing and statements → pages.
@@ -96,31 +112,24 @@ impl Unverified {
         let Self { medium, head, packing } = self;
         let root = head.roots.follow(medium.name(), trusted, &head.signatures)?;
         let packers = root.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
-        if !packing.needs.is_empty() {
-            return Err(Error::needs_newer("pack.json", "delta", UNTOLD));
-        }
         let found = medium.length()?;
         if found != packing.length {
             let file = medium.name().to_owned();
             return Err(Error::WrongLength { file, expected: packing.length, found });
         }
         let reader = Reader(&*medium);
-        let mut front = reader.front(&packing)?.into_iter();
-        let tail = frame::stored(&[0; member::END_LEN]);
+        let mut front = Front::open(reader, &packing)?;
+        let tail = pieces::tail();
         let tail_at = packing.length.saturating_sub(tail.len() as u64);
         match reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail) {
             // It holds nothing: the other volumes can be used without it.
             Ok(_) | Err(Error::VolumesMissing { .. }) => {}
             Err(error) => return Err(error),
         }
-        let data_bytes = tail_at
-            .checked_sub(packing.data_offset)
-            .ok_or_else(|| Error::inconsistent("pack.json", "the data begins behind the end of the file"))?;
-        // In the order of the format, or not at all.
-        let mut take = |member: &str| match front.next() {
-            Some((name, content)) if name == member => Ok(content),
-            _ => Err(Error::inconsistent("the front", format!("`{member}` is not where it must be"))),
-        };
+        let data_bytes = tail_at.checked_sub(packing.data_offset).ok_or_else(|| {
+            let why = format!("it begins at {}, the tail at {tail_at}", packing.data_offset);
+            Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }
+        })?;
         let mut releases = Vec::new();
         for (document, bytes) in statements(&head) {
             let signers = root.check(&document, bytes, RoleName::Release, &head.signatures)?;
@@ -129,22 +138,22 @@ impl Unverified {
             if document != format!("releases/{sequence}/release.json") {
                 return Err(Error::inconsistent(&document, format!("it is sequence {sequence}")));
             }
-            let list = take(&format!("releases/{sequence}/blobs"))?;
-            let refs = take(&format!("releases/{sequence}/refs.json"))?;
+            let list =
+                front.take(&format!("releases/{sequence}/blobs"), statement.blob_list.max_text_bytes())?;
+            let refs = front.take(&format!("releases/{sequence}/refs.json"), statement.refs.size)?;
             releases.push(Release::assemble(statement, bytes, signers, &head, &list, refs)?);
         }
-        let contents = Contents::parse(&take("contents")?, data_bytes)?;
-        if let Some((name, _)) = front.next() {
-            return Err(Error::inconsistent("the front", format!("`{name}` does not belong there")));
-        }
+        let contents = Contents::parse(&front.take("contents", MAX_FRONT_MEMBER_BYTES)?, data_bytes)?;
+        front.finish()?;
         if releases.is_empty() {
-            return Err(Error::inconsistent("the head", "it holds no statement"));
+            return Err(Malformed::missing(HEAD, "releases/<sequence>/release.json"));
         }
         if releases.iter().map(Release::digest).ne(packing.statements.iter().copied()) {
-            return Err(Error::inconsistent("pack.json", "it names other statements than those in the head"));
+            return Err(Malformed::OtherStatements.into());
         }
-        let index = index(&contents, &releases)?;
-        Ok(Bundle { medium, packing, packers, root, head, contents, releases, index })
+        series::check(&releases, &packing.needs)?;
+        let carried = Carried::of(medium.name(), &contents, &releases, !packing.needs.is_empty())?;
+        Ok(Bundle { medium, packing, packers, root, head, contents, releases, carried })
     }
 }
 
@@ -161,6 +170,12 @@ impl Bundle {
     /// See [`Unverified::open`] and [`Unverified::verify`].
     pub fn open(path: &Path, trusted: &TrustRoot) -> Result<Self, Error> {
         Unverified::open(path)?.verify(trusted)
+    }
+
+    /// Where its bytes come from.
+    #[must_use]
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
     }
 
     /// How the releases travel in this file.
@@ -204,7 +219,7 @@ impl Bundle {
     /// Writes one blob to `out`; reads only the frames that it lies in.
     ///
     /// # Errors
-    /// [`Error::MissingBlob`], [`Error::Damaged`], or I/O.
+    /// [`Error::MissingBlob`], [`Error::NotCarried`], [`Error::Damaged`], or I/O.
     pub fn read_blob(&self, digest: &Digest, out: &mut dyn std::io::Write) -> Result<(), Error> {
         data::read_blob(self, digest, out)
     }
@@ -212,7 +227,7 @@ impl Bundle {
     /// Opens one blob for reading as it is needed; several may be read at a time.
     ///
     /// # Errors
-    /// [`Error::MissingBlob`].
+    /// [`Error::MissingBlob`], [`Error::NotCarried`].
     pub fn stream_blob<'a>(
         &'a self,
         digest: &Digest,
@@ -233,6 +248,14 @@ impl Source for Bundle {
 
     fn releases(&self) -> &[Release] {
         &self.releases
+    }
+
+    fn needs(&self) -> &[NeededRelease] {
+        &self.packing.needs
+    }
+
+    fn carries(&self, digest: &Digest) -> bool {
+        self.carried.index_of(digest).is_some()
     }
 
     fn trust_root(&self) -> &TrustRoot {
@@ -288,36 +311,17 @@ impl Release {
     }
 }
 
-/// Finds each blob, and makes sure that the contents hold all that the releases list and nothing else.
-fn index(contents: &Contents, releases: &[Release]) -> Result<BTreeMap<Digest, usize>, Error> {
-    let refuse = |why: String| Error::inconsistent("contents", why);
-    let mut index = BTreeMap::new();
-    for (position, entry) in contents.entries.iter().enumerate() {
-        let digest = entry.blob.digest;
-        if index.insert(digest, position).is_some() {
-            return Err(refuse(format!("{digest} stands twice")));
-        }
-        match releases.iter().find_map(|r| r.blob_list.size(&digest)) {
-            Some(size) if size == entry.blob.size => {}
-            Some(size) => {
-                return Err(refuse(format!(
-                    "{digest} is {} bytes long, the blob list says {size}",
-                    entry.blob.size
-                )));
-            }
-            None => return Err(refuse(format!("{digest} is on no signed blob list"))),
-        }
-    }
-    for blob in releases.iter().flat_map(|r| r.blob_list.iter()) {
-        if !index.contains_key(&blob.digest) {
-            return Err(refuse(format!("{} is missing", blob.digest)));
-        }
-    }
-    Ok(index)
-}
-
 /// The content of a frame whose hash has been checked: one zstd frame with a checksum, exactly `plain_len` bytes of it.
+///
+/// The hash was right, so whatever is wrong here is no damage: whoever packed it lied about it.
 fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
+    let part = || part.to_owned();
+    if frame::is_skippable(bytes) {
+        return Err(Malformed::StrayFiller { part: part() }.into());
+    }
+    if let Some(window) = frame::window_len(bytes).filter(|&window| window > MAX_WINDOW_BYTES) {
+        return Err(Malformed::WindowTooLarge { part: part(), window, limit: MAX_WINDOW_BYTES }.into());
+    }
     let by_zstd = || {
         let is_one_frame = frame::has_checksum(bytes)
             && zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len())
@@ -325,9 +329,8 @@ fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
         let capacity = usize::try_from(plain_len).unwrap_or(0);
         is_one_frame.then(|| zstd::bulk::decompress(bytes, capacity).ok()).flatten()
     };
-    let plain = frame::decode_stored(bytes).or_else(by_zstd);
-    // The hash was right, so this is no damage: whoever packed it lied about it.
-    plain
+    frame::decode_stored(bytes)
+        .or_else(by_zstd)
         .filter(|plain| plain.len() as u64 == plain_len)
-        .ok_or_else(|| Error::inconsistent(part, format!("it is not one frame of {plain_len} bytes")))
+        .ok_or_else(|| Malformed::NotOneFrame { part: part(), announced: plain_len }.into())
 }

@@ -4,6 +4,7 @@
 //! checked by whoever asks for them; a medium that can make lost bytes again is asked for that only once they are known
 //! to be wrong.
 
+mod afresh;
 mod file;
 mod remark;
 mod search;
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 use crate::Error;
 
+pub use afresh::{Held, ReadBack, read_back};
 pub use file::FileMedium;
 pub use remark::{Remark, RemarkKind};
 pub use search::{Found, find, open};

@@ -19,7 +19,7 @@ use super::pieces::{self, PlainFile};
 use super::threads;
 use crate::format::parity::{Amount, Grid, Index, PieceHash, PieceHasher, page};
 use crate::medium::Medium as _;
-use crate::packer::{name_error, open_locked, remove_if_there};
+
 use crate::{Digest, Error, Progress, durable};
 
 /// Memory for pieces that are read and recovery pieces that are made of them, in bytes.
@@ -99,7 +99,7 @@ impl Plan {
     /// Makes the parity files, or goes on with what an earlier try of the same plan left.
     ///
     /// # Errors
-    /// [`Error::NoSpace`] before anything is written, [`Error::Busy`], [`Error::Miswritten`] if the medium does not hold
+    /// [`Error::NoSpace`] before anything is written, [`Error::Busy`], [`Error::WrittenWrong`] if the medium does not hold
     /// what was written to it, [`Error::Interrupted`], or I/O.
     pub fn make(&self, progress: &dyn Progress) -> Result<(), Error> {
         let mut maker = Maker::open(self)?;
@@ -181,7 +181,7 @@ impl<'a> Maker<'a> {
         let partial = |file: &Planned| with_suffix(&file.path, ".partial");
         expect_space(plan, &plan.files.iter().map(partial).collect::<Vec<_>>())?;
         let partials =
-            plan.files.iter().map(|f| open_locked(&partial(f))).collect::<Result<Vec<_>, Error>>()?;
+            plan.files.iter().map(|f| durable::open_locked(&partial(f))).collect::<Result<Vec<_>, Error>>()?;
         let journal_path = with_suffix(&plan.files[0].path, ".partial.journal");
         let (journal, earlier) = Journal::open(&journal_path, &plan.digest()?)?;
         for (file, planned) in partials.iter().zip(&plan.files) {
@@ -389,7 +389,7 @@ impl<'a> Maker<'a> {
     }
 
     fn read_back(&self, progress: &dyn Progress) -> Result<(), Error> {
-        let wrong = |file: usize| Error::Miswritten { file: self.plan.files[file].path.display().to_string() };
+        let wrong = |file: usize| Error::WrittenWrong { file: self.plan.files[file].path.display().to_string() };
         for (file, (partial, planned)) in self.partials.iter().zip(&self.plan.files).enumerate() {
             let written = PlainFile::at(partial.path());
             written.forget_cached()?;

@@ -62,12 +62,25 @@ impl Mender {
         Shape { pieces: grid.group_pieces() as usize, recovery: grid.recovery() as usize }
     }
 
-    /// Whether a piece is right in some copy.
+    /// Whether a piece is right in some copy. One that was right before is looked at again: media fail as they are read.
     pub(super) fn look_at(&mut self, piece: u32) -> Result<Known, Error> {
-        if self.pieces[piece as usize] == Known::Nothing {
+        if self.pieces[piece as usize] != Known::Lost {
+            self.pieces[piece as usize] = Known::Nothing;
             self.look_at_pieces(vec![piece], &crate::Unwatched)?;
         }
         Ok(self.pieces[piece as usize])
+    }
+
+    /// Whether parity can stand in for all files that are not at hand, as long as everything else is right.
+    pub(super) fn makes_up_for_missing(&self) -> bool {
+        let grid = &self.index.grid;
+        let rows = grid.rows().iter().zip(&self.parity).filter(|(_, copies)| !copies.is_empty());
+        let rows: u32 = rows.map(|(rows, _)| rows).sum();
+        let missing = (0..grid.lengths().len()).filter(|&file| self.archive[file].is_empty());
+        // Pieces of a file are dealt out evenly: no group has more of them than this.
+        let lost: u32 = missing.map(|file| (grid.pieces_of_file(file).len() as u64)
+            .div_ceil(grid.groups().into())).map(|share| u32::try_from(share).unwrap_or(u32::MAX)).sum();
+        lost <= rows
     }
 
     /// Looks at those of these pieces of which nothing is known yet.

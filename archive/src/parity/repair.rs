@@ -11,10 +11,9 @@ use serde::Serialize;
 use super::assembled::Assembled;
 use super::mender::{Known, Mender};
 use super::pieces::{self, PlainFile, READ_BYTES};
-use super::survey::Survey;
 use super::threads;
 use crate::medium::Medium;
-use crate::packer::{name_error, open_locked};
+
 use crate::{Error, Progress, durable};
 
 /// What was repaired.
@@ -76,12 +75,14 @@ impl Mender {
         2 * repairs.iter().map(|file| file.bytes).sum::<u64>()
     }
 
-    /// Writes whole copies of all files that are damaged or missing into a folder, after a survey.
+    /// Writes whole copies of all files that are damaged or missing into a folder.
     ///
     /// # Errors
     /// [`Error::BeyondParity`] before anything is written if something is lost for good, [`Error::NoSpace`],
-    /// [`Error::InTheWay`], [`Error::Miswritten`], [`Error::Interrupted`], or I/O.
-    pub fn repair(&mut self, survey: &Survey, into: &Path, progress: &dyn Progress) -> Result<Repaired, Error> {
+    /// [`Error::Occupied`], [`Error::WrittenWrong`], [`Error::Interrupted`], or I/O.
+    pub fn repair(&mut self, into: &Path, progress: &dyn Progress) -> Result<Repaired, Error> {
+        // What was surveyed before is not read again.
+        let survey = self.survey(progress)?;
         if !survey.is_repairable() {
             return Err(self.beyond_parity(survey.beyond.clone()));
         }
@@ -89,7 +90,7 @@ impl Mender {
         durable::create_dir_all(into)?;
         for file in &planned {
             if file.path.exists() {
-                return Err(Error::InTheWay { path: file.path.display().to_string() });
+                return Err(Error::Occupied { path: file.path.display().to_string() });
             }
         }
         let needed = planned.iter().map(|file| file.bytes).sum();
@@ -205,7 +206,7 @@ impl Mender {
             progress.advance(place.end - place.start);
             match pieces::hash(&written, &place, grid.piece_bytes(), buffer)? {
                 found if found == self.index.pieces[piece as usize] => Ok(()),
-                _ => Err(Error::Miswritten { file: copy.target.display().to_string() }),
+                _ => Err(Error::WrittenWrong { file: copy.target.display().to_string() }),
             }
         })
     }
@@ -215,7 +216,7 @@ impl Copy {
     fn open(planned: &RepairedFile) -> Result<Self, Error> {
         let mut name = planned.path.as_os_str().to_owned();
         name.push(".partial");
-        let partial = open_locked(Path::new(&name))?;
+        let partial = durable::open_locked(Path::new(&name))?;
         partial.set_len(0)?;
         partial.set_len(planned.bytes)?;
         Ok(Self { file: planned.number - 1, target: planned.path.clone(), partial })

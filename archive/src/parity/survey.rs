@@ -1,11 +1,15 @@
 //! Looking at an archive through its parity: which pieces of which files are lost, and whether they can be made again.
 
+use std::fmt;
 use std::ops::Range;
 
 use serde::Serialize;
 
 use super::mender::{Known, Mender};
 use crate::{Error, Progress};
+
+/// How many groups people are told about that cannot be mended; JSON has all.
+const MAX_GROUPS_SHOWN: usize = 5;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -67,6 +71,21 @@ pub struct Beyond {
     pub bytes: u64,
     /// The files that they are in.
     pub files: Vec<String>,
+}
+
+impl fmt::Display for Beyond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<String> = self.files.iter().map(|file| format!("`{file}`")).collect();
+        write!(f, "{} bytes of {} (", self.bytes, files.join(", "))?;
+        for (number, Lack { group, lost, lacking }) in self.groups.iter().take(MAX_GROUPS_SHOWN).enumerate() {
+            let comma = if number > 0 { ", " } else { "" };
+            write!(f, "{comma}group {group} lacks {lacking} of {lost} lost pieces")?;
+        }
+        match self.groups.len().saturating_sub(MAX_GROUPS_SHOWN) {
+            0 => f.write_str(")"),
+            more => write!(f, ", and {more} more groups; {} pieces in all)", self.pieces),
+        }
+    }
 }
 
 /// A group that cannot be mended.
@@ -167,7 +186,7 @@ impl Mender {
                         let range = start..start + grid.piece_bytes();
                         let name = || match copies.first() {
                             Some(first) => first.name().to_owned(),
-                            None => format!("{}.p{:02}.par", self.stem, file + 1),
+                            None => self.planned_parity_name(file),
                         };
                         add(&mut damages, file, range, copies.is_empty(), name);
                     }
@@ -200,6 +219,15 @@ impl Mender {
         beyond
     }
 
+    /// Says that this is beyond the power of parity.
+    pub(super) fn beyond_parity(&self, beyond: Beyond) -> Error {
+        let missing = (0..self.archive.len()).filter(|&file| self.archive[file].is_empty());
+        let mut missing: Vec<String> = missing.map(|file| self.planned_name(file)).collect();
+        let parity = self.parity.iter().enumerate().filter(|(_, copies)| copies.is_empty());
+        missing.extend(parity.map(|(file, _)| self.planned_parity_name(file)));
+        Error::BeyondParity { archive: self.stem.clone(), beyond: Box::new(beyond), missing }
+    }
+
     /// What a file of the archive is called: as it is at hand, or as it would be.
     pub(super) fn name_of(&self, file: usize) -> String {
         match self.archive[file].first() {
@@ -214,6 +242,10 @@ impl Mender {
             return format!("{}.tar.zst", self.stem);
         }
         format!("{}.{:03}.tar.zst", self.stem, file + 1)
+    }
+
+    fn planned_parity_name(&self, file: usize) -> String {
+        format!("{}.p{:02}.par", self.stem, file + 1)
     }
 }
 

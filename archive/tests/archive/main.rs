@@ -4,4 +4,6 @@
 
 mod file;
 mod fixture;
+mod shelf;
+mod split;
 mod volumes;

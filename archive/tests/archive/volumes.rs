@@ -1,81 +1,15 @@
 //! Archives that are cut into volumes, of which some are missing, damaged, strange or in the wrong place.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 use sealift_archive::bundle::Unverified;
-use sealift_archive::format::volume::{Cuts, HEADER_LEN, Header};
+use sealift_archive::format::volume::HEADER_LEN;
 use sealift_archive::medium::{self, Found, RemarkKind, VolumeSet};
-use sealift_archive::{Bundle, Digest, Error, Source as _, Unwatched};
-use tempfile::TempDir;
+use sealift_archive::{Bundle, Error, Source as _, Unwatched};
 
-use crate::fixture::{Content, MIB, Memory, Vendor};
-
-/// An archive of some MiB, and volumes of it that were cut by hand.
-struct Shelf {
-    dir: TempDir,
-    vendor: Vendor,
-    content: Content,
-    archive: PathBuf,
-    volumes: Vec<PathBuf>,
-}
-
-impl Shelf {
-    fn new() -> Self {
-        let (dir, vendor) = (TempDir::new().unwrap(), Vendor::new());
-        let content = Content::of_sizes(&[3, 600, 200_000, 9 * MIB, 5 * MIB, 7 * MIB, 100]);
-        let archive = content.pack(&dir, &vendor);
-        let folder = dir.path().join("volumes");
-        fs::create_dir(&folder).unwrap();
-        let volumes = cut(&archive, &vendor, 7 * MIB as u64, &folder);
-        assert!(volumes.len() >= 3, "{volumes:?}");
-        Self { dir, vendor, content, archive, volumes }
-    }
-
-    fn folder(&self) -> &Path {
-        self.volumes[0].parent().unwrap()
-    }
-
-    /// Everything through the given path, or why not.
-    fn read(&self, path: &Path) -> Result<(), Error> {
-        let bundle = Bundle::open(path, &self.vendor.root)?;
-        let memory = Memory::default();
-        let copied = bundle.copy_blobs(&self.content.all(), &memory, &Unwatched);
-        for (digest, bytes) in &*memory.0.lock().unwrap() {
-            assert_eq!(Digest::of(bytes), *digest, "whatever arrived is right");
-        }
-        copied?;
-        assert!(*memory.0.lock().unwrap() == self.content.blobs);
-        Ok(())
-    }
-}
-
-/// Cuts an archive at the frames, with nothing of the code that it is compared with.
-fn cut(archive: &Path, vendor: &Vendor, at_most: u64, folder: &Path) -> Vec<PathBuf> {
-    let bundle = Bundle::open(archive, &vendor.root).unwrap();
-    let bytes = fs::read(archive).unwrap();
-    let data = bundle.packing().data_offset;
-    let mut lengths = vec![data];
-    let tail = bundle.contents().frames.last().map_or(data, |f| data + f.offset + u64::from(f.length));
-    let frames = bundle.contents().frames.iter().map(|f| u64::from(f.length));
-    for frame in frames.chain([bytes.len() as u64 - tail]) {
-        match lengths.last_mut() {
-            Some(last) if *last + frame <= at_most => *last += frame,
-            _ => lengths.push(frame),
-        }
-    }
-    let cuts = Cuts { packing: bundle.packing_digest(), lengths };
-    cuts.headers()
-        .map(|header| {
-            let range = header.range();
-            let stretch = &bytes[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()];
-            let header = Header { digest: Digest::of(stretch), ..header };
-            let path = folder.join(format!("acme-1.0.{:03}.tar.zst", header.number));
-            fs::write(&path, [header.encode().as_slice(), stretch].concat()).unwrap();
-            path
-        })
-        .collect()
-}
+use crate::fixture::{Content, MIB};
+use crate::shelf::{Shelf, VOLUME_BYTES, cut};
 
 fn set(path: &Path) -> VolumeSet {
     match medium::find(&[path]).unwrap() {
@@ -175,7 +109,7 @@ fn what_else_lies_there_is_passed_over_and_told() {
     let other = Content::of_sizes(&[8 * MIB, 8 * MIB, 8 * MIB]).pack(&shelf.dir, &shelf.vendor);
     let foreign = shelf.dir.path().join("foreign");
     fs::create_dir(&foreign).unwrap();
-    let strays = cut(&other, &shelf.vendor, 7 * MIB as u64, &foreign);
+    let strays = cut(&other, &shelf.vendor, VOLUME_BYTES, &foreign);
     fs::copy(&strays[1], folder.join("acme-1.0.009.tar.zst")).unwrap();
     fs::copy(&shelf.volumes[0], folder.join("copy of the first.zst")).unwrap();
     fs::write(folder.join("._acme-1.0.001.tar.zst"), b"\x00\x05\x16\x07").unwrap();
