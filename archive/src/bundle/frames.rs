@@ -37,7 +37,6 @@ impl Entry {
 impl Span {
     /// Reads the frame and checks it.
     pub(super) fn read(&self, bundle: &Bundle) -> Result<Content, Error> {
-        let frame = bundle.contents.frames[self.frame as usize];
         let part = format!("frame {}", self.frame);
         match self.entry.encoding {
             Encoding::Identity => read_plain(bundle, self.frame).map(Content::Plain),
@@ -45,7 +44,7 @@ impl Span {
                 let check = |bytes| self.check(&bundle.contents.frames, bytes);
                 bundle
                     .reader()
-                    .taken(&part, place(bundle, &frame), check)
+                    .taken(&part, place(bundle, self.frame), check)
                     .map(|c| Content::Hashed(Box::new(c)))
             }
         }
@@ -124,10 +123,12 @@ pub(super) fn read_plain(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error>
 pub(super) fn read_raw(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
     let frame = bundle.contents.frames[number as usize];
     let is_right = |bytes: &[u8]| *Digest::of(bytes).as_raw() == frame.hash;
-    bundle.reader().checked(&format!("frame {number}"), place(bundle, &frame), is_right)
+    bundle.reader().checked(&format!("frame {number}"), place(bundle, number), is_right)
 }
 
-fn place(bundle: &Bundle, frame: &Frame) -> Range<u64> {
+/// Where a frame stands in the archive.
+pub(super) fn place(bundle: &Bundle, number: u32) -> Range<u64> {
+    let frame = bundle.contents.frames[number as usize];
     let start = bundle.packing.data_offset + frame.offset;
     start..start + u64::from(frame.length)
 }

@@ -26,7 +26,7 @@ use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 use carried::Carried;
-pub use damage::{Damage, Findings};
+pub use damage::{Absent, Damage, Findings};
 use front::Front;
 use reader::Reader;
 pub use stream::BlobStream;
