@@ -42,13 +42,16 @@ impl Medium for Assembled {
         for (file, range) in self.grid.stretches(&(offset..end)) {
             let part;
             (part, rest) = rest.split_at_mut(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
-            match &self.files[file] {
-                Some(found) => found.read_exact_at(part, range.start)?,
-                None => {
-                    let number = u32::try_from(file + 1).unwrap_or(u32::MAX);
-                    let count = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-                    return Err(Error::VolumesMissing { archive: self.name.clone(), numbers: vec![number], count });
-                }
+            if let Some(found) = &self.files[file] {
+                found.read_exact_at(part, range.start)?;
+            } else {
+                let number = u32::try_from(file + 1).unwrap_or(u32::MAX);
+                let count = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
+                return Err(Error::VolumesMissing {
+                    archive: self.name.clone(),
+                    numbers: vec![number],
+                    count,
+                });
             }
         }
         Ok(())

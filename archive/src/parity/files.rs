@@ -17,7 +17,8 @@ const ENDING: &str = ".tar.zst";
 pub struct Files {
     set: Digest,
     header_bytes: u64,
-    files: Vec<(PathBuf, u64)>,
+    /// Paths and lengths.
+    all: Vec<(PathBuf, u64)>,
     stem: String,
 }
 
@@ -40,7 +41,7 @@ impl Files {
                 }
                 let set = set_of_one(packing, length);
                 let stem = stem(&path);
-                Ok(Self { set, header_bytes: 0, files: vec![(path, length)], stem })
+                Ok(Self { set, header_bytes: 0, all: vec![(path, length)], stem })
             }
             Found::Volumes(volumes) => {
                 let missing = volumes.missing();
@@ -53,13 +54,19 @@ impl Files {
                     let (file, found) = (cut.path.display().to_string(), cut.found);
                     return Err(Error::VolumeCut { file, expected: cut.header.file_length(), found });
                 }
-                let files =
-                    volumes.at_hand().map(|volume| (volume.path.clone(), volume.found)).collect();
+                let all = volumes.at_hand().map(|volume| (volume.path.clone(), volume.found)).collect();
                 let stem = Path::new(volumes.name()).file_name().unwrap_or_default();
                 let stem = stem.to_string_lossy().into_owned();
-                Ok(Self { set: volumes.set(), header_bytes: HEADER_LEN, files, stem })
+                Ok(Self { set: volumes.set(), header_bytes: HEADER_LEN, all, stem })
             }
         }
+    }
+
+    /// Files that were looked at before: their set, the bytes in front of each that are no part of the archive, paths and
+    /// lengths, and the name that they have in common.
+    #[must_use]
+    pub fn of(set: Digest, header_bytes: u64, files: Vec<(PathBuf, u64)>, stem: &str) -> Self {
+        Self { set, header_bytes, all: files, stem: stem.to_owned() }
     }
 
     /// What volumes call their set; of a file that is not split what they would if it were one stretch.
@@ -76,12 +83,12 @@ impl Files {
 
     /// Lengths of the files in bytes.
     pub fn lengths(&self) -> impl Iterator<Item = u64> + '_ {
-        self.files.iter().map(|(_, length)| *length)
+        self.all.iter().map(|(_, length)| *length)
     }
 
     /// The files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> + '_ {
-        self.files.iter().map(|(path, _)| path.as_path())
+        self.all.iter().map(|(path, _)| path.as_path())
     }
 
     /// The name that they have in common: `acme-1.5.0`.
@@ -97,7 +104,7 @@ pub(super) fn set_of_one(packing: Digest, length: u64) -> Digest {
 }
 
 /// `/media/stick/acme-1.5.0.tar.zst` → `acme-1.5.0`
-fn stem(path: &Path) -> String {
+pub(super) fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let split = name.len().saturating_sub(ENDING.len());
     match name.split_at_checked(split) {

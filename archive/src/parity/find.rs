@@ -18,7 +18,7 @@ use crate::format::packing::Packing;
 use crate::format::parity::{Header, Index, PieceHash};
 use crate::format::volume;
 use crate::medium::{ARCHIVE_ENDING, Medium, files_ending, split_name};
-use crate::{Digest, Error};
+use crate::{Digest, Error, durable};
 
 /// What names of parity files end with, in any case.
 const ENDING: &str = ".par";
@@ -58,7 +58,8 @@ impl Mender {
         if others.is_empty() {
             return Ok(Some(first.mender));
         }
-        let found = std::iter::once(first.mender.stem).chain(others).map(|stem| format!("`{stem}`")).collect();
+        let found =
+            std::iter::once(first.mender.stem).chain(others).map(|stem| format!("`{stem}`")).collect();
         Err(Error::SeveralArchives { place: places.name, found })
     }
 }
@@ -97,8 +98,7 @@ impl Places {
             } else {
                 let is_parity = ends_with(place, ENDING);
                 if is_parity { &mut all.named_parity } else { &mut all.named }.push(place.to_owned());
-                let folder = place.parent().filter(|dir| !dir.as_os_str().is_empty());
-                folder.unwrap_or(Path::new(".")).to_owned()
+                durable::parent_of(place).to_owned()
             };
             if !folders.contains(&folder) {
                 folders.push(folder);
@@ -118,7 +118,12 @@ impl Places {
     }
 
     /// Puts together what there is of one plan; `None` if it is not about what was asked for.
-    fn assemble(&self, header: &Header, parity: &[ParityFile], is_wanted: bool) -> Result<Option<Found>, Error> {
+    fn assemble(
+        &self,
+        header: &Header,
+        parity: &[ParityFile],
+        is_wanted: bool,
+    ) -> Result<Option<Found>, Error> {
         let of_plan = |file: &ParityFile| file.header.is_some_and(|found| found.plan() == header.plan());
         let is_named = parity.iter().any(|file| of_plan(file) && self.named_parity.contains(&file.path));
         // Of those whose first page is lost, others may be right.
@@ -218,7 +223,12 @@ impl<'a> Sampler<'a> {
     }
 
     /// Whether enough of some pieces are where they should be.
-    fn is_likely(&self, file: &PlainFile, places: Vec<(std::ops::Range<u64>, PieceHash)>, has_its_name: bool) -> bool {
+    fn is_likely(
+        &self,
+        file: &PlainFile,
+        places: Vec<(std::ops::Range<u64>, PieceHash)>,
+        has_its_name: bool,
+    ) -> bool {
         let mut buffer = Vec::new();
         let step = places.len().div_ceil(SAMPLES).max(1);
         let (mut looked, mut right) = (0, 0);
@@ -244,7 +254,8 @@ fn volume_header(file: &dyn Medium) -> Option<volume::Header> {
     volume::Header::parse(&bytes)
 }
 
-fn set_of_archive(file: &dyn Medium) -> Option<Digest> {
+/// The set of an archive that is one file, if its head is right.
+pub(super) fn set_of_archive(file: &dyn Medium) -> Option<Digest> {
     let mut area = vec![0; usize::try_from(HEAD_BYTES).ok()?];
     file.read_exact_at(&mut area, 0).ok()?;
     let head = Head::parse(file.name(), &area).ok()?;

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::pieces::PlainFile;
+use crate::Error;
 use crate::format::parity::page::{self, Page};
 use crate::format::parity::{Header, Index};
 use crate::medium::Medium;
-use crate::Error;
 
 /// A file that is called a parity file, by what it says about itself.
 #[derive(Debug)]
@@ -26,13 +26,13 @@ impl ParityFile {
 }
 
 fn header_of(file: &dyn Medium, length: u64) -> Option<Header> {
-    page::places(0, length).into_iter().find_map(|place| {
-        page_at(file, place).and_then(|page| Header::of_page(&page))
-    })
+    page::places(0, length)
+        .into_iter()
+        .find_map(|place| page_at(file, place).and_then(|page| Header::of_page(&page)))
 }
 
 fn page_at(file: &dyn Medium, place: u64) -> Option<Page> {
-    let mut page = [0; page::PAGE_BYTES as usize];
+    let mut page = [0; page::PAGE_LEN];
     file.read_exact_at(&mut page, place).ok().map(|()| page)
 }
 

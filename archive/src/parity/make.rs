@@ -5,6 +5,7 @@
 //! the same plan goes on there. Memory is bounded, whatever the archive: [`TILE_BYTES`] for what is read and made, as much
 //! again for the transforms and their tables, and the hashes.
 
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -14,12 +15,12 @@ use serde::Serialize;
 
 use super::code::{COLUMN_UNIT, Encoder, Shape};
 use super::files::Files;
+use super::gather::ParityFile;
 use super::journal::{Done, Journal};
 use super::pieces::{self, PlainFile};
 use super::threads;
 use crate::format::parity::{Amount, Grid, Index, PieceHash, PieceHasher, page};
 use crate::medium::Medium as _;
-
 use crate::{Digest, Error, Progress, durable};
 
 /// Memory for pieces that are read and recovery pieces that are made of them, in bytes.
@@ -99,9 +100,10 @@ impl Plan {
     /// Makes the parity files, or goes on with what an earlier try of the same plan left.
     ///
     /// # Errors
-    /// [`Error::NoSpace`] before anything is written, [`Error::Busy`], [`Error::WrittenWrong`] if the medium does not hold
+    /// [`Error::Occupied`] or [`Error::NoSpace`] before anything is written, [`Error::Busy`], [`Error::WrittenWrong`] if the medium does not hold
     /// what was written to it, [`Error::Interrupted`], or I/O.
     pub fn make(&self, progress: &dyn Progress) -> Result<(), Error> {
+        self.expect_free()?;
         let mut maker = Maker::open(self)?;
         let done = maker.take_over(progress)?;
         let mut group = 0;
@@ -117,13 +119,34 @@ impl Plan {
         maker.finish(progress)
     }
 
+    /// Refuses to write over anything but parity files of the same plan.
+    fn expect_free(&self) -> Result<(), Error> {
+        let plan = self.empty_index().header(1).plan();
+        for file in &self.files {
+            let is_there = fs::symlink_metadata(&file.path).is_ok();
+            let is_ours = || {
+                let found = ParityFile::look_at(&file.path).ok().and_then(|found| found.header);
+                found.is_some_and(|header| header.plan() == plan)
+            };
+            if is_there && !is_ours() {
+                return Err(Error::Occupied { path: file.path.display().to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    fn empty_index(&self) -> Index {
+        Index { grid: self.grid.clone(), pieces: Vec::new(), recovery: Vec::new() }
+    }
+
     /// What an earlier try has to have been about to be gone on with.
     fn digest(&self) -> Result<Digest, Error> {
-        let empty = Index { grid: self.grid.clone(), pieces: Vec::new(), recovery: Vec::new() };
-        let mut bytes: Vec<u8> = empty.to_pages(1).as_flattened().to_vec();
+        let mut bytes: Vec<u8> = self.empty_index().to_pages(1).as_flattened().to_vec();
         for path in self.archive.paths() {
             let metadata = fs::metadata(path)?;
-            for number in [metadata.mtime(), metadata.mtime_nsec(), i64::try_from(metadata.len()).unwrap_or(0)] {
+            for number in
+                [metadata.mtime(), metadata.mtime_nsec(), i64::try_from(metadata.len()).unwrap_or(0)]
+            {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
         }
@@ -180,8 +203,11 @@ impl<'a> Maker<'a> {
         let grid = &plan.grid;
         let partial = |file: &Planned| with_suffix(&file.path, ".partial");
         expect_space(plan, &plan.files.iter().map(partial).collect::<Vec<_>>())?;
-        let partials =
-            plan.files.iter().map(|f| durable::open_locked(&partial(f))).collect::<Result<Vec<_>, Error>>()?;
+        let partials = plan
+            .files
+            .iter()
+            .map(|f| durable::open_locked(&partial(f)))
+            .collect::<Result<Vec<_>, Error>>()?;
         let journal_path = with_suffix(&plan.files[0].path, ".partial.journal");
         let (journal, earlier) = Journal::open(&journal_path, &plan.digest()?)?;
         for (file, planned) in partials.iter().zip(&plan.files) {
@@ -190,8 +216,7 @@ impl<'a> Maker<'a> {
             }
             file.set_len(planned.bytes)?;
         }
-        let shape =
-            Shape { pieces: grid.group_pieces() as usize, recovery: grid.recovery() as usize };
+        let shape = Shape { pieces: grid.group_pieces() as usize, recovery: grid.recovery() as usize };
         let (threads, column_bytes) = shape.encoding();
         let none = PieceHash::default();
         Ok(Self {
@@ -225,7 +250,8 @@ impl<'a> Maker<'a> {
         let mut done = Vec::new();
         for (group, hashes) in std::mem::take(&mut self.earlier) {
             progress.go_on()?;
-            if group >= self.grid.groups() || hashes.len() != self.grid.pieces_of(group).count() + self.shape.recovery
+            if group >= self.grid.groups()
+                || hashes.len() != self.grid.pieces_of(group).count() + self.shape.recovery
             {
                 continue;
             }
@@ -278,13 +304,12 @@ impl<'a> Maker<'a> {
         let mut hashers = hashers.into_iter().map(PieceHasher::finish);
         let mut made_hashers = made_hashers.into_iter().map(PieceHasher::finish);
         for group in groups {
-            let mut hashes: Vec<PieceHash> = hashers.by_ref().take(self.shape.pieces).collect();
+            let mut read: Vec<PieceHash> = hashers.by_ref().take(self.shape.pieces).collect();
             // What stands in for the piece that this group is short is no piece.
-            hashes.truncate(self.grid.pieces_of(group).count());
+            read.truncate(self.grid.pieces_of(group).count());
             let made: Vec<PieceHash> = made_hashers.by_ref().take(self.shape.recovery).collect();
-            self.take(group, &hashes, &made);
-            hashes.extend(made);
-            self.journal.done(group, &hashes)?;
+            self.take(group, &read, &made);
+            self.journal.done(group, &[read, made].concat())?;
         }
         Ok(())
     }
@@ -375,12 +400,11 @@ impl<'a> Maker<'a> {
         }
         self.read_back(progress)?;
         // Before the first rename, while the lock still keeps others out.
-        remove_if_there(&self.journal_path)?;
+        fs::remove_file(&self.journal_path)?;
         for (file, planned) in self.partials.iter().zip(&self.plan.files) {
             fs::rename(file.path(), &planned.path)?;
         }
-        let folder = self.plan.files[0].path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        Ok(durable::sync_dir(folder.unwrap_or(Path::new(".")))?)
+        Ok(durable::sync_dir(durable::parent_of(&self.plan.files[0].path))?)
     }
 
     fn pages(&self, number: u32, bytes: u64) -> impl Iterator<Item = (u64, page::Page)> {
@@ -389,12 +413,13 @@ impl<'a> Maker<'a> {
     }
 
     fn read_back(&self, progress: &dyn Progress) -> Result<(), Error> {
-        let wrong = |file: usize| Error::WrittenWrong { file: self.plan.files[file].path.display().to_string() };
+        let wrong =
+            |file: usize| Error::WrittenWrong { file: self.plan.files[file].path.display().to_string() };
         for (file, (partial, planned)) in self.partials.iter().zip(&self.plan.files).enumerate() {
             let written = PlainFile::at(partial.path());
             written.forget_cached()?;
             let number = u32::try_from(file + 1).unwrap_or(u32::MAX);
-            let mut found = [0; page::PAGE_BYTES as usize];
+            let mut found = [0; page::PAGE_LEN];
             for (place, expected) in self.pages(number, planned.bytes) {
                 written.read_exact_at(&mut found, place)?;
                 if found != expected {
@@ -419,6 +444,10 @@ impl<'a> Maker<'a> {
     }
 }
 
+fn name_error(path: &Path, error: &io::Error) -> Error {
+    Error::Io(io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display())))
+}
+
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -428,8 +457,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 /// Refuses to begin what cannot end for want of room. What an earlier try occupies counts as free.
 fn expect_space(plan: &Plan, partials: &[PathBuf]) -> Result<(), Error> {
     const SECTOR: u64 = 512;
-    let folder = plan.files[0].path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = durable::parent_of(&plan.files[0].path);
     let earlier: u64 =
         partials.iter().map(|path| fs::metadata(path).map_or(0, |found| found.blocks() * SECTOR)).sum();
     let hashes = u64::from(plan.grid.pieces() + plan.grid.recovery_pieces());

@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::{env, io};
 
 use super::assembled::Assembled;
-use super::mender::{Known, Mender};
+use super::find::set_of_archive;
+use super::mender::{Known, Mender, is_loss};
 use super::pieces;
 use crate::format::parity::Grid;
-use crate::medium::{Healed, Medium, Parts, Place, Remark};
+use crate::medium::{self, Found, Healed, Medium, Parts, Place, Remark};
 use crate::{Error, Unwatched};
 
 /// Where large files of a passing kind belong; `/tmp` is often in memory.
@@ -57,12 +58,36 @@ impl Mended {
             let files = mender.archive.iter().map(|copies| copies.first().map(Arc::clone)).collect();
             Box::new(Assembled::new(mender.stem.clone(), grid.clone(), files))
         });
-        let missing = inner.parts().map(|parts| match mender.makes_up_for_missing() {
-            true => Parts { missing: Vec::new(), ..parts },
-            false => parts,
+        let missing = inner.parts().map(|parts| {
+            if mender.makes_up_for_missing() { Parts { missing: Vec::new(), ..parts } } else { parts }
         });
         let state = State { mender, scratch: None, made: HashMap::new(), healed: Healed::default() };
         Self { inner, grid, state: Mutex::new(state), missing }
+    }
+}
+
+/// Opens the archive in these places, as [`medium::find`] finds it, with whatever can mend it. What is wrong with parity
+/// stands in nobody's way: then it is not there.
+///
+/// # Errors
+/// As [`medium::find`], unless parity knows better.
+pub fn open(places: &[impl AsRef<Path>]) -> Result<Box<dyn Medium>, Error> {
+    let mut places: Vec<PathBuf> = places.iter().map(|place| place.as_ref().to_owned()).collect();
+    let found = medium::find(&places);
+    let set = match &found {
+        Ok(Found::Volumes(volumes)) => Some(volumes.set()),
+        Ok(Found::File(file)) => {
+            // Not any parity that lies in the folder, but that of this file.
+            places.insert(0, file.path().to_owned());
+            set_of_archive(file)
+        }
+        Err(Error::SeveralArchives { .. }) => return found.map(Into::into),
+        Err(_) => None,
+    };
+    match (Mender::find(&places, set), found) {
+        (Ok(Some(mender)), Ok(found)) => Ok(Box::new(Mended::new(Some(found.into()), mender))),
+        (Ok(Some(mender)), Err(_)) if mender.has_any_file() => Ok(Box::new(Mended::new(None, mender))),
+        (_, found) => found.map(Into::into),
     }
 }
 
@@ -131,8 +156,11 @@ impl State {
         }
         let place = self.mender.index.grid.place(piece);
         if let Known::Good(copy) = self.mender.look_at(piece)? {
-            pieces::read(&*self.mender.archive[place.file][copy], &place.range, at, buffer)?;
-            return Ok(true);
+            match pieces::read(&*self.mender.archive[place.file][copy], &place.range, at, buffer) {
+                // It could be read a moment ago.
+                Err(error) if is_loss(&error) => self.mender.pieces[piece as usize] = Known::Lost,
+                read => return read.map(|()| true),
+            }
         }
         let (group, _) = self.mender.index.grid.group_of(piece);
         if self.mend(group)? {

@@ -6,21 +6,16 @@
 
 use std::sync::Arc;
 
-use super::code::{COLUMN_UNIT, Decoder, Part, Shape};
+use super::code::{Part, Shape};
 use super::pieces;
+use super::rebuild::{Rebuilt, Sink, rebuild};
 use super::threads;
-use crate::format::parity::{Index, PieceHash, PieceHasher};
+use crate::format::parity::{Index, PieceHash};
 use crate::medium::Medium;
 use crate::{Error, Progress};
 
-/// Memory for pieces that are read and pieces that are made again of them, in bytes.
-const TILE_BYTES: usize = 24 << 20;
-
 /// Copies of a file.
 pub(super) type Copies = Vec<Arc<dyn Medium>>;
-
-/// Takes rebuilt bytes: piece, first byte in it, bytes.
-pub(super) type Sink<'a> = &'a mut dyn FnMut(u32, u64, &[u8]) -> Result<(), Error>;
 
 /// An archive with its parity.
 #[derive(Debug)]
@@ -57,7 +52,7 @@ impl Mender {
         Self { index, archive, parity, pieces, recovery, hopeless: Vec::new(), stem }
     }
 
-    fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> Shape {
         let grid = &self.index.grid;
         Shape { pieces: grid.group_pieces() as usize, recovery: grid.recovery() as usize }
     }
@@ -71,6 +66,11 @@ impl Mender {
         Ok(self.pieces[piece as usize])
     }
 
+    /// Whether any file of the archive is at hand.
+    pub(super) fn has_any_file(&self) -> bool {
+        self.archive.iter().any(|copies| !copies.is_empty())
+    }
+
     /// Whether parity can stand in for all files that are not at hand, as long as everything else is right.
     pub(super) fn makes_up_for_missing(&self) -> bool {
         let grid = &self.index.grid;
@@ -78,8 +78,10 @@ impl Mender {
         let rows: u32 = rows.map(|(rows, _)| rows).sum();
         let missing = (0..grid.lengths().len()).filter(|&file| self.archive[file].is_empty());
         // Pieces of a file are dealt out evenly: no group has more of them than this.
-        let lost: u32 = missing.map(|file| (grid.pieces_of_file(file).len() as u64)
-            .div_ceil(grid.groups().into())).map(|share| u32::try_from(share).unwrap_or(u32::MAX)).sum();
+        let lost: u32 = missing
+            .map(|file| (grid.pieces_of_file(file).len() as u64).div_ceil(grid.groups().into()))
+            .map(|share| u32::try_from(share).unwrap_or(u32::MAX))
+            .sum();
         lost <= rows
     }
 
@@ -89,37 +91,49 @@ impl Mender {
         all.retain(|&piece| self.pieces[piece as usize] == Known::Nothing);
         let mut found = vec![Known::Nothing; all.len()];
         let (threads, _) = self.shape().decoding();
-        threads::each(&mut vec![Vec::new(); threads], all.iter().zip(&mut found), |buffer, (&piece, found)| {
-            progress.go_on()?;
-            let place = index.grid.place(piece);
-            let hash = |file: &dyn Medium, buffer: &mut Vec<u8>| {
-                pieces::hash(file, &place.range, index.grid.piece_bytes(), buffer)
-            };
-            *found = look(&archive[place.file], index.pieces[piece as usize], buffer, hash)?;
-            progress.advance(place.range.end - place.range.start);
-            Ok(())
-        })?;
+        threads::each(
+            &mut vec![Vec::new(); threads],
+            all.iter().zip(&mut found),
+            |buffer, (&piece, found)| {
+                progress.go_on()?;
+                let place = index.grid.place(piece);
+                let hash = |file: &dyn Medium, buffer: &mut Vec<u8>| {
+                    pieces::hash(file, &place.range, index.grid.piece_bytes(), buffer)
+                };
+                *found = look(&archive[place.file], index.pieces[piece as usize], buffer, hash)?;
+                progress.advance(place.range.end - place.range.start);
+                Ok(())
+            },
+        )?;
         all.iter().zip(found).for_each(|(&piece, found)| self.pieces[piece as usize] = found);
         Ok(())
     }
 
     /// Looks at those of these recovery pieces (by their place in the index) of which nothing is known yet.
-    pub(super) fn look_at_recovery(&mut self, mut all: Vec<u32>, progress: &dyn Progress) -> Result<(), Error> {
+    pub(super) fn look_at_recovery(
+        &mut self,
+        mut all: Vec<u32>,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
         let (index, parity) = (&self.index, &self.parity);
         let (groups, piece_bytes) = (index.grid.groups(), index.grid.piece_bytes());
         all.retain(|&piece| self.recovery[piece as usize] == Known::Nothing);
         let mut found = vec![Known::Nothing; all.len()];
         let (threads, _) = self.shape().decoding();
-        threads::each(&mut vec![Vec::new(); threads], all.iter().zip(&mut found), |buffer, (&piece, found)| {
-            progress.go_on()?;
-            let (file, start) = index.grid.recovery_place(piece / groups, piece % groups);
-            let hash = |file: &dyn Medium, buffer: &mut Vec<u8>| {
-                pieces::hash(file, &(start..start + piece_bytes), piece_bytes, buffer)
-            };
-            *found = look(&parity[file], index.recovery[piece as usize], buffer, hash)?;
-            progress.advance(piece_bytes);
-            Ok(())
-        })?;
+        threads::each(
+            &mut vec![Vec::new(); threads],
+            all.iter().zip(&mut found),
+            |buffer, (&piece, found)| {
+                progress.go_on()?;
+                let (file, start) = index.grid.recovery_place(piece / groups, piece % groups);
+                let hash = |file: &dyn Medium, buffer: &mut Vec<u8>| {
+                    pieces::hash(file, &(start..start + piece_bytes), piece_bytes, buffer)
+                };
+                *found = look(&parity[file], index.recovery[piece as usize], buffer, hash)?;
+                progress.advance(piece_bytes);
+                Ok(())
+            },
+        )?;
         all.iter().zip(found).for_each(|(&piece, found)| self.recovery[piece as usize] = found);
         Ok(())
     }
@@ -135,7 +149,7 @@ impl Mender {
         (0..self.index.grid.recovery()).map(move |row| row * groups + group)
     }
 
-    fn good_recovery_of(&self, group: u32) -> impl Iterator<Item = (u32, usize)> + '_ {
+    pub(super) fn good_recovery_of(&self, group: u32) -> impl Iterator<Item = (u32, usize)> + '_ {
         self.recovery_of(group).filter_map(|piece| match self.recovery[piece as usize] {
             Known::Good(copy) => Some((piece, copy)),
             _ => None,
@@ -152,7 +166,12 @@ impl Mender {
     }
 
     /// Makes all lost pieces of a group again. Says whether it could; what came before it said no is void.
-    pub(super) fn mend(&mut self, group: u32, sink: Sink<'_>, progress: &dyn Progress) -> Result<bool, Error> {
+    pub(super) fn mend(
+        &mut self,
+        group: u32,
+        sink: Sink<'_>,
+        progress: &dyn Progress,
+    ) -> Result<bool, Error> {
         // Each time around at least one more piece turns out to be lost.
         loop {
             self.look_at_pieces(self.index.grid.pieces_of(group).collect(), progress)?;
@@ -163,7 +182,7 @@ impl Mender {
             if self.lacks(group) > 0 {
                 return Ok(false);
             }
-            match self.rebuild(group, sink, progress)? {
+            match rebuild(self, group, sink, progress)? {
                 Rebuilt::Right => return Ok(true),
                 Rebuilt::Wrong => self.hopeless.push(group),
                 Rebuilt::Lost(Part::Piece(piece)) => self.pieces[piece] = Known::Lost,
@@ -184,129 +203,6 @@ impl Mender {
             self.look_at_recovery(next, progress)?;
         }
     }
-
-    fn rebuild(&self, group: u32, sink: Sink<'_>, progress: &dyn Progress) -> Result<Rebuilt, Error> {
-        let (grid, shape) = (&self.index.grid, self.shape());
-        let lost: Vec<u32> = self.lost_of(group).collect();
-        let sources = self.sources(group, lost.len());
-        let (threads, column_bytes) = shape.decoding();
-        let mut decoders: Vec<Decoder> = std::iter::repeat_with(Decoder::default).take(threads).collect();
-        let unit = (shape.pieces + lost.len()) * COLUMN_UNIT;
-        let tile = (TILE_BYTES / unit).max(1) * COLUMN_UNIT;
-        let mut hashers = vec![PieceHasher::default(); lost.len()];
-        let (mut read, mut made, mut whole) = (Vec::new(), Vec::new(), Vec::new());
-        let mut at = 0;
-        while at < grid.piece_bytes() {
-            progress.go_on()?;
-            let width = tile.min(usize::try_from(grid.piece_bytes() - at).unwrap_or(usize::MAX));
-            read.resize(shape.pieces * width, 0);
-            if let Err(part) = self.read(&sources, at, width, &mut read, threads)? {
-                return Ok(Rebuilt::Lost(part));
-            }
-            made.resize(lost.len() * width, 0);
-            decode(&mut decoders, shape, &sources, &read, width, column_bytes, &mut made)?;
-            for (number, (&piece, hasher)) in lost.iter().zip(&mut hashers).enumerate() {
-                whole.clear();
-                for run in made.chunks(lost.len() * column_bytes) {
-                    let columns = run.len() / lost.len();
-                    whole.extend_from_slice(&run[number * columns..][..columns]);
-                }
-                hasher.update(&whole);
-                sink(piece, at, &whole)?;
-            }
-            at += width as u64;
-        }
-        let mut hashes = lost.iter().zip(hashers);
-        let is_right = hashes.all(|(&piece, hasher)| hasher.finish() == self.index.pieces[piece as usize]);
-        Ok(if is_right { Rebuilt::Right } else { Rebuilt::Wrong })
-    }
-
-    /// As many columns as a group has pieces: those that are right, zeros that stand nowhere, and recovery pieces for the
-    /// `lost` ones.
-    fn sources(&self, group: u32, lost: usize) -> Vec<Source<'_>> {
-        let grid = &self.index.grid;
-        let pieces = (0..).zip(grid.pieces_of(group)).filter_map(|(index, piece)| {
-            let Known::Good(copy) = self.pieces[piece as usize] else { return None };
-            let place = grid.place(piece);
-            let file = &*self.archive[place.file][copy];
-            let whose = Part::Piece(piece as usize);
-            Some(Source { part: Part::Piece(index), from: Some((file, place.range, whose)) })
-        });
-        let zeros = grid.pieces_of(group).count()..grid.group_pieces() as usize;
-        let zeros = zeros.map(|index| Source { part: Part::Piece(index), from: None });
-        let recovery = self.good_recovery_of(group).take(lost).map(|(piece, copy)| {
-            let row = piece / grid.groups();
-            let (file, start) = grid.recovery_place(row, group);
-            let (file, whose) = (&*self.parity[file][copy], Part::Recovery(piece as usize));
-            Source {
-                part: Part::Recovery(row as usize),
-                from: Some((file, start..start + grid.piece_bytes(), whose)),
-            }
-        });
-        pieces.chain(zeros).chain(recovery).collect()
-    }
-
-    /// Reads these columns of all sources, or says which of them could be read a moment ago and cannot now.
-    fn read(
-        &self,
-        sources: &[Source<'_>],
-        at: u64,
-        width: usize,
-        out: &mut [u8],
-        threads: usize,
-    ) -> Result<Result<(), Part>, Error> {
-        let failed = std::sync::Mutex::new(None);
-        let jobs = sources.iter().zip(out.chunks_exact_mut(width));
-        threads::each(&mut vec![(); threads], jobs, |(), (source, buffer)| {
-            let Some((file, place, whose)) = &source.from else {
-                buffer.fill(0);
-                return Ok(());
-            };
-            match pieces::read(*file, place, at, buffer) {
-                Err(error) if is_loss(&error) => {
-                    *failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(*whose);
-                    Ok(())
-                }
-                read => read,
-            }
-        })?;
-        let failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok(failed.map_or(Ok(()), Err))
-    }
-}
-
-/// Columns and where they are read; zeros stand nowhere.
-struct Source<'a> {
-    part: Part,
-    from: Option<(&'a dyn Medium, std::ops::Range<u64>, Part)>,
-}
-
-/// How rebuilding a group came out.
-enum Rebuilt {
-    Right,
-    /// What was made has not the hash that it should have.
-    Wrong,
-    /// Something that was good a moment ago cannot be read: which piece, or recovery piece, by its number in the index.
-    Lost(Part),
-}
-
-fn decode(
-    decoders: &mut [Decoder],
-    shape: Shape,
-    sources: &[Source<'_>],
-    read: &[u8],
-    width: usize,
-    column_bytes: usize,
-    made: &mut [u8],
-) -> Result<(), Error> {
-    let lost = made.len() / width;
-    let runs = (0..width).step_by(column_bytes).map(|start| start..width.min(start + column_bytes));
-    let jobs = runs.zip(made.chunks_mut(lost * column_bytes));
-    threads::each(decoders, jobs, |decoder, (columns, out)| {
-        let at_hand = sources.iter().zip(read.chunks_exact(width));
-        let at_hand = at_hand.map(|(source, bytes)| (source.part, &bytes[columns.clone()]));
-        decoder.decode(shape, at_hand, columns.len(), out)
-    })
 }
 
 /// Looks for a copy that has the piece.
@@ -328,7 +224,7 @@ fn look(
 }
 
 /// Whether what could not be read is lost; other errors say something about this machine.
-fn is_loss(error: &Error) -> bool {
+pub(super) fn is_loss(error: &Error) -> bool {
     use std::io::ErrorKind::{OutOfMemory, PermissionDenied};
 
     matches!(error, Error::Io(error) if !matches!(error.kind(), OutOfMemory | PermissionDenied))

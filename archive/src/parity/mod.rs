@@ -14,15 +14,18 @@ mod make;
 mod mended;
 mod mender;
 mod pieces;
+mod rebuild;
 mod repair;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 pub use crate::format::parity::Amount;
 pub use files::Files;
 pub use gather::index_of;
 pub use make::{Plan, Planned};
-pub use mended::Mended;
+pub use mended::{Mended, open};
 pub use mender::Mender;
 pub use repair::{Repaired, RepairedFile};
 pub use survey::{Beyond, Lack, LostStretch, Survey, WrongLength};

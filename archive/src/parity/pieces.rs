@@ -45,12 +45,7 @@ impl Medium for PlainFile {
 
 /// Fills the buffer with bytes of a piece, from its byte `at` on. `place` is where the piece stands in the file; what it
 /// lacks to a whole piece are zeros.
-pub(super) fn read(
-    file: &dyn Medium,
-    place: &Range<u64>,
-    at: u64,
-    buffer: &mut [u8],
-) -> Result<(), Error> {
+pub(super) fn read(file: &dyn Medium, place: &Range<u64>, at: u64, buffer: &mut [u8]) -> Result<(), Error> {
     let from = place.end.min(place.start.saturating_add(at));
     let there = buffer.len().min(usize::try_from(place.end - from).unwrap_or(usize::MAX));
     let (bytes, zeros) = buffer.split_at_mut(there);

@@ -1,6 +1,7 @@
 //! Repairing into another folder: whole copies of the files that are damaged or missing. Where they come from nothing is
 //! changed.
 
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -150,7 +151,8 @@ impl Mender {
 
     fn copy_good(&self, copies: &[Copy], progress: &dyn Progress) -> Result<(), Error> {
         let grid = &self.index.grid;
-        let jobs = copies.iter().flat_map(|copy| grid.pieces_of_file(copy.file).map(move |piece| (copy, piece)));
+        let jobs =
+            copies.iter().flat_map(|copy| grid.pieces_of_file(copy.file).map(move |piece| (copy, piece)));
         let mut buffers = vec![Vec::new(); threads::count(READ_BYTES, 4 * READ_BYTES)];
         threads::each(&mut buffers, jobs, |buffer, (copy, piece)| {
             let Known::Good(source) = self.pieces[piece as usize] else { return Ok(()) };
@@ -179,7 +181,9 @@ impl Mender {
                 group,
                 &mut |piece, at, bytes| {
                     let place = grid.place(piece);
-                    let Some(copy) = copies.iter().find(|copy| copy.file == place.file) else { return Ok(()) };
+                    let Some(copy) = copies.iter().find(|copy| copy.file == place.file) else {
+                        return Ok(());
+                    };
                     let from = place.range.end.min(place.range.start + at);
                     let there = (place.range.end - from).min(bytes.len() as u64);
                     progress.advance(there);
@@ -223,6 +227,10 @@ impl Copy {
     }
 
     fn write(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
-        self.partial.file().write_all_at(bytes, at).map_err(|e| name_error(self.partial.path(), &e))
+        let named = |e: io::Error| {
+            let message = format!("failed to write `{}`: {e}", self.partial.path().display());
+            io::Error::new(e.kind(), message)
+        };
+        Ok(self.partial.file().write_all_at(bytes, at).map_err(named)?)
     }
 }

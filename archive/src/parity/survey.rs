@@ -168,7 +168,9 @@ impl Mender {
         for (copies, &expected) in self.archive.iter().zip(grid.lengths()) {
             let Some(first) = copies.first() else { continue };
             let found = first.length()?;
-            if found != expected && !copies.iter().any(|copy| copy.length().is_ok_and(|found| found == expected)) {
+            if found != expected
+                && !copies.iter().any(|copy| copy.length().is_ok_and(|found| found == expected))
+            {
                 survey.cut.push(WrongLength { file: first.name().to_owned(), expected, found });
             }
         }

@@ -142,11 +142,11 @@ impl Grid {
         let ends = 2 * page::PAGE_BYTES * page::count(index_bytes);
         let row_bytes = self.piece_bytes * u64::from(self.groups);
         let fit = most_bytes.saturating_sub(ends) / row_bytes;
-        let files = u32::try_from(fit).unwrap_or(u32::MAX).min(recovery);
-        let Some(files) = recovery.checked_div(files).map(|whole| whole + u32::from(recovery % files > 0))
-        else {
+        let fit = u32::try_from(fit).unwrap_or(u32::MAX).min(recovery);
+        if fit == 0 {
             return Err(Error::ParityTooLarge { needed: ends + row_bytes, limit: most_bytes });
-        };
+        }
+        let files = recovery.div_ceil(fit);
         let (each, more) = (recovery / files, recovery % files);
         Ok((0..files).map(|file| each + u32::from(file < more)).collect())
     }
@@ -383,19 +383,19 @@ mod tests {
 
     #[test]
     fn grids_grow_with_the_archive() {
-        let cases: [(&[u64], &str, u64, u32, u32, u32); 6] = [
-            // lengths, amount, piece, pieces, groups, recovery pieces of a group
-            (&[177], "10%", 4096, 1, 1, 1),
-            (&[300_000], "10%", 4096, 74, 1, 8),
-            (&[512 * MIB], "10%", 4096, 1 << 17, 293, 45),
-            (&[512 * MIB + 1], "10%", 8192, (1 << 16) + 1, 147, 45),
-            (&[100 * GIB], "10%", MIB, 102_400, 229, 45),
-            (&[1 << 50], "1%", 1 << 33, 1 << 17, 293, 5),
+        // Length, amount, bytes of a piece; pieces, groups, recovery pieces of a group.
+        let cases: [(u64, &str, u64, [u32; 3]); 6] = [
+            (177, "10%", 4096, [1, 1, 1]),
+            (300_000, "10%", 4096, [74, 1, 8]),
+            (512 * MIB, "10%", 4096, [1 << 17, 293, 45]),
+            (512 * MIB + 1, "10%", 8192, [(1 << 16) + 1, 147, 45]),
+            (100 * GIB, "10%", MIB, [102_400, 229, 45]),
+            (1 << 50, "1%", 1 << 33, [1 << 17, 293, 5]),
         ];
-        for (lengths, amount, piece, pieces, groups, recovery) in cases {
-            let grid = plan(lengths, amount, None);
-            let found = (grid.piece_bytes(), grid.pieces(), grid.groups(), grid.recovery());
-            assert_eq!(found, (piece, pieces, groups, recovery), "{lengths:?}");
+        for (length, amount, piece, counts) in cases {
+            let grid = plan(&[length], amount, None);
+            assert_eq!(grid.piece_bytes(), piece, "{length}");
+            assert_eq!([grid.pieces(), grid.groups(), grid.recovery()], counts, "{length}");
             assert!(grid.group_pieces() <= GROUP_PIECES);
         }
     }

@@ -74,7 +74,8 @@ pub struct Header {
     /// How many parity files there are.
     pub count: u32,
     files: u32,
-    header_bytes: u32,
+    /// Bytes at the start of each file that are no part of the archive.
+    skipped: u32,
     piece_bytes: u64,
     pieces: u32,
     groups: u32,
@@ -101,7 +102,7 @@ impl Header {
             number: u32::from_le_bytes(take(&mut input)?),
             count: u32::from_le_bytes(take(&mut input)?),
             files: u32::from_le_bytes(take(&mut input)?),
-            header_bytes: u32::from_le_bytes(take(&mut input)?),
+            skipped: u32::from_le_bytes(take(&mut input)?),
             piece_bytes: u64::from_le_bytes(take(&mut input)?),
             pieces: u32::from_le_bytes(take(&mut input)?),
             groups: u32::from_le_bytes(take(&mut input)?),
@@ -135,7 +136,7 @@ impl Header {
         let mut out = Vec::with_capacity(HEADER_LEN);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(self.set.as_raw());
-        for field in [self.number, self.count, self.files, self.header_bytes] {
+        for field in [self.number, self.count, self.files, self.skipped] {
             out.extend_from_slice(&field.to_le_bytes());
         }
         out.extend_from_slice(&self.piece_bytes.to_le_bytes());
@@ -168,7 +169,7 @@ impl Index {
             number,
             count: narrow(grid.rows().len()),
             files: narrow(grid.lengths().len()),
-            header_bytes: u32::try_from(grid.header_bytes()).unwrap_or(u32::MAX),
+            skipped: u32::try_from(grid.header_bytes()).unwrap_or(u32::MAX),
             piece_bytes: grid.piece_bytes(),
             pieces: grid.pieces(),
             groups: grid.groups(),
@@ -211,7 +212,7 @@ impl Index {
         let (groups, recovery) = (header.groups, header.recovery);
         let grid = Grid::from_index(Parts {
             set: header.set,
-            header_bytes: header.header_bytes.into(),
+            header_bytes: header.skipped.into(),
             piece_bytes: header.piece_bytes,
             pieces: header.pieces,
             lengths,

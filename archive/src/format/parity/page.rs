@@ -7,14 +7,16 @@ use sha2::{Digest as _, Sha256};
 use crate::Digest;
 
 /// Length of a page.
-pub const PAGE_BYTES: u64 = 4 << 10;
+pub const PAGE_BYTES: u64 = PAGE_LEN as u64;
+/// [`PAGE_BYTES`] in memory.
+pub const PAGE_LEN: usize = 4 << 10;
 /// How much of the index is in a page.
-pub const PAYLOAD_BYTES: usize = PAGE_BYTES as usize - HASH_BYTES;
+pub const PAYLOAD_BYTES: usize = PAGE_LEN - HASH_BYTES;
 /// SHA-256 is cut to this: it is against accidents, not against people.
 const HASH_BYTES: usize = 16;
 
 /// A page as it stands in the file.
-pub type Page = [u8; PAGE_BYTES as usize];
+pub type Page = [u8; PAGE_LEN];
 
 /// How many pages an index of this length takes.
 #[must_use]
@@ -32,7 +34,7 @@ pub fn places(number: u64, file_bytes: u64) -> [u64; 2] {
 /// Makes a page of an index that is known by `plan` ([`super::Header::plan`]); a payload that is too short is filled up with zeros.
 #[must_use]
 pub fn make(plan: &Digest, number: u64, payload: &[u8]) -> Page {
-    let mut page = [0; PAGE_BYTES as usize];
+    let mut page = [0; PAGE_LEN];
     let len = payload.len().min(PAYLOAD_BYTES);
     page[..len].copy_from_slice(&payload[..len]);
     let hash = hash(plan, number, &page[..PAYLOAD_BYTES]);
