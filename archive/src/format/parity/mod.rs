@@ -8,11 +8,13 @@
 //! itself. None of it is signed, so none of it is trusted: hashes of pieces say which bytes to use for mending, and the
 //! archive's own hashes say whether what was mended is right.
 
+mod amount;
 mod grid;
 mod index;
 pub mod page;
 
-pub use grid::{Amount, Grid, PiecePlace};
+pub use amount::Amount;
+pub use grid::{Grid, PiecePlace};
 pub use index::{Header, Index, PieceHash, PieceHasher};
 
 /// Smallest piece in bytes: what a disk reads, or fails to read, at a time.
