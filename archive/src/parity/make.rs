@@ -331,9 +331,3 @@ impl<'a> Maker<'a> {
 fn name_error(path: &Path, error: &io::Error) -> Error {
     Error::Io(io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display())))
 }
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}

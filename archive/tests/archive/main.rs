@@ -4,6 +4,7 @@
 
 mod file;
 mod fixture;
+mod parity;
 mod shelf;
 mod split;
 mod volumes;
