@@ -76,6 +76,18 @@ impl Unverified {
         Ok(Self { medium, head, packing })
     }
 
+    /// How the releases travel in this file, as it says.
+    #[must_use]
+    pub fn packing(&self) -> &Packing {
+        &self.packing
+    }
+
+    /// Digest of `pack.json`.
+    #[must_use]
+    pub fn packing_digest(&self) -> Digest {
+        Digest::of(&self.head.packing)
+    }
+
     /// Where its bytes come from.
     #[must_use]
     pub fn medium(&self) -> &dyn Medium {
