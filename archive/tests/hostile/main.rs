@@ -11,7 +11,11 @@ mod tar_member;
 mod zstd_frame;
 
 use std::path::Path;
+use std::process::Command;
 
+use rayon::prelude::*;
+
+use cases::Case;
 use measure::Measured;
 use sealift_archive::trust::TrustRoot;
 use sealift_archive::{
@@ -20,6 +24,8 @@ use sealift_archive::{
 
 /// The most that a process may have in memory while it reads any of these, itself included.
 const MAX_PEAK_BYTES: u64 = 64 << 20;
+/// The reader that was written from the format's page alone.
+const SECOND_READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/reader");
 /// The file, beside the archive, that says whom to believe.
 const ROOT: &str = "root.json";
 
@@ -42,7 +48,32 @@ fn each_lie_is_refused_with_its_code_and_in_little_memory() {
 }
 
 #[test]
-#[ignore = "run by the test above, in a process of its own"]
+fn the_second_reader_takes_and_refuses_the_same() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let root = dir.path().join(ROOT);
+    fs_err::write(&root, forge::root(&forge::VENDOR).bytes()).unwrap();
+    let cases: Vec<&Case> = cases::all().collect();
+    let disagreed: Vec<String> = cases
+        .par_iter()
+        .filter_map(|case| {
+            let file = dir.path().join(case.name);
+            fs_err::write(&file, forge::make(&case.lies)).unwrap();
+            let mut reader = Command::new("python3");
+            reader.args(["-B", SECOND_READER]).args(["verify", "--trust"]).args([&root, &file]);
+            let output = reader.output().unwrap();
+            fs_err::remove_file(&file).unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            let wanted = i32::from(case.code != 0);
+            let agreed =
+                output.status.code() == Some(wanted) && (wanted == 0 || said.starts_with("refused: "));
+            (!agreed).then(|| format!("{}: {}, {said}", case.name, output.status))
+        })
+        .collect();
+    assert!(disagreed.is_empty(), "{}", disagreed.join("\n"));
+}
+
+#[test]
+#[ignore = "run by the first test, in a process of its own"]
 fn an_archive_is_read_to_its_end() {
     let file = measure::file();
     let root = TrustRoot::parse(ROOT, &fs_err::read(file.with_file_name(ROOT)).unwrap()).unwrap();
