@@ -196,6 +196,66 @@ pub enum Error {
         /// The file.
         place: String,
     },
+    /// Volumes are needed that are not at hand.
+    #[error("{} of {count} of `{archive}` {} missing", volumes(numbers), if numbers.len() == 1 { "is" } else { "are" })]
+    VolumesMissing {
+        /// The archive.
+        archive: String,
+        /// Their numbers, rising.
+        numbers: Vec<u32>,
+        /// How many volumes the archive has.
+        count: u32,
+    },
+    /// A volume's header is damaged, so that nobody knows what it is a volume of.
+    #[error("the header of volume `{file}` is damaged")]
+    BadVolume {
+        /// The volume.
+        file: String,
+    },
+    /// A volume is shorter or longer than its header says, in bytes.
+    #[error("volume `{file}` is {found} bytes long, but its header says {expected}")]
+    VolumeCut {
+        /// The volume.
+        file: String,
+        /// What the header says.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// Several archives were found where one was expected.
+    #[error("`{place}` holds several archives: {}", found.join(", "))]
+    SeveralArchives {
+        /// Where they were looked for.
+        place: String,
+        /// What is there.
+        found: Vec<String>,
+    },
+    /// No archive is there.
+    #[error("`{place}` holds no Sealift archive")]
+    NoArchive {
+        /// Where one was looked for.
+        place: String,
+    },
+    /// Volumes of this size cannot hold the archive, in bytes.
+    #[error("volumes of {size} bytes are too small for this archive: {smallest} is the least")]
+    VolumeTooSmall {
+        /// The size that was asked for.
+        size: u64,
+        /// The smallest that is possible.
+        smallest: u64,
+    },
+    /// What is to be written is there already, as something else.
+    #[error("`{path}` is there already, and is something else")]
+    Occupied {
+        /// The file.
+        path: String,
+    },
+    /// A medium gave back other bytes than were written to it.
+    #[error("`{file}` could not be read back as it was written")]
+    WrittenWrong {
+        /// The file.
+        file: String,
+    },
     /// Somebody asked to stop.
     #[error("stopped as asked")]
     Interrupted,
@@ -233,6 +293,26 @@ pub enum Error {
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// `volume 3`, `volumes 2, 4 to 7 and 9`
+fn volumes(numbers: &[u32]) -> String {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let words: Vec<String> = runs
+        .into_iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first} to {last}") })
+        .collect();
+    let noun = if numbers.len() == 1 { "volume" } else { "volumes" };
+    match words.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{noun} {} and {last}", before.join(", ")),
+        _ => format!("{noun} {}", words.join("")),
+    }
 }
 
 impl Error {
@@ -281,6 +361,14 @@ impl Explain for Error {
             Self::NotCarried { .. } => 130,
             Self::Unlike { .. } => 131,
             Self::BadNeed { .. } => 132,
+            Self::VolumesMissing { .. } => 160,
+            Self::BadVolume { .. } => 161,
+            Self::VolumeCut { .. } => 162,
+            Self::SeveralArchives { .. } => 163,
+            Self::NoArchive { .. } => 164,
+            Self::VolumeTooSmall { .. } => 165,
+            Self::Occupied { .. } => 166,
+            Self::WrittenWrong { .. } => 167,
             Self::Io(_) => 199,
         })
     }
@@ -292,12 +380,17 @@ impl Explain for Error {
             | Self::BadValue { .. }
             | Self::WrongPassword { .. }
             | Self::BadKey { .. }
-            | Self::KeyWithoutRole { .. } => Class::Usage,
+            | Self::KeyWithoutRole { .. }
+            | Self::SeveralArchives { .. }
+            | Self::NoArchive { .. }
+            | Self::VolumeTooSmall { .. }
+            | Self::Occupied { .. } => Class::Usage,
+            Self::VolumesMissing { .. } => Class::Incomplete,
             Self::NoSpace { .. } => Class::NoSpace,
             Self::Interrupted => Class::Interrupted,
             Self::Busy { .. } => Class::Busy,
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
-            Self::Io(_) => Class::Failed,
+            Self::WrittenWrong { .. } | Self::Io(_) => Class::Failed,
             _ => Class::Refused,
         }
     }
@@ -310,6 +403,12 @@ impl Explain for Error {
             Self::Damaged { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } | Self::WrongSize { .. } => {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
             }
+            Self::VolumesMissing { .. } => "put them into the same folder, or name all the folders that they are in".into(),
+            Self::BadVolume { .. } | Self::VolumeCut { .. } => "copy this volume again from where it came from".into(),
+            Self::SeveralArchives { .. } => "name one of them, or a volume of it".into(),
+            Self::NoArchive { .. } => "name an archive, one of its volumes, or the folder that it is in".into(),
+            Self::Occupied { .. } => "move it away, or choose another place".into(),
+            Self::WrittenWrong { .. } => "the medium is not to be trusted: take another one".into(),
             Self::Malformed(_) => "this is no damage, it was made so: do not use it, and ask who made it".into(),
             Self::NeedsNewer { .. } => "update Sealift".into(),
             Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
@@ -333,5 +432,24 @@ impl Explain for Error {
             Self::Interrupted => "run the same command again: it goes on where it stopped".into(),
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_volumes_are_told_in_few_words() {
+        let cases: [(&[u32], &str); 4] = [
+            (&[2], "volume 2 of 9 of `acme` is missing"),
+            (&[2, 3], "volumes 2 to 3 of 9 of `acme` are missing"),
+            (&[1, 3], "volumes 1 and 3 of 9 of `acme` are missing"),
+            (&[1, 3, 4, 5, 9], "volumes 1, 3 to 5 and 9 of 9 of `acme` are missing"),
+        ];
+        for (numbers, expected) in cases {
+            let (archive, numbers) = ("acme".to_owned(), numbers.to_vec());
+            assert_eq!(Error::VolumesMissing { archive, numbers, count: 9 }.to_string(), expected);
+        }
     }
 }

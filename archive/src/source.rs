@@ -9,7 +9,7 @@ use std::io::Read;
 use crate::format::packing::NeededRelease;
 use crate::progress::Progress;
 use crate::trust::{KeyId, Signature, TrustRoot};
-use crate::{Blob, BlobList, Digest, Error, Refs, Statement};
+use crate::{Blob, BlobList, Digest, Error, Hashed, Refs, Statement};
 
 /// How much [`copy_blob`] reads at a time.
 const COPY_BYTES: usize = 256 << 10;
@@ -123,6 +123,14 @@ pub trait BlobWriter: Send {
     /// # Errors
     /// I/O, or [`Error::WrongSize`] as soon as there are more than announced.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Appends content that was hashed where it was read. A writer that checks with [`Check::follow`](crate::Check::follow) need not hash it again.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::write`].
+    fn write_hashed(&mut self, content: &Hashed) -> Result<(), Error> {
+        content.pieces().try_for_each(|piece| self.write(piece))
+    }
 
     /// Forgets what is there and begins at offset 0, for a server that cannot go on in the middle.
     ///

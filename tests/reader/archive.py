@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import documents
 import frames
+import sha256_state
 import trust
 import ustar
 from documents import KIB
@@ -26,6 +27,7 @@ BLOB_LIST_LINE = 93
 TAIL = frames.stored(bytes(1024))
 
 MAGIC = b"SLCONT01"
+IDENTITY, CHAINED = 0, 1
 FRAME_RECORD = 44
 BLOB_RECORD = 60
 
@@ -48,7 +50,7 @@ class Frame:
     offset: int
     length: int
     content: int
-    digest: bytes
+    hash: bytes
     last_blob: int
 
 
@@ -56,8 +58,11 @@ class Frame:
 class Blob:
     digest: str
     size: int
+    encoding: int
     frame: int
     offset: int
+    # Of a chained blob, the last of its frames.
+    last_frame: int = -1
 
 
 class Archive:
@@ -154,13 +159,19 @@ class Archive:
         for frame in self.frames:
             starts.append(end)
             end += frame.content
-        at = 0
+        ends, at = [*starts[1:], end], 0
         for blob in self.blobs:
             expect(blob.frame < len(self.frames), "a blob begins in a frame that is not there")
             content = self.frames[blob.frame].content
             inside = blob.offset < content if blob.size else 0 < blob.offset <= content
             expect(inside and starts[blob.frame] + blob.offset == at + 512, "a blob is not where its member is")
             at += 512 + blob.size + ustar.padding(blob.size)
+            if blob.encoding == CHAINED:
+                expect(blob.offset == 512 and at in ends, "a chained blob shares a frame")
+                blob.last_frame = ends.index(at)
+                own = self.frames[blob.frame : blob.last_frame + 1]
+                is_stored = all(frame.length == frames.stored_length(frame.content) for frame in own)
+                expect(is_stored and own[-1].hash.hex() == blob.digest[7:], "a chain does not lead to its blob")
         expect(at == end, "the frames hold more or less than the blobs")
         for number, frame in enumerate(self.frames):
             begun = sum(blob.frame <= number for blob in self.blobs)
@@ -192,11 +203,33 @@ class Archive:
     def content_of_frame(self, number: int) -> bytes:
         frame = self.frames[number]
         data = self.read(self.packing["dataOffset"] + frame.offset, frame.length)
-        expect(hashlib.sha256(data).digest() == frame.digest, f"frame {number} is damaged")
+        expect(hashlib.sha256(data).digest() == frame.hash, f"frame {number} is damaged")
         try:
             return frames.content_of(data, frame.content)
         except Refused as refused:
             raise Refused(f"frame {number}: {refused}") from None
+
+    def chained(self, blob: Blob) -> Iterator[bytes]:
+        """A chained blob, frame by frame; the states between frames are compared before a frame's bytes are given away."""
+        header, left = ustar.header(f"blobs/sha256/{blob.digest[7:]}", blob.size), blob.size
+        state, hashed = sha256_state.START, hashlib.sha256()
+        for number in range(blob.frame, blob.last_frame + 1):
+            frame = self.frames[number]
+            data = self.read(self.packing["dataOffset"] + frame.offset, frame.length)
+            content = frames.content_of_stored(data)
+            expect(content.startswith(header), f"the header of {blob.digest} is another one")
+            piece, rest = content[len(header) :][:left], content[len(header) + left :]
+            header, left = b"", left - len(piece)
+            hashed.update(piece)
+            if number < blob.last_frame:
+                state = sha256_state.after(state, piece)
+                expect(state == frame.hash, f"frame {number} is damaged")
+            else:
+                expect(hashed.digest() == frame.hash, f"frame {number} is damaged")
+            expect(not any(rest), f"there is something behind {blob.digest}")
+            # Its hash is right; what is left is the checksum, which zstd compares.
+            frames.decompress(data, frame.content)
+            yield piece
 
     def check_data(self) -> None:
         """Makes sure that the data are the members of the blobs, byte for byte."""
@@ -212,6 +245,12 @@ class Archive:
                 yield piece
 
         for blob in self.blobs:
+            if blob.encoding == CHAINED:
+                expect(not stream, "a chained blob shares a frame")
+                for _ in self.chained(blob):
+                    pass
+                number = blob.last_frame + 1
+                continue
             header = ustar.header(f"blobs/sha256/{blob.digest[7:]}", blob.size)
             expect(b"".join(take(512)) == header, f"the header of {blob.digest} is another one")
             hashed = hashlib.sha256()
@@ -224,6 +263,9 @@ class Archive:
         """Writes one blob; whoever takes it believes it only if this ends well."""
         blob = next((blob for blob in self.blobs if blob.digest == digest), None)
         expect(blob, f"{digest} is not in it")
+        if blob.encoding == CHAINED:
+            out.writelines(self.chained(blob))
+            return
         number, start, left, hashed = blob.frame, blob.offset, blob.size, hashlib.sha256()
         while left:
             piece = self.content_of_frame(number)[start : start + left]
@@ -304,9 +346,9 @@ def read_blob_record(record: bytes) -> Blob:
     size, encoding, frame, offset, length = (
         int.from_bytes(record[start:end], "little") for start, end in ((32, 40), (40, 44), (44, 48), (48, 52), (52, 60))
     )
-    expect(encoding == 0, "a blob has an encoding that is not known here")
+    expect(encoding in (IDENTITY, CHAINED), "a blob has an encoding that is not known here")
     expect(size == length <= MAX_BLOB, "a blob has a wrong size")
-    return Blob(f"sha256:{record[:32].hex()}", size, frame, offset)
+    return Blob(f"sha256:{record[:32].hex()}", size, encoding, frame, offset)
 
 
 def digest_of(data: bytes) -> str:

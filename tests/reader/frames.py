@@ -29,23 +29,34 @@ def stored_length(content: int) -> int:
 
 def stored(content: bytes) -> bytes:
     """The stored frame of a content: there is one form of it."""
+    return stored_blocks(content) + (xxh64(content) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def stored_blocks(content: bytes) -> bytes:
+    """The same without the checksum."""
     out = bytearray(STORED + len(content).to_bytes(4, "little"))
     for start in range(0, len(content), BLOCK):
         block = content[start : start + BLOCK]
         last = start + BLOCK >= len(content)
         out += (len(block) << 3 | last).to_bytes(3, "little") + block
-    return bytes(out) + (xxh64(content) & 0xFFFFFFFF).to_bytes(4, "little")
+    return bytes(out)
+
+
+def content_of_stored(frame: bytes) -> bytes:
+    """The content of a stored frame whose checksum is somebody else's business."""
+    blocks = frame[9:-4]
+    content = b"".join(blocks[at + 3 : at + 3 + BLOCK] for at in range(0, len(blocks), BLOCK + 3))
+    expect(content and stored_blocks(content) == frame[:-4], "it is not in the form of a stored frame")
+    return content
 
 
 def split_stored(area: bytes) -> tuple[bytes, bytes]:
     """The content of the stored frame at the start of an area, and what is behind the frame."""
     expect(area.startswith(STORED), "it does not begin with a stored frame")
-    size = int.from_bytes(area[5:9], "little")
-    end = stored_length(size)
-    expect(0 < size and end <= len(area), "its first frame is longer than the head may be")
-    blocks = area[9 : end - 4]
-    content = b"".join(blocks[at + 3 : at + 3 + BLOCK] for at in range(0, len(blocks), BLOCK + 3))
-    expect(stored(content) == area[:end], "its first frame is damaged, or not in the form of a stored frame")
+    end = stored_length(int.from_bytes(area[5:9], "little"))
+    expect(end <= len(area), "its first frame is longer than the head may be")
+    content = content_of_stored(area[:end])
+    expect(stored(content) == area[:end], "its first frame is damaged")
     return content, area[end:]
 
 
@@ -56,6 +67,10 @@ def is_filler(data: bytes) -> bool:
 def content_of(frame: bytes, size: int) -> bytes:
     """The content of a frame whose hash has been checked."""
     check_form(frame, size)
+    return decompress(frame, size)
+
+
+def decompress(frame: bytes, size: int) -> bytes:
     done = subprocess.run(["zstd", "-dcq"], input=frame, capture_output=True, check=False)
     expect(done.returncode == 0 and len(done.stdout) == size, "zstd does not decompress it to what was announced")
     return done.stdout

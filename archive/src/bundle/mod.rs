@@ -6,7 +6,9 @@
 mod carried;
 mod damage;
 mod data;
+mod frames;
 mod front;
+mod pieces;
 mod reader;
 mod stream;
 
@@ -18,8 +20,8 @@ use zstd::zstd_safe;
 use crate::format::contents::Contents;
 use crate::format::head::Head;
 use crate::format::packing::{NeededRelease, Packing};
-use crate::format::{MAX_FRONT_MEMBER_BYTES, MAX_WINDOW_BYTES, frame, member, series};
-use crate::medium::{FileMedium, Medium};
+use crate::format::{MAX_FRONT_MEMBER_BYTES, MAX_WINDOW_BYTES, frame, series};
+use crate::medium::{self, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
 use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
@@ -56,12 +58,12 @@ pub struct Bundle {
 }
 
 impl Unverified {
-    /// Opens a file and reads its head.
+    /// Opens an archive, a set of volumes by one of them, or a folder that holds one of either, and reads its head.
     ///
     /// # Errors
-    /// As [`Unverified::on`].
+    /// As [`medium::open`] and [`Unverified::on`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::on(Box::new(FileMedium::open(path)?))
+        Self::on(medium::open(path)?)
     }
 
     /// Reads the head of the archive on a medium.
@@ -72,6 +74,12 @@ impl Unverified {
         let head = Reader(&*medium).head()?;
         let packing = Packing::parse(&head.packing)?;
         Ok(Self { medium, head, packing })
+    }
+
+    /// Where its bytes come from.
+    #[must_use]
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
     }
 
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
@@ -99,9 +107,13 @@ impl Unverified {
         }
         let reader = Reader(&*medium);
         let mut front = Front::open(reader, &packing)?;
-        let tail = frame::stored(&[0; member::END_LEN]);
+        let tail = pieces::tail();
         let tail_at = packing.length.saturating_sub(tail.len() as u64);
-        reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail)?;
+        match reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail) {
+            // It holds nothing: the other volumes can be used without it.
+            Ok(_) | Err(Error::VolumesMissing { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let data_bytes = tail_at.checked_sub(packing.data_offset).ok_or_else(|| {
             let why = format!("it begins at {}, the tail at {tail_at}", packing.data_offset);
             Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }
@@ -146,6 +158,12 @@ impl Bundle {
     /// See [`Unverified::open`] and [`Unverified::verify`].
     pub fn open(path: &Path, trusted: &TrustRoot) -> Result<Self, Error> {
         Unverified::open(path)?.verify(trusted)
+    }
+
+    /// Where its bytes come from.
+    #[must_use]
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
     }
 
     /// How the releases travel in this file.

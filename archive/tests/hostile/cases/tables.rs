@@ -19,7 +19,7 @@ const EXTENT: usize = FIRST_BLOB + 52;
 fn add_frames(frames: &mut Vec<DataFrame>) {
     let last_blob = frames[1].last_blob;
     let room = MAX_FRONT_MEMBER_BYTES - encoded_len(2, 3);
-    let frame = || DataFrame { bytes: vec![0], plain_length: 512, last_blob };
+    let frame = || DataFrame { bytes: vec![0], plain_length: 512, last_blob, state: None };
     frames.extend(std::iter::repeat_with(frame).take(usize::try_from(room).unwrap() / 44));
 }
 
@@ -31,7 +31,8 @@ pub(crate) const CASES: &[Case] = &[
     table("table-counts-2-to-32-frames", 149, |table| table[FRAME_COUNT].fill(0xFF)),
     table("table-counts-2-to-32-blobs", 149, |table| table[BLOB_COUNT].fill(0xFF)),
     table("table-counts-no-frames", 149, |table| table[FRAME_COUNT].fill(0)),
-    table("encoding-of-a-later-version", 109, |table| table[ENCODING] = 1),
+    table("encoding-of-a-later-version", 109, |table| table[ENCODING] = 2),
+    table("chained-and-is-not", 176, |table| table[ENCODING] = 1),
     table("extent-shorter-than-its-blob", 148, |table| table[EXTENT] -= 1),
     table("extent-of-2-to-63", 148, |table| table[EXTENT + 7] = 0x80),
     contents("blobs-overlap", 145, |c| c.entries[2].offset = c.entries[1].offset),
