@@ -144,15 +144,81 @@ pub enum Error {
         /// Keys that would count.
         keys: Vec<KeyId>,
     },
-    /// The archive's chain of trust roots does not contain the one that is pinned here.
+    /// Enough keys signed a document when it was made, but some of them have lost the role since.
     #[error(
-        "`{file}` comes from another vendor: its trust root version {version} is not the one pinned here"
+        "`{document}` was signed under trust root version {then}; of those who may sign under version {now}, {have} of the {need} that role `{role}` needs did"
     )]
+    SignedByFormer {
+        /// The document's name.
+        document: String,
+        /// The role that must sign it.
+        role: RoleName,
+        /// Distinct keys of the role today whose signatures are good.
+        have: usize,
+        /// The role's threshold today.
+        need: usize,
+        /// Keys that would count.
+        keys: Vec<KeyId>,
+        /// The newest version under which it would have been signed.
+        then: u64,
+        /// The version that counts.
+        now: u64,
+    },
+    /// The archive's chain of trust roots does not meet the one that is trusted here.
+    #[error("`{file}` comes from another vendor: {why}")]
     OtherVendor {
         /// The archive.
         file: String,
-        /// The version that both should have in common.
-        version: u64,
+        /// Where the two part.
+        why: String,
+    },
+    /// A key that may sign trust roots has another role as well.
+    #[error("`{document}` gives key {key} the roles `root` and `{role}`; a root key has no other role")]
+    RootKeyReused {
+        /// The trust root.
+        document: String,
+        /// The key.
+        key: KeyId,
+        /// Its other role.
+        role: RoleName,
+    },
+    /// A trust root that is being made would have a role that nobody can fill.
+    #[error("role `{role}` would have {have} keys, and {need} of them would have to sign")]
+    TooFewKeys {
+        /// The role.
+        role: RoleName,
+        /// How many keys it has.
+        have: usize,
+        /// Its threshold.
+        need: usize,
+    },
+    /// Whoever was asked to sign did not.
+    #[error("{signer} did not sign for key {key}: {why}", key = key.short())]
+    SignerFailed {
+        /// The program.
+        signer: String,
+        /// The key that it was to sign for.
+        key: KeyId,
+        /// What happened.
+        why: String,
+    },
+    /// Whoever was asked to sign did not answer in time.
+    #[error("{signer} has not signed for key {key} in {seconds} seconds", key = key.short())]
+    SignerSilent {
+        /// The program.
+        signer: String,
+        /// The key that it was to sign for.
+        key: KeyId,
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
+    /// What came back from a signer is no signature of the key that was expected.
+    #[error("what {signer} gave is not a signature by key {key}", key = key.short())]
+    NotItsSignature {
+        /// The program or key that was asked.
+        signer: String,
+        /// The key that it was to sign for.
+        key: KeyId,
     },
     /// A private key could not be unlocked.
     #[error("the password does not open `{file}`")]
@@ -333,6 +399,11 @@ fn either(names: &[ReleaseName]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
+/// Keys, as people tell them apart.
+fn list(keys: &[KeyId]) -> String {
+    keys.iter().map(KeyId::short).collect::<Vec<_>>().join(", ")
+}
+
 impl Explain for Error {
     fn code(&self) -> Code {
         Code(match self {
@@ -369,6 +440,12 @@ impl Explain for Error {
             Self::VolumeTooSmall { .. } => 165,
             Self::Occupied { .. } => 166,
             Self::WrittenWrong { .. } => 167,
+            Self::RootKeyReused { .. } => 122,
+            Self::TooFewKeys { .. } => 123,
+            Self::SignedByFormer { .. } => 124,
+            Self::SignerFailed { .. } => 125,
+            Self::SignerSilent { .. } => 126,
+            Self::NotItsSignature { .. } => 127,
             Self::Io(_) => 199,
         })
     }
@@ -380,11 +457,15 @@ impl Explain for Error {
             | Self::BadValue { .. }
             | Self::WrongPassword { .. }
             | Self::BadKey { .. }
+            | Self::TooFewKeys { .. }
             | Self::KeyWithoutRole { .. }
             | Self::SeveralArchives { .. }
             | Self::NoArchive { .. }
             | Self::VolumeTooSmall { .. }
             | Self::Occupied { .. } => Class::Usage,
+            Self::SignerFailed { .. } | Self::SignerSilent { .. } | Self::NotItsSignature { .. } => {
+                Class::Failed
+            }
             Self::VolumesMissing { .. } => Class::Incomplete,
             Self::NoSpace { .. } => Class::NoSpace,
             Self::Interrupted => Class::Interrupted,
@@ -412,16 +493,34 @@ impl Explain for Error {
             Self::Malformed(_) => "this is no damage, it was made so: do not use it, and ask who made it".into(),
             Self::NeedsNewer { .. } => "update Sealift".into(),
             Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
-            Self::Unsigned { keys, .. } => format!(
-                "it must be signed by: {}; is this the trust root of the vendor who made it?",
-                keys.iter().map(KeyId::short).collect::<Vec<_>>().join(", ")
+            Self::Unsigned { keys, .. } if keys.is_empty() => "the trust root gives nobody this role".into(),
+            Self::Unsigned { keys, .. } => {
+                format!("what counts is signatures by: {}; is this the trust root of the vendor who made it?", list(keys))
+            }
+            Self::SignedByFormer { role: RoleName::Release, keys, .. } => format!(
+                "the vendor has to sign this release again (what counts is: {}) and bundle it anew; then take that bundle",
+                list(keys)
+            ),
+            Self::SignedByFormer { keys, .. } => format!(
+                "the vendor has to make it anew, signed by keys that have the role today ({})",
+                list(keys)
             ),
             Self::OtherVendor { .. } => {
                 "ask who made this archive; a pinned trust root is never replaced by what an archive brings".into()
             }
+            Self::RootKeyReused { .. } => "give one of the roles to another key: `sealift trust rotate`, or `init` again".into(),
+            Self::TooFewKeys { role, .. } => {
+                format!("give it another key (`--add {role}=PUB`, `--replace PUB`), or lower `--threshold {role}=N`")
+            }
+            Self::SignerFailed { .. } | Self::SignerSilent { .. } => {
+                "run the program by hand, with a SHA-256 in hexadecimal as its last argument".into()
+            }
+            Self::NotItsSignature { .. } => {
+                "it must sign the digest itself (ECDSA P-256, not hashed once more) with the private half of that key, and print DER".into()
+            }
             Self::WrongPassword { .. } => "set COSIGN_PASSWORD, or run it on a terminal and type the password".into(),
             Self::KeyWithoutRole { .. } => {
-                "use a key that `sealift trust init` gave this role, or make a new trust root".into()
+                "use a key that has this role (`sealift trust show`), or give it the role with `sealift trust rotate`".into()
             }
             Self::NoSpace { needed, free, .. } => {
                 format!("free {} more bytes, or choose another place", needed.saturating_sub(*free))

@@ -8,7 +8,7 @@ use std::io::Read;
 
 use crate::format::packing::NeededRelease;
 use crate::progress::Progress;
-use crate::trust::{KeyId, Signature, TrustRoot};
+use crate::trust::{KeyId, Signature, TrustRoot, Trusted};
 use crate::{Blob, BlobList, Digest, Error, Hashed, Refs, Statement};
 
 /// How much [`copy_blob`] reads at a time.
@@ -59,8 +59,13 @@ pub trait Source {
         true
     }
 
-    /// The newest trust root that it brings and that follows from the one it was opened with.
-    fn trust_root(&self) -> &TrustRoot;
+    /// The trust roots that it was opened with, and those that it brings and that follow from them.
+    fn trusted(&self) -> &Trusted;
+
+    /// The newest of them: what the releases were checked against.
+    fn trust_root(&self) -> &TrustRoot {
+        self.trusted().newest()
+    }
 
     /// All signatures that came along, for the record.
     fn signatures(&self) -> Vec<Signature>;

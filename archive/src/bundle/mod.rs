@@ -22,7 +22,7 @@ use crate::format::head::Head;
 use crate::format::packing::{NeededRelease, Packing};
 use crate::format::{MAX_FRONT_MEMBER_BYTES, MAX_WINDOW_BYTES, frame, series};
 use crate::medium::{self, Medium};
-use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
+use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot, Trusted};
 use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 use carried::Carried;
@@ -50,7 +50,7 @@ pub struct Bundle {
     medium: Box<dyn Medium>,
     packing: Packing,
     packers: Vec<KeyId>,
-    root: TrustRoot,
+    trusted: Trusted,
     head: Head,
     contents: Contents,
     releases: Vec<Release>,
@@ -91,15 +91,15 @@ impl Unverified {
         self.head.roots.iter().next().ok_or_else(|| Malformed::missing(HEAD, "root/1.json"))
     }
 
-    /// Verifies head and front pages: `trusted` → newest root → packing and statements → pages.
+    /// Verifies head and front pages: what is trusted → newest root, here or there → packing and statements → pages.
     ///
     /// # Errors
-    /// [`Error::OtherVendor`], [`Error::Unsigned`], [`Error::WrongLength`], [`Error::Damaged`], or what is wrong with a
-    /// document.
-    pub fn verify(self, trusted: &TrustRoot) -> Result<Bundle, Error> {
+    /// [`Error::OtherVendor`], [`Error::Unsigned`], [`Error::SignedByFormer`], [`Error::WrongLength`], [`Error::Damaged`],
+    /// or what is wrong with a document.
+    pub fn verify(self, trusted: impl Into<Trusted>) -> Result<Bundle, Error> {
         let Self { medium, head, packing } = self;
-        let root = head.roots.follow(medium.name(), trusted, &head.signatures)?;
-        let packers = root.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
+        let trusted = head.roots.follow(medium.name(), trusted, &head.signatures)?;
+        let packers = trusted.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
         let found = medium.length()?;
         if found != packing.length {
             let file = medium.name().to_owned();
@@ -120,7 +120,7 @@ impl Unverified {
         })?;
         let mut releases = Vec::new();
         for (document, bytes) in statements(&head) {
-            let signers = root.check(&document, bytes, RoleName::Release, &head.signatures)?;
+            let signers = trusted.check(&document, bytes, RoleName::Release, &head.signatures)?;
             let statement = Statement::parse(&document, bytes)?;
             let sequence = statement.sequence;
             if document != format!("releases/{sequence}/release.json") {
@@ -141,7 +141,7 @@ impl Unverified {
         }
         series::check(&releases, &packing.needs)?;
         let carried = Carried::of(medium.name(), &contents, &releases, !packing.needs.is_empty())?;
-        Ok(Bundle { medium, packing, packers, root, head, contents, releases, carried })
+        Ok(Bundle { medium, packing, packers, trusted, head, contents, releases, carried })
     }
 }
 
@@ -156,7 +156,7 @@ impl Bundle {
     ///
     /// # Errors
     /// See [`Unverified::open`] and [`Unverified::verify`].
-    pub fn open(path: &Path, trusted: &TrustRoot) -> Result<Self, Error> {
+    pub fn open(path: &Path, trusted: impl Into<Trusted>) -> Result<Self, Error> {
         Unverified::open(path)?.verify(trusted)
     }
 
@@ -246,8 +246,8 @@ impl Source for Bundle {
         self.carried.index_of(digest).is_some()
     }
 
-    fn trust_root(&self) -> &TrustRoot {
-        &self.root
+    fn trusted(&self) -> &Trusted {
+        &self.trusted
     }
 
     fn signatures(&self) -> Vec<Signature> {

@@ -254,7 +254,7 @@ fn the_wrong_people_and_the_wrong_files_are_refused() {
     assert!(matches!(Bundle::open(&path, &stranger.root), Err(Error::OtherVendor { .. })));
 
     // Signed by a key that the root does not know, under a name that it does.
-    let forged = Vendor { key: stranger.key, root: vendor.root.clone() };
+    let forged = Vendor { root: vendor.root.clone(), ..stranger };
     let path = content.pack(&dir, &forged);
     assert!(matches!(Bundle::open(&path, &vendor.root), Err(Error::Unsigned { role: RoleName::Root, .. })));
 

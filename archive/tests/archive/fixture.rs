@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::packer::{Front, Packed, Packer};
 use sealift_archive::release::BlobListSummary;
-use sealift_archive::trust::{PublicKey, RoleName, RootChain, SecretKey, Signature, TrustRoot};
+use sealift_archive::trust::{RoleName, RootChain, SecretKey, Signature, TrustRoot};
 use sealift_archive::{
     Blob, BlobList, BlobSink, BlobWriter, Check, Digest, Error, Progress, Refs, Release, ReleaseName,
     Statement, Unwatched,
@@ -18,19 +18,20 @@ use tempfile::TempDir;
 const LEVEL: i32 = 3;
 pub(crate) const MIB: usize = 1 << 20;
 
-/// A vendor with one key for everything: enough for what is tested here.
+/// A vendor with one key for the trust root and one for everything else: enough for what is tested here.
 pub(crate) struct Vendor {
+    pub(crate) root_key: SecretKey,
     pub(crate) key: SecretKey,
     pub(crate) root: TrustRoot,
 }
 
 impl Vendor {
     pub(crate) fn new() -> Self {
-        let (key, _) = SecretKey::generate(b"").unwrap();
-        let everybody: Vec<PublicKey> = vec![key.public().clone()];
-        let roles = [RoleName::Root, RoleName::Release, RoleName::Pack].map(|role| (role, everybody.clone()));
-        let root = TrustRoot::first(&roles.into()).unwrap();
-        Self { key, root }
+        let [(root_key, _), (key, _)] = [(); 2].map(|()| SecretKey::generate(b"").unwrap());
+        let members = [(RoleName::Root, &root_key), (RoleName::Release, &key), (RoleName::Pack, &key)];
+        let members = members.map(|(role, key)| (role, vec![key.public().clone()]));
+        let root = TrustRoot::first(&members.into()).unwrap();
+        Self { root_key, key, root }
     }
 }
 
@@ -97,8 +98,9 @@ impl Content {
     pub(crate) fn finish(&self, packer: Packer, vendor: &Vendor) -> Packed {
         let mut roots = RootChain::default();
         roots.insert("root", vendor.root.clone()).unwrap();
-        let signatures = [vendor.root.bytes(), self.release.statement_bytes.as_slice()]
-            .map(|document| Signature::sign(document, &vendor.key).unwrap());
+        let signatures =
+            [(vendor.root.bytes(), &vendor.root_key), (self.release.statement_bytes.as_slice(), &vendor.key)]
+                .map(|(document, key)| Signature::sign(document, key).unwrap());
         let releases = std::slice::from_ref(&self.release);
         let front = Front { releases, roots, signatures: signatures.into_iter().collect() };
         let sign = |packing: &[u8]| Ok(vec![Signature::sign(packing, &vendor.key)?]);
