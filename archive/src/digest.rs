@@ -48,6 +48,14 @@ impl Digest {
         hex::encode(self.0)
     }
 
+    /// How people read a fingerprint to each other: groups of four characters.
+    #[must_use]
+    pub fn spelt(&self) -> String {
+        let hex = self.hex();
+        let groups: Vec<&str> = (0..hex.len()).step_by(4).map(|at| &hex[at..at + 4]).collect();
+        groups.join(" ")
+    }
+
     /// The path of this content inside an archive, an OCI layout and a store: `blobs/sha256/<hex>`.
     #[must_use]
     pub fn blob_path(&self) -> String {
@@ -290,5 +298,12 @@ mod tests {
             assert!(wrong.parse::<Digest>().is_err(), "{wrong} was taken");
         }
         assert_eq!(HELLO.parse::<Digest>().unwrap().to_string(), HELLO);
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_in_groups() {
+        let digest: Digest = HELLO.parse().unwrap();
+        assert_eq!(digest.spelt().replace(' ', ""), digest.hex());
+        assert_eq!(digest.spelt().split(' ').count(), 16);
     }
 }

@@ -17,10 +17,12 @@ mod hashed;
 pub mod json;
 pub mod medium;
 pub mod packer;
+pub mod parity;
 mod progress;
 pub mod reference;
 pub mod release;
 mod source;
+pub mod split;
 pub mod trust;
 
 pub use any_digest::{AnyDigest, AnyHash, Sha512};

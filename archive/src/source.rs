@@ -8,7 +8,7 @@ use std::io::Read;
 
 use crate::format::packing::NeededRelease;
 use crate::progress::Progress;
-use crate::trust::{KeyId, Signature, TrustRoot};
+use crate::trust::{KeyId, Signature, TrustRoot, Trusted};
 use crate::{Blob, BlobList, Digest, Error, Hashed, Refs, Statement};
 
 /// How much [`copy_blob`] reads at a time.
@@ -59,8 +59,13 @@ pub trait Source {
         true
     }
 
-    /// The newest trust root that it brings and that follows from the one it was opened with.
-    fn trust_root(&self) -> &TrustRoot;
+    /// The trust roots that it was opened with, and those that it brings and that follow from them.
+    fn trusted(&self) -> &Trusted;
+
+    /// The newest of them: what the releases were checked against.
+    fn trust_root(&self) -> &TrustRoot {
+        self.trusted().newest()
+    }
 
     /// All signatures that came along, for the record.
     fn signatures(&self) -> Vec<Signature>;
@@ -79,6 +84,15 @@ pub trait Source {
 
 /// Takes blobs in. Writers of different blobs may be used at the same time from different threads.
 pub trait BlobSink: Sync {
+    /// How far an earlier try came with a blob, in bytes, as far as that is of use: a writer that is opened next goes on
+    /// there. A sink that says 0 may still go on where it stopped; then it can begin anew too.
+    ///
+    /// # Errors
+    /// I/O.
+    fn begun(&self, _blob: Blob) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     /// Begins a blob, or goes on where an earlier try stopped (see [`BlobWriter::position`]).
     ///
     /// # Errors

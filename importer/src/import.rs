@@ -158,7 +158,10 @@ pub fn execute(
     plan: Plan,
     progress: &dyn Progress,
 ) -> Result<Done, Error> {
-    if plan.action != Action::Nothing {
+    if plan.action == Action::Nothing {
+        // The bundle may have been made again only to tell who may sign from now on.
+        writer.remember_roots(&plan.source, source.trusted(), &signatures(source))?;
+    } else {
         load(writer, source, &plan, progress)?;
     }
     let sequence = plan.release.sequence;
@@ -174,9 +177,12 @@ fn load(writer: &Writer, source: &dyn Source, plan: &Plan, progress: &dyn Progre
     let wanted: BTreeSet<Digest> = plan.need.missing.iter().map(|blob| blob.digest).collect();
     source.copy_blobs(&wanted, &intake, progress)?;
     intake.finish()?;
-    let signatures: Signatures = source.signatures().into_iter().collect();
-    incoming.stage(source.trust_root(), &signatures, progress)?;
+    incoming.stage(source.trusted(), &signatures(source), progress)?;
     Ok(())
+}
+
+fn signatures(source: &dyn Source) -> Signatures {
+    source.signatures().into_iter().collect()
 }
 
 /// Records in the audit log that a source was refused; other errors are not the source's fault.

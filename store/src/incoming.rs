@@ -3,17 +3,16 @@
 //! ```text
 //! incoming/<digest>/journal    what was begun, from where, and how far it came
 //! incoming/<digest>/release/   the release's documents; becomes releases/<sequence> by one rename
-//! incoming/<digest>/partial/   blobs that are being written
 //! incoming/<digest>/git/       packs that are being checked
 //! ```
 //!
 //! After an interruption the blobs that are whole lie under `blobs/` already; the next import of the same release
-//! finds them there, from whatever source it comes.
+//! finds them there, from whatever source it comes; and what has come of others under `parts/`.
 
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use sealift_archive::trust::{Signatures, TrustRoot};
+use sealift_archive::trust::{Signatures, Trusted};
 use sealift_archive::{Progress, Release, durable};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -26,7 +25,6 @@ use crate::{Error, Intake, Need, State, Store, StoredRelease, Writer, jsonl};
 
 pub(crate) const JOURNAL_FILE: &str = "journal";
 const DOCUMENTS_DIR: &str = "release";
-const PARTIAL_DIR: &str = "partial";
 const GIT_DIR: &str = "git";
 
 /// One line of a journal.
@@ -122,13 +120,12 @@ impl Incoming<'_> {
     /// # Errors
     /// I/O.
     pub fn intake(&self) -> Result<Intake, Error> {
-        remove_partial(&self.dir)?;
-        Intake::new(&self.release.blob_list, &self.writer.blobs_dir(), self.dir.join(PARTIAL_DIR))
+        Intake::new(&self.release.blob_list, &self.writer.blobs_dir(), self.writer.parts_dir())
     }
 
     /// Makes the release a staged one: checks that its content is here, brings its Git repositories into the
-    /// mirrors, and gives it its place under `releases/` by one rename. `trust_root` is the newest that the source
-    /// brought, `root_signatures` what signs it.
+    /// mirrors, and gives it its place under `releases/` by one rename. `trusted` is what the release was checked against,
+    /// `root_signatures` what signs the versions that the source brought.
     ///
     /// Until the mirrors are touched, everything outside `incoming/` and `blobs/` is as it was; and they are touched
     /// only once all of their new content is known to be good.
@@ -137,7 +134,7 @@ impl Incoming<'_> {
     /// [`Error::Incomplete`], [`Error::Git`], the archive's `Interrupted`, or I/O. The next try goes on from here.
     pub fn stage(
         self,
-        trust_root: &TrustRoot,
+        trusted: &Trusted,
         root_signatures: &Signatures,
         progress: &dyn Progress,
     ) -> Result<StoredRelease, Error> {
@@ -151,13 +148,13 @@ impl Incoming<'_> {
 
         // What must not go back is raised before the release can be activated, and told before it is done: a crash
         // in between costs a second line in the log, never a missing one.
-        writer.remember_root(&self.source, trust_root, root_signatures)?;
+        writer.remember_roots(&self.source, trusted, root_signatures)?;
         writer.count(|counters| counters.raise_floor(&release.statement))?;
         writer.record(Event::Staged {
             release: Subject::new(&release.statement, release.digest()),
             source: self.source.clone(),
             keys: release.signers.clone(),
-            trust_root: trust_root.version(),
+            trust_root: trusted.newest().version(),
         })?;
         self.settle()?;
         fs::remove_dir_all(&self.dir)?;
@@ -202,12 +199,11 @@ impl Incoming<'_> {
     }
 }
 
-/// Removes what an interrupted import left unfinished; its journal and documents stay.
-pub(crate) fn remove_partial(dir: &Path) -> Result<(), Error> {
-    for part in [PARTIAL_DIR, GIT_DIR] {
-        if dir.join(part).is_dir() {
-            fs::remove_dir_all(dir.join(part))?;
-        }
+/// Removes the packs that an interrupted import was checking; its journal and documents stay.
+pub(crate) fn remove_scratch(dir: &Path) -> Result<(), Error> {
+    let scratch = dir.join(GIT_DIR);
+    if scratch.is_dir() {
+        fs::remove_dir_all(scratch)?;
     }
     Ok(())
 }
@@ -286,7 +282,7 @@ mod tests {
         let writer = place.writer();
         let need = writer.need(&content.release.blob_list, &content.release.refs).unwrap();
         let incoming = writer.begin(&content.release, "test", &need).unwrap();
-        let error = incoming.stage(&ROOT, &Signatures::default(), &Unwatched).unwrap_err();
+        let error = incoming.stage(&(&*ROOT).into(), &Signatures::default(), &Unwatched).unwrap_err();
         assert!(matches!(error, Error::Incomplete { .. }), "{error}");
         assert!(place.states().is_empty());
     }
@@ -327,9 +323,7 @@ mod tests {
         for content in [&old, &new] {
             let need = writer.need(&content.release.blob_list, &content.release.refs).unwrap();
             let incoming = writer.begin(&content.release, "crash", &need).unwrap();
-            for part in [PARTIAL_DIR, GIT_DIR] {
-                fs::create_dir(incoming.dir.join(part)).unwrap();
-            }
+            fs::create_dir(incoming.dir.join(GIT_DIR)).unwrap();
         }
         let root = place.store.root();
         fs::create_dir(root.join(".tmpLink")).unwrap();
@@ -337,8 +331,16 @@ mod tests {
             fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
             fs::write(root.join(name), "").unwrap();
         }
+        let part = |content: &[u8], durable: u64| {
+            root.join("parts").join(format!("{}.{durable}", sealift_archive::Digest::of(content).hex()))
+        };
+        let (begun, kept, staged) = (part(b"one", 0), part(b"one", 2), part(b"two", 2));
+        for path in [&begun, &kept, &staged] {
+            fs::write(path, "on").unwrap();
+        }
         drop(writer);
         let _writer = place.writer();
+        assert_eq!([begun, kept, staged].map(|path| path.exists()), [false, true, false]);
         let incoming: Vec<_> = fs::read_dir(place.store.incoming_dir()).unwrap().collect();
         assert_eq!(incoming.len(), 1, "what is staged, or has no journal, is gone: {incoming:?}");
         let names = fs::read_dir(incoming[0].as_ref().unwrap().path()).unwrap().count();

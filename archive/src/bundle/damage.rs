@@ -1,28 +1,52 @@
 //! Looking for damage: every frame and every blob is checked, on all cores, and everything wrong is listed.
 //!
-//! Cores share frames, not blobs, so that one large blob keeps all of them busy. Of a squeezed frame the core that decompressed it
-//! also hashes the blobs that lie in it as a whole; those that run on are hashed piece by piece by one thread, in order.
+//! Cores share frames, not blobs, so that one large blob keeps all of them busy. Of a squeezed frame the core that
+//! decompressed it also hashes the blobs that lie in it as a whole; those that run on are hashed piece by piece by one
+//! thread, in order.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde::Serialize;
 
 use super::Bundle;
-use super::frames::{Content, Slot, Span, Task};
+use super::frames::{Content, Slot, Span, Task, place};
 use crate::belt::Belt;
 use crate::format::contents::{Contents, Encoding, Entry};
 use crate::format::member;
+use crate::medium::Place;
 use crate::{Check, Digest, Error, Malformed, Progress, Source as _};
 
 /// What was found in an archive whose front is in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Findings {
-    /// Damaged stretches, in order of the file.
+    /// Damaged stretches, in order of the archive.
     pub damages: Vec<Damage>,
+    /// What could not be looked at, as its volumes are not at hand.
+    pub absent: Absent,
     /// Frames that were checked.
     pub frames: usize,
     /// Blobs that were checked.
+    pub blobs: usize,
+}
+
+impl Findings {
+    /// Whether everything is here and right.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.damages.is_empty() && self.absent.volumes.is_empty()
+    }
+}
+
+/// What lies in volumes that are not at hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Absent {
+    /// Their numbers.
+    pub volumes: BTreeSet<u32>,
+    /// How many frames lie in them.
+    pub frames: usize,
+    /// How many blobs lie in them, whole or in part.
     pub blobs: usize,
 }
 
@@ -32,6 +56,8 @@ pub struct Findings {
 pub struct Damage {
     /// Number of the frame.
     pub frame: u32,
+    /// The file: the archive, or one of its volumes.
+    pub file: String,
     /// First byte, from the start of the file.
     pub start: u64,
     /// First byte behind it.
@@ -43,9 +69,7 @@ pub struct Damage {
 /// Checks everything. Frames are read in order, and a few a core are in memory: see [`Belt::slots`].
 pub(super) fn find(bundle: &Bundle, progress: &dyn Progress) -> Result<Findings, Error> {
     let contents = &bundle.contents;
-    let mut findings =
-        Findings { damages: Vec::new(), frames: contents.frames.len(), blobs: contents.entries.len() };
-    let mut running_on = None;
+    let mut survey = Survey::default();
     Belt::reading().run(
         stretches(contents),
         |stretch, slot| stretch.task(contents).read(bundle, slot),
@@ -57,21 +81,79 @@ pub(super) fn find(bundle: &Bundle, progress: &dyn Progress) -> Result<Findings,
             progress.go_on()?;
             match checked {
                 Ok(None) => {}
-                Ok(Some(plain)) => stretch
-                    .run_on(contents, &plain, &mut running_on)
-                    .ok_or_else(|| stretch.is_false(bundle))?,
-                Err(Error::Damaged { start, end, .. }) => {
-                    running_on = None;
-                    let blobs = stretch.blobs(contents);
-                    findings.damages.push(Damage { frame: stretch.frame, start, end, blobs });
-                }
-                Err(error) => return Err(error),
+                Ok(Some(plain)) => survey.run_on(bundle, stretch, &plain)?,
+                Err(error) => survey.note(bundle, stretch, error)?,
             }
             progress.advance(contents.frames[stretch.frame as usize].length.into());
             Ok(())
         },
     )?;
-    Ok(findings)
+    Ok(survey.end(bundle))
+}
+
+/// What has been found so far.
+#[derive(Default)]
+struct Survey {
+    damages: Vec<Damage>,
+    /// Volumes that are not at hand, and the frames and blobs that lie in them.
+    volumes: BTreeSet<u32>,
+    frames: usize,
+    blobs: BTreeSet<Digest>,
+    /// The blob that runs on from one frame into the next. There is none if one of its frames cannot be had.
+    running_on: Option<Check>,
+}
+
+impl Survey {
+    /// Hashes what runs on from the frame before or into the next one.
+    fn run_on(&mut self, bundle: &Bundle, stretch: Stretch, plain: &[u8]) -> Result<(), Error> {
+        for part in stretch.parts(&bundle.contents).filter(|part| !part.is_whole()) {
+            if part.at <= member::HEADER_LEN {
+                self.running_on = Some(Check::new(part.entry.blob));
+            }
+            let Some(check) = &mut self.running_on else { continue };
+            let is_right = check.update(part.content(plain).unwrap_or_default()).is_ok()
+                && (!part.is_end() || self.running_on.take().is_none_or(|check| check.finish().is_ok()));
+            if !is_right {
+                return Err(stretch.is_false(bundle));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes why a frame could not be had, unless nobody can go on.
+    fn note(&mut self, bundle: &Bundle, stretch: Stretch, error: Error) -> Result<(), Error> {
+        let (frame, blobs) = (stretch.frame, stretch.blobs(&bundle.contents));
+        let (file, start, end) = match error {
+            Error::Damaged { file, start, end, .. } => (file, start, end),
+            // A sector that cannot be read.
+            Error::Io(_) => {
+                let Place { file, range } = bundle.medium.place(place(bundle, frame));
+                (file, range.start, range.end)
+            }
+            Error::VolumesMissing { numbers, .. } => {
+                self.volumes.extend(numbers);
+                self.frames += 1;
+                self.blobs.extend(blobs);
+                self.running_on = None;
+                return Ok(());
+            }
+            error => return Err(error),
+        };
+        self.damages.push(Damage { frame, file, start, end, blobs });
+        self.running_on = None;
+        Ok(())
+    }
+
+    fn end(self, bundle: &Bundle) -> Findings {
+        let mut absent = Absent { volumes: self.volumes, frames: self.frames, blobs: self.blobs.len() };
+        absent.volumes.extend(bundle.medium.parts().into_iter().flat_map(|parts| parts.missing));
+        Findings {
+            damages: self.damages,
+            frames: bundle.contents.frames.len() - absent.frames,
+            blobs: bundle.contents.entries.len() - absent.blobs,
+            absent,
+        }
+    }
 }
 
 /// What one frame holds of the tar stream.
@@ -129,22 +211,6 @@ impl Stretch {
                 }
             }
         }
-    }
-
-    /// Hashes what runs on from the frame before or into the next one.
-    fn run_on(&self, contents: &Contents, plain: &[u8], running_on: &mut Option<Check>) -> Option<()> {
-        for part in self.parts(contents).filter(|part| !part.is_whole()) {
-            if part.at <= member::HEADER_LEN {
-                *running_on = Some(Check::new(part.entry.blob));
-            }
-            // There is none if a frame ahead of this one is damaged, and the blob lost.
-            let Some(check) = running_on else { continue };
-            check.update(part.content(plain)?).ok()?;
-            if part.is_end() {
-                running_on.take()?.finish().ok()?;
-            }
-        }
-        Some(())
     }
 
     /// The blobs that cannot be had without this frame.

@@ -43,22 +43,14 @@ impl Span {
         Self { frame, range: start..end, at, entry }
     }
 
-    /// Whether the blob begins here.
-    pub(super) fn is_first(&self) -> bool {
-        self.at == 0
-    }
-
-    /// Whether the blob ends here.
-    pub(super) fn is_last(&self) -> bool {
-        self.at + self.len() == self.entry.blob.size
-    }
-
-    pub(super) fn len(&self) -> u64 {
-        self.range.end - self.range.start
-    }
-
+    /// The blob.
     pub(super) fn blob(&self) -> Blob {
         self.entry.blob
+    }
+
+    /// Bytes of the blob that lie before it or in it.
+    pub(super) fn end(&self) -> u64 {
+        self.at + (self.range.end - self.range.start)
     }
 
     /// Reads the frame and checks it.
@@ -77,7 +69,7 @@ impl Span {
         };
         let content = Hashed::new(bytes, self.range.clone(), before)?;
         let hash = match content.behind().state() {
-            _ if self.is_last() => Some(*content.behind().clone().finish().as_raw()),
+            _ if self.end() == self.entry.blob.size => Some(*content.behind().clone().finish().as_raw()),
             state => state.map(State::to_raw),
         };
         let is_right =
@@ -117,13 +109,13 @@ impl Content {
         }
     }
 
-    /// The pieces of content in this range of it.
+    /// The pieces of content in this range of it; none of them is empty, which a stream would take for its end.
     pub(super) fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = &[u8]> {
         let (hashed, plain) = match self {
             Self::Hashed(content) => (Some(content.plain(range)), None),
             Self::Plain(plain) => {
                 let [start, end] = [range.start, range.end].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-                (None, plain.get(start..end))
+                (None, plain.get(start..end).filter(|piece| !piece.is_empty()))
             }
         };
         hashed.into_iter().flatten().chain(plain)
@@ -156,33 +148,39 @@ impl Task {
         Self { frame, chained: None }
     }
 
+    /// The blob, if the frame holds nothing else.
+    pub(super) fn chained_blob(&self) -> Option<Digest> {
+        self.chained.as_ref().map(|span| span.entry.blob.digest)
+    }
+
     /// Reads the frame, whatever is in it.
     pub(super) fn read(&self, bundle: &Bundle, slot: &mut Slot) {
-        slot.read = Some(bundle.reader().read(self.place(bundle), std::mem::take(&mut slot.memory)));
+        let memory = std::mem::take(&mut slot.memory);
+        slot.read = Some(bundle.reader().read(place(bundle, self.frame), memory));
     }
 
     /// Checks the frame that was read, and takes its content out.
     pub(super) fn check(&self, bundle: &Bundle, slot: &mut Slot) -> Result<Content, Error> {
-        let frames = &bundle.contents.frames;
-        let (part, place) = (format!("frame {}", self.frame), self.place(bundle));
-        let read = slot.read.take().unwrap_or_else(|| bundle.reader().read(place.clone(), Vec::new()));
-        if let Some(span) = &self.chained {
-            let content = bundle.reader().settle(&part, place, read, |bytes| span.check(frames, bytes))?;
-            return Ok(Content::Hashed(Box::new(content)));
-        }
-        let frame = frames[self.frame as usize];
-        let is_right = |bytes: &[u8]| *Digest::of(bytes).as_raw() == frame.hash;
-        let check = |bytes: Vec<u8>| if is_right(&bytes) { Ok(bytes) } else { Err(bytes) };
-        let bytes = bundle.reader().settle(&part, place, read, check)?;
-        let plain = decode(&part, &bytes, frame.plain_length.into())?;
-        slot.memory = bytes;
-        Ok(Content::Plain(plain))
+        let Some(span) = &self.chained else {
+            let bytes = self.settle(bundle, slot, |bytes| is_right(bundle, self.frame, bytes))?;
+            let plain_length = bundle.contents.frames[self.frame as usize].plain_length;
+            let plain = decode(&frame_name(self.frame), &bytes, plain_length.into())?;
+            slot.memory = bytes;
+            return Ok(Content::Plain(plain));
+        };
+        let content = self.settle(bundle, slot, |bytes| span.check(&bundle.contents.frames, bytes))?;
+        Ok(Content::Hashed(Box::new(content)))
     }
 
-    fn place(&self, bundle: &Bundle) -> Range<u64> {
-        let frame = bundle.contents.frames[self.frame as usize];
-        let start = bundle.packing.data_offset + frame.offset;
-        start..start + u64::from(frame.length)
+    fn settle<T>(
+        &self,
+        bundle: &Bundle,
+        slot: &mut Slot,
+        take: impl Fn(Vec<u8>) -> Result<T, Vec<u8>>,
+    ) -> Result<T, Error> {
+        let place = place(bundle, self.frame);
+        let read = slot.read.take().unwrap_or_else(|| bundle.reader().read(place.clone(), Vec::new()));
+        bundle.reader().settle(&frame_name(self.frame), place, read, take)
     }
 }
 
@@ -193,6 +191,28 @@ impl Slot {
             self.memory = content.into_frame();
         }
     }
+}
+
+/// Reads a frame that belongs to no chained blob and checks its hash.
+pub(super) fn read_raw(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
+    bundle.reader().taken(&frame_name(number), place(bundle, number), |bytes| is_right(bundle, number, bytes))
+}
+
+/// Gives a frame that belongs to no chained blob back as right or as wrong.
+fn is_right(bundle: &Bundle, number: u32, bytes: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
+    let frame = bundle.contents.frames[number as usize];
+    if *Digest::of(&bytes).as_raw() == frame.hash { Ok(bytes) } else { Err(bytes) }
+}
+
+fn frame_name(number: u32) -> String {
+    format!("frame {number}")
+}
+
+/// Where a frame stands in the archive.
+pub(super) fn place(bundle: &Bundle, number: u32) -> Range<u64> {
+    let frame = bundle.contents.frames[number as usize];
+    let start = bundle.packing.data_offset + frame.offset;
+    start..start + u64::from(frame.length)
 }
 
 #[cfg(test)]
@@ -224,6 +244,18 @@ mod tests {
 
     fn content(len: usize) -> Vec<u8> {
         (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect()
+    }
+
+    #[test]
+    fn no_piece_is_empty() {
+        let content = content(3000);
+        let hashed = Hashed::new(frame::stored(&content), 0..3000, Chain::default()).unwrap();
+        for frame in [Content::Hashed(Box::new(hashed)), Content::Plain(content)] {
+            assert_eq!(frame.pieces(10..3000).map(<[u8]>::len).sum::<usize>(), 2990);
+            for place in [0, 10, 3000] {
+                assert_eq!(frame.pieces(place..place).count(), 0, "{place} of {frame:?}");
+            }
+        }
     }
 
     #[test]

@@ -254,9 +254,11 @@ impl Stream {
         }
         match entry.encoding {
             Encoding::Identity => Ok(()),
-            Encoding::Chained => self
-                .check_chained(frames, entry)
-                .map_err(|why| Malformed::FalseChain { digest: entry.blob.digest, why }.into()),
+            Encoding::Chained => {
+                let blob = entry.blob.digest;
+                let broken = |why| Malformed::BrokenChain { part: PART, blob, why }.into();
+                self.check_chained(frames, entry).map_err(broken)
+            }
         }
     }
 
@@ -264,14 +266,14 @@ impl Stream {
     /// its digest.
     fn check_chained(&self, frames: &[Frame], entry: &Entry) -> Result<(), &'static str> {
         if u64::from(entry.offset) != member::HEADER_LEN {
-            return Err("it does not begin with a frame");
+            return Err("it does not begin with its frame");
         }
-        let end = self.starts.binary_search(&self.next).map_err(|_| "it does not end with a frame")?;
+        let end = self.starts.binary_search(&self.next).map_err(|_| "it does not end with its frame")?;
         let own = &frames[entry.frame as usize..end];
         let is_stored =
             |frame: &Frame| u64::from(frame.length) == frame::stored_len(frame.plain_length.into());
         if !own.iter().all(is_stored) {
-            return Err("its frames are not stored");
+            return Err("not all of its frames are stored");
         }
         match own.last() {
             Some(last) if last.hash == *entry.blob.digest.as_raw() => Ok(()),
@@ -406,24 +408,27 @@ mod tests {
             ("about the bytes from 2560 to 3072", change(|c| c.entries[1].blob.size = 0)),
             ("begins at 512 of the 512 bytes", change(|c| c.entries[1].frame = 1)),
             ("inside of what ends at 3584", change(|c| c.entries[1].blob.size = 513)),
-            ("ends at 5120 of the 4608", change(|c| c.entries[2].blob.size = 2000)),
+            ("ends at 5632 of the 4608", change(|c| c.entries[2].blob.size = 2400)),
             ("in frame 6 of 6", change(|c| c.entries[1].frame = 6)),
             ("the limit is", change(|c| c.entries[1].blob.size = 1 << 63)),
             ("the limit is", change(|c| c.entries[1].blob.size = u64::MAX)),
+            ("nothing is said about", change(|c| (c.frames[5].last_blob, _) = (2, c.entries.pop()))),
             ("another last blob", change(|c| c.frames[1].last_blob = 1)),
             ("names blob 4 of 4", change(|c| c.frames[0].last_blob = 4)),
             ("the content of frame 0 cannot be 0", change(|c| c.frames[0].plain_length = 0)),
             ("the content of frame 0 cannot be 1000", change(|c| c.frames[0].plain_length = 1000)),
             ("in steps of 512", change(|c| c.frames[0].plain_length = u32::MAX - 511)),
             ("its content is 512 bytes long", change(|c| c.frames[1].length = 600)),
-            ("all frames together cannot be 2697", change(|c| c.frames[1].length = 201)),
-            ("from 4096 to 4608", change(|c| (c.frames[5].last_blob, _) = (2, c.entries.pop()))),
-            ("are not stored", change(|c| c.entries[0].encoding = Encoding::Chained)),
-            ("are not stored", change(|c| (c.frames[2].length, c.frames[3].length) = (301, 1039))),
+            ("all frames together cannot be", change(|c| c.frames[1].length = 201)),
+            ("not all of its frames are stored", change(|c| c.entries[0].encoding = Encoding::Chained)),
+            (
+                "not all of its frames are stored",
+                change(|c| (c.frames[2].length, c.frames[3].length) = (301, c.frames[3].length - 1)),
+            ),
             ("lead to another digest", change(|c| c.frames[4].hash[31] ^= 1)),
             ("lead to another digest", change(|c| c.entries[3].blob.digest = Digest::of(b"d"))),
-            ("does not end with a frame", change(|c| c.share_a_frame(0))),
-            ("does not begin with a frame", change(|c| c.share_a_frame(1))),
+            ("does not end with its frame", change(|c| c.share_a_frame(0))),
+            ("does not begin with its frame", change(|c| c.share_a_frame(1))),
         ];
         for (expected, said) in cases {
             assert!(said.contains(expected), "{expected}: {said}");

@@ -7,7 +7,9 @@ pub mod head;
 pub mod layout;
 pub mod member;
 pub mod packing;
+pub mod parity;
 pub mod series;
+pub mod volume;
 
 pub use error::Malformed;
 pub(crate) use error::shown;

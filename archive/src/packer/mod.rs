@@ -10,7 +10,6 @@ mod squeeze;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::fs::TryLockError;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -91,7 +90,7 @@ impl Packer {
     pub fn open(target: &Path, layout: Layout, progress: &dyn Progress) -> Result<Self, Error> {
         let paths = Paths::beside(target);
         expect_space(&paths, &layout)?;
-        let file = open_locked(&paths.partial)?;
+        let file = durable::open_locked(&paths.partial)?;
         let (journal, mut found) = Journal::open(&paths.journal, layout.digest())?;
         let spool =
             fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&paths.spool)?;
@@ -264,7 +263,7 @@ impl Packer {
         remove_if_there(&self.paths.journal)?;
         remove_if_there(&self.paths.spool)?;
         fs::rename(&self.paths.partial, &self.paths.target)?;
-        durable::sync_dir(folder_of(&self.paths.target))
+        durable::sync_dir(durable::parent_of(&self.paths.target))
     }
 
     fn name_error(&self, error: &io::Error) -> Error {
@@ -294,31 +293,10 @@ impl Paths {
     }
 }
 
-/// Opens the archive in the making and keeps everybody else out of it.
-fn open_locked(partial: &Path) -> Result<fs::File, Error> {
-    loop {
-        let file =
-            fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(partial)?;
-        match file.file().try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Busy { place: partial.display().to_string() });
-            }
-            Err(TryLockError::Error(error)) => return Err(name_error(partial, &error)),
-        }
-        // Whoever had it may have finished in between: then this is the finished archive, under its own name by now.
-        match fs::metadata(partial) {
-            Ok(named) if named.ino() == file.metadata()?.ino() => return Ok(file),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
-}
-
 /// Refuses to begin what cannot end for want of room. What an earlier try occupies counts as free.
 fn expect_space(paths: &Paths, layout: &Layout) -> Result<(), Error> {
     const SECTOR: u64 = 512;
-    let place = folder_of(&paths.target);
+    let place = durable::parent_of(&paths.target);
     let occupied = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.blocks() * SECTOR);
     let earlier = occupied(&paths.partial) + occupied(&paths.spool);
     let free = durable::free_bytes(place)?.saturating_add(earlier);
@@ -327,13 +305,6 @@ fn expect_space(paths: &Paths, layout: &Layout) -> Result<(), Error> {
         return Err(Error::NoSpace { place: place.display().to_string(), needed, free });
     }
     Ok(())
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

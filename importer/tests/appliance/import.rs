@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::vendor::{ACME, Offer, contents};
-use sealift_archive::trust::{Signature, TrustRoot};
+use sealift_archive::trust::{Signature, Trusted};
 use sealift_archive::{
     Blob, BlobList, BlobSink, Digest, Explain as _, Progress, Release, Source, Statement, Unwatched,
 };
@@ -65,8 +65,8 @@ impl Source for Watched<'_> {
     fn releases(&self) -> &[Release] {
         self.offer.releases()
     }
-    fn trust_root(&self) -> &TrustRoot {
-        self.offer.trust_root()
+    fn trusted(&self) -> &Trusted {
+        self.offer.trusted()
     }
     fn signatures(&self) -> Vec<Signature> {
         self.offer.signatures()
@@ -195,7 +195,7 @@ fn what_cannot_be_done_is_said_by_the_plan() {
 
 #[test]
 fn several_releases_at_once_are_refused_by_name() {
-    struct Several(Vec<Release>, TrustRoot);
+    struct Several(Vec<Release>, Trusted);
     impl Source for Several {
         fn name(&self) -> &'static str {
             "several"
@@ -203,7 +203,7 @@ fn several_releases_at_once_are_refused_by_name() {
         fn releases(&self) -> &[Release] {
             &self.0
         }
-        fn trust_root(&self) -> &TrustRoot {
+        fn trusted(&self) -> &Trusted {
             &self.1
         }
         fn signatures(&self) -> Vec<Signature> {
@@ -220,7 +220,7 @@ fn several_releases_at_once_are_refused_by_name() {
     }
     let (_dir, store) = store();
     let releases = [1, 2].map(|sequence| Offer::new(&ACME, sequence, contents(0..1, 100)).release);
-    let source = Several(releases.into(), ACME.root.clone());
+    let source = Several(releases.into(), (&ACME.root).into());
     let said = plan(&store, &source, false).unwrap_err().to_string();
     assert!(said.contains("holds 2 releases (acme 1.1 (sequence 1), acme 1.2 (sequence 2))"), "{said}");
 }
