@@ -26,7 +26,7 @@ use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot, Trusted};
 use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 use carried::Carried;
-pub use damage::{Damage, Findings};
+pub use damage::{Absent, Damage, Findings};
 use front::Front;
 use reader::Reader;
 pub use stream::BlobStream;
@@ -74,6 +74,18 @@ impl Unverified {
         let head = Reader(&*medium).head()?;
         let packing = Packing::parse(&head.packing)?;
         Ok(Self { medium, head, packing })
+    }
+
+    /// How the releases travel in this file, as it says.
+    #[must_use]
+    pub fn packing(&self) -> &Packing {
+        &self.packing
+    }
+
+    /// Digest of `pack.json`.
+    #[must_use]
+    pub fn packing_digest(&self) -> Digest {
+        Digest::of(&self.head.packing)
     }
 
     /// Where its bytes come from.
