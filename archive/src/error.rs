@@ -4,7 +4,7 @@ use std::io;
 
 use crate::explain::{Class, Code, Explain};
 use crate::parity::Beyond;
-use crate::trust::{KeyId, RoleName};
+use crate::trust::{KeyId, RoleName, Shortfall};
 use crate::{Digest, Malformed, ReleaseName};
 
 /// Longest word from outside that is shown, in characters.
@@ -158,7 +158,7 @@ pub enum Error {
         digest: Digest,
     },
     /// Too few keys of a role have signed a document.
-    #[error("`{document}` has {have} of the {need} signatures that role `{role}` needs")]
+    #[error("`{document}` has {have} of the {need} signatures that role `{role}` needs{why}")]
     Unsigned {
         /// The document's name.
         document: String,
@@ -170,6 +170,8 @@ pub enum Error {
         need: usize,
         /// Keys that would count.
         keys: Vec<KeyId>,
+        /// Why others that came along do not count.
+        why: Shortfall,
     },
     /// Enough keys signed a document when it was made, but some of them have lost the role since.
     #[error(
@@ -450,7 +452,7 @@ impl Explain for Error {
             Self::ParityTooLarge { .. } => 169,
             Self::BeyondParity { .. } => 170,
             Self::MissingBlob { .. } => 113,
-            Self::Unsigned { .. } => 114,
+            Self::Unsigned { why, .. } => return why.code(),
             Self::OtherVendor { .. } => 115,
             Self::WrongPassword { .. } => 116,
             Self::BadKey { .. } => 117,
