@@ -146,6 +146,12 @@ pub enum Error {
         /// Files that are not at hand.
         missing: Vec<String>,
     },
+    /// There is no parity for an archive.
+    #[error("there are no parity files for `{place}`")]
+    NoParity {
+        /// Where they were looked for.
+        place: String,
+    },
     /// The archive is not what the format allows, and that is no damage.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -449,6 +455,7 @@ impl Explain for Error {
             Self::BadParity { .. } => 168,
             Self::ParityTooLarge { .. } => 169,
             Self::BeyondParity { .. } => 170,
+            Self::NoParity { .. } => 171,
             Self::MissingBlob { .. } => 113,
             Self::Unsigned { .. } => 114,
             Self::OtherVendor { .. } => 115,
@@ -486,6 +493,7 @@ impl Explain for Error {
             | Self::BadReference { .. }
             | Self::BadValue { .. }
             | Self::ParityTooLarge { .. }
+            | Self::NoParity { .. }
             | Self::WrongPassword { .. }
             | Self::BadKey { .. }
             | Self::TooFewKeys { .. }
@@ -516,6 +524,9 @@ impl Explain for Error {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
             }
             Self::BadParity { .. } => "copy it again from where it came from, or make it again: `sealift parity`".into(),
+            Self::NoParity { .. } => {
+                "name the folder that they are in too; without them, copy it again from where it came from".into()
+            }
             Self::ParityTooLarge { needed, .. } => format!("let parity files have {needed} bytes, or make larger volumes"),
             Self::BeyondParity { missing, .. } if !missing.is_empty() => {
                 format!("bring what is not at hand too: {}", missing.join(", "))

@@ -128,6 +128,13 @@ impl Mender {
         Box::new(Assembled::new(self.stem.clone(), self.index.grid.clone(), files))
     }
 
+    /// The archive as it is, of the first copy of each file: nothing in it is mended.
+    #[must_use]
+    pub fn unmended_medium(&self) -> Box<dyn Medium> {
+        let files = self.archive.iter().map(|copies| copies.first().map(Arc::clone)).collect();
+        Box::new(Assembled::new(self.stem.clone(), self.index.grid.clone(), files))
+    }
+
     /// As the damaged file is called; its own name if it has none that can be read.
     fn file_name(&self, file: usize) -> PathBuf {
         let first = self.archive[file].first();
