@@ -225,7 +225,11 @@ pub enum Error {
         count: usize,
     },
     /// The archive, or its parity, has damage that can be repaired; the findings have been printed.
-    #[error("`{file}` is damaged, and can be repaired")]
+    #[error(
+        "{}`{file}` is damaged, and can be {} again",
+        if *only_parity { "the parity of " } else { "" },
+        if *only_parity { "made" } else { "made whole" }
+    )]
     Repairable {
         /// The archive.
         file: String,
@@ -390,7 +394,7 @@ impl Explain for Error {
                 "put a file in its place, or take it out; Flux would leave it out without a word".into()
             }
             Self::Repairable { only_parity: true, .. } => {
-                "the archive is whole: make its parity again in a new folder: `sealift parity`".into()
+                "the archive is whole: `sealift parity` makes parity for it in a new folder".into()
             }
             Self::Repairable { file, .. } => {
                 format!("while it can still be read: `sealift repair {file} --into DIR`")

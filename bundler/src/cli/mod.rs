@@ -7,6 +7,7 @@ mod export;
 mod inspect;
 mod look;
 mod output;
+mod parity;
 mod sbom;
 mod sign;
 
@@ -69,6 +70,10 @@ enum Command {
     Bundle(Box<BundleArgs>),
     /// Check every signature and every byte of an archive
     Verify(VerifyArgs),
+    /// Make parity files, by which lost parts of an archive come back
+    Parity(parity::ParityArgs),
+    /// Write whole copies of the damaged and missing files of an archive, by its parity
+    Repair(parity::RepairArgs),
     /// Show what an archive carries
     Inspect(InspectArgs),
     /// Write what an archive carries in a form for other tools
@@ -317,6 +322,8 @@ impl Cli {
             Command::Sign(args) => sign::sign(output, args),
             Command::Bundle(args) => bundle::bundle(output, args),
             Command::Verify(args) => look::verify(output, args),
+            Command::Parity(args) => parity::parity(output, args),
+            Command::Repair(args) => parity::repair(output, args),
             Command::Inspect(args) => inspect::inspect(output, args),
             Command::Export(args) => export::export(output, args),
             Command::Diff(args) => diff::diff(output, args),
