@@ -405,7 +405,11 @@ fn volumes(numbers: &[u32]) -> String {
     }
     let words: Vec<String> = runs
         .into_iter()
-        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first} to {last}") })
+        .flat_map(|(first, last)| match last - first {
+            0 => vec![first.to_string()],
+            1 => vec![first.to_string(), last.to_string()],
+            _ => vec![format!("{first} to {last}")],
+        })
         .collect();
     let noun = if numbers.len() == 1 { "volume" } else { "volumes" };
     match words.split_last() {
@@ -590,9 +594,10 @@ mod tests {
 
     #[test]
     fn missing_volumes_are_told_in_few_words() {
-        let cases: [(&[u32], &str); 4] = [
+        let cases: [(&[u32], &str); 5] = [
+            (&[4, 5, 6], "volumes 4 to 6 of 9 of `acme` are missing"),
             (&[2], "volume 2 of 9 of `acme` is missing"),
-            (&[2, 3], "volumes 2 to 3 of 9 of `acme` are missing"),
+            (&[2, 3], "volumes 2 and 3 of 9 of `acme` are missing"),
             (&[1, 3], "volumes 1 and 3 of 9 of `acme` are missing"),
             (&[1, 3, 4, 5, 9], "volumes 1, 3 to 5 and 9 of 9 of `acme` are missing"),
         ];

@@ -35,6 +35,16 @@ impl Entry {
 }
 
 impl Span {
+    /// Bytes of the blob that lie before it or in it.
+    pub(super) fn end(&self) -> u64 {
+        self.at + (self.range.end - self.range.start)
+    }
+
+    /// The blob, if the frame holds nothing else.
+    pub(super) fn chained_blob(&self) -> Option<Digest> {
+        (self.entry.encoding == Encoding::Chained).then_some(self.entry.blob.digest)
+    }
+
     /// Reads the frame and checks it.
     pub(super) fn read(&self, bundle: &Bundle) -> Result<Content, Error> {
         let part = format!("frame {}", self.frame);

@@ -145,6 +145,8 @@ impl Mender {
     /// # Errors
     /// As [`Mender::survey`].
     pub fn survey_parity(&mut self, progress: &dyn Progress) -> Result<Survey, Error> {
+        // What was just copied to a stick would be answered by memory.
+        self.parity.iter().flatten().try_for_each(|copy| copy.forget_cached())?;
         let grid = &self.index.grid;
         let headers = if grid.header_bytes() > 0 { grid.lengths().len() } else { 0 };
         let headers = (0..headers).map(|file| grid.pieces_of_file(file).start).collect();

@@ -5,6 +5,7 @@
 mod file;
 mod fixture;
 mod parity;
+mod several;
 mod shelf;
 mod split;
 mod volumes;

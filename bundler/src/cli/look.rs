@@ -4,13 +4,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use sealift_archive::bundle::{Findings, Unverified};
+use sealift_archive::bundle::{Damage, Findings, Unverified};
+use sealift_archive::medium::{self, Medium, Parts, Remark};
 use sealift_archive::parity::Mender;
 use sealift_archive::trust::KeyId;
-use sealift_archive::{Bundle, Digest, ReleaseName, Source as _, medium};
+use sealift_archive::{Bundle, Digest, ReleaseName, Source as _};
 
 use super::VerifyArgs;
-use super::output::{Lines, Output, count, path, size};
+use super::output::{Lines, Output, count, size};
 use super::parity::{self, Examined};
 use crate::{Error, trust};
 
@@ -23,13 +24,31 @@ pub(super) const UNTRUSTED: &str =
 
 /// Opens an archive with a trust root, or with the one that it brings itself.
 pub(super) fn open(bundle: &Path, root: Option<&Path>, output: Output) -> Result<Bundle, Error> {
+    open_all(&[bundle], root, output)
+}
+
+/// Opens the archive whose volumes are in these places.
+pub(super) fn open_all(
+    places: &[impl AsRef<Path>],
+    root: Option<&Path>,
+    output: Output,
+) -> Result<Bundle, Error> {
+    let medium = find(places, output)?;
     if let Some(root) = root {
-        return Ok(Bundle::open(bundle, &trust::read(root)?.0)?);
+        return Ok(Unverified::on(medium)?.verify(&trust::read(root)?.0)?);
     }
     output.remark(UNTRUSTED)?;
-    let unverified = Unverified::open(bundle)?;
+    let unverified = Unverified::on(medium)?;
     let own = unverified.own_root()?.clone();
     Ok(unverified.verify(&own)?)
+}
+
+fn find(places: &[impl AsRef<Path>], output: Output) -> Result<Box<dyn Medium>, Error> {
+    let medium = medium::open_all(places)?;
+    for remark in medium.remarks() {
+        output.remark(&format!("note: {remark}"))?;
+    }
+    Ok(medium)
 }
 
 #[derive(Serialize)]
@@ -41,6 +60,8 @@ struct Verdict<'a> {
     trust_root: u64,
     release_keys: Vec<KeyId>,
     pack_keys: &'a [KeyId],
+    volumes: Option<Parts>,
+    remarks: Vec<Remark>,
     #[serde(flatten)]
     findings: Findings,
     /// What parity says, if there is some.
@@ -48,18 +69,17 @@ struct Verdict<'a> {
 }
 
 pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
-    let bundle = match open(&args.bundle, Some(&args.trust), output) {
+    let medium = find(&args.bundle, output)?;
+    // What was just copied to a stick would be answered by memory.
+    medium.forget_cached()?;
+    let root = trust::read(&args.trust)?.0;
+    let bundle = match Unverified::on(medium).and_then(|unverified| unverified.verify(&root)) {
         Ok(bundle) => bundle,
         Err(error) => return parity::examine_unopened(output, &args.bundle, error),
     };
-    let mender = Mender::of_archive(&[&args.bundle]);
     let healed = bundle.medium().healed();
-    // What parity makes up for is damage all the same: behind the front the archive is looked at as it is.
-    let bundle = match (medium::find(&[&args.bundle]), &mender) {
-        (Ok(found), _) => bundle.with_medium(found.into()),
-        (Err(_), Ok(Some(mender))) => bundle.with_medium(mender.unmended_medium()),
-        (Err(_), _) => bundle,
-    };
+    let mender = Mender::of_archive(&args.bundle);
+    let bundle = without_parity(bundle, &args.bundle, mender.as_ref().ok().and_then(Option::as_ref));
     let meter = output.meter("verifying", bundle.packing().length)?;
     let findings = bundle.check(&meter)?;
     meter.finish();
@@ -72,12 +92,18 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
         trust_root: bundle.trust_root().version(),
         release_keys: bundle.releases().iter().flat_map(|r| r.signers.clone()).collect(),
         pack_keys: bundle.packers(),
+        volumes: bundle.medium().parts(),
+        remarks: bundle.medium().remarks(),
         findings,
         parity,
     };
     output.result(&verdict, || {
-        let title = if is_whole { "Good" } else { "DAMAGED" };
-        let mut lines = Lines::title(&format!("{title}: {}", path(&args.bundle)));
+        let title = match &verdict.findings {
+            _ if is_whole => "Good",
+            findings if findings.damages.is_empty() => "NOT WHOLE",
+            _ => "DAMAGED",
+        };
+        let mut lines = Lines::title(&format!("{title}: {}", bundle.name()));
         for release in &verdict.releases {
             lines = lines.line("release", release);
         }
@@ -86,9 +112,13 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
             .line("packed by", short(verdict.pack_keys))
             .line("trust root", format!("version {}", verdict.trust_root))
             .line("checked", format!("{} in {}", size(verdict.bytes), count(verdict.findings.blobs, "blob")));
+        if let Some(volumes) = &verdict.volumes {
+            lines = lines.line("volumes", told(volumes));
+        }
         for damage in verdict.findings.damages.iter().take(DAMAGES_SHOWN) {
             let blobs: Vec<String> = damage.blobs.iter().map(Digest::short).collect();
-            let place = format!("frame {}, bytes {} to {}", damage.frame, damage.start, damage.end);
+            let Damage { frame, start, end, file, .. } = damage;
+            let place = format!("frame {frame}, bytes {start} to {end} of {file}");
             lines = lines.line("damage", format!("{place}; it costs {}", blobs.join(", ")));
         }
         let hidden = verdict.findings.damages.len().saturating_sub(DAMAGES_SHOWN);
@@ -103,10 +133,34 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
     if let Some(parity) = verdict.parity {
         parity.verdict(&args.bundle)?;
     }
-    match verdict.findings.damages.len() {
-        0 => Ok(()),
-        count => Err(Error::Damaged { file: path(&args.bundle), count }),
+    let (archive, absent) = (bundle.name().to_owned(), verdict.findings.absent.volumes);
+    match (verdict.findings.damages.len(), verdict.volumes) {
+        (0, Some(Parts { count, .. })) if !absent.is_empty() => {
+            let numbers = absent.into_iter().collect();
+            Err(sealift_archive::Error::VolumesMissing { archive, numbers, count }.into())
+        }
+        (0, _) => Ok(()),
+        (count, _) => Err(Error::Damaged { file: archive, count }),
     }
+}
+
+/// The archive as it is: what parity makes up for is damage all the same. Its front has been verified, mended or not.
+fn without_parity(bundle: Bundle, places: &[impl AsRef<Path>], mender: Option<&Mender>) -> Bundle {
+    match (medium::find(places), mender) {
+        (Ok(found), _) => bundle.with_medium(found.into()),
+        (Err(_), Some(mender)) => bundle.with_medium(mender.unmended_medium()),
+        (Err(_), None) => bundle,
+    }
+}
+
+/// `3 of 3`, `2 of 3; not at hand: 2`
+fn told(volumes: &Parts) -> String {
+    let all = volumes.count as usize;
+    let at_hand = all - volumes.missing.len();
+    let missing: Vec<String> = volumes.missing.iter().map(ToString::to_string).collect();
+    let missing =
+        if missing.is_empty() { String::new() } else { format!("; not at hand: {}", missing.join(", ")) };
+    format!("{at_hand} of {all}{missing}")
 }
 
 /// Keys, as people tell them apart.

@@ -115,11 +115,10 @@ struct RepairPlan<'a> {
 }
 
 pub(super) fn repair(output: Output, args: &RepairArgs) -> Result<(), Error> {
-    let place = || args.places.iter().map(|place| path(place)).collect::<Vec<_>>().join("`, `");
     let Some(mut mender) = Mender::of_archive(&args.places)? else {
         // What is wrong with the place is told first, if that is why.
         medium::find(&args.places)?;
-        return Err(ArchiveError::NoParity { place: place() }.into());
+        return Err(ArchiveError::NoParity { place: named(&args.places) }.into());
     };
     let meter = output.meter("looking for damage", mender.survey_bytes())?;
     let survey = mender.survey(&meter)?;
@@ -133,7 +132,7 @@ pub(super) fn repair(output: Output, args: &RepairArgs) -> Result<(), Error> {
     let repaired = mender.repair(&args.into, &meter)?;
     meter.finish();
     let bundle = verified(mender.repaired_medium(&repaired), args.trust.as_deref(), output)?;
-    expect_whole(&bundle, &place(), output)?;
+    expect_whole(&bundle, &named(&args.places), output)?;
     output.result(&repaired, || conclude(&repaired))
 }
 
@@ -217,15 +216,17 @@ pub(super) fn examine(
 }
 
 /// What `verify` says of an archive that cannot even be opened, if parity knows more about it than `error`.
-pub(super) fn examine_unopened(output: Output, archive: &Path, error: Error) -> Result<(), Error> {
-    if !matches!(error, Error::Archive(ArchiveError::BeyondParity { .. })) {
-        return Err(error);
+pub(super) fn examine_unopened(output: Output, places: &[PathBuf], error: ArchiveError) -> Result<(), Error> {
+    if !matches!(error, ArchiveError::BeyondParity { .. }) {
+        return Err(error.into());
     }
-    let Some(examined) = examine(output, Mender::of_archive(&[archive]), false)? else { return Err(error) };
+    let Some(examined) = examine(output, Mender::of_archive(places), false)? else {
+        return Err(error.into());
+    };
     output.result(&examined, || {
-        examined.describe(archive, Lines::title(&format!("DAMAGED: {}", path(archive)))).text()
+        examined.describe(places, Lines::title(&format!("DAMAGED: {}", named(places)))).text()
     })?;
-    examined.verdict(archive)
+    examined.verdict(places)
 }
 
 impl Examined {
@@ -234,7 +235,7 @@ impl Examined {
         self.unusable.is_none() && self.survey.is_whole()
     }
 
-    pub(super) fn describe(&self, archive: &Path, lines: Lines) -> Lines {
+    pub(super) fn describe(&self, places: &[PathBuf], lines: Lines) -> Lines {
         if let Some(why) = &self.unusable {
             return lines.line("parity", why);
         }
@@ -244,14 +245,14 @@ impl Examined {
         let lines = findings(lines, &self.survey);
         let only_parity = self.survey.damages.is_empty() && self.survey.cut.is_empty();
         if self.repairable && !only_parity {
-            return lines.line("repairable", format!("yes: sealift repair {} --into DIR", path(archive)));
+            return lines.line("repairable", format!("yes: sealift repair {} --into DIR", typed(places)));
         }
         lines
     }
 
     /// What is to be done, as an error.
-    pub(super) fn verdict(self, archive: &Path) -> Result<(), Error> {
-        let file = path(archive);
+    pub(super) fn verdict(self, places: &[PathBuf]) -> Result<(), Error> {
+        let file = typed(places);
         let only_parity = self.survey.damages.is_empty() && self.survey.cut.is_empty();
         if self.is_whole() {
             Ok(())
@@ -297,4 +298,14 @@ fn findings(mut lines: Lines, survey: &Survey) -> Lines {
         lines = lines.line("repairable", format!("no: {}", survey.beyond));
     }
     lines
+}
+
+/// Places as one types them, one behind the other.
+fn typed(places: &[PathBuf]) -> String {
+    places.iter().map(|place| path(place)).collect::<Vec<_>>().join(" ")
+}
+
+/// Places in a message: the quotes around all of them stand there.
+fn named(places: &[PathBuf]) -> String {
+    places.iter().map(|place| path(place)).collect::<Vec<_>>().join("`, `")
 }
