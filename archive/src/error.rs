@@ -2,9 +2,10 @@
 
 use std::io;
 
-use crate::Digest;
 use crate::explain::{Class, Code, Explain};
-use crate::trust::{KeyId, RoleName};
+use crate::parity::Beyond;
+use crate::trust::{KeyId, RoleName, Shortfall};
+use crate::{Digest, Malformed, ReleaseName};
 
 /// Longest word from outside that is shown, in characters.
 const MAX_FOREIGN_WORD: usize = 40;
@@ -119,6 +120,41 @@ pub enum Error {
         /// First byte behind the part.
         end: u64,
     },
+    /// A file that is called a parity file is none, or contradicts itself.
+    #[error("`{file}` is not a parity file that can be used: {why}")]
+    BadParity {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Parity files would be longer than files may be there, in bytes.
+    #[error("a parity file for this archive is at least {needed} bytes long, the limit is {limit}")]
+    ParityTooLarge {
+        /// The shortest that a parity file can be.
+        needed: u64,
+        /// The longest that it may be.
+        limit: u64,
+    },
+    /// More is lost than parity can make up for.
+    #[error("more of `{archive}` is lost than parity can make up for: {beyond}")]
+    BeyondParity {
+        /// The archive.
+        archive: String,
+        /// What is lost for good.
+        beyond: Box<Beyond>,
+        /// Files that are not at hand.
+        missing: Vec<String>,
+    },
+    /// There is no parity for an archive.
+    #[error("there are no parity files for `{place}`")]
+    NoParity {
+        /// Where they were looked for.
+        place: String,
+    },
+    /// The archive is not what the format allows, and that is no damage.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
     /// A blob of the release is not in this source.
     #[error("`{source_name}` does not hold content `{digest}`")]
     MissingBlob {
@@ -128,7 +164,7 @@ pub enum Error {
         digest: Digest,
     },
     /// Too few keys of a role have signed a document.
-    #[error("`{document}` has {have} of the {need} signatures that role `{role}` needs")]
+    #[error("`{document}` has {have} of the {need} signatures that role `{role}` needs{why}")]
     Unsigned {
         /// The document's name.
         document: String,
@@ -140,6 +176,8 @@ pub enum Error {
         need: usize,
         /// Keys that would count.
         keys: Vec<KeyId>,
+        /// Why others that came along do not count.
+        why: Shortfall,
     },
     /// Enough keys signed a document when it was made, but some of them have lost the role since.
     #[error(
@@ -259,12 +297,127 @@ pub enum Error {
         /// The file.
         place: String,
     },
+    /// Volumes are needed that are not at hand.
+    #[error("{} of {count} of `{archive}` {} missing", volumes(numbers), if numbers.len() == 1 { "is" } else { "are" })]
+    VolumesMissing {
+        /// The archive.
+        archive: String,
+        /// Their numbers, rising.
+        numbers: Vec<u32>,
+        /// How many volumes the archive has.
+        count: u32,
+    },
+    /// A volume's header is damaged, so that nobody knows what it is a volume of.
+    #[error("the header of volume `{file}` is damaged")]
+    BadVolume {
+        /// The volume.
+        file: String,
+    },
+    /// A volume is shorter or longer than its header says, in bytes.
+    #[error("volume `{file}` is {found} bytes long, but its header says {expected}")]
+    VolumeCut {
+        /// The volume.
+        file: String,
+        /// What the header says.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// Several archives were found where one was expected.
+    #[error("`{place}` holds several archives: {}", found.join(", "))]
+    SeveralArchives {
+        /// Where they were looked for.
+        place: String,
+        /// What is there.
+        found: Vec<String>,
+    },
+    /// No archive is there.
+    #[error("`{place}` holds no Sealift archive")]
+    NoArchive {
+        /// Where one was looked for.
+        place: String,
+    },
+    /// Volumes of this size cannot hold the archive, in bytes.
+    #[error("volumes of {size} bytes are too small for this archive: {smallest} is the least")]
+    VolumeTooSmall {
+        /// The size that was asked for.
+        size: u64,
+        /// The smallest that is possible.
+        smallest: u64,
+    },
+    /// What is to be written is there already, as something else.
+    #[error("`{path}` is there already, and is something else")]
+    Occupied {
+        /// The file.
+        path: String,
+    },
+    /// A medium gave back other bytes than were written to it.
+    #[error("`{file}` could not be read back as it was written")]
+    WrittenWrong {
+        /// The file.
+        file: String,
+    },
     /// Somebody asked to stop.
     #[error("stopped as asked")]
     Interrupted,
+    /// A delta does not carry this, and was asked for it.
+    #[error(
+        "`{source_name}` does not carry content `{digest}`: it is a delta, and that is content of {}",
+        either(needs)
+    )]
+    NotCarried {
+        /// The delta.
+        source_name: String,
+        /// The content.
+        digest: Digest,
+        /// The releases that the delta builds on.
+        needs: Vec<ReleaseName>,
+    },
+    /// Two releases that cannot travel in one file.
+    #[error("{one} and {other} cannot be in one file: {why}")]
+    Unlike {
+        /// One of them.
+        one: Box<ReleaseName>,
+        /// The other.
+        other: Box<ReleaseName>,
+        /// The rule that they break.
+        why: &'static str,
+    },
+    /// A release that a file says it builds on, and cannot.
+    #[error("no file can need {needed} here: {why}")]
+    BadNeed {
+        /// What is needed.
+        needed: Box<ReleaseName>,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// `volume 3`, `volumes 2, 4 to 7 and 9`
+fn volumes(numbers: &[u32]) -> String {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let words: Vec<String> = runs
+        .into_iter()
+        .flat_map(|(first, last)| match last - first {
+            0 => vec![first.to_string()],
+            1 => vec![first.to_string(), last.to_string()],
+            _ => vec![format!("{first} to {last}")],
+        })
+        .collect();
+    let noun = if numbers.len() == 1 { "volume" } else { "volumes" };
+    match words.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{noun} {} and {last}", before.join(", ")),
+        _ => format!("{noun} {}", words.join("")),
+    }
 }
 
 impl Error {
@@ -278,6 +431,11 @@ impl Error {
     pub(crate) fn inconsistent(document: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Inconsistent { document: document.into(), why: why.into() }
     }
+}
+
+/// `a`, `a or b`
+fn either(names: &[ReleaseName]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 /// Keys, as people tell them apart.
@@ -300,8 +458,12 @@ impl Explain for Error {
             Self::NotAnArchive { .. } => 110,
             Self::WrongLength { .. } => 111,
             Self::Damaged { .. } => 112,
+            Self::BadParity { .. } => 168,
+            Self::ParityTooLarge { .. } => 169,
+            Self::BeyondParity { .. } => 170,
+            Self::NoParity { .. } => 171,
             Self::MissingBlob { .. } => 113,
-            Self::Unsigned { .. } => 114,
+            Self::Unsigned { why, .. } => return why.code(),
             Self::OtherVendor { .. } => 115,
             Self::WrongPassword { .. } => 116,
             Self::BadKey { .. } => 117,
@@ -309,6 +471,18 @@ impl Explain for Error {
             Self::NoSpace { .. } => 119,
             Self::Interrupted => 120,
             Self::Busy { .. } => 121,
+            Self::Malformed(malformed) => return malformed.code(),
+            Self::NotCarried { .. } => 130,
+            Self::Unlike { .. } => 131,
+            Self::BadNeed { .. } => 132,
+            Self::VolumesMissing { .. } => 160,
+            Self::BadVolume { .. } => 161,
+            Self::VolumeCut { .. } => 162,
+            Self::SeveralArchives { .. } => 163,
+            Self::NoArchive { .. } => 164,
+            Self::VolumeTooSmall { .. } => 165,
+            Self::Occupied { .. } => 166,
+            Self::WrittenWrong { .. } => 167,
             Self::RootKeyReused { .. } => 122,
             Self::TooFewKeys { .. } => 123,
             Self::SignedByFormer { .. } => 124,
@@ -324,18 +498,25 @@ impl Explain for Error {
             Self::NotADigest(_)
             | Self::BadReference { .. }
             | Self::BadValue { .. }
+            | Self::ParityTooLarge { .. }
+            | Self::NoParity { .. }
             | Self::WrongPassword { .. }
             | Self::BadKey { .. }
             | Self::TooFewKeys { .. }
-            | Self::KeyWithoutRole { .. } => Class::Usage,
+            | Self::KeyWithoutRole { .. }
+            | Self::SeveralArchives { .. }
+            | Self::NoArchive { .. }
+            | Self::VolumeTooSmall { .. }
+            | Self::Occupied { .. } => Class::Usage,
             Self::SignerFailed { .. } | Self::SignerSilent { .. } | Self::NotItsSignature { .. } => {
                 Class::Failed
             }
+            Self::VolumesMissing { .. } => Class::Incomplete,
             Self::NoSpace { .. } => Class::NoSpace,
             Self::Interrupted => Class::Interrupted,
             Self::Busy { .. } => Class::Busy,
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
-            Self::Io(_) => Class::Failed,
+            Self::WrittenWrong { .. } | Self::Io(_) => Class::Failed,
             _ => Class::Refused,
         }
     }
@@ -348,6 +529,24 @@ impl Explain for Error {
             Self::Damaged { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } | Self::WrongSize { .. } => {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
             }
+            Self::BadParity { .. } => "copy it again from where it came from, or make it again: `sealift parity`".into(),
+            Self::NoParity { .. } => {
+                "name the folder that they are in too; without them, copy it again from where it came from".into()
+            }
+            Self::ParityTooLarge { needed, .. } => format!("let parity files have {needed} bytes, or make larger volumes"),
+            Self::BeyondParity { missing, .. } if !missing.is_empty() => {
+                format!("bring what is not at hand too: {}", missing.join(", "))
+            }
+            Self::BeyondParity { .. } => {
+                "name the folder of another copy too, whole or not: what one copy has lost, the other may have".into()
+            }
+            Self::VolumesMissing { .. } => "put them into the same folder, or name all the folders that they are in".into(),
+            Self::BadVolume { .. } | Self::VolumeCut { .. } => "copy this volume again from where it came from".into(),
+            Self::SeveralArchives { .. } => "name one of them, or a volume of it".into(),
+            Self::NoArchive { .. } => "name an archive, one of its volumes, or the folder that it is in".into(),
+            Self::Occupied { .. } => "move it away, or choose another place".into(),
+            Self::WrittenWrong { .. } => "the medium is not to be trusted: take another one".into(),
+            Self::Malformed(_) => "this is no damage, it was made so: do not use it, and ask who made it".into(),
             Self::NeedsNewer { .. } => "update Sealift".into(),
             Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
             Self::Unsigned { keys, .. } if keys.is_empty() => "the trust root gives nobody this role".into(),
@@ -383,8 +582,30 @@ impl Explain for Error {
                 format!("free {} more bytes, or choose another place", needed.saturating_sub(*free))
             }
             Self::Busy { .. } => "wait until it has finished, then run the command again".into(),
+            Self::NotCarried { .. } => "take a bundle that carries everything, or that of the release that has it".into(),
+            Self::Unlike { .. } | Self::BadNeed { .. } => "ask who made it for another one".into(),
             Self::Interrupted => "run the same command again: it goes on where it stopped".into(),
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_volumes_are_told_in_few_words() {
+        let cases: [(&[u32], &str); 5] = [
+            (&[4, 5, 6], "volumes 4 to 6 of 9 of `acme` are missing"),
+            (&[2], "volume 2 of 9 of `acme` is missing"),
+            (&[2, 3], "volumes 2 and 3 of 9 of `acme` are missing"),
+            (&[1, 3], "volumes 1 and 3 of 9 of `acme` are missing"),
+            (&[1, 3, 4, 5, 9], "volumes 1, 3 to 5 and 9 of 9 of `acme` are missing"),
+        ];
+        for (numbers, expected) in cases {
+            let (archive, numbers) = ("acme".to_owned(), numbers.to_vec());
+            assert_eq!(Error::VolumesMissing { archive, numbers, count: 9 }.to_string(), expected);
+        }
     }
 }

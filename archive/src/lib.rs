@@ -4,19 +4,25 @@
 //! `FORMAT.md` beside this crate.
 
 mod any_digest;
+mod belt;
 pub mod bundle;
+pub mod chain;
 mod digest;
 pub mod digest_tag;
 pub mod durable;
 mod error;
 mod explain;
 pub mod format;
+mod hashed;
 pub mod json;
+pub mod medium;
 pub mod packer;
+pub mod parity;
 mod progress;
 pub mod reference;
 pub mod release;
 mod source;
+pub mod split;
 pub mod trust;
 
 pub use any_digest::{AnyDigest, AnyHash, Sha512};
@@ -24,6 +30,8 @@ pub use bundle::Bundle;
 pub use digest::{Blob, Check, Digest, VerifyingReader};
 pub use error::Error;
 pub use explain::{Class, Code, Explain, report, report_json};
+pub use format::Malformed;
+pub use hashed::Hashed;
 pub use progress::{Progress, Unwatched};
 pub use reference::{INTERNAL_HOST, Reference};
 pub use release::{

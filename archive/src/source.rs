@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
+use crate::format::packing::NeededRelease;
 use crate::progress::Progress;
 use crate::trust::{KeyId, Signature, TrustRoot, Trusted};
-use crate::{Blob, BlobList, Digest, Error, Refs, Statement};
+use crate::{Blob, BlobList, Digest, Error, Hashed, Refs, Statement};
 
 /// How much [`copy_blob`] reads at a time.
 const COPY_BYTES: usize = 256 << 10;
@@ -48,6 +49,16 @@ pub trait Source {
     /// The releases it holds, by rising sequence.
     fn releases(&self) -> &[Release];
 
+    /// The releases whose content it builds on and does not hold; none, unless it is a delta.
+    fn needs(&self) -> &[NeededRelease] {
+        &[]
+    }
+
+    /// Whether it holds this content of its releases, as far as it knows without asking anybody.
+    fn carries(&self, _digest: &Digest) -> bool {
+        true
+    }
+
     /// The trust roots that it was opened with, and those that it brings and that follow from them.
     fn trusted(&self) -> &Trusted;
 
@@ -73,6 +84,15 @@ pub trait Source {
 
 /// Takes blobs in. Writers of different blobs may be used at the same time from different threads.
 pub trait BlobSink: Sync {
+    /// How far an earlier try came with a blob, in bytes, as far as that is of use: a writer that is opened next goes on
+    /// there. A sink that says 0 may still go on where it stopped; then it can begin anew too.
+    ///
+    /// # Errors
+    /// I/O.
+    fn begun(&self, _blob: Blob) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     /// Begins a blob, or goes on where an earlier try stopped (see [`BlobWriter::position`]).
     ///
     /// # Errors
@@ -117,6 +137,14 @@ pub trait BlobWriter: Send {
     /// # Errors
     /// I/O, or [`Error::WrongSize`] as soon as there are more than announced.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Appends content that was hashed where it was read. A writer that checks with [`Check::follow`](crate::Check::follow) need not hash it again.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::write`].
+    fn write_hashed(&mut self, content: &Hashed) -> Result<(), Error> {
+        content.pieces().try_for_each(|piece| self.write(piece))
+    }
 
     /// Forgets what is there and begins at offset 0, for a server that cannot go on in the middle.
     ///

@@ -67,6 +67,8 @@ fn help_tells_what_to_do() {
         "sign",
         "bundle",
         "verify",
+        "split",
+        "join",
         "inspect",
         "export",
         "sbom",

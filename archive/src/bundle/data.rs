@@ -1,221 +1,188 @@
-//! The data of an archive: frames are read in order by one thread and hashed; what passed is cut into blobs by another.
+//! Blobs out of an archive: one, or many in the order of the file.
 //!
-//! Two threads, a few frames between them: reading and hashing one frame goes on while the one before is written.
+//! What lies in volumes that are not at hand is passed over, and named at the end: everything else is copied first, and of a
+//! blob the part in front of the gap.
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::ops::Range;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Bundle, Reader, decode};
+use super::Bundle;
+use super::frames::{Content, Slot, Span, Task};
+use crate::belt::Belt;
 use crate::format::contents::{Entry, Frame};
-use crate::format::frame;
-use crate::{BlobSink, Check, Digest, Error, Progress, Source as _};
+use crate::{Blob, BlobSink, BlobWriter, Check, Digest, Error, Progress, Source as _};
 
-/// Frames that may wait between reading and writing, each at most 16 MiB and usually 4.
-const FRAMES_AHEAD: usize = 2;
-
-/// A frame whose hash has been checked.
-struct Verified {
-    number: u32,
-    bytes: Vec<u8>,
-}
-
-/// Copies blobs in the order of the file; every frame is read at most once.
+/// Copies blobs in the order of the file. Every frame is read at most once, from front to back; all cores check (and
+/// decompress) frames, and the thread that called writes what they hold, in order.
+///
+/// A few frames a core are in memory, each at most 16 MiB and usually 4, and as much again where it is decompressed:
+/// see [`Belt::slots`].
 pub(super) fn copy_blobs(
     bundle: &Bundle,
     wanted: &BTreeSet<Digest>,
     sink: &dyn BlobSink,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
-    if let Some(missing) = wanted.iter().find(|digest| !bundle.index.contains_key(digest)) {
-        return Err(missing_blob(bundle, missing));
-    }
-    let entries: Vec<Entry> =
-        bundle.contents.entries.iter().filter(|e| wanted.contains(&e.blob.digest)).copied().collect();
-    let needed = frames_of(&bundle.contents.frames, &entries);
-    let (to_writer, from_reader) = sync_channel(FRAMES_AHEAD);
-    std::thread::scope(|scope| {
-        let reading = scope.spawn(move || read_frames(bundle, &needed, &to_writer));
-        let mut frames = Frames { from_reader, current: None };
-        let written = entries.iter().try_for_each(|entry| {
-            let mut writer = sink.open(entry.blob)?;
-            // Sinks may keep parts of blobs between tries; from an archive a blob is copied whole.
-            if writer.position() > 0 {
-                writer.restart()?;
-            }
-            frames.pieces_of(entry, &bundle.contents.frames, |piece| {
-                progress.go_on()?;
-                writer.write(piece)?;
-                progress.advance(piece.len() as u64);
-                Ok(())
-            })?;
-            writer.finish()
-        });
-        // Without its receiver the reader stops at the next frame.
-        drop(frames);
-        let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match (read, written) {
-            // The reader's error is the cause: the writer only noticed that nothing came any more.
-            (Err(cause), _) => Err(cause),
-            (Ok(()), written) => written,
+    wanted.iter().try_for_each(|digest| bundle.entry(digest).map(drop))?;
+    let mut jobs = Vec::new();
+    for entry in bundle.contents.entries.iter().filter(|e| wanted.contains(&e.blob.digest)) {
+        let from = sink.begun(entry.blob)?;
+        if from > 0 && from == entry.blob.size {
+            open(sink, entry.blob, from)?.finish()?;
+        } else {
+            jobs.push((*entry, from));
         }
+    }
+    let lost = Lost::default();
+    let mut copy = Copy { sink, progress, writer: None, broken: None, missing: BTreeSet::new() };
+    Belt::reading().run(
+        parts_by_frame(&bundle.contents.frames, &jobs).filter(|(task, _)| !lost.has_all_of(task)),
+        |(task, _), slot| task.read(bundle, slot),
+        |(task, parts): (Task, Vec<Part>), slot: &mut Slot| {
+            let content = task.check(bundle, slot);
+            if matches!(content, Err(Error::VolumesMissing { .. })) {
+                lost.add(&task);
+            }
+            (parts, content)
+        },
+        |(parts, content), slot| match content {
+            Ok(content) => {
+                parts.iter().try_for_each(|part| copy.pass(part, &content))?;
+                slot.keep(content);
+                Ok(())
+            }
+            Err(Error::VolumesMissing { numbers, .. }) => {
+                copy.miss(&parts, numbers);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
+    )?;
+    let Copy { missing, .. } = copy;
+    match bundle.medium.parts() {
+        Some(parts) if !missing.is_empty() => {
+            let (archive, numbers) = (bundle.name().to_owned(), missing.into_iter().collect());
+            Err(Error::VolumesMissing { archive, numbers, count: parts.count })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The part of a blob in one frame, and how much of the blob the sink has already.
+struct Part {
+    span: Span,
+    from: u64,
+}
+
+/// The frames in which something lies that the sink does not have, each once, in order, with the parts of blobs in it.
+fn parts_by_frame<'a>(
+    frames: &'a [Frame],
+    jobs: &'a [(Entry, u64)],
+) -> impl Iterator<Item = (Task, Vec<Part>)> + use<'a> {
+    let parts = |&(entry, from): &'a (Entry, u64)| {
+        let is_to_come = move |span: &Span| from == 0 || span.end() > from;
+        entry.spans(frames).filter(is_to_come).map(move |span| Part { span, from })
+    };
+    let mut parts = jobs.iter().flat_map(parts).peekable();
+    std::iter::from_fn(move || {
+        let first = parts.next()?;
+        let (task, frame) = (Task::of(&first.span), first.span.frame);
+        let mut here = vec![first];
+        while let Some(part) = parts.next_if(|part| part.span.frame == frame) {
+            here.push(part);
+        }
+        Some((task, here))
     })
 }
 
-fn read_frames(bundle: &Bundle, needed: &[u32], to_writer: &SyncSender<Verified>) -> Result<(), Error> {
-    for &number in needed {
-        let bytes = read_frame(bundle, number)?;
-        if to_writer.send(Verified { number, bytes }).is_err() {
+/// The chained blob in which a gap was found. Nobody waits for what is left of it, so that is not read.
+#[derive(Default)]
+struct Lost(Mutex<Option<Digest>>);
+
+impl Lost {
+    fn add(&self, task: &Task) {
+        if let Some(blob) = task.chained_blob() {
+            *self.blob() = Some(blob);
+        }
+    }
+
+    fn has_all_of(&self, task: &Task) -> bool {
+        task.chained_blob().is_some_and(|blob| *self.blob() == Some(blob))
+    }
+
+    fn blob(&self) -> MutexGuard<'_, Option<Digest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Blobs on their way into a sink, part by part.
+struct Copy<'a> {
+    sink: &'a dyn BlobSink,
+    progress: &'a dyn Progress,
+    /// Of the blob that has begun and not ended.
+    writer: Option<Box<dyn BlobWriter + 'a>>,
+    /// The blob that has a gap and may go on behind it.
+    broken: Option<Digest>,
+    /// Numbers of volumes that would be needed.
+    missing: BTreeSet<u32>,
+}
+
+impl Copy<'_> {
+    fn pass(&mut self, part: &Part, content: &Content) -> Result<(), Error> {
+        let Part { span, from } = part;
+        let blob = span.blob();
+        if self.broken == Some(blob.digest) {
             return Ok(());
         }
-    }
-    Ok(())
-}
-
-/// Reads one frame and checks its hash.
-pub(super) fn read_frame(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
-    let reader: Reader<'_> = bundle.reader();
-    let frame: Frame = bundle.contents.frames[number as usize];
-    let start = bundle.packing.data_offset + frame.offset;
-    let end = start + u64::from(frame.length);
-    let part = format!("frame {number}");
-    let bytes = reader.read(&part, start, end)?;
-    if Digest::of(&bytes) == frame.digest { Ok(bytes) } else { Err(reader.damaged(&part, start, end)) }
-}
-
-/// Reads one frame, checks its hash, and takes its content out.
-pub(super) fn content_of(bundle: &Bundle, number: u32) -> Result<Content, Error> {
-    let plain_length = bundle.contents.frames[number as usize].plain_length;
-    Content::of(&format!("frame {number}"), read_frame(bundle, number)?, plain_length)
-}
-
-/// The frames that these blobs lie in, each once, in order.
-fn frames_of(frames: &[Frame], entries: &[Entry]) -> Vec<u32> {
-    let mut needed: Vec<u32> = Vec::new();
-    for entry in entries {
-        for span in entry.spans(frames) {
-            if needed.last() != Some(&span.frame) {
-                needed.push(span.frame);
-            }
+        self.progress.go_on()?;
+        // Not before there is something to write.
+        let mut writer = self.writer.take().map_or_else(|| open(self.sink, blob, *from), Ok)?;
+        // A try that was stopped may have left off in the middle of a frame.
+        let skipped = from.saturating_sub(span.at);
+        match content {
+            Content::Hashed(content) if skipped == 0 => writer.write_hashed(content)?,
+            content => content
+                .pieces(span.range.start + skipped..span.range.end)
+                .try_for_each(|piece| writer.write(piece))?,
         }
-    }
-    needed
-}
-
-/// The part of a blob that lies in one frame.
-pub(super) struct Span {
-    pub(super) frame: u32,
-    /// First byte in the frame's content, and first byte behind.
-    pub(super) range: Range<u64>,
-}
-
-impl Entry {
-    /// The blob's parts, frame by frame; one that is empty for an empty blob.
-    pub(super) fn spans<'a>(&self, frames: &'a [Frame]) -> impl Iterator<Item = Span> + use<'a> {
-        let (mut next, mut start, mut left) = (Some(self.frame), u64::from(self.offset), self.blob.size);
-        std::iter::from_fn(move || {
-            let frame = next?;
-            let end = (start + left).min(u64::from(frames[frame as usize].plain_length));
-            let range = start..end;
-            left -= end - start;
-            (next, start) = ((left > 0).then_some(frame + 1), 0);
-            Some(Span { frame, range })
-        })
-    }
-}
-
-/// Frames as they come, the current one kept as long as blobs lie in it.
-struct Frames {
-    from_reader: Receiver<Verified>,
-    current: Option<(u32, Content)>,
-}
-
-/// The content of a frame.
-pub(super) enum Content {
-    /// A stored frame: the content stands in it, in pieces.
-    Stored(Vec<u8>),
-    Plain(Vec<u8>),
-}
-
-impl Content {
-    fn of(part: &str, bytes: Vec<u8>, plain_len: u32) -> Result<Self, Error> {
-        match frame::stored_plain_len(&bytes) {
-            Some(len) if len == u64::from(plain_len) && frame::stored_pieces(&bytes).is_some() => {
-                Ok(Self::Stored(bytes))
-            }
-            _ => Ok(Self::Plain(decode(part, &bytes, plain_len.into())?)),
+        self.progress.advance(span.range.end - span.range.start - skipped);
+        if span.end() == blob.size {
+            return writer.finish();
         }
-    }
-
-    /// The pieces of content in this range.
-    pub(super) fn pieces(&self, range: &Range<u64>) -> Vec<&[u8]> {
-        let pieces = match self {
-            Self::Stored(bytes) => frame::stored_pieces(bytes).unwrap_or_default(),
-            Self::Plain(plain) => vec![plain.as_slice()],
-        };
-        let mut at = 0;
-        let mut wanted = Vec::new();
-        for piece in pieces {
-            let len = piece.len() as u64;
-            let from = range.start.clamp(at, at + len) - at;
-            let to = range.end.clamp(at, at + len) - at;
-            if from < to {
-                let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-                wanted.push(&piece[index(from)..index(to)]);
-            }
-            at += len;
-        }
-        wanted
-    }
-}
-
-impl Frames {
-    /// Passes the content of one blob on, piece by piece.
-    fn pieces_of(
-        &mut self,
-        entry: &Entry,
-        frames: &[Frame],
-        mut pass: impl FnMut(&[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        for span in entry.spans(frames) {
-            let plain_length = frames[span.frame as usize].plain_length;
-            for piece in self.get(span.frame, plain_length)?.pieces(&span.range) {
-                pass(piece)?;
-            }
-        }
+        self.writer = Some(writer);
         Ok(())
     }
 
-    fn get(&mut self, number: u32, plain_length: u32) -> Result<&Content, Error> {
-        let have = self.current.as_ref().is_some_and(|(current, _)| *current == number);
-        if !have {
-            // The old one goes before the next one is taken: one frame less in memory.
-            self.current = None;
-            // The reader sends just the needed frames in just this order, unless it failed: then its error counts.
-            let next =
-                self.from_reader.recv().ok().filter(|v| v.number == number).ok_or(Error::Interrupted)?;
-            let content = Content::of(&format!("frame {number}"), next.bytes, plain_length)?;
-            self.current = Some((number, content));
-        }
-        self.current.as_ref().map(|(_, content)| content).ok_or(Error::Interrupted)
+    /// Gives up the blobs in a frame that lies in one of these volumes; only the last one may go on in the next frame.
+    fn miss(&mut self, parts: &[Part], numbers: Vec<u32>) {
+        self.writer = None;
+        self.broken = parts.last().map(|part| part.span.blob().digest);
+        self.missing.extend(numbers);
     }
+}
+
+/// Begins a blob, or goes on where the sink said that it left off.
+fn open<'s>(sink: &'s dyn BlobSink, blob: Blob, from: u64) -> Result<Box<dyn BlobWriter + 's>, Error> {
+    let mut writer = sink.open(blob)?;
+    if from == 0 && writer.position() > 0 {
+        writer.restart()?;
+    }
+    if writer.position() != from {
+        let why = format!("it was begun up to byte {from}, not {}", writer.position());
+        return Err(Error::inconsistent(blob.digest.to_string(), why));
+    }
+    Ok(writer)
 }
 
 /// Writes one blob; checks its frames, then the blob.
 pub(super) fn read_blob(bundle: &Bundle, digest: &Digest, out: &mut dyn Write) -> Result<(), Error> {
-    let position = bundle.index.get(digest).ok_or_else(|| missing_blob(bundle, digest))?;
-    let entry = bundle.contents.entries[*position];
+    let entry = bundle.entry(digest)?;
     let mut check = Check::new(entry.blob);
-    for Span { frame: number, range } in entry.spans(&bundle.contents.frames) {
-        for piece in content_of(bundle, number)?.pieces(&range) {
-            check.update(piece)?;
-            out.write_all(piece)?;
-        }
+    for span in entry.spans(&bundle.contents.frames) {
+        let content = span.read(bundle)?;
+        content.pass(&span, &mut check)?;
+        content.pieces(span.range).try_for_each(|piece| out.write_all(piece))?;
     }
     check.finish()
-}
-
-pub(super) fn missing_blob(bundle: &Bundle, digest: &Digest) -> Error {
-    Error::MissingBlob { source_name: bundle.name().to_owned(), digest: *digest }
 }

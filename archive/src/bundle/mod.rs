@@ -3,38 +3,43 @@
 //! The steps are types, so that no later one can be taken before the one ahead of it: [`Unverified`] (the head is
 //! parsed, nothing is believed) → [`Bundle`] (statements, blob lists, refs and contents are verified).
 
+mod carried;
 mod damage;
 mod data;
+mod frames;
+mod front;
+mod pieces;
+mod reader;
 mod stream;
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::FileExt as _;
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use fs_err as fs;
 use zstd::zstd_safe;
 
 use crate::format::contents::Contents;
 use crate::format::head::Head;
-use crate::format::packing::{Packing, Page, UNTOLD};
-use crate::format::{FRONT_ALIGN, HEAD_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member};
+use crate::format::packing::{NeededRelease, Packing};
+use crate::format::{MAX_FRONT_MEMBER_BYTES, MAX_WINDOW_BYTES, frame, series};
+use crate::medium::{self, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot, Trusted};
-use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
+use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
-pub use damage::{Damage, Findings};
+use carried::Carried;
+pub use damage::{Absent, Damage, Findings};
+use front::Front;
+use reader::Reader;
 pub use stream::BlobStream;
 
-/// Most pages that a packing may name.
-const MAX_PAGES: usize = 64;
-/// How much filler is read at a time.
-const FILLER_PIECE: u64 = 64 << 10;
+/// What the parts of the archive are called in messages.
+const HEAD: &str = "the head";
+const PACKING: &str = "the packing";
+const FRONT: &str = "the front";
 
 /// An archive whose head has been parsed and of which nothing is believed yet: for looking, not for using.
 #[derive(Debug)]
 pub struct Unverified {
-    file: fs::File,
-    name: String,
+    medium: Box<dyn Medium>,
     head: Head,
     packing: Packing,
 }
@@ -42,37 +47,51 @@ pub struct Unverified {
 /// An archive whose front is verified.
 #[derive(Debug)]
 pub struct Bundle {
-    file: fs::File,
-    name: String,
+    medium: Box<dyn Medium>,
     packing: Packing,
     packers: Vec<KeyId>,
     trusted: Trusted,
     head: Head,
     contents: Contents,
     releases: Vec<Release>,
-    /// Digest → index in the contents.
-    index: BTreeMap<Digest, usize>,
+    carried: Carried,
 }
 
 impl Unverified {
-    /// Opens a file and reads its head.
+    /// Opens an archive, a set of volumes by one of them, or a folder that holds one of either, and reads its head.
     ///
     /// # Errors
-    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Inconsistent`] for the head, or I/O.
+    /// As [`medium::open`] and [`Unverified::on`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = fs::File::open(path)?;
-        let name = path.display().to_string();
-        let mut area = vec![0; usize::try_from(HEAD_BYTES).unwrap_or(usize::MAX)];
-        let mut have = 0;
-        while have < area.len() {
-            match file.file().read_at(&mut area[have..], have as u64).map_err(|e| name_error(&name, &e))? {
-                0 => break,
-                n => have += n,
-            }
-        }
-        let head = Head::parse(&name, &area[..have])?;
+        Self::on(medium::open(path)?)
+    }
+
+    /// Reads the head of the archive on a medium.
+    ///
+    /// # Errors
+    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Malformed`] for the head, or I/O.
+    pub fn on(medium: Box<dyn Medium>) -> Result<Self, Error> {
+        let head = Reader(&*medium).head()?;
         let packing = Packing::parse(&head.packing)?;
-        Ok(Self { file, name, head, packing })
+        Ok(Self { medium, head, packing })
+    }
+
+    /// How the releases travel in this file, as it says.
+    #[must_use]
+    pub fn packing(&self) -> &Packing {
+        &self.packing
+    }
+
+    /// Digest of `pack.json`.
+    #[must_use]
+    pub fn packing_digest(&self) -> Digest {
+        Digest::of(&self.head.packing)
+    }
+
+    /// Where its bytes come from.
+    #[must_use]
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
     }
 
     /// The documents of the head, of which nothing has been checked.
@@ -85,9 +104,9 @@ impl Unverified {
     /// who made it.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] if it brings none.
+    /// [`Malformed::MissingMember`] if it brings none.
     pub fn own_root(&self) -> Result<&TrustRoot, Error> {
-        self.head.roots.iter().next().ok_or_else(|| Error::inconsistent("the head", "it holds no trust root"))
+        self.head.roots.iter().next().ok_or_else(|| Malformed::missing(HEAD, "root/1.json"))
     }
 
     /// Verifies head and front pages: what is trusted → newest root, here or there → packing and statements → pages.
@@ -96,31 +115,27 @@ impl Unverified {
     /// [`Error::OtherVendor`], [`Error::Unsigned`], [`Error::SignedByFormer`], [`Error::WrongLength`], [`Error::Damaged`],
     /// or what is wrong with a document.
     pub fn verify(self, trusted: impl Into<Trusted>) -> Result<Bundle, Error> {
-        let Self { file, name, head, packing } = self;
-        let trusted = head.roots.follow(&name, trusted, &head.signatures)?;
+        let Self { medium, head, packing } = self;
+        let trusted = head.roots.follow(medium.name(), trusted, &head.signatures)?;
         let packers = trusted.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
-        if !packing.needs.is_empty() {
-            return Err(Error::needs_newer("pack.json", "delta", UNTOLD));
-        }
-        let found = file.metadata()?.len();
+        let found = medium.length()?;
         if found != packing.length {
-            return Err(Error::WrongLength { file: name, expected: packing.length, found });
+            let file = medium.name().to_owned();
+            return Err(Error::WrongLength { file, expected: packing.length, found });
         }
-        let reader = Reader { file: &file, name: &name };
-        let mut front = reader.front(&packing)?.into_iter();
-        let tail = frame::stored(&[0; member::END_LEN]);
+        let reader = Reader(&*medium);
+        let mut front = Front::open(reader, &packing)?;
+        let tail = pieces::tail();
         let tail_at = packing.length.saturating_sub(tail.len() as u64);
-        if reader.read("the tail", tail_at, packing.length)? != tail {
-            return Err(reader.damaged("the tail", tail_at, packing.length));
+        match reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail) {
+            // It holds nothing: the other volumes can be used without it.
+            Ok(_) | Err(Error::VolumesMissing { .. }) => {}
+            Err(error) => return Err(error),
         }
-        let data_bytes = tail_at
-            .checked_sub(packing.data_offset)
-            .ok_or_else(|| Error::inconsistent("pack.json", "the data begins behind the end of the file"))?;
-        // In the order of the format, or not at all.
-        let mut take = |member: &str| match front.next() {
-            Some((name, content)) if name == member => Ok(content),
-            _ => Err(Error::inconsistent("the front", format!("`{member}` is not where it must be"))),
-        };
+        let data_bytes = tail_at.checked_sub(packing.data_offset).ok_or_else(|| {
+            let why = format!("it begins at {}, the tail at {tail_at}", packing.data_offset);
+            Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }
+        })?;
         let mut releases = Vec::new();
         for (document, bytes) in statements(&head) {
             let signers = trusted.check(&document, bytes, RoleName::Release, &head.signatures)?;
@@ -129,22 +144,22 @@ impl Unverified {
             if document != format!("releases/{sequence}/release.json") {
                 return Err(Error::inconsistent(&document, format!("it is sequence {sequence}")));
             }
-            let list = take(&format!("releases/{sequence}/blobs"))?;
-            let refs = take(&format!("releases/{sequence}/refs.json"))?;
+            let list =
+                front.take(&format!("releases/{sequence}/blobs"), statement.blob_list.max_text_bytes())?;
+            let refs = front.take(&format!("releases/{sequence}/refs.json"), statement.refs.size)?;
             releases.push(Release::assemble(statement, bytes, signers, &head, &list, refs)?);
         }
-        let contents = Contents::parse(&take("contents")?, data_bytes)?;
-        if let Some((name, _)) = front.next() {
-            return Err(Error::inconsistent("the front", format!("`{name}` does not belong there")));
-        }
+        let contents = Contents::parse(&front.take("contents", MAX_FRONT_MEMBER_BYTES)?, data_bytes)?;
+        front.finish()?;
         if releases.is_empty() {
-            return Err(Error::inconsistent("the head", "it holds no statement"));
+            return Err(Malformed::missing(HEAD, "releases/<sequence>/release.json"));
         }
         if releases.iter().map(Release::digest).ne(packing.statements.iter().copied()) {
-            return Err(Error::inconsistent("pack.json", "it names other statements than those in the head"));
+            return Err(Malformed::OtherStatements.into());
         }
-        let index = index(&contents, &releases)?;
-        Ok(Bundle { file, name, packing, packers, trusted, head, contents, releases, index })
+        series::check(&releases, &packing.needs)?;
+        let carried = Carried::of(medium.name(), &contents, &releases, !packing.needs.is_empty())?;
+        Ok(Bundle { medium, packing, packers, trusted, head, contents, releases, carried })
     }
 }
 
@@ -161,6 +176,18 @@ impl Bundle {
     /// See [`Unverified::open`] and [`Unverified::verify`].
     pub fn open(path: &Path, trusted: impl Into<Trusted>) -> Result<Self, Error> {
         Unverified::open(path)?.verify(trusted)
+    }
+
+    /// Where its bytes come from.
+    #[must_use]
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
+    }
+
+    /// The same archive on another medium: whatever is read from it is checked as before.
+    #[must_use]
+    pub fn with_medium(self, medium: Box<dyn Medium>) -> Self {
+        Self { medium, ..self }
     }
 
     /// How the releases travel in this file.
@@ -204,7 +231,7 @@ impl Bundle {
     /// Writes one blob to `out`; reads only the frames that it lies in.
     ///
     /// # Errors
-    /// [`Error::MissingBlob`], [`Error::Damaged`], or I/O.
+    /// [`Error::MissingBlob`], [`Error::NotCarried`], [`Error::Damaged`], or I/O.
     pub fn read_blob(&self, digest: &Digest, out: &mut dyn std::io::Write) -> Result<(), Error> {
         data::read_blob(self, digest, out)
     }
@@ -212,7 +239,7 @@ impl Bundle {
     /// Opens one blob for reading as it is needed; several may be read at a time.
     ///
     /// # Errors
-    /// [`Error::MissingBlob`].
+    /// [`Error::MissingBlob`], [`Error::NotCarried`].
     pub fn stream_blob<'a>(
         &'a self,
         digest: &Digest,
@@ -222,17 +249,25 @@ impl Bundle {
     }
 
     fn reader(&self) -> Reader<'_> {
-        Reader { file: &self.file, name: &self.name }
+        Reader(&*self.medium)
     }
 }
 
 impl Source for Bundle {
     fn name(&self) -> &str {
-        &self.name
+        self.medium.name()
     }
 
     fn releases(&self) -> &[Release] {
         &self.releases
+    }
+
+    fn needs(&self) -> &[NeededRelease] {
+        &self.packing.needs
+    }
+
+    fn carries(&self, digest: &Digest) -> bool {
+        self.carried.index_of(digest).is_some()
     }
 
     fn trusted(&self) -> &Trusted {
@@ -288,141 +323,26 @@ impl Release {
     }
 }
 
-/// Finds each blob, and makes sure that the contents hold all that the releases list and nothing else.
-fn index(contents: &Contents, releases: &[Release]) -> Result<BTreeMap<Digest, usize>, Error> {
-    let refuse = |why: String| Error::inconsistent("contents", why);
-    let mut index = BTreeMap::new();
-    for (position, entry) in contents.entries.iter().enumerate() {
-        let digest = entry.blob.digest;
-        if index.insert(digest, position).is_some() {
-            return Err(refuse(format!("{digest} stands twice")));
-        }
-        match releases.iter().find_map(|r| r.blob_list.size(&digest)) {
-            Some(size) if size == entry.blob.size => {}
-            Some(size) => {
-                return Err(refuse(format!(
-                    "{digest} is {} bytes long, the blob list says {size}",
-                    entry.blob.size
-                )));
-            }
-            None => return Err(refuse(format!("{digest} is on no signed blob list"))),
-        }
-    }
-    for blob in releases.iter().flat_map(|r| r.blob_list.iter()) {
-        if !index.contains_key(&blob.digest) {
-            return Err(refuse(format!("{} is missing", blob.digest)));
-        }
-    }
-    Ok(index)
-}
-
-/// Reads checked stretches of the file.
-struct Reader<'a> {
-    file: &'a fs::File,
-    name: &'a str,
-}
-
-impl Reader<'_> {
-    /// Reads from `start` to `end`; a file that ends before is damaged in `part`.
-    fn read(&self, part: &str, start: u64, end: u64) -> Result<Vec<u8>, Error> {
-        let mut bytes = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
-        match self.file.file().read_exact_at(&mut bytes, start) {
-            Ok(()) => Ok(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Err(self.damaged(part, start, end))
-            }
-            Err(error) => Err(name_error(self.name, &error)),
-        }
-    }
-
-    /// Reads and checks the front pages and the filler behind them: member name → content.
-    fn front(&self, packing: &Packing) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let offset = check_places(packing)?;
-        let mut plain = Vec::new();
-        for (number, page) in packing.pages.iter().enumerate() {
-            let part = format!("front page {number}");
-            let bytes = self.read(&part, page.offset, page.offset + page.length)?;
-            if Digest::of(&bytes) != page.digest {
-                return Err(self.damaged(&part, page.offset, page.offset + page.length));
-            }
-            plain.extend_from_slice(&decode(&part, &bytes, page.plain_length)?);
-        }
-        self.check_filler(offset, packing.data_offset)?;
-        member::read_all("the front", &plain)
-    }
-
-    fn check_filler(&self, start: u64, end: u64) -> Result<(), Error> {
-        const PART: &str = "the filler of the front";
-        let header_end = start + frame::MIN_FILLER;
-        let mut sound = self.read(PART, start, header_end)? == frame::filler_header(end - start);
-        let mut at = header_end;
-        while sound && at < end {
-            let piece_end = end.min(at + FILLER_PIECE);
-            sound = self.read(PART, at, piece_end)?.iter().all(|&b| b == 0);
-            at = piece_end;
-        }
-        if sound { Ok(()) } else { Err(self.damaged(PART, start, end)) }
-    }
-
-    fn damaged(&self, part: &str, start: u64, end: u64) -> Error {
-        Error::Damaged { file: self.name.to_owned(), part: part.to_owned(), start, end }
-    }
-}
-
-/// Refuses pages that are not one behind the other between head and data, or too large; says where they end.
-fn check_places(packing: &Packing) -> Result<u64, Error> {
-    let refuse = |why: String| Error::inconsistent("pack.json", why);
-    if packing.pages.len() > MAX_PAGES {
-        let (size, limit) = (packing.pages.len() as u64, MAX_PAGES as u64);
-        return Err(Error::TooLarge { what: "the number of front pages".to_owned(), size, limit });
-    }
-    let mut end = HEAD_BYTES;
-    for (number, page) in packing.pages.iter().enumerate() {
-        let Page { offset, length, plain_length, .. } = *page;
-        let fits = (1..=PAGE_PLAIN_BYTES).contains(&plain_length)
-            && (1..=frame::stored_len(plain_length)).contains(&length)
-            && offset == end;
-        if !fits {
-            return Err(refuse(format!("front page {number} is not where it can be")));
-        }
-        end += length;
-    }
-    let plain: u64 = packing.pages.iter().map(|p| p.plain_length).sum();
-    if plain > MAX_FRONT_PLAIN_BYTES {
-        let what = "the front of the archive".to_owned();
-        return Err(Error::TooLarge { what, size: plain, limit: MAX_FRONT_PLAIN_BYTES });
-    }
-    // The filler must have room for its header, and be no longer than what the pages could have needed.
-    let room = packing
-        .data_offset
-        .checked_sub(end)
-        .ok_or_else(|| refuse("the data begins in the front".to_owned()))?;
-    if !(frame::MIN_FILLER..=MAX_FRONT_PLAIN_BYTES).contains(&room)
-        || packing.data_offset > packing.length
-        || !packing.data_offset.is_multiple_of(FRONT_ALIGN)
-    {
-        return Err(refuse("the data does not begin where it can".to_owned()));
-    }
-    Ok(end)
-}
-
 /// The content of a frame whose hash has been checked: one zstd frame with a checksum, exactly `plain_len` bytes of it.
+///
+/// The hash was right, so whatever is wrong here is no damage: whoever packed it lied about it.
 fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
+    let part = || part.to_owned();
+    if frame::is_skippable(bytes) {
+        return Err(Malformed::StrayFiller { part: part() }.into());
+    }
+    if let Some(window) = frame::window_len(bytes).filter(|&window| window > MAX_WINDOW_BYTES) {
+        return Err(Malformed::WindowTooLarge { part: part(), window, limit: MAX_WINDOW_BYTES }.into());
+    }
     let by_zstd = || {
-        let is_one_frame = frame::has_checksum(bytes)
+        let is_one_frame = frame::is_self_contained(bytes)
             && zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len())
             && zstd_safe::get_frame_content_size(bytes).is_ok_and(|size| size == Some(plain_len));
         let capacity = usize::try_from(plain_len).unwrap_or(0);
         is_one_frame.then(|| zstd::bulk::decompress(bytes, capacity).ok()).flatten()
     };
-    let plain = frame::decode_stored(bytes).or_else(by_zstd);
-    // The hash was right, so this is no damage: whoever packed it lied about it.
-    plain
+    frame::decode_stored(bytes)
+        .or_else(by_zstd)
         .filter(|plain| plain.len() as u64 == plain_len)
-        .ok_or_else(|| Error::inconsistent(part, format!("it is not one frame of {plain_len} bytes")))
-}
-
-fn name_error(name: &str, error: &std::io::Error) -> Error {
-    let text: Cow<'_, str> = format!("failed to read `{name}`: {error}").into();
-    Error::Io(std::io::Error::new(error.kind(), text))
+        .ok_or_else(|| Malformed::NotOneFrame { part: part(), announced: plain_len }.into())
 }

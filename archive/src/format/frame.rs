@@ -5,6 +5,7 @@
 //! blocks of 128 KiB (the last one shorter), low 4 bytes of XXH64 of the content. There is one form for each content.
 
 use std::hash::Hasher as _;
+use std::ops::Range;
 
 use twox_hash::XxHash64;
 
@@ -12,6 +13,13 @@ use twox_hash::XxHash64;
 const MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 /// Content size in 4 bytes (bits 7–6 = 2), single segment (bit 5), checksum (bit 2).
 const DESCRIPTOR: u8 = 0b1010_0100;
+/// The bit of the descriptor that says that a checksum follows, and the two that say that a dictionary is needed.
+const CHECKSUM: u8 = 0b0000_0100;
+const DICTIONARY: u8 = 0b0000_0011;
+/// The bit of the descriptor that says that there is no window: the content is one segment.
+const SINGLE_SEGMENT: u8 = 0b0010_0000;
+/// The smallest window that RFC 8878 knows.
+const MIN_WINDOW_BYTES: u64 = 1 << 10;
 /// Magic number of the skippable frames we use as filler, little endian.
 const FILLER_MAGIC: [u8; 4] = [0x50, 0x2A, 0x4D, 0x18];
 /// Magic, descriptor, content size.
@@ -72,9 +80,7 @@ impl StoredEncoder {
         self.hash.write(rest);
         while !rest.is_empty() {
             if self.taken.is_multiple_of(BLOCK_BYTES) {
-                let size = self.missing().min(BLOCK_BYTES);
-                let last = u64::from(size == self.missing());
-                out.extend_from_slice(&(size << 3 | last).to_le_bytes()[..3]);
+                out.extend_from_slice(&block_header(self.missing()));
             }
             let run = rest.len().min(usize::try_from(stored_run(self.taken)).unwrap_or(usize::MAX));
             out.extend_from_slice(&rest[..run]);
@@ -105,45 +111,82 @@ pub fn stored_plain_len(frame: &[u8]) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes(*size)))
 }
 
-/// The pieces of content in a stored frame, in order and without a copy; `None` if a block is not as we write it.
-/// Checks the form, not the checksum.
+/// Where the plain bytes of this range stand in their stored frame, run by run.
+pub fn stored_runs(plain: Range<u64>) -> impl Iterator<Item = Range<usize>> {
+    let mut at = plain.start;
+    std::iter::from_fn(move || {
+        let run = stored_run(at).min(plain.end.checked_sub(at).filter(|&left| left > 0)?);
+        let start = stored_position(at);
+        at += run;
+        Some(usize::try_from(start).ok()?..usize::try_from(start + run).ok()?)
+    })
+}
+
+/// Whether this is exactly one stored frame, checksum and all. `see` gets its content, block by block: what it saw counts
+/// only if the answer is yes.
 #[must_use]
-pub fn stored_pieces(frame: &[u8]) -> Option<Vec<&[u8]>> {
-    let plain_len = stored_plain_len(frame)?;
+pub fn check_stored(frame: &[u8], mut see: impl FnMut(&[u8])) -> bool {
+    let Some(plain_len) = stored_plain_len(frame) else { return false };
     if plain_len == 0 || frame.len() as u64 != stored_len(plain_len) {
-        return None;
+        return false;
     }
-    let mut pieces = Vec::new();
-    let mut rest = frame.get(usize::try_from(HEADER_LEN).ok()?..)?;
-    let mut missing = plain_len;
-    while missing > 0 {
-        let size = missing.min(BLOCK_BYTES);
-        let last = u64::from(size == missing);
-        let (header, after) = rest.split_first_chunk::<3>()?;
-        if *header != (size << 3 | last).to_le_bytes()[..3] {
-            return None;
+    let mut hash = XxHash64::with_seed(0);
+    let mut at = 0;
+    for run in stored_runs(0..plain_len) {
+        let is_ours = frame[..run.start].ends_with(&block_header(plain_len - at));
+        if !is_ours {
+            return false;
         }
-        let (piece, after) = after.split_at_checked(usize::try_from(size).ok()?)?;
-        pieces.push(piece);
-        rest = after;
-        missing -= size;
+        at += run.len() as u64;
+        // Summed first: that reads faster than whatever `see` does, which then finds the block in the cache.
+        hash.write(&frame[run.clone()]);
+        see(&frame[run]);
     }
-    Some(pieces)
+    frame.ends_with(&hash.finish().to_le_bytes()[..4])
+}
+
+/// The header of a block in front of which the frame lacks so many bytes of content.
+fn block_header(missing: u64) -> [u8; 3] {
+    let size = missing.min(BLOCK_BYTES);
+    let last = u64::from(size == missing);
+    let [low, middle, high, ..] = (size << 3 | last).to_le_bytes();
+    [low, middle, high]
 }
 
 /// The content of a stored frame, with its checksum checked; `None` if the form or the checksum is wrong.
 #[must_use]
 pub fn decode_stored(frame: &[u8]) -> Option<Vec<u8>> {
-    let plain = stored_pieces(frame)?.concat();
-    let mut hash = XxHash64::with_seed(0);
-    hash.write(&plain);
-    frame.ends_with(&hash.finish().to_le_bytes()[..4]).then_some(plain)
+    let mut plain = Vec::with_capacity(frame.len());
+    check_stored(frame, |block| plain.extend_from_slice(block)).then_some(plain)
 }
 
-/// Whether a zstd frame carries a checksum of its content (RFC 8878, 3.1.1.1.1).
+/// Whether these bytes begin a zstd frame that is not skipped.
 #[must_use]
-pub fn has_checksum(frame: &[u8]) -> bool {
-    frame.starts_with(&MAGIC) && frame.get(MAGIC.len()).is_some_and(|descriptor| descriptor & 0b100 != 0)
+pub fn is_zstd(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
+}
+
+/// Whether this is a zstd frame with a checksum of its content, and without a dictionary (RFC 8878, 3.1.1.1.1).
+#[must_use]
+pub fn is_self_contained(frame: &[u8]) -> bool {
+    let descriptor = frame.strip_prefix(&MAGIC).and_then(<[u8]>::first);
+    descriptor.is_some_and(|descriptor| descriptor & (CHECKSUM | DICTIONARY) == CHECKSUM)
+}
+
+/// The memory that a zstd frame asks of a decompressor that streams, in bytes (RFC 8878, 3.1.1.1.2); `None` if it does not
+/// tell: then it is its content that must fit.
+#[must_use]
+pub fn window_len(frame: &[u8]) -> Option<u64> {
+    let [descriptor, window, ..] = *frame.strip_prefix(&MAGIC)? else { return None };
+    let (exponent, mantissa) = (window >> 3, window & 0b111);
+    let base = MIN_WINDOW_BYTES << exponent;
+    (descriptor & SINGLE_SEGMENT == 0).then_some(base + base / 8 * u64::from(mantissa))
+}
+
+/// Whether bytes begin with a skippable frame, ours or another.
+#[must_use]
+pub fn is_skippable(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, rest @ ..] if first & 0xF0 == FILLER_MAGIC[0] && rest.starts_with(&FILLER_MAGIC[1..]))
 }
 
 /// A filler of `len` bytes, header and zeros; `len` is at least [`MIN_FILLER`] and below 4 GiB.
@@ -226,6 +269,21 @@ mod tests {
         for len in 0..frame.len() {
             assert!(decode_stored(&frame[..len]).is_none(), "cut to {len}");
         }
+    }
+
+    #[test]
+    fn a_window_is_told_by_the_header() {
+        let squeezed = zstd::bulk::compress(&vec![7; 1 << 20], 3).unwrap();
+        assert_eq!(window_len(&squeezed), None, "a single segment");
+        let streamed = zstd::encode_all(&vec![7; 1 << 20][..], 3).unwrap();
+        assert_eq!(window_len(&streamed), Some(2 << 20), "level 3 has 2 MiB");
+        let with_window = |window: u8| window_len(&[0x28, 0xB5, 0x2F, 0xFD, 0, window]).unwrap();
+        assert_eq!(with_window(0), 1 << 10);
+        assert_eq!(with_window(0b0000_0111), (1 << 10) + 7 * 128);
+        assert_eq!(with_window(u8::MAX), (1 << 41) + 7 * (1 << 38), "the largest");
+        assert!(window_len(&[0x28, 0xB5, 0x2F, 0xFD, 0]).is_none() && window_len(b"").is_none());
+        assert!(is_skippable(&filler(8)) && is_skippable(&[0x5F, 0x2A, 0x4D, 0x18]));
+        assert!(!is_skippable(&squeezed) && !is_skippable(&[0x60, 0x2A, 0x4D, 0x18]) && !is_skippable(b""));
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //! Stored blobs come first, each in frames of its own, so that each can be written in place as it arrives. Squeezed
 //! blobs follow, their tar members one behind the other, cut into frames of equal plain length.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use super::contents::encoded_len;
+use super::packing::NeededRelease;
+use super::series;
 use super::{
-    FRONT_ALIGN, HEAD_BYTES, MAX_BLOB_BYTES, MAX_FILE_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES,
-    SQUEEZED_PLAIN_BYTES, STORED_PLAIN_BYTES, frame, member,
+    FRONT_ALIGN, HEAD_BYTES, MAX_BLOB_BYTES, MAX_FILE_BYTES, MAX_FRONT_MEMBER_BYTES, MAX_FRONT_PLAIN_BYTES,
+    PAGE_PLAIN_BYTES, SQUEEZED_PLAIN_BYTES, STORED_PLAIN_BYTES, frame, member,
 };
 use crate::{Blob, BlobList, Digest, Error, Release};
 
@@ -100,9 +102,20 @@ impl SpoolPlace {
     }
 }
 
+/// What a delta leaves out, and who has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The releases whose content is presumed, by rising sequence.
+    pub needs: Vec<NeededRelease>,
+    /// What of their content is not carried.
+    pub blobs: BTreeSet<Digest>,
+}
+
 /// Where everything will lie.
 #[derive(Clone, Debug)]
 pub struct Layout {
+    /// The releases whose content is presumed; none if everything is carried.
+    pub needs: Vec<NeededRelease>,
     /// First byte of data.
     pub data_offset: u64,
     /// Stored blobs, in order.
@@ -119,11 +132,25 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Plans an archive of these releases; `storing` says how each blob is kept.
+    /// Plans an archive that carries all of these releases; `storing` says how each blob is kept.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if there are more frames than the format can count.
+    /// As [`Layout::plan_delta`].
     pub fn plan(releases: &[Release], storing: impl Fn(&Digest) -> Storing) -> Result<Self, Error> {
+        Self::plan_delta(releases, LeftOut::default(), storing)
+    }
+
+    /// Plans an archive of these releases, by rising sequence, that leaves something out.
+    ///
+    /// # Errors
+    /// [`Error::Unlike`] or [`Error::BadNeed`] if these releases cannot be in one file, [`Error::TooLarge`] if there are
+    /// more frames than the format can count.
+    pub fn plan_delta(
+        releases: &[Release],
+        LeftOut { needs, blobs: left_out }: LeftOut,
+        storing: impl Fn(&Digest) -> Storing,
+    ) -> Result<Self, Error> {
+        series::check(releases, &needs)?;
         let mut all = BlobList::default();
         for release in releases {
             for blob in release.blob_list.iter() {
@@ -131,7 +158,12 @@ impl Layout {
                     let what = blob.digest.to_string();
                     return Err(Error::TooLarge { what, size: blob.size, limit: MAX_BLOB_BYTES });
                 }
-                all.insert(blob)?;
+                if !left_out.contains(&blob.digest) {
+                    all.insert(blob)?;
+                } else if needs.is_empty() {
+                    let why = format!("{} is left out, and no needed release has it", blob.digest);
+                    return Err(Error::inconsistent("the plan of this archive", why));
+                }
             }
         }
         let (mut stored, mut squeezed, mut index) = (Vec::new(), Vec::new(), HashMap::new());
@@ -155,7 +187,12 @@ impl Layout {
         }
         let all_frames = frames + spool_bytes.div_ceil(SQUEEZED_PLAIN_BYTES);
         frame_index(all_frames)?;
-        let front_len = front_len(releases, encoded_len(all_frames, all.len() as u64));
+        let members = front_members(releases, encoded_len(all_frames, all.len() as u64));
+        if let Some(&size) = members.iter().find(|&&size| size > MAX_FRONT_MEMBER_BYTES) {
+            let what = "a member of the front (a blob list, refs or contents)".to_owned();
+            return Err(Error::TooLarge { what, size, limit: MAX_FRONT_MEMBER_BYTES });
+        }
+        let front_len: u64 = members.into_iter().map(member::len).sum();
         if front_len > MAX_FRONT_PLAIN_BYTES {
             let what = "the front of the archive (blob lists, refs and contents)".to_owned();
             return Err(Error::TooLarge { what, size: front_len, limit: MAX_FRONT_PLAIN_BYTES });
@@ -163,7 +200,7 @@ impl Layout {
         let front_bound: u64 = cut(front_len, PAGE_PLAIN_BYTES).map(frame::stored_len).sum();
         let data_offset = (HEAD_BYTES + front_bound + frame::MIN_FILLER).next_multiple_of(FRONT_ALIGN);
         let (stored_bytes, stored_frames) = (offset, frame_index(frames)?);
-        Ok(Self { data_offset, stored, stored_bytes, stored_frames, squeezed, spool_bytes, index })
+        Ok(Self { needs, data_offset, stored, stored_bytes, stored_frames, squeezed, spool_bytes, index })
     }
 
     /// The place of a stored blob.
@@ -193,6 +230,9 @@ impl Layout {
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut text = format!("{} {STORED_PLAIN_BYTES} {SQUEEZED_PLAIN_BYTES}\n", self.data_offset);
+        for needed in &self.needs {
+            writeln!(text, "needs {}", needed.statement).expect(TEXT);
+        }
         for place in &self.stored {
             writeln!(text, "stored {} {} {}", place.blob.digest, place.blob.size, place.offset).expect(TEXT);
         }
@@ -217,12 +257,10 @@ impl Layout {
     }
 }
 
-/// The members of the front, as names and lengths decide it.
-fn front_len(releases: &[Release], contents: u64) -> u64 {
-    let of_release = |r: &Release| {
-        member::len(r.blob_list.to_text().len() as u64) + member::len(r.refs_bytes.len() as u64)
-    };
-    releases.iter().map(of_release).sum::<u64>() + member::len(contents)
+/// How long the members of the front are.
+fn front_members(releases: &[Release], contents: u64) -> Vec<u64> {
+    let of_release = |r: &Release| [r.blob_list.to_text().len() as u64, r.refs_bytes.len() as u64];
+    releases.iter().flat_map(of_release).chain([contents]).collect()
 }
 
 fn add(sum: u64, more: u64) -> Result<u64, Error> {

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::FORMAT;
+use super::{FORMAT, MAX_FILE_BYTES};
 use crate::release::{API_VERSION, Requirement, expect_kind};
-use crate::{Digest, Error, json};
+use crate::{Digest, Error, Product, Release, ReleaseName, Sequence, Statement, Version, json};
 
 const KIND: &str = "Packing";
 /// Largest packing, in bytes.
@@ -27,15 +27,50 @@ pub struct Packing {
     pub requires: Vec<Requirement>,
     /// Digests of the statements in this file, by rising sequence.
     pub statements: Vec<Digest>,
-    /// Digests of statements whose content this file builds on and does not carry.
+    /// The releases whose content this file builds on and does not carry, by rising sequence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub needs: Vec<Digest>,
+    pub needs: Vec<NeededRelease>,
     /// Length of the file in bytes, from the first byte of the head to the last of the tail.
     pub length: u64,
     /// Where the first data frame begins, in bytes from the start.
     pub data_offset: u64,
     /// The front pages, in order, from the end of the head on without a gap.
     pub pages: Vec<Page>,
+}
+
+/// A release whose content a delta builds on. The digest decides; the rest is for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NeededRelease {
+    /// Digest of its statement.
+    pub statement: Digest,
+    /// Its product.
+    pub product: Product,
+    /// Its version.
+    pub version: Version,
+    /// Its place in the order.
+    pub sequence: Sequence,
+}
+
+impl NeededRelease {
+    /// The release that has this statement.
+    #[must_use]
+    pub fn new(statement: &Statement, digest: Digest) -> Self {
+        let ReleaseName { product, version, sequence } = statement.name();
+        Self { statement: digest, product, version, sequence }
+    }
+
+    /// The release's name.
+    #[must_use]
+    pub fn name(&self) -> ReleaseName {
+        ReleaseName { product: self.product.clone(), version: self.version.clone(), sequence: self.sequence }
+    }
+}
+
+impl From<&Release> for NeededRelease {
+    fn from(release: &Release) -> Self {
+        Self::new(&release.statement, release.digest())
+    }
 }
 
 /// One front page: a zstd frame.
@@ -91,7 +126,12 @@ impl Packing {
             return Err(Error::needs_newer(NAME, &format!("format-{}", readable.format), UNTOLD));
         }
         expect_kind(NAME, bytes, MAX_PACKING_BYTES, KIND)?;
-        json::parse(NAME, bytes, MAX_PACKING_BYTES)
+        let packing: Self = json::parse(NAME, bytes, MAX_PACKING_BYTES)?;
+        if packing.length > MAX_FILE_BYTES {
+            let what = "the archive, as its packing says,".to_owned();
+            return Err(Error::TooLarge { what, size: packing.length, limit: MAX_FILE_BYTES });
+        }
+        Ok(packing)
     }
 
     /// The document's bytes.

@@ -4,6 +4,7 @@ mod blob_list;
 mod channel;
 mod inventory;
 mod names;
+mod receipt;
 mod refs;
 mod statement;
 
@@ -11,6 +12,7 @@ pub use blob_list::BlobList;
 pub use channel::{Channel, ChannelName, CurrentRelease, MAX_CHANNEL_BYTES};
 pub use inventory::{CHART_TYPE, FLUX_TYPE, Inventory, Kind};
 pub use names::{FileName, ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
+pub use receipt::{Held, HeldState, MAX_RECEIPT_BYTES, MAX_RECEIPT_RELEASES, Receipt, TrustCounters};
 pub use refs::{Descriptor, GitRepository, ManifestInfo, Refs, alike, is_ref_name};
 pub use statement::{
     BlobListSummary, Kubernetes, MAX_REFS_BYTES, MAX_STATEMENT_BYTES, OperatingSystem, Requirement, Statement,
