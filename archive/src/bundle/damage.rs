@@ -91,8 +91,10 @@ fn groups(bundle: &Bundle) -> Vec<(Vec<Entry>, std::ops::Range<u32>)> {
     let mut groups: Vec<(Vec<Entry>, std::ops::Range<u32>)> = Vec::new();
     for &entry in &bundle.contents.entries {
         let last = entry.spans(frames).last().map_or(entry.frame, |span| span.frame);
+        // A member whose content begins with a frame has its header at the end of the one before.
+        let first = entry.frame - u32::from(entry.offset == 0);
         match groups.last_mut() {
-            Some((entries, range)) if entry.frame < range.end => {
+            Some((entries, range)) if first < range.end => {
                 entries.push(entry);
                 range.end = range.end.max(last + 1);
             }

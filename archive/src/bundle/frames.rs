@@ -110,13 +110,13 @@ impl Content {
         }
     }
 
-    /// The pieces of content in this range of it.
+    /// The pieces of content in this range of it; none of them is empty, which a stream would take for its end.
     pub(super) fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = &[u8]> {
         let (hashed, plain) = match self {
             Self::Hashed(content) => (Some(content.plain(range)), None),
             Self::Plain(plain) => {
                 let [start, end] = [range.start, range.end].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-                (None, plain.get(start..end))
+                (None, plain.get(start..end).filter(|piece| !piece.is_empty()))
             }
         };
         hashed.into_iter().flatten().chain(plain)
@@ -173,6 +173,18 @@ mod tests {
 
     fn content(len: usize) -> Vec<u8> {
         (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect()
+    }
+
+    #[test]
+    fn no_piece_is_empty() {
+        let content = content(3000);
+        let hashed = Hashed::new(frame::stored(&content), 0..3000, Chain::default()).unwrap();
+        for frame in [Content::Hashed(Box::new(hashed)), Content::Plain(content)] {
+            assert_eq!(frame.pieces(10..3000).map(<[u8]>::len).sum::<usize>(), 2990);
+            for place in [0, 10, 3000] {
+                assert_eq!(frame.pieces(place..place).count(), 0, "{place} of {frame:?}");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod file;
 mod fixture;
+mod parity;
 mod several;
 mod shelf;
 mod split;
