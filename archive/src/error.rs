@@ -4,7 +4,7 @@ use std::io;
 
 use crate::explain::{Class, Code, Explain};
 use crate::parity::Beyond;
-use crate::trust::{KeyId, RoleName};
+use crate::trust::{KeyId, RoleName, Shortfall};
 use crate::{Digest, Malformed, ReleaseName};
 
 /// Longest word from outside that is shown, in characters.
@@ -146,6 +146,12 @@ pub enum Error {
         /// Files that are not at hand.
         missing: Vec<String>,
     },
+    /// There is no parity for an archive.
+    #[error("there are no parity files for `{place}`")]
+    NoParity {
+        /// Where they were looked for.
+        place: String,
+    },
     /// The archive is not what the format allows, and that is no damage.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -158,7 +164,7 @@ pub enum Error {
         digest: Digest,
     },
     /// Too few keys of a role have signed a document.
-    #[error("`{document}` has {have} of the {need} signatures that role `{role}` needs")]
+    #[error("`{document}` has {have} of the {need} signatures that role `{role}` needs{why}")]
     Unsigned {
         /// The document's name.
         document: String,
@@ -170,6 +176,8 @@ pub enum Error {
         need: usize,
         /// Keys that would count.
         keys: Vec<KeyId>,
+        /// Why others that came along do not count.
+        why: Shortfall,
     },
     /// Enough keys signed a document when it was made, but some of them have lost the role since.
     #[error(
@@ -453,8 +461,9 @@ impl Explain for Error {
             Self::BadParity { .. } => 168,
             Self::ParityTooLarge { .. } => 169,
             Self::BeyondParity { .. } => 170,
+            Self::NoParity { .. } => 171,
             Self::MissingBlob { .. } => 113,
-            Self::Unsigned { .. } => 114,
+            Self::Unsigned { why, .. } => return why.code(),
             Self::OtherVendor { .. } => 115,
             Self::WrongPassword { .. } => 116,
             Self::BadKey { .. } => 117,
@@ -490,6 +499,7 @@ impl Explain for Error {
             | Self::BadReference { .. }
             | Self::BadValue { .. }
             | Self::ParityTooLarge { .. }
+            | Self::NoParity { .. }
             | Self::WrongPassword { .. }
             | Self::BadKey { .. }
             | Self::TooFewKeys { .. }
@@ -520,6 +530,9 @@ impl Explain for Error {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
             }
             Self::BadParity { .. } => "copy it again from where it came from, or make it again: `sealift parity`".into(),
+            Self::NoParity { .. } => {
+                "name the folder that they are in too; without them, copy it again from where it came from".into()
+            }
             Self::ParityTooLarge { needed, .. } => format!("let parity files have {needed} bytes, or make larger volumes"),
             Self::BeyondParity { missing, .. } if !missing.is_empty() => {
                 format!("bring what is not at hand too: {}", missing.join(", "))

@@ -124,7 +124,7 @@ pub trait Medium: Debug + Send + Sync {
     }
 }
 
-fn forget_cached(file: &fs::File) -> io::Result<()> {
+pub(crate) fn forget_cached(file: &fs::File) -> io::Result<()> {
     // Only what the medium has can be forgotten. One that cannot be written to has everything.
     let _ = file.sync_data();
     // Advice: a file system that does not keep pages, such as one in memory, has nothing to forget.

@@ -6,15 +6,21 @@ use serde::Serialize;
 
 use sealift_archive::bundle::{Damage, Findings, Unverified};
 use sealift_archive::medium::{self, Medium, Parts, Remark};
+use sealift_archive::parity::Mender;
 use sealift_archive::trust::KeyId;
 use sealift_archive::{Bundle, Digest, ReleaseName, Source as _};
 
 use super::VerifyArgs;
 use super::output::{Lines, Output, count, size};
+use super::parity::{self, Examined};
 use crate::{Error, trust};
 
 /// How many damaged stretches are listed for people; JSON has all.
 const DAMAGES_SHOWN: usize = 20;
+
+/// What is told to whoever looks without a trust root.
+pub(super) const UNTRUSTED: &str =
+    "note: without --trust, nothing says that this archive is from whom it claims to be from";
 
 /// Opens an archive with a trust root, or with the one that it brings itself.
 pub(super) fn open(bundle: &Path, root: Option<&Path>, output: Output) -> Result<Bundle, Error> {
@@ -31,8 +37,7 @@ pub(super) fn open_all(
     if let Some(root) = root {
         return Ok(Unverified::on(medium)?.verify(&trust::read(root)?.0)?);
     }
-    output
-        .remark("note: without --trust, nothing says that this archive is from whom it claims to be from")?;
+    output.remark(UNTRUSTED)?;
     let unverified = Unverified::on(medium)?;
     let own = unverified.own_root()?.clone();
     Ok(unverified.verify(&own)?)
@@ -59,18 +64,29 @@ struct Verdict<'a> {
     remarks: Vec<Remark>,
     #[serde(flatten)]
     findings: Findings,
+    /// What parity says, if there is some.
+    parity: Option<Examined>,
 }
 
 pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
     let medium = find(&args.bundle, output)?;
     // What was just copied to a stick would be answered by memory.
     medium.forget_cached()?;
-    let bundle = Unverified::on(medium)?.verify(&trust::read(&args.trust)?.0)?;
+    let root = trust::read(&args.trust)?.0;
+    let bundle = match Unverified::on(medium).and_then(|unverified| unverified.verify(&root)) {
+        Ok(bundle) => bundle,
+        Err(error) => return parity::examine_unopened(output, &args.bundle, error),
+    };
+    let healed = bundle.medium().healed();
+    let mender = Mender::of_archive(&args.bundle);
+    let bundle = without_parity(bundle, &args.bundle, mender.as_ref().ok().and_then(Option::as_ref));
     let meter = output.meter("verifying", bundle.packing().length)?;
     let findings = bundle.check(&meter)?;
     meter.finish();
+    let is_whole = findings.is_whole() && healed.pieces == 0;
+    let parity = parity::examine(output, mender, is_whole)?;
     let verdict = Verdict {
-        whole: findings.is_whole(),
+        whole: is_whole && parity.as_ref().is_none_or(Examined::is_whole),
         releases: bundle.releases().iter().map(|r| r.statement.name()).collect(),
         bytes: bundle.packing().length,
         trust_root: bundle.trust_root().version(),
@@ -79,10 +95,11 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
         volumes: bundle.medium().parts(),
         remarks: bundle.medium().remarks(),
         findings,
+        parity,
     };
     output.result(&verdict, || {
         let title = match &verdict.findings {
-            findings if findings.is_whole() => "Good",
+            _ if is_whole => "Good",
             findings if findings.damages.is_empty() => "NOT WHOLE",
             _ => "DAMAGED",
         };
@@ -105,8 +122,17 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
             lines = lines.line("damage", format!("{place}; it costs {}", blobs.join(", ")));
         }
         let hidden = verdict.findings.damages.len().saturating_sub(DAMAGES_SHOWN);
-        if hidden > 0 { lines.line("damage", format!("and {hidden} more")).text() } else { lines.text() }
+        if hidden > 0 {
+            lines = lines.line("damage", format!("and {hidden} more"));
+        }
+        match &verdict.parity {
+            Some(parity) => parity.describe(&args.bundle, lines).text(),
+            None => lines.text(),
+        }
     })?;
+    if let Some(parity) = verdict.parity {
+        parity.verdict(&args.bundle)?;
+    }
     let (archive, absent) = (bundle.name().to_owned(), verdict.findings.absent.volumes);
     match (verdict.findings.damages.len(), verdict.volumes) {
         (0, Some(Parts { count, .. })) if !absent.is_empty() => {
@@ -115,6 +141,15 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
         }
         (0, _) => Ok(()),
         (count, _) => Err(Error::Damaged { file: archive, count }),
+    }
+}
+
+/// The archive as it is: what parity makes up for is damage all the same. Its front has been verified, mended or not.
+fn without_parity(bundle: Bundle, places: &[impl AsRef<Path>], mender: Option<&Mender>) -> Bundle {
+    match (medium::find(places), mender) {
+        (Ok(found), _) => bundle.with_medium(found.into()),
+        (Err(_), Some(mender)) => bundle.with_medium(mender.unmended_medium()),
+        (Err(_), None) => bundle,
     }
 }
 

@@ -7,6 +7,7 @@ mod export;
 mod inspect;
 mod look;
 mod output;
+mod parity;
 mod sbom;
 mod sign;
 mod split;
@@ -75,6 +76,10 @@ enum Command {
     Split(SplitArgs),
     /// Put the volumes of an archive together again
     Join(JoinArgs),
+    /// Make parity files, by which lost parts of an archive come back
+    Parity(parity::ParityArgs),
+    /// Write whole copies of the damaged and missing files of an archive, by its parity
+    Repair(parity::RepairArgs),
     /// Show what an archive carries
     Inspect(InspectArgs),
     /// Write what an archive carries in a form for other tools
@@ -389,6 +394,8 @@ impl Cli {
             Command::Verify(args) => look::verify(output, args),
             Command::Split(args) => split::split(output, args),
             Command::Join(args) => split::join(output, args),
+            Command::Parity(args) => parity::parity(output, args),
+            Command::Repair(args) => parity::repair(output, args),
             Command::Inspect(args) => inspect::inspect(output, args),
             Command::Export(args) => export::export(output, args),
             Command::Diff(args) => diff::diff(output, args),
