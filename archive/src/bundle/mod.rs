@@ -95,6 +95,12 @@ impl Unverified {
         &*self.medium
     }
 
+    /// The documents of the head, of which nothing has been checked.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
     /// who made it.
     ///
