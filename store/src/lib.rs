@@ -23,6 +23,7 @@ mod counters;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod front;
 mod git;
 mod incoming;
 mod intake;
