@@ -4,6 +4,9 @@
 
 mod file;
 mod fixture;
+#[path = "../measure/mod.rs"]
+mod measure;
+mod once;
 mod parity;
 mod several;
 mod shelf;
