@@ -5,6 +5,9 @@
 mod confusion;
 mod file;
 mod fixture;
+#[path = "../measure/mod.rs"]
+mod measure;
+mod once;
 mod parity;
 mod several;
 mod shelf;
