@@ -4,7 +4,10 @@
 
 mod file;
 mod fixture;
+#[path = "../second_reader/mod.rs"]
+mod other_reader;
 mod parity;
+mod second_reader;
 mod several;
 mod shelf;
 mod split;
