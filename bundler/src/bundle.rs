@@ -11,7 +11,9 @@ use fs_err as fs;
 use serde::Serialize;
 
 use sealift_archive::format::layout::{Layout, Storing};
+use sealift_archive::format::volume::{HEADER_LEN, MAX_VOLUMES};
 use sealift_archive::packer::{Front, Packed, Packer};
+use sealift_archive::split::VolumeSize;
 use sealift_archive::trust::{KeyId, RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
 use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, copy_blob, durable};
 use sealift_fetch::Client;
@@ -22,6 +24,9 @@ use crate::keys::{self, Password};
 use crate::local::Local;
 use crate::lock::Lock;
 use crate::{Error, statement, trust};
+
+/// What the headers of volumes take at most.
+const MAX_HEADERS_BYTES: u64 = HEADER_LEN * MAX_VOLUMES as u64;
 
 /// What to bundle and how.
 #[derive(Debug)]
@@ -42,6 +47,8 @@ pub struct Order<'a> {
     pub out: &'a Path,
     /// zstd's level for what is squeezed.
     pub level: i32,
+    /// The most bytes of a volume, if the archive is to be cut into volumes.
+    pub volume_size: Option<VolumeSize>,
 }
 
 /// What will be done.
@@ -131,7 +138,11 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
         from_previous: count(&|d| from_previous.contains(d)),
         from_disk: count(&|d| on_disk.contains(d) && !from_previous.contains(d)),
         to_fetch: count(&|d| !on_disk.contains(d) && !from_previous.contains(d)),
-        disk_bytes: layout.max_disk_bytes(),
+        disk_bytes: match order.volume_size {
+            None => layout.max_disk_bytes(),
+            // The archive goes when all volumes have been read back.
+            Some(_) => layout.max_disk_bytes().max(2 * layout.max_file_bytes() + MAX_HEADERS_BYTES),
+        },
     };
     let base = order.definition.parent().unwrap_or(Path::new("")).to_owned();
     Ok(Planned { plan, lock, local, base, release, layout, root, signatures, previous, from_previous })
@@ -171,6 +182,14 @@ impl Planned {
     #[must_use]
     pub fn release(&self) -> &Release {
         &self.release
+    }
+
+    /// The archive, if an earlier try packed this very release and was stopped before it was cut into volumes.
+    #[must_use]
+    pub fn packed(&self) -> Option<Bundle> {
+        let bundle = Bundle::open(&self.plan.path, &self.root).ok()?;
+        let is_it = bundle.releases().iter().map(Release::digest).eq([self.release.digest()]);
+        is_it.then_some(bundle)
     }
 
     /// Opens the archive in the making, with whatever an earlier try left in it.

@@ -224,6 +224,18 @@ pub enum Error {
         /// How many damaged stretches there are.
         count: usize,
     },
+    /// The archive, or its parity, has damage that can be repaired; the findings have been printed.
+    #[error(
+        "{}`{file}` is damaged, and can be {} again",
+        if *only_parity { "the parity of " } else { "" },
+        if *only_parity { "made" } else { "made whole" }
+    )]
+    Repairable {
+        /// The archive.
+        file: String,
+        /// Whether only its parity is damaged.
+        only_parity: bool,
+    },
 }
 
 impl Error {
@@ -300,6 +312,7 @@ impl Explain for Error {
             Self::PasswordsDiffer => 413,
             Self::OtherStatement { .. } => 414,
             Self::Damaged { .. } => 415,
+            Self::Repairable { .. } => 498,
             Self::Several(_) => 416,
             Self::NamesAlike { .. } => 460,
             Self::WrongFile { .. } => 461,
@@ -331,7 +344,7 @@ impl Explain for Error {
                 let first = errors.first().map_or(Class::Failed, Explain::class);
                 if errors.iter().all(|error| error.class() == first) { first } else { Class::Failed }
             }
-            Self::Damaged { .. } | Self::WrongFile { .. } => Class::Refused,
+            Self::Damaged { .. } | Self::Repairable { .. } | Self::WrongFile { .. } => Class::Refused,
             _ => Class::Usage,
         }
     }
@@ -379,6 +392,12 @@ impl Explain for Error {
             }
             Self::BadFluxFolder { .. } => {
                 "put a file in its place, or take it out; Flux would leave it out without a word".into()
+            }
+            Self::Repairable { only_parity: true, .. } => {
+                "the archive is whole: `sealift parity` makes parity for it in a new folder".into()
+            }
+            Self::Repairable { file, .. } => {
+                format!("while it can still be read: `sealift repair {file} --into DIR`")
             }
             Self::Damaged { .. } => {
                 "copy the file again from where it came from; if it stays damaged, make a new one".into()

@@ -178,6 +178,12 @@ impl Bundle {
         &*self.medium
     }
 
+    /// The same archive on another medium: whatever is read from it is checked as before.
+    #[must_use]
+    pub fn with_medium(self, medium: Box<dyn Medium>) -> Self {
+        Self { medium, ..self }
+    }
+
     /// How the releases travel in this file.
     #[must_use]
     pub fn packing(&self) -> &Packing {

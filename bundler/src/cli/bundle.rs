@@ -10,12 +10,12 @@ use tokio::runtime::{Builder, Runtime};
 
 use sealift_archive::packer::{Packed, Packer};
 use sealift_archive::trust::{KeyId, Signatures};
-use sealift_archive::{Digest, Progress, ReleaseName};
+use sealift_archive::{Bundle, Digest, Progress, ReleaseName};
 use sealift_fetch::meter::Meter;
 use sealift_fetch::{Client, Options, unless_interrupted};
 
 use super::output::{Lines, Output, count, path, size};
-use super::{BundleArgs, LockArgs, NetworkArgs};
+use super::{BundleArgs, LockArgs, NetworkArgs, split};
 use crate::Error;
 use crate::bundle::{self, Keys, Order, Plan, Planned};
 use crate::definition::Definition;
@@ -157,6 +157,9 @@ struct Bundled<'a> {
     digest: Digest,
     plan: &'a Plan,
     archive: &'a Packed,
+    /// What stands in the place of the archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volumes: Option<split::Done>,
     signers: Vec<KeyId>,
     seconds: Seconds,
 }
@@ -182,11 +185,18 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
         previous: args.previous.as_deref(),
         out: &args.output,
         level: args.level,
+        volume_size: args.volume_size,
     };
     let planned = bundle::plan(&order)?;
     let plan_took = begun.elapsed();
     if args.plan {
         return output.result(&planned.plan, || describe(&planned.plan).text());
+    }
+    if let Some(size) = args.volume_size {
+        if let Some(packed) = planned.packed() {
+            return split::resume(output, &packed, size);
+        }
+        split::expect_room(&planned.plan)?;
     }
     let password = Password::default();
     // Asked before a progress bar covers the question.
@@ -195,7 +205,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
     let gathered = gather(&order, &planned, &args.network, &password, &(meter.clone() as Arc<dyn Progress>))?;
     let finishing = Instant::now();
     let (release, digest) = (planned.release().statement.name(), planned.release().digest());
-    let plan = planned.plan.clone();
+    let (plan, root) = (planned.plan.clone(), planned.root().clone());
     let signers = gathered.signers;
     let archive =
         planned.finish(gathered.packer, gathered.signatures, &gathered.keys, args.level, &*meter)?;
@@ -210,11 +220,19 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
         content: gathered.content_took.as_secs_f64(),
         finish: finishing.elapsed().as_secs_f64(),
     };
-    let bundled = Bundled { release, digest, plan: &plan, archive: &archive, signers, seconds };
+    let volumes = match args.volume_size {
+        Some(size) => Some(split::replace(output, &Bundle::open(&archive.path, &root)?, size)?),
+        None => None,
+    };
+    let bundled = Bundled { release, digest, plan: &plan, archive: &archive, volumes, signers, seconds };
     output.result(&bundled, || {
         let s = &bundled.seconds;
-        describe(&plan)
-            .line("written", size(archive.bytes))
+        let lines = describe(&plan).line("written", size(archive.bytes));
+        let (lines, place) = match &bundled.volumes {
+            Some(volumes) => (split::list(lines, volumes), path(&args.output)),
+            None => (lines, path(&archive.path)),
+        };
+        lines
             .line("release", format!("{}, {}", bundled.release, bundled.digest.short()))
             .line(
                 "time",
@@ -223,7 +241,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
                     s.total, s.plan, s.content, s.keys, s.finish
                 ),
             )
-            .end(&format!("next: sealift verify {} --trust {}", path(&archive.path), path(&args.trust)))
+            .end(&format!("next: sealift verify {place} --trust {}", path(&args.trust)))
     })
 }
 

@@ -7,8 +7,10 @@ mod export;
 mod inspect;
 mod look;
 mod output;
+mod parity;
 mod sbom;
 mod sign;
+mod split;
 
 use std::path::PathBuf;
 
@@ -16,6 +18,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
+use sealift_archive::split::VolumeSize;
 use sealift_fetch::meter::Stderr;
 
 use crate::Error;
@@ -42,7 +45,7 @@ Examples:
   sealift verify out/acme-1.5.0.tar.zst --trust trust/root.json
 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 refused (damage, signatures),
-4 no space, 5 busy, 6 a registry did not answer, 130 interrupted."
+4 no space, 5 busy, 6 a registry did not answer, 7 volumes are missing, 130 interrupted."
 )]
 pub struct Cli {
     /// Print results, plans and errors as JSON
@@ -69,6 +72,14 @@ enum Command {
     Bundle(Box<BundleArgs>),
     /// Check every signature and every byte of an archive
     Verify(VerifyArgs),
+    /// Cut an archive into volumes that fit a stick
+    Split(SplitArgs),
+    /// Put the volumes of an archive together again
+    Join(JoinArgs),
+    /// Make parity files, by which lost parts of an archive come back
+    Parity(parity::ParityArgs),
+    /// Write whole copies of the damaged and missing files of an archive, by its parity
+    Repair(parity::RepairArgs),
     /// Show what an archive carries
     Inspect(InspectArgs),
     /// Write what an archive carries in a form for other tools
@@ -216,6 +227,9 @@ struct BundleArgs {
     /// Folder for the archive
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
+    /// Cut the archive into volumes of at most this size, for example `fat32` (4 GiB - 1)
+    #[arg(long, value_name = "SIZE")]
+    volume_size: Option<VolumeSize>,
     /// How hard to squeeze what is not compressed yet
     #[arg(long, value_name = "1..19", default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=19))]
     level: i32,
@@ -227,12 +241,73 @@ struct BundleArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Everything is read, and from the medium, not from memory. Volumes are looked for beside the one
+that is named; name several folders if they are not in one. Exit status 7 if some are missing.
+
+Examples:
+  sealift verify acme-1.5.0.tar.zst --trust trust/root.json
+  sealift verify /media/stick --trust trust/root.json")]
 struct VerifyArgs {
-    /// The archive
-    bundle: PathBuf,
+    /// The archive, a volume of it, or a folder that holds one; may be several
+    #[arg(value_name = "ARCHIVE", required = true)]
+    bundle: Vec<PathBuf>,
     /// The trust root to check against
     #[arg(long, value_name = "ROOT.json")]
     trust: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every volume is checked while it is copied and read back before it gets its name; what is there
+and right is not written again. The volumes one behind the other are still one zstd stream:
+  cat acme-1.5.0.[0-9]*.tar.zst | zstd -dc | tar t
+
+Examples:
+  sealift split acme-1.5.0.tar.zst -o out/                           for FAT32
+  sealift split acme-1.5.0.tar.zst -o out/ --volume-size 650MiB
+  sealift split acme-1.5.0.tar.zst -o /media/stick --only 2          one stick at a time")]
+struct SplitArgs {
+    /// The archive, or its volumes
+    #[arg(value_name = "ARCHIVE", required = true)]
+    bundle: Vec<PathBuf>,
+    /// Folder for the volumes
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Largest volume: `fat32` (4 GiB - 1), bytes, or a number with `M`, `G`, `MiB`, `GiB`
+    #[arg(long, value_name = "SIZE", default_value_t)]
+    volume_size: VolumeSize,
+    /// Write only these volumes: `2`, `2-4`
+    #[arg(long, value_name = "NUMBERS")]
+    only: Option<split::Numbers>,
+    /// The trust root to check against; without it, the archive is believed about who made it
+    #[arg(long, value_name = "ROOT.json")]
+    trust: Option<PathBuf>,
+    /// Say what would be done, and stop
+    #[arg(long)]
+    plan: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file is, byte for byte, the one that was split.
+
+Examples:
+  sealift join /media/stick -o .
+  sealift join /media/stick1 /media/stick2 -o acme.tar.zst")]
+struct JoinArgs {
+    /// A volume, or the folders that they are in
+    #[arg(value_name = "VOLUME|DIR", required = true)]
+    volumes: Vec<PathBuf>,
+    /// Folder for the archive, or its name
+    #[arg(short, long, value_name = "DIR|FILE", default_value = ".")]
+    output: PathBuf,
+    /// The trust root to check against; without it, the archive is believed about who made it
+    #[arg(long, value_name = "ROOT.json")]
+    trust: Option<PathBuf>,
+    /// Say what would be done, and stop
+    #[arg(long)]
+    plan: bool,
 }
 
 #[derive(Debug, Args)]
@@ -317,6 +392,10 @@ impl Cli {
             Command::Sign(args) => sign::sign(output, args),
             Command::Bundle(args) => bundle::bundle(output, args),
             Command::Verify(args) => look::verify(output, args),
+            Command::Split(args) => split::split(output, args),
+            Command::Join(args) => split::join(output, args),
+            Command::Parity(args) => parity::parity(output, args),
+            Command::Repair(args) => parity::repair(output, args),
             Command::Inspect(args) => inspect::inspect(output, args),
             Command::Export(args) => export::export(output, args),
             Command::Diff(args) => diff::diff(output, args),
