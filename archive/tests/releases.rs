@@ -179,7 +179,7 @@ fn a_delta_says_what_it_leaves_to_whom() {
     assert!(bundle.check(&Unwatched).unwrap().damages.is_empty(), "what is not carried is no damage");
     let second = SecondReader::trusting(&ROOT);
     let verdicts = second.verdicts(std::slice::from_ref(&path));
-    assert_eq!(verdicts, [Ok(vec!["acme 1.4, 6 blobs".to_owned(), "acme 1.5, 6 blobs".to_owned()])]);
+    assert_eq!(verdicts, [Ok(vec!["acme 1.4, blobs: 6".to_owned(), "acme 1.5, blobs: 6".to_owned()])]);
     bundle.copy_blobs(&digests(8..12), &Memory::default(), &Unwatched).unwrap();
 
     let (carried, absent, unknown) = (content(8), Digest::of(&content(4)), Digest::of(b"?"));

@@ -52,7 +52,7 @@ def attempt(path: str, trusted: bytes, work) -> int:
 def verify(path: str, archive: Archive) -> None:
     archive.check_data()
     for release in archive.releases:
-        print(f"{path}: {release.product} {release.version}, {len(release.blobs)} blobs")
+        print(f"{path}: {release.product} {release.version}, blobs: {len(release.blobs)}")
 
 
 if __name__ == "__main__":

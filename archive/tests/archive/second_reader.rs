@@ -32,7 +32,7 @@ fn both_readers_find_the_same_blobs() {
         let path = content.pack(&dir, &vendor);
         assert!(takes(&path, &vendor), "{sizes:?}");
         let taken = second.verdicts(std::slice::from_ref(&path)).remove(0).unwrap();
-        assert_eq!(taken, [format!("acme 1.0, {} blobs", content.blobs.len())], "{sizes:?}");
+        assert_eq!(taken, [format!("acme 1.0, blobs: {}", content.blobs.len())], "{sizes:?}");
         for (digest, bytes) in &content.blobs {
             assert!(
                 second.blob(&path, &digest.to_string()).unwrap() == *bytes,
