@@ -8,7 +8,10 @@ mod fixture;
 #[path = "../measure/mod.rs"]
 mod measure;
 mod once;
+#[path = "../second_reader/mod.rs"]
+mod other_reader;
 mod parity;
+mod second_reader;
 mod several;
 mod shelf;
 mod split;
