@@ -69,7 +69,9 @@ impl Vendor {
 fn damage(path: &Path, places: &[usize]) -> Vec<u8> {
     let good = fs::read(path).unwrap();
     let mut bytes = good.clone();
-    places.iter().for_each(|&place| bytes[place] ^= 0x10);
+    for &place in places {
+        bytes[place] ^= 0x10;
+    }
     fs::write(path, bytes).unwrap();
     good
 }
