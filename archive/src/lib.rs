@@ -4,6 +4,7 @@
 //! `FORMAT.md` beside this crate.
 
 mod any_digest;
+mod belt;
 pub mod bundle;
 pub mod chain;
 mod digest;
@@ -34,6 +35,7 @@ pub use hashed::Hashed;
 pub use progress::{Progress, Unwatched};
 pub use reference::{INTERNAL_HOST, Reference};
 pub use release::{
-    BlobList, FileName, Platform, Product, Refs, ReleaseName, RepositoryName, Sequence, Statement, Version,
+    BlobList, Channel, ChannelName, FileName, Platform, Product, Refs, ReleaseName, RepositoryName, Sequence,
+    Statement, Version,
 };
 pub use source::{BlobSink, BlobWriter, Release, Source, copy_blob};
