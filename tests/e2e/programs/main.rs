@@ -11,5 +11,6 @@ mod export;
 mod interruption;
 mod memory;
 mod scene;
+mod second_reader;
 mod space;
 mod told;
