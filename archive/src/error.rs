@@ -181,7 +181,7 @@ pub enum Error {
     },
     /// Enough keys signed a document when it was made, but some of them have lost the role since.
     #[error(
-        "`{document}` was signed under trust root version {then}; of those who may sign under version {now}, {have} of the {need} that role `{role}` needs did"
+        "`{document}` was signed while trust root version {then} counted; under version {now} it has {have} of the {need} signatures that role `{role}` needs"
     )]
     SignedByFormer {
         /// The document's name.

@@ -182,6 +182,21 @@ impl Signatures {
     }
 }
 
+impl IntoIterator for Signatures {
+    type Item = Signature;
+    type IntoIter = std::vec::IntoIter<Signature>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl Extend<Signature> for Signatures {
+    fn extend<I: IntoIterator<Item = Signature>>(&mut self, signatures: I) {
+        self.0.extend(signatures);
+    }
+}
+
 impl FromIterator<Signature> for Signatures {
     fn from_iter<I: IntoIterator<Item = Signature>>(signatures: I) -> Self {
         Self(signatures.into_iter().collect())

@@ -6,12 +6,14 @@ use serde::Serialize;
 
 use sealift_archive::bundle::Unverified;
 use sealift_archive::medium;
-use sealift_archive::parity::{Amount, Files, LostStretch, Mender, Plan, Repaired, RepairedFile, Survey};
+pub(super) use sealift_archive::parity::Plan;
+use sealift_archive::parity::{Amount, Files, LostStretch, Mender, Repaired, RepairedFile, Survey};
 use sealift_archive::{Bundle, Error as ArchiveError};
 
 use super::look::UNTRUSTED;
 use super::output::{Lines, Output, count, path, size};
-use crate::{Error, trust};
+use crate::Error;
+use crate::trust::Folder;
 
 /// How many lost stretches are listed for people; JSON has all.
 const STRETCHES_SHOWN: usize = 20;
@@ -81,8 +83,29 @@ pub(super) fn parity(output: Output, args: &ParityArgs) -> Result<(), Error> {
     })
 }
 
+/// Makes parity beside an archive that has just been written, if that is wanted; any of its files stands for all.
+pub(super) fn make_for(
+    output: Output,
+    archive: &Path,
+    amount: Option<Amount>,
+) -> Result<Option<Plan>, Error> {
+    let Some(amount) = amount else { return Ok(None) };
+    let folder = archive.parent().unwrap_or(Path::new(""));
+    let plan = Plan::new(Files::find(archive)?, amount, folder, None)?;
+    make(output, &plan)?;
+    Ok(Some(plan))
+}
+
+/// The parity files that are there now.
+pub(super) fn list(lines: Lines, plan: Option<&Plan>) -> Lines {
+    let files = plan.into_iter().flat_map(|plan| &plan.files);
+    files.fold(lines, |lines, file| {
+        lines.line("parity", format!("{}  {}", path(&file.path), size(file.bytes)))
+    })
+}
+
 /// Makes parity files as planned.
-pub(super) fn make(output: Output, plan: &Plan) -> Result<(), Error> {
+fn make(output: Output, plan: &Plan) -> Result<(), Error> {
     if let Some(folder) = plan.files.first().and_then(|file| file.path.parent()) {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         sealift_archive::durable::create_dir_all(folder)?;
@@ -161,13 +184,12 @@ fn conclude(repaired: &Repaired) -> String {
 
 fn verified(medium: Box<dyn medium::Medium>, root: Option<&Path>, output: Output) -> Result<Bundle, Error> {
     let unverified = Unverified::on(medium)?;
-    let root = if let Some(root) = root {
-        trust::read(root)?.0
-    } else {
-        output.remark(UNTRUSTED)?;
-        unverified.own_root()?.clone()
-    };
-    Ok(unverified.verify(&root)?)
+    if let Some(root) = root {
+        return Ok(unverified.verify(Folder::read(root)?.trusted()?)?);
+    }
+    output.remark(UNTRUSTED)?;
+    let own = unverified.own_root()?.clone();
+    Ok(unverified.verify(&own)?)
 }
 
 fn expect_whole(bundle: &Bundle, place: &str, output: Output) -> Result<(), Error> {
