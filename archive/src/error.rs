@@ -4,7 +4,7 @@ use std::io;
 
 use crate::explain::{Class, Code, Explain};
 use crate::parity::Beyond;
-use crate::trust::{KeyId, RoleName};
+use crate::trust::{KeyId, RoleName, Shortfall};
 use crate::{Digest, Malformed, ReleaseName};
 
 /// Longest word from outside that is shown, in characters.
@@ -164,7 +164,7 @@ pub enum Error {
         digest: Digest,
     },
     /// Too few keys of a role have signed a document.
-    #[error("`{document}` has {have} of the {need} signatures that role `{role}` needs")]
+    #[error("`{document}` has {have} of the {need} signatures that role `{role}` needs{why}")]
     Unsigned {
         /// The document's name.
         document: String,
@@ -176,10 +176,12 @@ pub enum Error {
         need: usize,
         /// Keys that would count.
         keys: Vec<KeyId>,
+        /// Why others that came along do not count.
+        why: Shortfall,
     },
     /// Enough keys signed a document when it was made, but some of them have lost the role since.
     #[error(
-        "`{document}` was signed under trust root version {then}; of those who may sign under version {now}, {have} of the {need} that role `{role}` needs did"
+        "`{document}` was signed while trust root version {then} counted; under version {now} it has {have} of the {need} signatures that role `{role}` needs"
     )]
     SignedByFormer {
         /// The document's name.
@@ -461,7 +463,7 @@ impl Explain for Error {
             Self::BeyondParity { .. } => 170,
             Self::NoParity { .. } => 171,
             Self::MissingBlob { .. } => 113,
-            Self::Unsigned { .. } => 114,
+            Self::Unsigned { why, .. } => return why.code(),
             Self::OtherVendor { .. } => 115,
             Self::WrongPassword { .. } => 116,
             Self::BadKey { .. } => 117,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealift_archive::{Class, Code, Digest, Explain};
 
-use crate::{chart, git, image, sbom};
+use crate::{chart, git, image, sbom, trust};
 
 /// Why a command of `sealift` failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,9 @@ pub enum Error {
     /// A Git repository, or a folder that becomes one.
     #[error(transparent)]
     Git(#[from] git::Error),
+    /// A key, or a trust folder.
+    #[error(transparent)]
+    Trust(#[from] trust::Error),
     /// A question about packages.
     #[error(transparent)]
     Sbom(#[from] sbom::Error),
@@ -261,6 +264,7 @@ impl Error {
             Self::Chart(error) => Some(error),
             Self::Git(error) => Some(error),
             Self::Sbom(error) => Some(error),
+            Self::Trust(error) => Some(error),
             _ => None,
         }
     }
@@ -302,6 +306,7 @@ impl Explain for Error {
             Self::Chart(error) => return error.code(),
             Self::Git(error) => return error.code(),
             Self::Sbom(error) => return error.code(),
+            Self::Trust(error) => return error.code(),
             Self::Definition { .. } => 401,
             Self::TwoCharts { .. } => 402,
             Self::NoLock { .. } => 403,

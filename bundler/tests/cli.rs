@@ -59,6 +59,9 @@ fn help_tells_what_to_do() {
     for command in [
         "",
         "trust init",
+        "trust rotate",
+        "trust revoke",
+        "trust show",
         "lock",
         "statement",
         "sign",

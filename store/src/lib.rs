@@ -22,6 +22,7 @@ mod audit;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod front;
 mod git;
 mod incoming;
 mod intake;

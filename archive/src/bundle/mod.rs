@@ -26,6 +26,7 @@ use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot, Trusted};
 use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 use carried::Carried;
+pub use data::AtHand;
 pub use damage::{Absent, Damage, Findings};
 use front::Front;
 use reader::Reader;
@@ -92,6 +93,12 @@ impl Unverified {
     #[must_use]
     pub fn medium(&self) -> &dyn Medium {
         &*self.medium
+    }
+
+    /// The documents of the head, of which nothing has been checked.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
     }
 
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
@@ -222,6 +229,12 @@ impl Bundle {
         damage::find(self, progress)
     }
 
+    /// How much of these blobs is at hand, and which volumes have the rest. Nothing is read.
+    #[must_use]
+    pub fn at_hand(&self, wanted: &BTreeSet<Digest>) -> AtHand {
+        data::at_hand(self, wanted)
+    }
+
     /// Writes one blob to `out`; reads only the frames that it lies in.
     ///
     /// # Errors
@@ -329,7 +342,7 @@ fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
         return Err(Malformed::WindowTooLarge { part: part(), window, limit: MAX_WINDOW_BYTES }.into());
     }
     let by_zstd = || {
-        let is_one_frame = frame::has_checksum(bytes)
+        let is_one_frame = frame::is_self_contained(bytes)
             && zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len())
             && zstd_safe::get_frame_content_size(bytes).is_ok_and(|size| size == Some(plain_len));
         let capacity = usize::try_from(plain_len).unwrap_or(0);

@@ -147,6 +147,11 @@ impl Medium for Mended {
         self.missing.clone()
     }
 
+    fn absent(&self, range: Range<u64>) -> Vec<u32> {
+        let is_missing = self.missing.as_ref().is_some_and(|parts| !parts.missing.is_empty());
+        if is_missing { self.inner.absent(range) } else { Vec::new() }
+    }
+
     fn remarks(&self) -> Vec<Remark> {
         self.inner.remarks()
     }

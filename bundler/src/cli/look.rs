@@ -13,7 +13,8 @@ use sealift_archive::{Bundle, Digest, ReleaseName, Source as _};
 use super::VerifyArgs;
 use super::output::{Lines, Output, count, size};
 use super::parity::{self, Examined};
-use crate::{Error, trust};
+use crate::Error;
+use crate::trust::Folder;
 
 /// How many damaged stretches are listed for people; JSON has all.
 const DAMAGES_SHOWN: usize = 20;
@@ -35,7 +36,7 @@ pub(super) fn open_all(
 ) -> Result<Bundle, Error> {
     let medium = find(places, output)?;
     if let Some(root) = root {
-        return Ok(Unverified::on(medium)?.verify(&trust::read(root)?.0)?);
+        return Ok(Unverified::on(medium)?.verify(Folder::read(root)?.trusted()?)?);
     }
     output.remark(UNTRUSTED)?;
     let unverified = Unverified::on(medium)?;
@@ -72,8 +73,9 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
     let medium = find(&args.bundle, output)?;
     // What was just copied to a stick would be answered by memory.
     medium.forget_cached()?;
-    let root = trust::read(&args.trust)?.0;
-    let bundle = match Unverified::on(medium).and_then(|unverified| unverified.verify(&root)) {
+    let folder = Folder::read(&args.trust)?;
+    let trusted = folder.trusted()?;
+    let bundle = match Unverified::on(medium).and_then(|unverified| unverified.verify(trusted)) {
         Ok(bundle) => bundle,
         Err(error) => return parity::examine_unopened(output, &args.bundle, error),
     };

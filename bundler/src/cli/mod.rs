@@ -11,6 +11,7 @@ mod parity;
 mod sbom;
 mod sign;
 mod split;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -25,8 +26,8 @@ use sealift_fetch::meter::Stderr;
 use crate::Error;
 use crate::definition::Definition;
 use crate::discover::Helm;
-use crate::trust::ExistingKeys;
 use output::Output;
+use trust::{SignerArgs, TrustCommand};
 
 /// What is logged if `RUST_LOG` says nothing.
 const DEFAULT_LOG_FILTER: &str = "warn";
@@ -41,9 +42,9 @@ const DEFAULT_LOG_FILTER: &str = "warn";
 Examples:
   sealift trust init trust/                            make keys and a trust root, once
   sealift lock RELEASE.yaml                            pin every reference to a digest
-  sealift bundle RELEASE.yaml --trust trust/root.json \\
+  sealift bundle RELEASE.yaml --trust trust/ \\
       --release-key trust/release.key --pack-key trust/pack.key -o out/
-  sealift verify out/acme-1.5.0.tar.zst --trust trust/root.json
+  sealift verify out/acme-1.5.0.tar.zst --trust trust/
 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 refused (damage, signatures),
 4 no space, 5 busy, 6 a registry did not answer, 7 volumes are missing, 130 interrupted."
@@ -58,7 +59,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make the keys of a vendor and the trust root that appliances pin
+    /// Make and change the trust root that appliances pin: who may sign what
     #[command(subcommand)]
     Trust(TrustCommand),
     /// Pin every reference of a definition to a digest, in `RELEASE.lock.json`
@@ -67,7 +68,7 @@ enum Command {
     Check(CheckArgs),
     /// Write the statement of a locked release, to be signed apart
     Statement(StatementArgs),
-    /// Sign a statement
+    /// Sign a statement, or the next version of the trust root
     Sign(SignArgs),
     /// Fetch what the lock names, sign it, and pack it into one archive
     Bundle(Box<BundleArgs>),
@@ -101,20 +102,6 @@ enum Command {
     Man {
         /// The directory
         dir: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum TrustCommand {
-    /// Make root, release and pack keys (cosign's format) and version 1 of the trust root
-    #[command(after_help = "\
-COSIGN_PASSWORD is the password of all keys; without it, a terminal is asked.
-Keep root.key offline; give root.json and signatures/ to the appliance image.")]
-    Init {
-        /// Folder for root.json and the keys
-        dir: PathBuf,
-        #[command(flatten)]
-        existing: ExistingKeys,
     },
 }
 
@@ -192,16 +179,23 @@ struct StatementArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each person runs it with a key of their own and sends the folder on:
-  sealift sign statement/ --key alice.key --trust trust/root.json")]
+Each person runs it with a key of their own and sends the folder on. A trust root counts as soon as
+enough have signed it; without `--key`, the signatures that others have put there are counted.
+
+Examples:
+  sealift sign statement/ --key alice.key --trust trust/
+  sealift sign statement/ --key alice.pub --signer \"my-hsm-sign --slot 1\"
+  sealift sign trust/ --key root-bob.key")]
 struct SignArgs {
-    /// The folder that `sealift statement` wrote
+    /// The folder that `sealift statement` or `export --format statement` wrote, or a trust folder
     dir: PathBuf,
-    /// Private key of role `release`; may be repeated
-    #[arg(long, value_name = "KEY", required = true)]
+    /// Key to sign with; may be repeated. A public one if `--signer` signs for it
+    #[arg(long, value_name = "KEY")]
     key: Vec<PathBuf>,
-    /// Check first that the keys may sign
-    #[arg(long, value_name = "ROOT.json")]
+    #[command(flatten)]
+    signer: SignerArgs,
+    /// Check first that the keys may sign the statement
+    #[arg(long, value_name = "TRUST")]
     trust: Option<PathBuf>,
 }
 
@@ -210,15 +204,17 @@ struct BundleArgs {
     /// The definition
     #[arg(value_name = "RELEASE.yaml")]
     definition: PathBuf,
-    /// The trust root that goes along
-    #[arg(long, value_name = "ROOT.json")]
+    /// The trust folder, or root.json in it: all versions go along
+    #[arg(long, value_name = "TRUST")]
     trust: PathBuf,
-    /// Private key of role `release`; may be repeated; not needed with `--statement`
+    /// Key of role `release`; may be repeated; not needed with `--statement`
     #[arg(long, value_name = "KEY", required_unless_present = "statement")]
     release_key: Vec<PathBuf>,
-    /// Private key of role `pack`; may be repeated
+    /// Key of role `pack`; may be repeated
     #[arg(long, value_name = "KEY", required = true)]
     pack_key: Vec<PathBuf>,
+    #[command(flatten)]
+    signer: SignerArgs,
     /// Folder with a statement that was signed apart
     #[arg(long, value_name = "DIR")]
     statement: Option<PathBuf>,
@@ -365,6 +361,8 @@ enum Format {
     OciLayout,
     /// The plain files, under their names
     Files,
+    /// The statement with its documents and signatures, to be signed again
+    Statement,
 }
 
 impl RenderingArgs {
@@ -392,7 +390,7 @@ impl Cli {
     pub fn run(&self) -> Result<(), Error> {
         let output = Output { json: self.json };
         match &self.command {
-            Command::Trust(TrustCommand::Init { dir, existing }) => sign::init_trust(output, dir, existing),
+            Command::Trust(command) => trust::trust(output, command),
             Command::Lock(args) => bundle::lock(output, args),
             Command::Check(args) => check::check(output, args),
             Command::Statement(args) => sign::statement(output, args),

@@ -12,7 +12,8 @@ use sealift_archive::{Bundle, Error as ArchiveError};
 
 use super::look::UNTRUSTED;
 use super::output::{Lines, Output, count, path, size};
-use crate::{Error, trust};
+use crate::Error;
+use crate::trust::Folder;
 
 /// How many lost stretches are listed for people; JSON has all.
 const STRETCHES_SHOWN: usize = 20;
@@ -183,13 +184,12 @@ fn conclude(repaired: &Repaired) -> String {
 
 fn verified(medium: Box<dyn medium::Medium>, root: Option<&Path>, output: Output) -> Result<Bundle, Error> {
     let unverified = Unverified::on(medium)?;
-    let root = if let Some(root) = root {
-        trust::read(root)?.0
-    } else {
-        output.remark(UNTRUSTED)?;
-        unverified.own_root()?.clone()
-    };
-    Ok(unverified.verify(&root)?)
+    if let Some(root) = root {
+        return Ok(unverified.verify(Folder::read(root)?.trusted()?)?);
+    }
+    output.remark(UNTRUSTED)?;
+    let own = unverified.own_root()?.clone();
+    Ok(unverified.verify(&own)?)
 }
 
 fn expect_whole(bundle: &Bundle, place: &str, output: Output) -> Result<(), Error> {

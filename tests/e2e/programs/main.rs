@@ -10,6 +10,8 @@ mod digests;
 mod export;
 mod interruption;
 mod memory;
+mod rotation;
 mod scene;
+mod signers;
 mod space;
 mod told;
