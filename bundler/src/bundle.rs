@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err as fs;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use sealift_archive::bundle::Unverified;
@@ -238,10 +239,7 @@ impl Planned {
             let wanted = missing().intersection(&self.from_previous).copied().collect();
             previous.copy_blobs(&wanted, packer, progress)?;
         }
-        for digest in missing() {
-            self.local.copy(digest, packer, progress)?;
-        }
-        Ok(())
+        missing().into_par_iter().try_for_each(|digest| self.local.copy(digest, packer, progress).map(drop))
     }
 
     /// Makes the Git packs again that are still missing, each repository from a clone; with plain HTTP to other hosts
