@@ -4,6 +4,7 @@ use sealift_archive::{Bundle, Unwatched};
 use sealift_store::{State, Store};
 
 use super::output::{Lines, Output, count, keys, size};
+use super::repair::{WithHealed, warn};
 use super::{Cli, ImportArgs};
 use crate::Error;
 use crate::import::{Action, Done, Plan, execute, plan, record_refusal};
@@ -19,12 +20,12 @@ pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(),
     let done = open(&writer, args, &source).and_then(|(bundle, plan)| {
         output.remark(&describe(&plan).end())?;
         if plan.action == Action::Nothing {
-            return execute(&writer, &bundle, plan, &Unwatched);
+            return Ok((execute(&writer, &bundle, plan, &Unwatched)?, bundle.medium().healed()));
         }
         let meter = cli.meter("importing", plan.need.missing_bytes)?;
         let done = execute(&writer, &bundle, plan, &meter)?;
         meter.finish();
-        Ok(done)
+        Ok((done, bundle.medium().healed()))
     });
     if let Err(error) = &done {
         // The refusal itself is the news, even where it cannot be written down.
@@ -32,8 +33,9 @@ pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(),
             output.remark(&format!("the audit log could not be written: {unwritten}\n"))?;
         }
     }
-    let done = done?;
-    output.result(&done, || conclude(&done))
+    let (done, healed) = done?;
+    output.result(&WithHealed::new(&done, &healed), || conclude(&done))?;
+    warn(output, &healed)
 }
 
 fn open(store: &Store, args: &ImportArgs, source: &str) -> Result<(Bundle, Plan), Error> {
