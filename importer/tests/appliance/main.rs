@@ -5,3 +5,4 @@
 mod import;
 mod sealiftctl;
 mod vendor;
+mod volumes;
