@@ -28,6 +28,7 @@ pub use explain::{Class, Code, Explain, report, report_json};
 pub use progress::{Progress, Unwatched};
 pub use reference::{INTERNAL_HOST, Reference};
 pub use release::{
-    BlobList, FileName, Platform, Product, Refs, ReleaseName, RepositoryName, Sequence, Statement, Version,
+    BlobList, FileName, Platform, Product, Receipt, Refs, ReleaseName, RepositoryName, Sequence, Statement,
+    Version,
 };
 pub use source::{BlobSink, BlobWriter, Release, Source, copy_blob};

@@ -1,5 +1,6 @@
 //! What can be wrong with a store, or with what somebody wants of it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -104,7 +105,7 @@ pub enum Error {
         floor: Sequence,
     },
     /// The step from the active release to this one is not allowed.
-    #[error("{offered} cannot follow {active}, which is active: {}", only_from(upgrade_from))]
+    #[error("{offered} cannot follow {active}, which is active: {}", only_from(upgrade_from, missing))]
     NoPath {
         /// What was offered.
         offered: Box<ReleaseName>,
@@ -112,6 +113,8 @@ pub enum Error {
         active: Box<ReleaseName>,
         /// The versions that it can follow.
         upgrade_from: Vec<Version>,
+        /// Of the releases on the way to it, those that are neither here nor offered.
+        missing: BTreeSet<Version>,
     },
     /// The release is here, but it failed.
     #[error("{release} cannot be activated: {reason}")]
@@ -160,6 +163,12 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Nothing of which a receipt could be written.
+    #[error("`{}` holds no release that is complete", store.display())]
+    HoldsNothing {
+        /// The store.
+        store: PathBuf,
+    },
     /// What the archive library says of a document, of content, or of space.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -175,12 +184,22 @@ impl Error {
     }
 }
 
-fn only_from(versions: &[Version]) -> String {
-    if versions.is_empty() {
+fn only_from(upgrade_from: &[Version], missing: &BTreeSet<Version>) -> String {
+    if upgrade_from.is_empty() {
         return "it is only for an appliance that has no release yet".to_owned();
     }
-    let versions: Vec<&str> = versions.iter().map(Version::as_str).collect();
-    format!("it can only follow {}", versions.join(" or "))
+    let only = format!("it can only follow {}", either(upgrade_from));
+    // What it cannot follow for want of an earlier one is said with that one.
+    if missing.is_empty() || upgrade_from.iter().all(|version| missing.contains(version)) {
+        only
+    } else {
+        format!("{only}, and on the way there {} is missing", either(missing))
+    }
+}
+
+/// `1.4`, `1.4 or 1.5`
+fn either<'a>(versions: impl IntoIterator<Item = &'a Version>) -> String {
+    versions.into_iter().map(Version::as_str).collect::<Vec<_>>().join(" or ")
 }
 
 impl Explain for Error {
@@ -204,6 +223,7 @@ impl Explain for Error {
             Self::NoGit { .. } => 316,
             Self::Git { .. } => 317,
             Self::ActiveUnreadable { .. } => 318,
+            Self::HoldsNothing { .. } => 326,
             Self::Archive(error) => return error.code(),
             Self::Io(_) => 399,
         })
@@ -211,7 +231,10 @@ impl Explain for Error {
 
     fn class(&self) -> Class {
         match self {
-            Self::NotAStore { .. } | Self::NoSuchRelease { .. } | Self::NotPinned { .. } => Class::Usage,
+            Self::NotAStore { .. }
+            | Self::NoSuchRelease { .. }
+            | Self::NotPinned { .. }
+            | Self::HoldsNothing { .. } => Class::Usage,
             Self::Busy { .. } => Class::Busy,
             Self::Archive(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
@@ -249,16 +272,17 @@ impl Explain for Error {
                 "take a bundle of a later release; to go back to one that is here, run `sealiftctl rollback`".into()
             }
             Self::BelowFloor { .. } => "ask the vendor for a later release".into(),
-            Self::NoPath { upgrade_from, .. } => match upgrade_from.as_slice() {
-                [] => "ask the vendor for a release that this one can step to".into(),
-                versions => {
-                    let versions: Vec<&str> = versions.iter().map(Version::as_str).collect();
-                    format!("import and activate {} first", versions.join(" or "))
-                }
-            },
+            Self::NoPath { upgrade_from, .. } if upgrade_from.is_empty() => {
+                "ask the vendor for a release that this one can step to".into()
+            }
+            Self::NoPath { upgrade_from, missing, .. } if missing.is_empty() => {
+                format!("import and activate {} first", either(upgrade_from))
+            }
+            Self::NoPath { missing, .. } => format!("import and activate {} first", either(missing)),
             Self::Failed { .. } | Self::Incomplete { .. } | Self::ActiveUnreadable { .. } => {
                 "import the release again: it brings back only what is missing".into()
             }
+            Self::HoldsNothing { .. } => "import a release: `sealiftctl import BUNDLE`".into(),
             Self::NoGit { .. } => "install the package `git`; it must be on the PATH".into(),
             Self::Git { .. } => "ask the vendor for a new bundle, and show this message".into(),
             Self::Archive(error) => return error.hint(),

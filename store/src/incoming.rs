@@ -122,8 +122,21 @@ impl Incoming<'_> {
     /// # Errors
     /// I/O.
     pub fn intake(&self) -> Result<Intake, Error> {
+        self.intake_with(&[])
+    }
+
+    /// Where the missing blobs of several imports go that were begun together, so that their source is read once.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn intake_with(&self, others: &[Self]) -> Result<Intake, Error> {
+        let mut list = self.release.blob_list.clone();
         remove_partial(&self.dir)?;
-        Intake::new(&self.release.blob_list, &self.writer.blobs_dir(), self.dir.join(PARTIAL_DIR))
+        for other in others {
+            remove_partial(&other.dir)?;
+            other.release.blob_list.iter().try_for_each(|blob| list.insert(blob))?;
+        }
+        Intake::new(&list, &self.writer.blobs_dir(), self.dir.join(PARTIAL_DIR))
     }
 
     /// Makes the release a staged one: checks that its content is here, brings its Git repositories into the
@@ -256,7 +269,7 @@ mod tests {
         let before = outside_incoming(&place.store);
         {
             let writer = place.writer();
-            let need = writer.need(&content.release.blob_list, &content.release.refs).unwrap();
+            let need = writer.need(&[&content.release]).unwrap();
             assert_eq!((need.missing_blobs, need.missing_bytes), (3, 11));
             let incoming = writer.begin(&content.release, "first try", &need).unwrap();
             let intake = incoming.intake().unwrap();
@@ -271,7 +284,7 @@ mod tests {
         assert_eq!(unfinished.len(), 1);
         assert_eq!((unfinished[0].source.as_str(), unfinished[0].release.sequence.get()), ("first try", 1));
 
-        let need = place.store.need(&content.release.blob_list, &content.release.refs).unwrap();
+        let need = place.store.need(&[&content.release]).unwrap();
         assert_eq!(need.missing_blobs, 2);
         content.stage(&place.writer()).unwrap();
         assert_eq!(place.states(), ["1 staged"]);
@@ -284,7 +297,7 @@ mod tests {
         let place = Place::new();
         let content = Content::new(1, &[b"one"]);
         let writer = place.writer();
-        let need = writer.need(&content.release.blob_list, &content.release.refs).unwrap();
+        let need = writer.need(&[&content.release]).unwrap();
         let incoming = writer.begin(&content.release, "test", &need).unwrap();
         let error = incoming.stage(&ROOT, &Signatures::default(), &Unwatched).unwrap_err();
         assert!(matches!(error, Error::Incomplete { .. }), "{error}");
@@ -296,7 +309,7 @@ mod tests {
         let place = Place::new();
         let content = Content::new(1, &[b"one"]);
         let writer = place.writer();
-        let need = writer.need(&content.release.blob_list, &content.release.refs).unwrap();
+        let need = writer.need(&[&content.release]).unwrap();
         let full = Need { free_bytes: need.needed_bytes - 1, ..need.clone() };
         let said = writer.begin(&content.release, "test", &full).unwrap_err().to_string();
         assert!(
@@ -325,7 +338,7 @@ mod tests {
         let writer = place.writer();
         new.stage(&writer).unwrap();
         for content in [&old, &new] {
-            let need = writer.need(&content.release.blob_list, &content.release.refs).unwrap();
+            let need = writer.need(&[&content.release]).unwrap();
             let incoming = writer.begin(&content.release, "crash", &need).unwrap();
             for part in [PARTIAL_DIR, GIT_DIR] {
                 fs::create_dir(incoming.dir.join(part)).unwrap();

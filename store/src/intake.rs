@@ -30,7 +30,7 @@ const MAX_SINGLE_SYNCS: usize = 8;
 /// Content never changes, not even by its owner.
 const BLOB_MODE: u32 = 0o444;
 
-/// Takes the blobs of one release into the store.
+/// Takes the blobs of a release, or of several at once, into the store.
 #[derive(Debug)]
 pub struct Intake {
     wanted: BTreeMap<Digest, u64>,

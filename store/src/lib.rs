@@ -28,6 +28,7 @@ mod jsonl;
 mod lock;
 mod mirror;
 pub mod policy;
+mod receipt;
 mod release;
 mod repair;
 mod space;

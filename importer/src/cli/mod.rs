@@ -3,8 +3,10 @@
 mod history;
 mod import;
 mod output;
+mod receipt;
 mod status;
 mod switch;
+mod told;
 mod trust;
 mod verify;
 
@@ -70,6 +72,19 @@ enum Command {
 What was gone back from stays here: `sealiftctl activate` makes it the active one again.
 An activation that was interrupted is given up by a rollback.")]
     Rollback(PlanArgs),
+    /// Write down what is here, so that the vendor can leave it out of the next bundle
+    #[command(after_help = "\
+A receipt names the releases that are complete here, by the digests of their statements, and
+nothing else; it is a few hundred bytes of JSON, to be carried to the vendor by any way.
+
+Examples:
+  sealiftctl receipt                     print it
+  sealiftctl receipt -o /media/stick/    write PRODUCT-VERSION.receipt.json onto a stick")]
+    Receipt {
+        /// File to write to, or the folder for it; without it, standard output
+        #[arg(short, long, value_name = "DIR|FILE")]
+        output: Option<PathBuf>,
+    },
     /// Read the whole store, and say whether it is whole
     Verify(VerifyArgs),
     /// Print completions for a shell
@@ -101,11 +116,20 @@ Compare the fingerprint that is printed with the vendor's, by another way than t
 #[derive(Debug, Args)]
 #[command(after_help = "\
 An import that was interrupted goes on where it stopped: run the same command again.
-Until a release is activated, nothing that runs is changed.")]
+Until a release is activated, nothing that runs is changed.
+
+Of an archive with several releases, those are taken that lead from the active one to the newest
+that can be reached, in their order; an appliance without an active one takes the newest. A delta
+is taken if what it leaves out is here.
+
+Examples:
+  sealiftctl import /media/usb/acme-1.5.0.tar.zst --plan
+  sealiftctl import /media/usb/acme-1.5.0.tar.zst --activate
+  sealiftctl import /media/usb/acme-1.6.0.from-1.5.0.tar.zst")]
 struct ImportArgs {
     /// The archive
     bundle: PathBuf,
-    /// Make it the active release as well
+    /// Make it the active release as well; of several, one after the other
     #[arg(long)]
     activate: bool,
     #[command(flatten)]
@@ -148,6 +172,7 @@ impl Cli {
             Command::History => history::history(self, output),
             Command::Activate(args) => switch::activate(self, output, args),
             Command::Rollback(args) => switch::rollback(self, output, args),
+            Command::Receipt { output: target } => receipt::receipt(self, output, target.as_deref()),
             Command::Verify(args) => verify::verify(self, output, args),
             Command::Completions { shell } => {
                 let mut text = Vec::new();

@@ -4,4 +4,5 @@
 
 mod import;
 mod sealiftctl;
+mod several;
 mod vendor;
