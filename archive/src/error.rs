@@ -4,7 +4,7 @@ use std::io;
 
 use crate::explain::{Class, Code, Explain};
 use crate::trust::{KeyId, RoleName};
-use crate::{Digest, ReleaseName};
+use crate::{Digest, Malformed, ReleaseName};
 
 /// Longest word from outside that is shown, in characters.
 const MAX_FOREIGN_WORD: usize = 40;
@@ -119,6 +119,9 @@ pub enum Error {
         /// First byte behind the part.
         end: u64,
     },
+    /// The archive is not what the format allows, and that is no damage.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
     /// A blob of the release is not in this source.
     #[error("`{source_name}` does not hold content `{digest}`")]
     MissingBlob {
@@ -274,6 +277,7 @@ impl Explain for Error {
             Self::NoSpace { .. } => 119,
             Self::Interrupted => 120,
             Self::Busy { .. } => 121,
+            Self::Malformed(malformed) => return malformed.code(),
             Self::NotCarried { .. } => 130,
             Self::Unlike { .. } => 131,
             Self::BadNeed { .. } => 132,
@@ -306,6 +310,7 @@ impl Explain for Error {
             Self::Damaged { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } | Self::WrongSize { .. } => {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
             }
+            Self::Malformed(_) => "this is no damage, it was made so: do not use it, and ask who made it".into(),
             Self::NeedsNewer { .. } => "update Sealift".into(),
             Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
             Self::Unsigned { keys, .. } => format!(

@@ -6,15 +6,16 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::Error;
+use crate::format::shown;
+use crate::{Error, Malformed};
 
 /// Reads `bytes` as one `T`. `document` names it in errors; `limit` is its largest size in bytes.
 ///
 /// # Errors
-/// [`Error::TooLarge`], or [`Error::Json`] with line and column.
+/// [`Error::TooLarge`], [`Malformed::DuplicateKey`], or [`Error::Json`] with line and column.
 pub fn parse<T: DeserializeOwned>(document: &str, bytes: &[u8], limit: usize) -> Result<T, Error> {
     if bytes.len() > limit {
         return Err(Error::TooLarge {
@@ -24,7 +25,13 @@ pub fn parse<T: DeserializeOwned>(document: &str, bytes: &[u8], limit: usize) ->
         });
     }
     let refuse = |source| Error::Json { document: document.to_owned(), source };
-    serde_json::from_slice::<NoKeyTwice>(bytes).map_err(refuse)?;
+    let mut repeated = None;
+    let walked =
+        NoKeyTwice { repeated: &mut repeated }.deserialize(&mut serde_json::Deserializer::from_slice(bytes));
+    if let Some(key) = repeated {
+        return Err(Malformed::DuplicateKey { document: document.to_owned(), key: shown(&key) }.into());
+    }
+    walked.map_err(refuse)?;
     serde_json::from_slice(bytes).map_err(refuse)
 }
 
@@ -38,57 +45,61 @@ pub fn to_document<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// Any JSON value, as long as no object in it has a key twice.
-struct NoKeyTwice;
+struct NoKeyTwice<'a> {
+    /// The key that stopped the walk.
+    repeated: &'a mut Option<String>,
+}
 
-impl<'de> Deserialize<'de> for NoKeyTwice {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Walk)
+impl<'de> DeserializeSeed<'de> for NoKeyTwice<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct Walk;
-
-impl<'de> Visitor<'de> for Walk {
-    type Value = NoKeyTwice;
+impl<'de> Visitor<'de> for NoKeyTwice<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NoKeyTwice, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            map.next_value::<NoKeyTwice>()?;
             if seen.contains(&key) {
-                return Err(A::Error::custom(format_args!("key `{key}` stands twice in one object")));
+                *self.repeated = Some(key);
+                return Err(A::Error::custom("a key stands twice in one object"));
             }
             seen.insert(key);
+            map.next_value_seed(NoKeyTwice { repeated: self.repeated })?;
         }
-        Ok(NoKeyTwice)
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<NoKeyTwice, A::Error> {
-        while seq.next_element::<NoKeyTwice>()?.is_some() {}
-        Ok(NoKeyTwice)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(NoKeyTwice { repeated: self.repeated })?.is_some() {}
+        Ok(())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<NoKeyTwice, E> {
-        Ok(NoKeyTwice)
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
-    fn visit_i64<E>(self, _: i64) -> Result<NoKeyTwice, E> {
-        Ok(NoKeyTwice)
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
-    fn visit_u64<E>(self, _: u64) -> Result<NoKeyTwice, E> {
-        Ok(NoKeyTwice)
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
-    fn visit_f64<E>(self, _: f64) -> Result<NoKeyTwice, E> {
-        Ok(NoKeyTwice)
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
-    fn visit_str<E>(self, _: &str) -> Result<NoKeyTwice, E> {
-        Ok(NoKeyTwice)
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
-    fn visit_unit<E>(self) -> Result<NoKeyTwice, E> {
-        Ok(NoKeyTwice)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 }
 
@@ -103,8 +114,8 @@ mod tests {
         let deep = "[".repeat(100_000);
         let cases: [(&str, &str); 7] = [
             (r#"{"a":1,"b":2}"#, "ok"),
-            (r#"{"a":1,"a":2}"#, "stands twice"),
-            (r#"{"b":[{"a":1,"\u0061":2}]}"#, "stands twice"),
+            (r#"{"a":1,"a":2}"#, "key `a` twice"),
+            (r#"{"b":[{"a":1,"\u0061":2}]}"#, "key `a` twice"),
             (r#"{"a":1} {}"#, "trailing"),
             ("{\"a\":1}\0", "trailing"),
             (r#"{"a":"#, "EOF"),

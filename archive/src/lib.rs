@@ -25,6 +25,7 @@ pub use bundle::Bundle;
 pub use digest::{Blob, Check, Digest, VerifyingReader};
 pub use error::Error;
 pub use explain::{Class, Code, Explain, report, report_json};
+pub use format::Malformed;
 pub use progress::{Progress, Unwatched};
 pub use reference::{INTERNAL_HOST, Reference};
 pub use release::{

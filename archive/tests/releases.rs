@@ -267,7 +267,7 @@ fn whoever_holds_the_packing_key_cannot_make_a_delta_lie() {
     let (base, releases) = (release(3, 1..3), [release(4, 1..4), release(5, 2..6)]);
     let cases: [(&str, Change, &str); 8] = [
         ("as it was", |_| (), "ok"),
-        ("needs nothing", |v| v["needs"] = json!([]), "SL0107"),
+        ("needs nothing", |v| v["needs"] = json!([]), "SL0113"),
         ("needs itself", |v| v["needs"][0]["statement"] = v["statements"][1].clone(), "SL0132"),
         ("needs its sequence", |v| v["needs"][0]["sequence"] = 5.into(), "SL0132"),
         ("another product", |v| v["needs"][0]["product"] = "other".into(), "SL0132"),

@@ -6,7 +6,10 @@ use super::Bundle;
 use crate::format::contents::{Contents, Entry};
 use crate::format::frame;
 use crate::format::layout::Storing;
-use crate::{Blob, BlobList, Digest, Error, Release, Source as _};
+use crate::{Blob, BlobList, Digest, Error, Malformed, Release, Source as _};
+
+/// The part of an archive that errors name.
+const CONTENTS: &str = "the contents";
 
 /// Every blob on the lists of a file's releases, carried or not.
 #[derive(Debug)]
@@ -18,30 +21,31 @@ pub(super) struct Carried {
 
 impl Carried {
     /// Finds each blob, and makes sure that the contents hold what the releases list and nothing else: all of it, unless
-    /// the file `is_delta`.
-    pub(super) fn of(contents: &Contents, releases: &[Release], is_delta: bool) -> Result<Self, Error> {
-        let refuse = |why: String| Error::inconsistent("contents", why);
+    /// the file, called `name` in errors, `is_delta`.
+    pub(super) fn of(
+        name: &str,
+        contents: &Contents,
+        releases: &[Release],
+        is_delta: bool,
+    ) -> Result<Self, Error> {
         let mut listed = BlobList::default();
         releases.iter().flat_map(|release| release.blob_list.iter()).try_for_each(|b| listed.insert(b))?;
         let mut index = BTreeMap::new();
-        for (position, Entry { blob, .. }) in contents.entries.iter().enumerate() {
-            let Blob { digest, size } = *blob;
-            match listed.size(&digest) {
-                Some(said) if said == size => {}
-                Some(said) => {
-                    let why = format!("{digest} is {size} bytes long, the blob list says {said}");
-                    return Err(refuse(why));
-                }
-                None => return Err(refuse(format!("{digest} is on no signed blob list"))),
+        for (position, entry) in contents.entries.iter().enumerate() {
+            let Blob { digest, size } = entry.blob;
+            let said = listed.size(&digest);
+            if index.insert(digest, position).is_some() || said.is_none() {
+                return Err(Malformed::UnlistedBlob { digest }.into());
             }
-            if index.insert(digest, position).is_some() {
-                return Err(refuse(format!("{digest} stands twice")));
+            if let Some(other) = said.filter(|said| *said != size) {
+                let (item, why) = (digest.to_string(), format!("the blob list says {other}"));
+                return Err(Malformed::FalseLength { part: CONTENTS, item, length: size, why }.into());
             }
         }
         let mut absent = BlobList::default();
         for blob in listed.iter().filter(|blob| !index.contains_key(&blob.digest)) {
             if !is_delta {
-                return Err(refuse(format!("{} is missing", blob.digest)));
+                return Err(Error::MissingBlob { source_name: name.to_owned(), digest: blob.digest });
             }
             absent.insert(blob)?;
         }

@@ -7,7 +7,7 @@ use super::Bundle;
 use super::data::read_frame;
 use crate::format::contents::Entry;
 use crate::format::member;
-use crate::{Check, Digest, Error, Progress, Source as _};
+use crate::{Check, Digest, Error, Malformed, Progress, Source as _};
 
 /// What was found in an archive whose front is in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -87,9 +87,9 @@ fn check_group(
                 let part = format!("frame {number}");
                 // With its checksum, so that stock zstd will take it too.
                 let plain = super::decode(&part, &bytes, record.plain_length.into())?;
-                let name =
-                    || Error::inconsistent(bundle.name(), format!("frame {number} holds something else"));
-                members.pass(record.plain_length.into(), Some(&plain), &mut Vec::new()).ok_or_else(name)?;
+                let false_frame = || Malformed::FalseFrame { file: bundle.name().to_owned(), frame: number };
+                let passed = members.pass(record.plain_length.into(), Some(&plain), &mut Vec::new());
+                passed.ok_or_else(false_frame)?;
             }
             Err(Error::Damaged { start, end, .. }) => {
                 let mut blobs = Vec::new();

@@ -6,6 +6,7 @@
 mod carried;
 mod damage;
 mod data;
+mod front;
 mod reader;
 mod stream;
 
@@ -17,15 +18,21 @@ use zstd::zstd_safe;
 use crate::format::contents::Contents;
 use crate::format::head::Head;
 use crate::format::packing::{NeededRelease, Packing};
-use crate::format::{frame, member, series};
+use crate::format::{MAX_FRONT_MEMBER_BYTES, MAX_WINDOW_BYTES, frame, member, series};
 use crate::medium::{FileMedium, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
-use crate::{BlobList, BlobSink, Digest, Error, Progress, Refs, Release, Source, Statement};
+use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 use carried::Carried;
 pub use damage::{Damage, Findings};
+use front::Front;
 use reader::Reader;
 pub use stream::BlobStream;
+
+/// What the parts of the archive are called in messages.
+const HEAD: &str = "the head";
+const PACKING: &str = "the packing";
+const FRONT: &str = "the front";
 
 /// An archive whose head has been parsed and of which nothing is believed yet: for looking, not for using.
 #[derive(Debug)]
@@ -60,7 +67,7 @@ impl Unverified {
     /// Reads the head of the archive on a medium.
     ///
     /// # Errors
-    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Inconsistent`] for the head, or I/O.
+    /// [`Error::NotAnArchive`], [`Error::Damaged`] or [`Error::Malformed`] for the head, or I/O.
     pub fn on(medium: Box<dyn Medium>) -> Result<Self, Error> {
         let head = Reader(&*medium).head()?;
         let packing = Packing::parse(&head.packing)?;
@@ -71,9 +78,9 @@ impl Unverified {
     /// who made it.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] if it brings none.
+    /// [`Malformed::MissingMember`] if it brings none.
     pub fn own_root(&self) -> Result<&TrustRoot, Error> {
-        self.head.roots.iter().next().ok_or_else(|| Error::inconsistent("the head", "it holds no trust root"))
+        self.head.roots.iter().next().ok_or_else(|| Malformed::missing(HEAD, "root/1.json"))
     }
 
     /// Verifies head and front pages: `trusted` → newest root → packing and statements → pages.
@@ -91,18 +98,14 @@ impl Unverified {
             return Err(Error::WrongLength { file, expected: packing.length, found });
         }
         let reader = Reader(&*medium);
-        let mut front = reader.front(&packing)?.into_iter();
+        let mut front = Front::open(reader, &packing)?;
         let tail = frame::stored(&[0; member::END_LEN]);
         let tail_at = packing.length.saturating_sub(tail.len() as u64);
         reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail)?;
-        let data_bytes = tail_at
-            .checked_sub(packing.data_offset)
-            .ok_or_else(|| Error::inconsistent("pack.json", "the data begins behind the end of the file"))?;
-        // In the order of the format, or not at all.
-        let mut take = |member: &str| match front.next() {
-            Some((name, content)) if name == member => Ok(content),
-            _ => Err(Error::inconsistent("the front", format!("`{member}` is not where it must be"))),
-        };
+        let data_bytes = tail_at.checked_sub(packing.data_offset).ok_or_else(|| {
+            let why = format!("it begins at {}, the tail at {tail_at}", packing.data_offset);
+            Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }
+        })?;
         let mut releases = Vec::new();
         for (document, bytes) in statements(&head) {
             let signers = root.check(&document, bytes, RoleName::Release, &head.signatures)?;
@@ -111,22 +114,21 @@ impl Unverified {
             if document != format!("releases/{sequence}/release.json") {
                 return Err(Error::inconsistent(&document, format!("it is sequence {sequence}")));
             }
-            let list = take(&format!("releases/{sequence}/blobs"))?;
-            let refs = take(&format!("releases/{sequence}/refs.json"))?;
+            let list =
+                front.take(&format!("releases/{sequence}/blobs"), statement.blob_list.max_text_bytes())?;
+            let refs = front.take(&format!("releases/{sequence}/refs.json"), statement.refs.size)?;
             releases.push(Release::assemble(statement, bytes, signers, &head, &list, refs)?);
         }
-        let contents = Contents::parse(&take("contents")?, data_bytes)?;
-        if let Some((name, _)) = front.next() {
-            return Err(Error::inconsistent("the front", format!("`{name}` does not belong there")));
-        }
+        let contents = Contents::parse(&front.take("contents", MAX_FRONT_MEMBER_BYTES)?, data_bytes)?;
+        front.finish()?;
         if releases.is_empty() {
-            return Err(Error::inconsistent("the head", "it holds no statement"));
+            return Err(Malformed::missing(HEAD, "releases/<sequence>/release.json"));
         }
         if releases.iter().map(Release::digest).ne(packing.statements.iter().copied()) {
-            return Err(Error::inconsistent("pack.json", "it names other statements than those in the head"));
+            return Err(Malformed::OtherStatements.into());
         }
         series::check(&releases, &packing.needs)?;
-        let carried = Carried::of(&contents, &releases, !packing.needs.is_empty())?;
+        let carried = Carried::of(medium.name(), &contents, &releases, !packing.needs.is_empty())?;
         Ok(Bundle { medium, packing, packers, root, head, contents, releases, carried })
     }
 }
@@ -280,7 +282,16 @@ impl Release {
 }
 
 /// The content of a frame whose hash has been checked: one zstd frame with a checksum, exactly `plain_len` bytes of it.
+///
+/// The hash was right, so whatever is wrong here is no damage: whoever packed it lied about it.
 fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
+    let part = || part.to_owned();
+    if frame::is_skippable(bytes) {
+        return Err(Malformed::StrayFiller { part: part() }.into());
+    }
+    if let Some(window) = frame::window_len(bytes).filter(|&window| window > MAX_WINDOW_BYTES) {
+        return Err(Malformed::WindowTooLarge { part: part(), window, limit: MAX_WINDOW_BYTES }.into());
+    }
     let by_zstd = || {
         let is_one_frame = frame::has_checksum(bytes)
             && zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len())
@@ -288,9 +299,8 @@ fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
         let capacity = usize::try_from(plain_len).unwrap_or(0);
         is_one_frame.then(|| zstd::bulk::decompress(bytes, capacity).ok()).flatten()
     };
-    let plain = frame::decode_stored(bytes).or_else(by_zstd);
-    // The hash was right, so this is no damage: whoever packed it lied about it.
-    plain
+    frame::decode_stored(bytes)
+        .or_else(by_zstd)
         .filter(|plain| plain.len() as u64 == plain_len)
-        .ok_or_else(|| Error::inconsistent(part, format!("it is not one frame of {plain_len} bytes")))
+        .ok_or_else(|| Malformed::NotOneFrame { part: part(), announced: plain_len }.into())
 }

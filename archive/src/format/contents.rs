@@ -12,8 +12,8 @@
 //! other in this order, and nothing else; so every place follows from the sizes, and is checked against them.
 
 use super::packing::UNTOLD;
-use super::{MAX_PLAIN_BYTES, TAR_BLOCK, frame, member};
-use crate::{Blob, Digest, Error};
+use super::{MAX_BLOB_BYTES, MAX_PLAIN_BYTES, TAR_BLOCK, frame, member};
+use crate::{Blob, Digest, Error, Malformed};
 
 const MAGIC: &[u8; 8] = b"SLCONT01";
 const HEADER_LEN: usize = 16;
@@ -21,6 +21,7 @@ const FRAME_LEN: usize = 44;
 const BLOB_LEN: usize = 60;
 const IDENTITY: u32 = 0;
 const NAME: &str = "contents";
+const PART: &str = "the contents";
 
 /// A data frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,44 +100,52 @@ impl Contents {
     /// nothing else.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] with the record that is wrong; [`Error::NeedsNewer`] for an encoding of a later version.
+    /// [`Error::Malformed`] with the record that is wrong; [`Error::NeedsNewer`] for an encoding of a later version.
     pub fn parse(bytes: &[u8], data_bytes: u64) -> Result<Self, Error> {
-        let refuse = |why: String| Error::inconsistent(NAME, why);
         let mut input = Input(bytes);
         if input.take::<8>() != Some(*MAGIC) {
-            return Err(refuse("it does not begin with its magic number".to_owned()));
+            return Err(Error::inconsistent(NAME, "it does not begin with its magic number"));
         }
-        let cut = || refuse("its length does not fit its counts".to_owned());
-        let frame_count = input.u32().ok_or_else(cut)?;
-        let blob_count = input.u32().ok_or_else(cut)?;
+        let found = bytes.len() as u64;
+        let cut = |counted| move || Malformed::Miscounted { part: PART, counted, found };
+        let frame_count = input.u32().ok_or_else(cut(HEADER_LEN as u64))?;
+        let blob_count = input.u32().ok_or_else(cut(HEADER_LEN as u64))?;
         // Before anything is allocated for the counts: the bytes themselves are the bound.
-        if bytes.len() as u64 != encoded_len(frame_count.into(), blob_count.into()) {
-            return Err(cut());
+        let counted = encoded_len(frame_count.into(), blob_count.into());
+        if found != counted {
+            return Err(cut(counted)().into());
         }
-        let mut contents = Self::default();
+        let capacity = |count: u32| usize::try_from(count).unwrap_or(0);
+        let mut contents = Self {
+            frames: Vec::with_capacity(capacity(frame_count)),
+            entries: Vec::with_capacity(capacity(blob_count)),
+        };
         let mut offset = 0_u64;
         for index in 0..frame_count {
-            let frame = input.frame(offset).ok_or_else(cut)?;
-            frame.check(blob_count).map_err(|why| refuse(format!("frame {index} {why}")))?;
+            let frame = input.frame(offset).ok_or_else(cut(counted))?;
+            frame.check(index, blob_count)?;
             offset += u64::from(frame.length);
             contents.frames.push(frame);
         }
         if offset != data_bytes {
-            return Err(refuse(format!("its frames are {offset} bytes long, the data is {data_bytes}")));
+            let (item, why) =
+                ("all frames together".to_owned(), format!("the data is {data_bytes} bytes long"));
+            return Err(Malformed::FalseLength { part: PART, item, length: offset, why }.into());
         }
         let mut stream = Stream::over(&contents.frames);
         for index in 0..blob_count {
-            let entry = input.entry().ok_or_else(cut)??;
-            stream.advance(&contents.frames, &entry).map_err(|why| refuse(format!("blob {index} {why}")))?;
+            let entry = input.entry().ok_or_else(cut(counted))??;
+            stream.advance(&contents.frames, index, &entry)?;
             contents.entries.push(entry);
         }
-        if !stream.is_used_up() {
-            return Err(refuse("its frames hold more than its blobs".to_owned()));
-        }
+        Malformed::place(PART, "the end of the last frame".to_owned(), stream.end(), stream.next)?;
         for (index, frame) in (0_u32..).zip(&contents.frames) {
             let begun = contents.entries.partition_point(|entry| entry.frame <= index);
             if begun != frame.last_blob as usize + 1 {
-                return Err(refuse(format!("frame {index} names another last blob than it has")));
+                return Err(Error::inconsistent(
+                    NAME,
+                    format!("frame {index} names another last blob than it has"),
+                ));
             }
         }
         Ok(contents)
@@ -144,15 +153,19 @@ impl Contents {
 }
 
 impl Frame {
-    fn check(&self, blob_count: u32) -> Result<(), &'static str> {
-        let plain = u64::from(self.plain_length);
+    fn check(&self, index: u32, blob_count: u32) -> Result<(), Malformed> {
+        let (length, plain) = (u64::from(self.length), u64::from(self.plain_length));
+        let false_length =
+            |item: String, length, why: String| Err(Malformed::FalseLength { part: PART, item, length, why });
         if plain == 0 || plain > MAX_PLAIN_BYTES || plain % TAR_BLOCK != 0 {
-            Err("has a content of a size that is not allowed")
-        } else if self.length == 0 || u64::from(self.length) > frame::stored_len(plain) {
+            let why = format!("it goes from {TAR_BLOCK} to {MAX_PLAIN_BYTES} in steps of {TAR_BLOCK}");
+            false_length(format!("the content of frame {index}"), plain, why)
+        } else if length == 0 || length > frame::stored_len(plain) {
             // What does not shrink is stored, so no frame is longer than its stored form.
-            Err("has a length that is not allowed")
+            false_length(format!("frame {index}"), length, format!("its content is {plain} bytes long"))
         } else if self.last_blob >= blob_count {
-            Err("names a blob that is not there")
+            let why = format!("it names blob {} of {blob_count}", self.last_blob);
+            Err(Malformed::Outside { part: PART, item: format!("frame {index}"), why })
         } else {
             Ok(())
         }
@@ -179,30 +192,43 @@ impl Stream {
         Self { starts, next: 0 }
     }
 
-    /// Moves over one member; says why if the blob is not where it must be.
-    fn advance(&mut self, frames: &[Frame], entry: &Entry) -> Result<(), &'static str> {
-        let frame = frames.get(entry.frame as usize).ok_or("runs out of the data")?;
+    /// Moves over one member, whose blob must be where the members before it leave it.
+    fn advance(&mut self, frames: &[Frame], index: u32, entry: &Entry) -> Result<(), Error> {
+        let Blob { size, .. } = entry.blob;
+        let item = || format!("blob {index}");
+        let outside = |why: String| Malformed::Outside { part: PART, item: item(), why };
+        if size > MAX_BLOB_BYTES {
+            return Err(Error::TooLarge { what: format!("{} {PART}", item()), size, limit: MAX_BLOB_BYTES });
+        }
+        let frame = frames
+            .get(entry.frame as usize)
+            .ok_or_else(|| outside(format!("it begins in frame {} of {}", entry.frame, frames.len())))?;
         // One place has one spelling: content starts before the end of its frame, an empty one behind its header.
-        let is_in_frame = if entry.blob.size == 0 {
+        let is_in_frame = if size == 0 {
             (1..=frame.plain_length).contains(&entry.offset)
         } else {
             entry.offset < frame.plain_length
         };
+        if !is_in_frame {
+            let why = format!("it begins at {} of the {} bytes of a frame", entry.offset, frame.plain_length);
+            return Err(outside(why).into());
+        }
         let start = self.starts[entry.frame as usize] + u64::from(entry.offset);
-        if !is_in_frame || start != self.next + member::HEADER_LEN {
-            return Err("is not where its member must be");
+        Malformed::place(PART, item(), start, self.next + member::HEADER_LEN)?;
+        self.next = start + size + member::padding(size);
+        if self.next > self.end() {
+            return Err(outside(format!(
+                "it ends at {} of the {} bytes in all frames",
+                self.next,
+                self.end()
+            ))
+            .into());
         }
-        let end = self.starts.last().copied().unwrap_or(0);
-        // Compared before it is added: a size may be anything.
-        if entry.blob.size > end - start {
-            return Err("runs out of the data");
-        }
-        self.next = start + entry.blob.size + member::padding(entry.blob.size);
-        if self.next > end { Err("runs out of the data") } else { Ok(()) }
+        Ok(())
     }
 
-    fn is_used_up(&self) -> bool {
-        self.starts.last() == Some(&self.next)
+    fn end(&self) -> u64 {
+        self.starts.last().copied().unwrap_or(0)
     }
 }
 
@@ -239,7 +265,8 @@ impl Input<'_> {
         Some(if encoding != IDENTITY {
             Err(Error::needs_newer(NAME, &format!("encoding-{encoding}"), UNTOLD))
         } else if length != size {
-            Err(Error::inconsistent(NAME, format!("{digest} is {size} bytes long, its extent {length}")))
+            let why = format!("its extent has {length}");
+            Err(Malformed::FalseLength { part: PART, item: digest.to_string(), length: size, why }.into())
         } else {
             Ok(entry)
         })
@@ -287,22 +314,23 @@ mod tests {
             Contents::parse(&bad.encode().unwrap(), 600).unwrap_err().to_string()
         };
         let cases = [
-            ("must be", change(|c| c.entries[1].offset = 80)),
-            ("must be", change(|c| c.entries[0].offset = 0)),
-            ("must be", change(|c| c.entries[1].frame = 1)),
-            ("must be", change(|c| c.entries[0].blob.size = 0)),
-            ("runs out", change(|c| c.entries[1].blob.size = 513)),
-            ("runs out", change(|c| c.entries[1].blob.size = 1 << 63)),
-            ("runs out", change(|c| c.entries[1].blob.size = u64::MAX)),
-            ("runs out", change(|c| c.entries[1].frame = 3)),
-            ("hold more", change(|c| c.entries[1].blob.size = 0)),
+            ("inside of what ends at 2048", change(|c| c.entries[1].offset = 80)),
+            ("inside of what ends at 512", change(|c| c.entries[0].offset = 0)),
+            ("about the bytes from 512 to 600", change(|c| c.entries[0].offset = 600)),
+            ("about the bytes from 1024 to 2048", change(|c| c.entries[0].blob.size = 0)),
+            ("about the bytes from 2048 to 2560", change(|c| c.entries[1].blob.size = 0)),
+            ("begins at 512 of the 512 bytes", change(|c| c.entries[1].frame = 1)),
+            ("ends at 3072 of the 2560", change(|c| c.entries[1].blob.size = 513)),
+            ("in frame 3 of 3", change(|c| c.entries[1].frame = 3)),
+            ("the limit is", change(|c| c.entries[1].blob.size = 1 << 63)),
+            ("the limit is", change(|c| c.entries[1].blob.size = u64::MAX)),
             ("another last blob", change(|c| c.frames[1].last_blob = 1)),
-            ("not there", change(|c| c.frames[0].last_blob = 2)),
-            ("not allowed", change(|c| c.frames[0].plain_length = 0)),
-            ("not allowed", change(|c| c.frames[0].plain_length = 1000)),
-            ("not allowed", change(|c| c.frames[0].plain_length = u32::MAX - 511)),
-            ("not allowed", change(|c| c.frames[1].length = 600)),
-            ("bytes long, the data is", change(|c| c.frames[1].length = 201)),
+            ("names blob 2 of 2", change(|c| c.frames[0].last_blob = 2)),
+            ("the content of frame 0 cannot be 0", change(|c| c.frames[0].plain_length = 0)),
+            ("the content of frame 0 cannot be 1000", change(|c| c.frames[0].plain_length = 1000)),
+            ("in steps of 512", change(|c| c.frames[0].plain_length = u32::MAX - 511)),
+            ("its content is 512 bytes long", change(|c| c.frames[1].length = 600)),
+            ("all frames together cannot be 601", change(|c| c.frames[1].length = 201)),
         ];
         for (expected, said) in cases {
             assert!(said.contains(expected), "{expected}: {said}");

@@ -12,6 +12,10 @@ use twox_hash::XxHash64;
 const MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 /// Content size in 4 bytes (bits 7–6 = 2), single segment (bit 5), checksum (bit 2).
 const DESCRIPTOR: u8 = 0b1010_0100;
+/// The bit of the descriptor that says that there is no window: the content is one segment.
+const SINGLE_SEGMENT: u8 = 0b0010_0000;
+/// The smallest window that RFC 8878 knows.
+const MIN_WINDOW_BYTES: u64 = 1 << 10;
 /// Magic number of the skippable frames we use as filler, little endian.
 const FILLER_MAGIC: [u8; 4] = [0x50, 0x2A, 0x4D, 0x18];
 /// Magic, descriptor, content size.
@@ -146,6 +150,22 @@ pub fn has_checksum(frame: &[u8]) -> bool {
     frame.starts_with(&MAGIC) && frame.get(MAGIC.len()).is_some_and(|descriptor| descriptor & 0b100 != 0)
 }
 
+/// The memory that a zstd frame asks of a decompressor that streams, in bytes (RFC 8878, 3.1.1.1.2); `None` if it does not
+/// tell: then it is its content that must fit.
+#[must_use]
+pub fn window_len(frame: &[u8]) -> Option<u64> {
+    let [descriptor, window, ..] = *frame.strip_prefix(&MAGIC)? else { return None };
+    let (exponent, mantissa) = (window >> 3, window & 0b111);
+    let base = MIN_WINDOW_BYTES << exponent;
+    (descriptor & SINGLE_SEGMENT == 0).then_some(base + base / 8 * u64::from(mantissa))
+}
+
+/// Whether bytes begin with a skippable frame, ours or another.
+#[must_use]
+pub fn is_skippable(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, rest @ ..] if first & 0xF0 == FILLER_MAGIC[0] && rest.starts_with(&FILLER_MAGIC[1..]))
+}
+
 /// A filler of `len` bytes, header and zeros; `len` is at least [`MIN_FILLER`] and below 4 GiB.
 #[must_use]
 pub fn filler(len: u64) -> Vec<u8> {
@@ -226,6 +246,21 @@ mod tests {
         for len in 0..frame.len() {
             assert!(decode_stored(&frame[..len]).is_none(), "cut to {len}");
         }
+    }
+
+    #[test]
+    fn a_window_is_told_by_the_header() {
+        let squeezed = zstd::bulk::compress(&vec![7; 1 << 20], 3).unwrap();
+        assert_eq!(window_len(&squeezed), None, "a single segment");
+        let streamed = zstd::encode_all(&vec![7; 1 << 20][..], 3).unwrap();
+        assert_eq!(window_len(&streamed), Some(2 << 20), "level 3 has 2 MiB");
+        let with_window = |window: u8| window_len(&[0x28, 0xB5, 0x2F, 0xFD, 0, window]).unwrap();
+        assert_eq!(with_window(0), 1 << 10);
+        assert_eq!(with_window(0b0000_0111), (1 << 10) + 7 * 128);
+        assert_eq!(with_window(u8::MAX), (1 << 41) + 7 * (1 << 38), "the largest");
+        assert!(window_len(&[0x28, 0xB5, 0x2F, 0xFD, 0]).is_none() && window_len(b"").is_none());
+        assert!(is_skippable(&filler(8)) && is_skippable(&[0x5F, 0x2A, 0x4D, 0x18]));
+        assert!(!is_skippable(&squeezed) && !is_skippable(&[0x60, 0x2A, 0x4D, 0x18]) && !is_skippable(b""));
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use super::{HEAD_BYTES, frame, member};
 use crate::trust::{RootChain, Signature, Signatures, TrustRoot};
-use crate::{Error, Sequence};
+use crate::{Error, Malformed, Sequence};
 
 /// Most documents in a head; each takes at least two tar blocks of it.
 const MAX_DOCUMENTS: usize = 256;
+const PART: &str = "the head";
 
 /// The documents of the head, as they are stored; nothing about them has been checked.
 #[derive(Clone, Debug, Default)]
@@ -44,32 +45,36 @@ impl Head {
     ///
     /// # Errors
     /// [`Error::NotAnArchive`] if it does not even begin like one, [`Error::Damaged`] if its checksum or filler is
-    /// wrong, [`Error::Inconsistent`] and others for documents that should not be there.
+    /// wrong, [`Error::Malformed`] and others for documents that should not be there.
     pub fn parse(file: &str, area: &[u8]) -> Result<Self, Error> {
         let refuse = |why: &str| Error::NotAnArchive { file: file.to_owned(), why: why.to_owned() };
-        let damaged = || Error::Damaged {
-            file: file.to_owned(),
-            part: "the head".to_owned(),
-            start: 0,
-            end: HEAD_BYTES,
-        };
+        let damaged =
+            || Error::Damaged { file: file.to_owned(), part: PART.to_owned(), start: 0, end: HEAD_BYTES };
         let plain_len =
             frame::stored_plain_len(area).ok_or_else(|| refuse("it does not begin with a stored frame"))?;
         if area.len() as u64 != HEAD_BYTES {
             return Err(refuse("it is shorter than a head"));
         }
-        let split = usize::try_from(frame::stored_len(plain_len)).unwrap_or(usize::MAX);
+        let (size, limit) = (frame::stored_len(plain_len), HEAD_BYTES - frame::MIN_FILLER);
+        if size > limit {
+            return Err(Malformed::HeadTooLarge { size, limit }.into());
+        }
+        let split = usize::try_from(size).unwrap_or(usize::MAX);
         let (frame0, filler) = area.split_at_checked(split).ok_or_else(damaged)?;
         let plain = frame::decode_stored(frame0).ok_or_else(damaged)?;
         if !frame::is_filler(filler) {
             return Err(damaged());
         }
-        let head = Self::from_members(file, member::read_all("the head", &plain)?)?;
+        let head = Self::from_members(file, member::read_all(PART, &plain)?)?;
         // One head has one form: order and all.
-        if head.encode()? != area {
-            return Err(Error::inconsistent("the head", "its documents are not in the order of the format"));
+        let one_form = member::write_all(&head.members());
+        match one_form.iter().zip(&plain).position(|(ours, found)| ours != found) {
+            None if one_form.len() == plain.len() => Ok(head),
+            first => {
+                let offset = first.unwrap_or(plain.len().min(one_form.len())) as u64;
+                Err(Malformed::foreign(PART, offset))
+            }
         }
-        Ok(head)
     }
 
     fn members(&self) -> Vec<(String, Vec<u8>)> {
@@ -87,8 +92,7 @@ impl Head {
     }
 
     fn from_members(file: &str, members: Vec<(String, Vec<u8>)>) -> Result<Self, Error> {
-        let unexpected =
-            |name: &str| Error::inconsistent("the head", format!("`{name}` does not belong there"));
+        let unexpected = |name: &str| Malformed::unexpected(PART, name);
         if members.len() > MAX_DOCUMENTS {
             let (size, limit) = (members.len() as u64, MAX_DOCUMENTS as u64);
             return Err(Error::TooLarge { what: format!("the head of `{file}`"), size, limit });
@@ -118,7 +122,7 @@ impl Head {
                 _ => return Err(unexpected(&name)),
             }
         }
-        head.packing = packing.ok_or_else(|| Error::inconsistent("the head", "`pack.json` is missing"))?;
+        head.packing = packing.ok_or_else(|| Malformed::missing(PART, "pack.json"))?;
         Ok(head)
     }
 }

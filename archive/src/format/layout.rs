@@ -10,8 +10,8 @@ use super::contents::encoded_len;
 use super::packing::NeededRelease;
 use super::series;
 use super::{
-    FRONT_ALIGN, HEAD_BYTES, MAX_BLOB_BYTES, MAX_FILE_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES,
-    SQUEEZED_PLAIN_BYTES, STORED_PLAIN_BYTES, frame, member,
+    FRONT_ALIGN, HEAD_BYTES, MAX_BLOB_BYTES, MAX_FILE_BYTES, MAX_FRONT_MEMBER_BYTES, MAX_FRONT_PLAIN_BYTES,
+    PAGE_PLAIN_BYTES, SQUEEZED_PLAIN_BYTES, STORED_PLAIN_BYTES, frame, member,
 };
 use crate::{Blob, BlobList, Digest, Error, Release};
 
@@ -187,7 +187,12 @@ impl Layout {
         }
         let all_frames = frames + spool_bytes.div_ceil(SQUEEZED_PLAIN_BYTES);
         frame_index(all_frames)?;
-        let front_len = front_len(releases, encoded_len(all_frames, all.len() as u64));
+        let members = front_members(releases, encoded_len(all_frames, all.len() as u64));
+        if let Some(&size) = members.iter().find(|&&size| size > MAX_FRONT_MEMBER_BYTES) {
+            let what = "a member of the front (a blob list, refs or contents)".to_owned();
+            return Err(Error::TooLarge { what, size, limit: MAX_FRONT_MEMBER_BYTES });
+        }
+        let front_len: u64 = members.into_iter().map(member::len).sum();
         if front_len > MAX_FRONT_PLAIN_BYTES {
             let what = "the front of the archive (blob lists, refs and contents)".to_owned();
             return Err(Error::TooLarge { what, size: front_len, limit: MAX_FRONT_PLAIN_BYTES });
@@ -252,12 +257,10 @@ impl Layout {
     }
 }
 
-/// The members of the front, as names and lengths decide it.
-fn front_len(releases: &[Release], contents: u64) -> u64 {
-    let of_release = |r: &Release| {
-        member::len(r.blob_list.to_text().len() as u64) + member::len(r.refs_bytes.len() as u64)
-    };
-    releases.iter().map(of_release).sum::<u64>() + member::len(contents)
+/// How long the members of the front are.
+fn front_members(releases: &[Release], contents: u64) -> Vec<u64> {
+    let of_release = |r: &Release| [r.blob_list.to_text().len() as u64, r.refs_bytes.len() as u64];
+    releases.iter().flat_map(of_release).chain([contents]).collect()
 }
 
 fn add(sum: u64, more: u64) -> Result<u64, Error> {

@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::TAR_BLOCK;
-use crate::Error;
+use super::{TAR_BLOCK, shown};
+use crate::{Error, Malformed};
 
 /// Length of a header.
 pub const HEADER_LEN: u64 = TAR_BLOCK;
@@ -27,8 +27,13 @@ pub const fn padding(content: u64) -> u64 {
 #[must_use]
 #[expect(clippy::missing_panics_doc, reason = "our names fit")]
 pub fn header(name: &str, size: u64) -> [u8; 512] {
+    try_header(name, size).expect("names in an archive are short, plain and relative")
+}
+
+/// The same for any name; `None` if it does not fit.
+fn try_header(name: &str, size: u64) -> Option<[u8; 512]> {
     let mut header = tar::Header::new_ustar();
-    header.set_path(name).expect("names in an archive are short, plain and relative");
+    header.set_path(name).ok()?;
     header.set_size(size);
     header.set_mode(0o644);
     header.set_uid(0);
@@ -36,7 +41,7 @@ pub fn header(name: &str, size: u64) -> [u8; 512] {
     header.set_mtime(0);
     header.set_entry_type(tar::EntryType::Regular);
     header.set_cksum();
-    *header.as_bytes()
+    Some(*header.as_bytes())
 }
 
 /// Members in memory as a stretch of tar stream, by name, without the end.
@@ -58,21 +63,29 @@ pub fn write_all(members: &[(String, Vec<u8>)]) -> Vec<u8> {
 /// one kind of header, and believes it only if it is exactly the one that [`header`] makes.
 ///
 /// # Errors
-/// [`Error::Inconsistent`] unless these are exactly the bytes that [`write_all`] makes: no other kind of member, no
+/// [`Error::Malformed`] unless these are exactly the bytes that [`write_all`] makes: no other kind of member, no
 /// other metadata, no name twice, nothing between or behind.
-pub fn read_all(document: &str, mut bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    let refuse = || Error::inconsistent(document, "its tar stream is not in the form that Sealift writes");
+pub fn read_all(part: &'static str, stream: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let mut bytes = stream;
     let mut members: Vec<(String, Vec<u8>)> = Vec::new();
     let mut names = HashSet::new();
     while !bytes.is_empty() {
+        let refuse = || Malformed::foreign(part, (stream.len() - bytes.len()) as u64);
         let (block, rest) = bytes.split_first_chunk::<512>().ok_or_else(refuse)?;
-        let (name, size) = read_header(block).ok_or_else(refuse)?;
-        let size = usize::try_from(size).map_err(|_| refuse())?;
-        let (content, rest) = rest.split_at_checked(size).ok_or_else(refuse)?;
+        let (name, size) = read_header(part, block, (stream.len() - bytes.len()) as u64)?;
+        let too_long = || {
+            let (item, why) = (format!("member `{name}`"), format!("{} bytes are left", rest.len()));
+            Malformed::FalseLength { part, item, length: size, why }
+        };
+        let size = usize::try_from(size).map_err(|_| too_long())?;
+        let (content, rest) = rest.split_at_checked(size).ok_or_else(too_long)?;
         let zeros = usize::try_from(padding(size as u64)).unwrap_or(0);
         let (zeros, rest) = rest.split_at_checked(zeros).ok_or_else(refuse)?;
-        if zeros.iter().any(|&b| b != 0) || !names.insert(name.clone()) {
+        if zeros.iter().any(|&b| b != 0) {
             return Err(refuse());
+        }
+        if !names.insert(name.clone()) {
+            return Err(Malformed::unexpected(part, &name));
         }
         members.push((name, content.to_vec()));
         bytes = rest;
@@ -80,14 +93,68 @@ pub fn read_all(document: &str, mut bytes: &[u8]) -> Result<Vec<(String, Vec<u8>
     Ok(members)
 }
 
-/// Name and size of a header that is exactly one of ours.
-fn read_header(block: &[u8; 512]) -> Option<(String, u64)> {
+/// Name and size of a header that is exactly one of ours. It stands at `offset` of `part`.
+///
+/// # Errors
+/// [`Error::Malformed`] with what is wrong with it.
+pub fn read_header(part: &'static str, block: &[u8; 512], offset: u64) -> Result<(String, u64), Error> {
+    let refuse = || Malformed::foreign(part, offset);
     let claimed = tar::Header::from_byte_slice(block);
-    let name = String::from_utf8(claimed.path_bytes().into_owned()).ok()?;
-    let size = claimed.entry_size().ok()?;
-    // A name that our writer could not write has no header of ours.
-    tar::Header::new_ustar().set_path(&name).ok()?;
-    (header(&name, size) == *block).then_some((name, size))
+    if !has_its_checksum(claimed) {
+        return Err(refuse());
+    }
+    let name = read_name(part, claimed)?;
+    let size = claimed.entry_size().map_err(|_| refuse())?;
+    if try_header(&name, size) == Some(*block) { Ok((name, size)) } else { Err(refuse()) }
+}
+
+/// What is no header at all has no name or kind that is worth telling.
+fn has_its_checksum(claimed: &tar::Header) -> bool {
+    let mut again = claimed.clone();
+    again.set_cksum();
+    again.as_bytes() == claimed.as_bytes()
+}
+
+/// The name of a member that is a file, and whose name means the same to everybody.
+fn read_name(part: &'static str, claimed: &tar::Header) -> Result<String, Error> {
+    let name = String::from_utf8_lossy(&claimed.path_bytes()).into_owned();
+    if let Some(kind) = other_kind(claimed.entry_type()) {
+        return Err(Malformed::NotAFile { part, name: shown(&name), kind }.into());
+    }
+    match broken_rule(&name, claimed) {
+        Some(rule) => Err(Malformed::BadMemberName { part, name: shown(&name), rule }.into()),
+        None => Ok(name),
+    }
+}
+
+/// What a member is that is not a regular file.
+fn other_kind(entry: tar::EntryType) -> Option<&'static str> {
+    Some(match entry {
+        tar::EntryType::Regular => return None,
+        tar::EntryType::Link => "a hard link",
+        tar::EntryType::Symlink => "a symbolic link",
+        tar::EntryType::Char | tar::EntryType::Block => "a device",
+        tar::EntryType::Fifo => "a pipe",
+        tar::EntryType::Directory => "a folder",
+        tar::EntryType::GNUSparse => "a sparse file",
+        _ => "an extension of tar",
+    })
+}
+
+/// The rule that a name breaks, if it breaks one; what is left is printable ASCII.
+fn broken_rule(name: &str, claimed: &tar::Header) -> Option<&'static str> {
+    let hides = |field: &[u8]| field.iter().skip_while(|&&b| b != 0).any(|&b| b != 0);
+    if hides(&claimed.as_old().name) || claimed.as_ustar().is_some_and(|ustar| hides(&ustar.prefix)) {
+        Some("there is more behind a NUL")
+    } else if name.starts_with('/') {
+        Some("it is absolute")
+    } else if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        Some("a part of it is empty, `.` or `..`")
+    } else if name.bytes().any(|b| !b.is_ascii_alphanumeric() && !b"/._-".contains(&b)) {
+        Some("letters, digits, `.`, `_`, `-` and `/` are all that may be in it")
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

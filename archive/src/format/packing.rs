@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::FORMAT;
+use super::{FORMAT, MAX_FILE_BYTES};
 use crate::release::{API_VERSION, Requirement, expect_kind};
 use crate::{Digest, Error, Product, Release, ReleaseName, Sequence, Statement, Version, json};
 
@@ -126,7 +126,12 @@ impl Packing {
             return Err(Error::needs_newer(NAME, &format!("format-{}", readable.format), UNTOLD));
         }
         expect_kind(NAME, bytes, MAX_PACKING_BYTES, KIND)?;
-        json::parse(NAME, bytes, MAX_PACKING_BYTES)
+        let packing: Self = json::parse(NAME, bytes, MAX_PACKING_BYTES)?;
+        if packing.length > MAX_FILE_BYTES {
+            let what = "the archive, as its packing says,".to_owned();
+            return Err(Error::TooLarge { what, size: packing.length, limit: MAX_FILE_BYTES });
+        }
+        Ok(packing)
     }
 
     /// The document's bytes.

@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 
 use crate::{Blob, Digest, Error};
 
+/// Longest line, in bytes: a digest, a space, the largest number, a newline.
+pub(super) const MAX_LINE_BYTES: u64 = 71 + 1 + 20 + 1;
+
 /// The blobs of a release, each once, sorted by digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlobList(BTreeMap<Digest, u64>);

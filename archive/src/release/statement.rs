@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::blob_list::MAX_LINE_BYTES;
 use super::{API_VERSION, FileName, Platform, Product, ReleaseName, Sequence, Version, expect_kind};
 use crate::{Blob, Digest, Error, json};
 
@@ -13,7 +14,7 @@ const KIND: &str = "Statement";
 /// Largest statement, in bytes.
 pub const MAX_STATEMENT_BYTES: usize = 64 << 10;
 /// Largest `refs.json`, in bytes.
-pub const MAX_REFS_BYTES: usize = 64 << 20;
+pub const MAX_REFS_BYTES: usize = 16 << 20;
 
 /// Features that a statement may ask for and that this version knows.
 const KNOWN_FEATURES: [&str; 0] = [];
@@ -61,6 +62,14 @@ pub struct BlobListSummary {
     pub count: u64,
     /// Bytes of all content together.
     pub content_bytes: u64,
+}
+
+impl BlobListSummary {
+    /// The most that its text can measure, in bytes.
+    #[must_use]
+    pub fn max_text_bytes(&self) -> u64 {
+        self.count.saturating_mul(MAX_LINE_BYTES)
+    }
 }
 
 /// Facts about Kubernetes.
