@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealift_archive::{Class, Code, Digest, Explain};
 
-use crate::{chart, git, image, sbom};
+use crate::{bundle, chart, git, image, sbom};
 
 /// Why a command of `sealift` failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum Error {
     /// A question about packages.
     #[error(transparent)]
     Sbom(#[from] sbom::Error),
+    /// The releases that a bundle is made with.
+    #[error(transparent)]
+    Bundle(#[from] bundle::BundleError),
     /// Reading or writing a file; the message names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -249,6 +252,7 @@ impl Error {
             Self::Chart(error) => Some(error),
             Self::Git(error) => Some(error),
             Self::Sbom(error) => Some(error),
+            Self::Bundle(error) => Some(error),
             _ => None,
         }
     }
@@ -290,6 +294,7 @@ impl Explain for Error {
             Self::Chart(error) => return error.code(),
             Self::Git(error) => return error.code(),
             Self::Sbom(error) => return error.code(),
+            Self::Bundle(error) => return error.code(),
             Self::Definition { .. } => 401,
             Self::TwoCharts { .. } => 402,
             Self::NoLock { .. } => 403,

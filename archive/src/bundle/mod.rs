@@ -74,6 +74,11 @@ impl Unverified {
         Ok(Self { medium, head, packing })
     }
 
+    /// Digests of the statements in it.
+    pub fn statements(&self) -> impl Iterator<Item = Digest> {
+        self.head.statements.values().map(|bytes| Digest::of(bytes))
+    }
+
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
     /// who made it.
     ///

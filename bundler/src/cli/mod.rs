@@ -194,6 +194,15 @@ struct SignArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sealift bundle RELEASE.yaml --trust trust/root.json --release-key trust/release.key \\
+      --pack-key trust/pack.key -o out/
+One stick for all appliances from N-2 up:
+  … --with out/acme-1.4.0.tar.zst --with out/acme-1.3.0.tar.zst
+Only what an appliance does not have:
+  … --base out/acme-1.4.0.tar.zst
+  … --base acme-1.4.0.receipt.json --known out/")]
 struct BundleArgs {
     /// The definition
     #[arg(value_name = "RELEASE.yaml")]
@@ -213,6 +222,17 @@ struct BundleArgs {
     /// An earlier bundle: what it holds is not fetched again
     #[arg(long, value_name = "BUNDLE")]
     previous: Option<PathBuf>,
+    /// A bundle of older releases: they travel along, as they were signed; may be repeated
+    #[arg(long = "with", value_name = "BUNDLE")]
+    older: Vec<PathBuf>,
+    /// What is there already and is left out: a bundle (its newest release), a folder with a statement,
+    /// or a receipt; may be repeated
+    #[arg(long, value_name = "BUNDLE|DIR|RECEIPT")]
+    base: Vec<PathBuf>,
+    /// Folder in which the releases of a receipt are looked for, and new signatures over older
+    /// statements; may be repeated
+    #[arg(long, value_name = "DIR")]
+    known: Vec<PathBuf>,
     /// Folder for the archive
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
