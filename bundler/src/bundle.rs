@@ -98,7 +98,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn of(blobs: impl Iterator<Item = Blob>) -> Self {
+    pub(crate) fn of(blobs: impl Iterator<Item = Blob>) -> Self {
         blobs.fold(Self::default(), |t, b| Self { blobs: t.blobs + 1, bytes: t.bytes + b.size })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sealift_archive::{Class, Code, Digest, Explain};
+use sealift_archive::{Class, Code, Digest, Explain, ReleaseName};
 
 use crate::{bundle, chart, git, image, sbom};
 
@@ -31,6 +31,16 @@ pub enum Error {
     /// The releases that a bundle is made with.
     #[error(transparent)]
     Bundle(#[from] bundle::BundleError),
+    /// An archive does not carry a release that was asked for.
+    #[error("`{}` does not carry a release `{wanted}`", bundle.display())]
+    NoSuchRelease {
+        /// The archive.
+        bundle: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// What it carries.
+        releases: Vec<ReleaseName>,
+    },
     /// Reading or writing a file; the message names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -315,6 +325,7 @@ impl Explain for Error {
             Self::Changed { .. } => 466,
             Self::OtherLock { .. } => 467,
             Self::NoRelease { .. } => 468,
+            Self::NoSuchRelease { .. } => 494,
             Self::FileAndFolder { .. } => 469,
             Self::BadFluxFolder { .. } => 439,
             Self::UnreadableChart { .. } => 440,
@@ -370,6 +381,11 @@ impl Explain for Error {
             Self::OtherLock { .. } => "give a RELEASE.lock.json; `sealift lock` writes a new one".into(),
             Self::Changed { .. } => "run `sealift lock` again, look at what changed, and commit the result".into(),
             Self::NotListed { .. } => "give the `sha256sum` file of the same release and architecture".into(),
+            Self::NoSuchRelease { releases, .. } if releases.is_empty() => "name an archive".into(),
+            Self::NoSuchRelease { releases, .. } => {
+                let names: Vec<String> = releases.iter().map(ToString::to_string).collect();
+                format!("it carries {}", names.join(", "))
+            }
             Self::Nowhere { .. } => {
                 "put it back where it lay when it was locked, take it from an earlier bundle (`--previous`), or run `sealift lock` again".into()
             }

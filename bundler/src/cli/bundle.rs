@@ -312,10 +312,9 @@ fn describe(plan: &Plan) -> Lines {
     if plan.releases.len() > 1 {
         lines = plan.releases.iter().fold(lines, |lines, release| lines.line("release", release));
     }
-    lines = lines.line("content", tally(&plan.content));
-    if plan.left_out.blobs > 0 {
-        lines = lines.line("left out", tally(&plan.left_out));
-    }
+    lines = lines
+        .line("content", tally(&plan.content))
+        .line_if("left out", (plan.left_out.blobs > 0).then(|| tally(&plan.left_out)));
     lines = plan.needs.iter().fold(lines, |lines, base| lines.line("needs", base.name()));
     lines = plan
         .unknown

@@ -5,11 +5,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use sealift_archive::bundle::{Findings, Unverified};
+use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::trust::KeyId;
 use sealift_archive::{Bundle, Digest, ReleaseName, Source as _};
 
 use super::VerifyArgs;
 use super::output::{Lines, Output, count, path, size};
+use crate::bundle::Tally;
 use crate::{Error, trust};
 
 /// How many damaged stretches are listed for people; JSON has all.
@@ -36,6 +38,8 @@ struct Verdict<'a> {
     trust_root: u64,
     release_keys: Vec<KeyId>,
     pack_keys: &'a [KeyId],
+    needs: &'a [NeededRelease],
+    absent: Tally,
     #[serde(flatten)]
     findings: Findings,
 }
@@ -52,6 +56,8 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
         trust_root: bundle.trust_root().version(),
         release_keys: bundle.releases().iter().flat_map(|r| r.signers.clone()).collect(),
         pack_keys: bundle.packers(),
+        needs: bundle.needs(),
+        absent: Tally::of(bundle.absent().iter()),
         findings,
     };
     output.result(&verdict, || {
@@ -64,6 +70,7 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
             .line("signed by", short(&verdict.release_keys))
             .line("packed by", short(verdict.pack_keys))
             .line("trust root", format!("version {}", verdict.trust_root))
+            .line_if("delta", delta(&bundle))
             .line("checked", format!("{} in {}", size(verdict.bytes), count(verdict.findings.blobs, "blob")));
         for damage in verdict.findings.damages.iter().take(DAMAGES_SHOWN) {
             let blobs: Vec<String> = damage.blobs.iter().map(Digest::short).collect();
@@ -77,6 +84,14 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
         0 => Ok(()),
         count => Err(Error::Damaged { file: path(&args.bundle), count }),
     }
+}
+
+/// What a delta leaves to others; nothing, if it is none.
+pub(super) fn delta(bundle: &Bundle) -> Option<String> {
+    let needs: Vec<String> = bundle.needs().iter().map(|needed| needed.name().to_string()).collect();
+    let absent = Tally::of(bundle.absent().iter());
+    let (blobs, bytes) = (count(absent.blobs, "blob"), size(absent.bytes));
+    (!needs.is_empty()).then(|| format!("needs {}; {blobs}, {bytes}, not in it", needs.join(" and ")))
 }
 
 /// Keys, as people tell them apart.

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod check;
+mod choice;
 mod diff;
 mod export;
 mod inspect;
@@ -274,6 +275,8 @@ struct ExportArgs {
     /// What to turn it into
     #[arg(long, value_enum, default_value_t = Format::OciLayout)]
     format: Format,
+    #[command(flatten)]
+    choice: choice::Choice,
     /// Folder to be made
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -283,7 +286,9 @@ struct ExportArgs {
 #[command(after_help = "\
 Each side is an archive, a lock, or a definition, whose lock is meant:
   sealift diff acme-1.4.0.tar.zst acme-1.5.0.tar.zst --trust trust/root.json
-  git show HEAD:RELEASE.lock.json > before.json && sealift diff before.json RELEASE.yaml")]
+  git show HEAD:RELEASE.lock.json > before.json && sealift diff before.json RELEASE.yaml
+Two releases of one archive:
+  sealift diff acme-1.5.0.tar.zst acme-1.5.0.tar.zst --from-release 1.4.0")]
 struct DiffArgs {
     /// What was
     from: PathBuf,
@@ -295,6 +300,12 @@ struct DiffArgs {
     /// Do not look into layers for packages
     #[arg(long)]
     no_packages: bool,
+    /// The release that is meant of the first archive, by version or sequence; without it, its newest
+    #[arg(long, value_name = "VERSION")]
+    from_release: Option<String>,
+    /// The release that is meant of the second archive; without it, its newest
+    #[arg(long, value_name = "VERSION")]
+    to_release: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
