@@ -10,7 +10,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::Error;
+use crate::chain::{Chain, State};
+use crate::{Error, Hashed};
 
 /// Length of a SHA-256 digest in hexadecimal characters.
 const HEX_LEN: usize = 64;
@@ -45,6 +46,14 @@ impl Digest {
     #[must_use]
     pub fn hex(&self) -> String {
         hex::encode(self.0)
+    }
+
+    /// How people read a fingerprint to each other: groups of four characters.
+    #[must_use]
+    pub fn spelt(&self) -> String {
+        let hex = self.hex();
+        let groups: Vec<&str> = (0..hex.len()).step_by(4).map(|at| &hex[at..at + 4]).collect();
+        groups.join(" ")
     }
 
     /// The path of this content inside an archive, an OCI layout and a store: `blobs/sha256/<hex>`.
@@ -142,8 +151,9 @@ impl Blob {
 /// Hashes bytes as they pass, and says at the end whether they were the wanted blob.
 #[derive(Clone, Debug)]
 pub struct Check {
-    hash: Sha256,
+    chain: Chain,
     wanted: Blob,
+    /// More than was hashed if more came than was announced: then no verdict is good any more.
     seen: u64,
 }
 
@@ -151,7 +161,7 @@ impl Check {
     /// Nothing of `wanted` has passed yet.
     #[must_use]
     pub fn new(wanted: Blob) -> Self {
-        Self { hash: Sha256::new(), wanted, seen: 0 }
+        Self { chain: Chain::default(), wanted, seen: 0 }
     }
 
     /// Takes the next bytes in.
@@ -163,7 +173,24 @@ impl Check {
         if self.seen > self.wanted.size {
             return Err(self.wrong_size());
         }
-        self.hash.update(bytes);
+        self.chain.update(bytes);
+        Ok(())
+    }
+
+    /// Takes content in that was hashed where it was read. It is hashed again only if it does not follow from what has
+    /// passed, block by block.
+    ///
+    /// # Errors
+    /// As [`Check::update`].
+    pub fn follow(&mut self, content: &Hashed) -> Result<(), Error> {
+        if !self.chain.meets(content.before()) {
+            return content.pieces().try_for_each(|piece| self.update(piece));
+        }
+        self.seen += content.len();
+        if self.seen > self.wanted.size {
+            return Err(self.wrong_size());
+        }
+        self.chain = content.behind().clone();
         Ok(())
     }
 
@@ -171,6 +198,11 @@ impl Check {
     #[must_use]
     pub fn seen(&self) -> u64 {
         self.seen
+    }
+
+    /// The chaining state behind what has passed, if that is a whole number of blocks.
+    pub(crate) fn state(&self) -> Option<State> {
+        self.chain.state()
     }
 
     /// What is expected.
@@ -187,7 +219,7 @@ impl Check {
         if self.seen != self.wanted.size {
             return Err(self.wrong_size());
         }
-        let found = Digest(self.hash.finalize().into());
+        let found = self.chain.finish();
         if found == self.wanted.digest {
             Ok(())
         } else {
@@ -266,5 +298,12 @@ mod tests {
             assert!(wrong.parse::<Digest>().is_err(), "{wrong} was taken");
         }
         assert_eq!(HELLO.parse::<Digest>().unwrap().to_string(), HELLO);
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_in_groups() {
+        let digest: Digest = HELLO.parse().unwrap();
+        assert_eq!(digest.spelt().replace(' ', ""), digest.hex());
+        assert_eq!(digest.spelt().split(' ').count(), 16);
     }
 }

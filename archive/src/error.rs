@@ -144,15 +144,81 @@ pub enum Error {
         /// Keys that would count.
         keys: Vec<KeyId>,
     },
-    /// The archive's chain of trust roots does not contain the one that is pinned here.
+    /// Enough keys signed a document when it was made, but some of them have lost the role since.
     #[error(
-        "`{file}` comes from another vendor: its trust root version {version} is not the one pinned here"
+        "`{document}` was signed under trust root version {then}; of those who may sign under version {now}, {have} of the {need} that role `{role}` needs did"
     )]
+    SignedByFormer {
+        /// The document's name.
+        document: String,
+        /// The role that must sign it.
+        role: RoleName,
+        /// Distinct keys of the role today whose signatures are good.
+        have: usize,
+        /// The role's threshold today.
+        need: usize,
+        /// Keys that would count.
+        keys: Vec<KeyId>,
+        /// The newest version under which it would have been signed.
+        then: u64,
+        /// The version that counts.
+        now: u64,
+    },
+    /// The archive's chain of trust roots does not meet the one that is trusted here.
+    #[error("`{file}` comes from another vendor: {why}")]
     OtherVendor {
         /// The archive.
         file: String,
-        /// The version that both should have in common.
-        version: u64,
+        /// Where the two part.
+        why: String,
+    },
+    /// A key that may sign trust roots has another role as well.
+    #[error("`{document}` gives key {key} the roles `root` and `{role}`; a root key has no other role")]
+    RootKeyReused {
+        /// The trust root.
+        document: String,
+        /// The key.
+        key: KeyId,
+        /// Its other role.
+        role: RoleName,
+    },
+    /// A trust root that is being made would have a role that nobody can fill.
+    #[error("role `{role}` would have {have} keys, and {need} of them would have to sign")]
+    TooFewKeys {
+        /// The role.
+        role: RoleName,
+        /// How many keys it has.
+        have: usize,
+        /// Its threshold.
+        need: usize,
+    },
+    /// Whoever was asked to sign did not.
+    #[error("{signer} did not sign for key {key}: {why}", key = key.short())]
+    SignerFailed {
+        /// The program.
+        signer: String,
+        /// The key that it was to sign for.
+        key: KeyId,
+        /// What happened.
+        why: String,
+    },
+    /// Whoever was asked to sign did not answer in time.
+    #[error("{signer} has not signed for key {key} in {seconds} seconds", key = key.short())]
+    SignerSilent {
+        /// The program.
+        signer: String,
+        /// The key that it was to sign for.
+        key: KeyId,
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
+    /// What came back from a signer is no signature of the key that was expected.
+    #[error("what {signer} gave is not a signature by key {key}", key = key.short())]
+    NotItsSignature {
+        /// The program or key that was asked.
+        signer: String,
+        /// The key that it was to sign for.
+        key: KeyId,
     },
     /// A private key could not be unlocked.
     #[error("the password does not open `{file}`")]
@@ -196,6 +262,66 @@ pub enum Error {
         /// The file.
         place: String,
     },
+    /// Volumes are needed that are not at hand.
+    #[error("{} of {count} of `{archive}` {} missing", volumes(numbers), if numbers.len() == 1 { "is" } else { "are" })]
+    VolumesMissing {
+        /// The archive.
+        archive: String,
+        /// Their numbers, rising.
+        numbers: Vec<u32>,
+        /// How many volumes the archive has.
+        count: u32,
+    },
+    /// A volume's header is damaged, so that nobody knows what it is a volume of.
+    #[error("the header of volume `{file}` is damaged")]
+    BadVolume {
+        /// The volume.
+        file: String,
+    },
+    /// A volume is shorter or longer than its header says, in bytes.
+    #[error("volume `{file}` is {found} bytes long, but its header says {expected}")]
+    VolumeCut {
+        /// The volume.
+        file: String,
+        /// What the header says.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// Several archives were found where one was expected.
+    #[error("`{place}` holds several archives: {}", found.join(", "))]
+    SeveralArchives {
+        /// Where they were looked for.
+        place: String,
+        /// What is there.
+        found: Vec<String>,
+    },
+    /// No archive is there.
+    #[error("`{place}` holds no Sealift archive")]
+    NoArchive {
+        /// Where one was looked for.
+        place: String,
+    },
+    /// Volumes of this size cannot hold the archive, in bytes.
+    #[error("volumes of {size} bytes are too small for this archive: {smallest} is the least")]
+    VolumeTooSmall {
+        /// The size that was asked for.
+        size: u64,
+        /// The smallest that is possible.
+        smallest: u64,
+    },
+    /// What is to be written is there already, as something else.
+    #[error("`{path}` is there already, and is something else")]
+    Occupied {
+        /// The file.
+        path: String,
+    },
+    /// A medium gave back other bytes than were written to it.
+    #[error("`{file}` could not be read back as it was written")]
+    WrittenWrong {
+        /// The file.
+        file: String,
+    },
     /// Somebody asked to stop.
     #[error("stopped as asked")]
     Interrupted,
@@ -235,6 +361,26 @@ pub enum Error {
     Io(#[from] io::Error),
 }
 
+/// `volume 3`, `volumes 2, 4 to 7 and 9`
+fn volumes(numbers: &[u32]) -> String {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let words: Vec<String> = runs
+        .into_iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first} to {last}") })
+        .collect();
+    let noun = if numbers.len() == 1 { "volume" } else { "volumes" };
+    match words.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{noun} {} and {last}", before.join(", ")),
+        _ => format!("{noun} {}", words.join("")),
+    }
+}
+
 impl Error {
     /// Something that a newer version knows. The words come from outside, maybe unsigned: they are kept short and plain.
     pub(crate) fn needs_newer(document: &str, feature: &str, since: &str) -> Self {
@@ -251,6 +397,11 @@ impl Error {
 /// `a`, `a or b`
 fn either(names: &[ReleaseName]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+/// Keys, as people tell them apart.
+fn list(keys: &[KeyId]) -> String {
+    keys.iter().map(KeyId::short).collect::<Vec<_>>().join(", ")
 }
 
 impl Explain for Error {
@@ -281,6 +432,20 @@ impl Explain for Error {
             Self::NotCarried { .. } => 130,
             Self::Unlike { .. } => 131,
             Self::BadNeed { .. } => 132,
+            Self::VolumesMissing { .. } => 160,
+            Self::BadVolume { .. } => 161,
+            Self::VolumeCut { .. } => 162,
+            Self::SeveralArchives { .. } => 163,
+            Self::NoArchive { .. } => 164,
+            Self::VolumeTooSmall { .. } => 165,
+            Self::Occupied { .. } => 166,
+            Self::WrittenWrong { .. } => 167,
+            Self::RootKeyReused { .. } => 122,
+            Self::TooFewKeys { .. } => 123,
+            Self::SignedByFormer { .. } => 124,
+            Self::SignerFailed { .. } => 125,
+            Self::SignerSilent { .. } => 126,
+            Self::NotItsSignature { .. } => 127,
             Self::Io(_) => 199,
         })
     }
@@ -292,12 +457,21 @@ impl Explain for Error {
             | Self::BadValue { .. }
             | Self::WrongPassword { .. }
             | Self::BadKey { .. }
-            | Self::KeyWithoutRole { .. } => Class::Usage,
+            | Self::TooFewKeys { .. }
+            | Self::KeyWithoutRole { .. }
+            | Self::SeveralArchives { .. }
+            | Self::NoArchive { .. }
+            | Self::VolumeTooSmall { .. }
+            | Self::Occupied { .. } => Class::Usage,
+            Self::SignerFailed { .. } | Self::SignerSilent { .. } | Self::NotItsSignature { .. } => {
+                Class::Failed
+            }
+            Self::VolumesMissing { .. } => Class::Incomplete,
             Self::NoSpace { .. } => Class::NoSpace,
             Self::Interrupted => Class::Interrupted,
             Self::Busy { .. } => Class::Busy,
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
-            Self::Io(_) => Class::Failed,
+            Self::WrittenWrong { .. } | Self::Io(_) => Class::Failed,
             _ => Class::Refused,
         }
     }
@@ -310,19 +484,43 @@ impl Explain for Error {
             Self::Damaged { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } | Self::WrongSize { .. } => {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
             }
+            Self::VolumesMissing { .. } => "put them into the same folder, or name all the folders that they are in".into(),
+            Self::BadVolume { .. } | Self::VolumeCut { .. } => "copy this volume again from where it came from".into(),
+            Self::SeveralArchives { .. } => "name one of them, or a volume of it".into(),
+            Self::NoArchive { .. } => "name an archive, one of its volumes, or the folder that it is in".into(),
+            Self::Occupied { .. } => "move it away, or choose another place".into(),
+            Self::WrittenWrong { .. } => "the medium is not to be trusted: take another one".into(),
             Self::Malformed(_) => "this is no damage, it was made so: do not use it, and ask who made it".into(),
             Self::NeedsNewer { .. } => "update Sealift".into(),
             Self::NotAnArchive { .. } => "name the `….tar.zst` file that `sealift bundle` wrote".into(),
-            Self::Unsigned { keys, .. } => format!(
-                "it must be signed by: {}; is this the trust root of the vendor who made it?",
-                keys.iter().map(KeyId::short).collect::<Vec<_>>().join(", ")
+            Self::Unsigned { keys, .. } if keys.is_empty() => "the trust root gives nobody this role".into(),
+            Self::Unsigned { keys, .. } => {
+                format!("what counts is signatures by: {}; is this the trust root of the vendor who made it?", list(keys))
+            }
+            Self::SignedByFormer { role: RoleName::Release, keys, .. } => format!(
+                "the vendor has to sign this release again (what counts is: {}) and bundle it anew; then take that bundle",
+                list(keys)
+            ),
+            Self::SignedByFormer { keys, .. } => format!(
+                "the vendor has to make it anew, signed by keys that have the role today ({})",
+                list(keys)
             ),
             Self::OtherVendor { .. } => {
                 "ask who made this archive; a pinned trust root is never replaced by what an archive brings".into()
             }
+            Self::RootKeyReused { .. } => "give one of the roles to another key: `sealift trust rotate`, or `init` again".into(),
+            Self::TooFewKeys { role, .. } => {
+                format!("give it another key (`--add {role}=PUB`, `--replace PUB`), or lower `--threshold {role}=N`")
+            }
+            Self::SignerFailed { .. } | Self::SignerSilent { .. } => {
+                "run the program by hand, with a SHA-256 in hexadecimal as its last argument".into()
+            }
+            Self::NotItsSignature { .. } => {
+                "it must sign the digest itself (ECDSA P-256, not hashed once more) with the private half of that key, and print DER".into()
+            }
             Self::WrongPassword { .. } => "set COSIGN_PASSWORD, or run it on a terminal and type the password".into(),
             Self::KeyWithoutRole { .. } => {
-                "use a key that `sealift trust init` gave this role, or make a new trust root".into()
+                "use a key that has this role (`sealift trust show`), or give it the role with `sealift trust rotate`".into()
             }
             Self::NoSpace { needed, free, .. } => {
                 format!("free {} more bytes, or choose another place", needed.saturating_sub(*free))
@@ -333,5 +531,24 @@ impl Explain for Error {
             Self::Interrupted => "run the same command again: it goes on where it stopped".into(),
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_volumes_are_told_in_few_words() {
+        let cases: [(&[u32], &str); 4] = [
+            (&[2], "volume 2 of 9 of `acme` is missing"),
+            (&[2, 3], "volumes 2 to 3 of 9 of `acme` are missing"),
+            (&[1, 3], "volumes 1 and 3 of 9 of `acme` are missing"),
+            (&[1, 3, 4, 5, 9], "volumes 1, 3 to 5 and 9 of 9 of `acme` are missing"),
+        ];
+        for (numbers, expected) in cases {
+            let (archive, numbers) = ("acme".to_owned(), numbers.to_vec());
+            assert_eq!(Error::VolumesMissing { archive, numbers, count: 9 }.to_string(), expected);
+        }
     }
 }

@@ -34,6 +34,8 @@ pub enum Class {
     Busy,
     /// A registry or server could not be reached or did not answer as it must.
     Unreachable,
+    /// Part of what it takes is not here yet. What was done stays, and the next run goes on from here.
+    Incomplete,
     /// A person or the system asked to stop; the next run goes on from here.
     Interrupted,
 }
@@ -49,6 +51,7 @@ impl Class {
             Self::NoSpace => 4,
             Self::Busy => 5,
             Self::Unreachable => 6,
+            Self::Incomplete => 7,
             Self::Interrupted => 130,
         }
     }

@@ -5,12 +5,14 @@
 
 mod any_digest;
 pub mod bundle;
+pub mod chain;
 mod digest;
 pub mod digest_tag;
 pub mod durable;
 mod error;
 mod explain;
 pub mod format;
+mod hashed;
 pub mod json;
 pub mod medium;
 pub mod packer;
@@ -18,6 +20,7 @@ mod progress;
 pub mod reference;
 pub mod release;
 mod source;
+pub mod split;
 pub mod trust;
 
 pub use any_digest::{AnyDigest, AnyHash, Sha512};
@@ -26,6 +29,7 @@ pub use digest::{Blob, Check, Digest, VerifyingReader};
 pub use error::Error;
 pub use explain::{Class, Code, Explain, report, report_json};
 pub use format::Malformed;
+pub use hashed::Hashed;
 pub use progress::{Progress, Unwatched};
 pub use reference::{INTERNAL_HOST, Reference};
 pub use release::{

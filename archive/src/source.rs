@@ -8,8 +8,8 @@ use std::io::Read;
 
 use crate::format::packing::NeededRelease;
 use crate::progress::Progress;
-use crate::trust::{KeyId, Signature, TrustRoot};
-use crate::{Blob, BlobList, Digest, Error, Refs, Statement};
+use crate::trust::{KeyId, Signature, TrustRoot, Trusted};
+use crate::{Blob, BlobList, Digest, Error, Hashed, Refs, Statement};
 
 /// How much [`copy_blob`] reads at a time.
 const COPY_BYTES: usize = 256 << 10;
@@ -59,8 +59,13 @@ pub trait Source {
         true
     }
 
-    /// The newest trust root that it brings and that follows from the one it was opened with.
-    fn trust_root(&self) -> &TrustRoot;
+    /// The trust roots that it was opened with, and those that it brings and that follow from them.
+    fn trusted(&self) -> &Trusted;
+
+    /// The newest of them: what the releases were checked against.
+    fn trust_root(&self) -> &TrustRoot {
+        self.trusted().newest()
+    }
 
     /// All signatures that came along, for the record.
     fn signatures(&self) -> Vec<Signature>;
@@ -123,6 +128,14 @@ pub trait BlobWriter: Send {
     /// # Errors
     /// I/O, or [`Error::WrongSize`] as soon as there are more than announced.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Appends content that was hashed where it was read. A writer that checks with [`Check::follow`](crate::Check::follow) need not hash it again.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::write`].
+    fn write_hashed(&mut self, content: &Hashed) -> Result<(), Error> {
+        content.pieces().try_for_each(|piece| self.write(piece))
+    }
 
     /// Forgets what is there and begins at offset 0, for a server that cannot go on in the middle.
     ///

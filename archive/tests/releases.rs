@@ -21,11 +21,12 @@ use sealift_archive::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// One key for everything; making it takes half a second.
+/// One key for the trust root and one for everything else; making one takes half a second.
+static ROOT_KEY: LazyLock<SecretKey> = LazyLock::new(|| SecretKey::generate(b"").unwrap().0);
 static KEY: LazyLock<SecretKey> = LazyLock::new(|| SecretKey::generate(b"").unwrap().0);
 static ROOT: LazyLock<TrustRoot> = LazyLock::new(|| {
-    let roles = [RoleName::Root, RoleName::Release, RoleName::Pack];
-    TrustRoot::first(&roles.map(|role| (role, vec![KEY.public().clone()])).into()).unwrap()
+    let roles = [(RoleName::Root, &ROOT_KEY), (RoleName::Release, &KEY), (RoleName::Pack, &KEY)];
+    TrustRoot::first(&roles.map(|(role, key)| (role, vec![key.public().clone()])).into()).unwrap()
 });
 
 /// Some content: stored if its number is even, else squeezed.
@@ -88,14 +89,14 @@ fn pack(dir: &TempDir, name: &str, layout: Layout, releases: &[Release]) -> Path
     }
     let mut roots = RootChain::default();
     roots.insert("root", ROOT.clone()).unwrap();
-    let documents = releases.iter().map(|release| release.statement_bytes.as_slice()).chain([ROOT.bytes()]);
-    let signatures = documents.map(|document| Signature::sign(document, &KEY).unwrap()).collect();
+    let statements = releases.iter().map(|release| Signature::sign(&release.statement_bytes, &*KEY).unwrap());
+    let signatures = statements.chain([Signature::sign(ROOT.bytes(), &*ROOT_KEY).unwrap()]).collect();
     let front = Front { releases, roots, signatures };
-    packer.finish(front, 3, |packing| Ok(vec![Signature::sign(packing, &KEY)?]), &Unwatched).unwrap().path
+    packer.finish(front, 3, |packing| Ok(vec![Signature::sign(packing, &*KEY)?]), &Unwatched).unwrap().path
 }
 
 fn open(path: &Path) -> Result<Bundle, Error> {
-    Bundle::open(path, &ROOT)
+    Bundle::open(path, &*ROOT)
 }
 
 /// Keeps blobs in memory once they are checked.
@@ -255,7 +256,7 @@ fn pack_again(path: &Path, change: impl FnOnce(&mut Value)) {
     let mut packing: Value = serde_json::from_slice(&head.packing).unwrap();
     change(&mut packing);
     head.packing = serde_json::to_vec(&packing).unwrap();
-    head.signatures.push(Signature::sign(&head.packing, &KEY).unwrap());
+    head.signatures.push(Signature::sign(&head.packing, &*KEY).unwrap());
     let file = fs_err::OpenOptions::new().write(true).open(path).unwrap();
     file.file().write_all_at(&head.encode().unwrap(), 0).unwrap();
 }

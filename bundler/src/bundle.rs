@@ -192,12 +192,12 @@ fn file_name(name: &ReleaseName, needs: &[NeededRelease]) -> String {
 pub fn open_keys(order: &Order<'_>, root: &TrustRoot, password: &Password) -> Result<Keys, Error> {
     let open = |files: &[PathBuf], role: RoleName| {
         let opened = keys::open_all(files, password)?;
-        opened.iter().try_for_each(|key| root.expect_member(role, key))?;
+        opened.iter().try_for_each(|key| root.expect_member(role, key.public().id()))?;
         Ok::<_, Error>(opened)
     };
     let release = open(order.release_keys, RoleName::Release)?;
     let pack = open(order.pack_keys, RoleName::Pack)?;
-    root.expect_enough("pack.json", RoleName::Pack, &pack)?;
+    root.expect_enough("pack.json", RoleName::Pack, pack.iter().map(|key| key.public().id()))?;
     Ok(Keys { release, pack })
 }
 

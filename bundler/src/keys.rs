@@ -80,7 +80,7 @@ pub fn open_all(files: &[PathBuf], password: &Password) -> Result<Vec<SecretKey>
 /// As [`open_all`].
 pub fn open(file: &Path, password: &Password) -> Result<SecretKey, Error> {
     let pem = fs::read(file)?;
-    Ok(SecretKey::from_encrypted_pem(&file.display().to_string(), &pem, &password.get(file)?)?)
+    SecretKey::from_pem(&file.display().to_string(), &pem, || password.get(file))
 }
 
 /// Reads a public key.

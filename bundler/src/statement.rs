@@ -164,7 +164,7 @@ pub fn sign(
     expect_digest(&dir.join(BLOB_LIST), statement.blob_list.digest)?;
     expect_digest(&dir.join(REFS), statement.refs.digest)?;
     for key in keys {
-        root.map_or(Ok(()), |root| root.expect_member(RoleName::Release, key))?;
+        root.map_or(Ok(()), |root| root.expect_member(RoleName::Release, key.public().id()))?;
     }
     let signatures = keys.iter().map(|key| Signature::sign(&bytes, key)).collect::<Result<Vec<_>, _>>()?;
     signatures.iter().cloned().collect::<Signatures>().write_to(dir)?;

@@ -155,9 +155,10 @@ fn packed(contents: Vec<Content>) -> TempDir {
 
 /// The same, but the first releases are not carried: the others build on them.
 fn packed_on(bases: usize, contents: Vec<Content>) -> TempDir {
-    let (key, _) = SecretKey::generate(b"").unwrap();
-    let roles = [RoleName::Root, RoleName::Release, RoleName::Pack];
-    let root = TrustRoot::first(&roles.map(|role| (role, vec![key.public().clone()])).into()).unwrap();
+    let [root_key, key] = [(); 2].map(|()| SecretKey::generate(b"").unwrap().0);
+    let members = [(RoleName::Root, &root_key), (RoleName::Release, &key), (RoleName::Pack, &key)];
+    let members = members.map(|(role, key)| (role, vec![key.public().clone()]));
+    let root = TrustRoot::first(&members.into()).unwrap();
     let sign = |bytes: &[u8]| Signature::sign(bytes, &key).unwrap();
     let mut blobs = BTreeMap::new();
     let mut releases = Vec::new();
@@ -189,7 +190,8 @@ fn packed_on(bases: usize, contents: Vec<Content>) -> TempDir {
     }
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("root.json"), root.bytes()).unwrap();
-    let mut signatures: Signatures = [sign(root.bytes())].into_iter().collect();
+    let root_signature = Signature::sign(root.bytes(), &root_key).unwrap();
+    let mut signatures: Signatures = [root_signature].into_iter().collect();
     signatures.write_to(dir.path()).unwrap();
     let bases: Vec<Release> = releases.drain(..bases).collect();
     let left_out = LeftOut {

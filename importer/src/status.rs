@@ -133,10 +133,10 @@ impl Status {
         let rollback = situation.judge_rollback().ok().map(Known::subject).filter(|to| !is_active(to));
         let trust = match store.trust() {
             Ok(trust) => Some(TrustStatus {
-                version: trust.newest.version(),
-                fingerprint: trust.newest.digest(),
-                pinned_version: trust.pinned.version(),
-                pinned_fingerprint: trust.pinned.digest(),
+                version: trust.newest().version(),
+                fingerprint: trust.newest().digest(),
+                pinned_version: trust.oldest().version(),
+                pinned_fingerprint: trust.oldest().digest(),
             }),
             Err(StoreError::NotPinned { .. }) => None,
             Err(error) => {

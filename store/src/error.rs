@@ -70,6 +70,14 @@ pub enum Error {
         /// The store.
         store: PathBuf,
     },
+    /// A trust root that followed from the pinned one is no longer what was kept.
+    #[error("`{}` is damaged, so no release can be verified: {why}", path.display())]
+    TrustDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A release of another product than the installed one.
     #[error("{offered} was offered, but `{installed}` is installed here")]
     OtherProduct {
@@ -223,6 +231,7 @@ impl Explain for Error {
             Self::NoGit { .. } => 316,
             Self::Git { .. } => 317,
             Self::ActiveUnreadable { .. } => 318,
+            Self::TrustDamaged { .. } => 319,
             Self::HoldsNothing { .. } => 326,
             Self::Archive(error) => return error.code(),
             Self::Io(_) => 399,
@@ -240,6 +249,7 @@ impl Explain for Error {
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::BadPointer { .. }
             | Self::Damaged { .. }
+            | Self::TrustDamaged { .. }
             | Self::NoGit { .. }
             | Self::ActiveUnreadable { .. }
             | Self::Io(_) => Class::Failed,
@@ -255,6 +265,9 @@ impl Explain for Error {
             Self::BadPointer { .. } => "activate a release again: `sealiftctl activate VERSION`".into(),
             Self::Damaged { .. } => {
                 "`sealiftctl verify` lists all damage; importing the release again brings back what is missing".into()
+            }
+            Self::TrustDamaged { .. } => {
+                "put the folder `trust` back as it was, from a backup or from another node of this appliance".into()
             }
             Self::NoSuchRelease { .. } | Self::NoWayBack { .. } => {
                 "`sealiftctl status` lists the releases that are here".into()

@@ -14,12 +14,14 @@ use tempfile::TempDir;
 
 use crate::{Error, RootFile, Store, StoredRelease, Writer};
 
-/// A key for everything. Making one costs half a second, so all tests share it.
+/// A key for releases and packings. Making one costs half a second, so all tests share it.
 pub(crate) static KEY: LazyLock<SecretKey> = LazyLock::new(|| SecretKey::generate(b"").unwrap().0);
+/// The key for trust roots.
+pub(crate) static ROOT_KEY: LazyLock<SecretKey> = LazyLock::new(|| SecretKey::generate(b"").unwrap().0);
 
 pub(crate) static ROOT: LazyLock<TrustRoot> = LazyLock::new(|| {
-    let roles = [RoleName::Root, RoleName::Release, RoleName::Pack];
-    TrustRoot::first(&roles.map(|role| (role, vec![KEY.public().clone()])).into()).unwrap()
+    let members = [(RoleName::Root, &ROOT_KEY), (RoleName::Release, &KEY), (RoleName::Pack, &KEY)];
+    TrustRoot::first(&members.map(|(role, key)| (role, vec![key.public().clone()])).into()).unwrap()
 });
 
 /// A store with the fixture's trust root.
@@ -32,7 +34,7 @@ impl Place {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(dir.path()).unwrap();
-        let signatures = [Signature::sign(ROOT.bytes(), &KEY).unwrap()].into_iter().collect();
+        let signatures = [Signature::sign(ROOT.bytes(), &*ROOT_KEY).unwrap()].into_iter().collect();
         let file =
             RootFile { name: "root.json".to_owned(), root: ROOT.clone(), signatures: Some(signatures) };
         store.lock("pin").unwrap().pin(&file).unwrap();
@@ -104,7 +106,7 @@ impl Content {
         statement.upgrade_from = vec![format!("1.{}", sequence - 1).parse().unwrap()];
         change(&mut statement);
         let statement_bytes = statement.to_bytes();
-        let signatures = vec![Signature::sign(&statement_bytes, &KEY).unwrap()];
+        let signatures = vec![Signature::sign(&statement_bytes, &*KEY).unwrap()];
         let signers = vec![KEY.public().id()];
         let release =
             Release { statement, statement_bytes, signatures, signers, blob_list, refs, refs_bytes };
@@ -122,7 +124,7 @@ impl Content {
             one.finish()?;
         }
         intake.finish()?;
-        incoming.stage(&ROOT, &Signatures::default(), &Unwatched)
+        incoming.stage(&(&*ROOT).into(), &Signatures::default(), &Unwatched)
     }
 }
 

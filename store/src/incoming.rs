@@ -13,7 +13,7 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use sealift_archive::trust::{Signatures, TrustRoot};
+use sealift_archive::trust::{Signatures, Trusted};
 use sealift_archive::{Progress, Release, durable};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -140,8 +140,8 @@ impl Incoming<'_> {
     }
 
     /// Makes the release a staged one: checks that its content is here, brings its Git repositories into the
-    /// mirrors, and gives it its place under `releases/` by one rename. `trust_root` is the newest that the source
-    /// brought, `root_signatures` what signs it.
+    /// mirrors, and gives it its place under `releases/` by one rename. `trusted` is what the release was checked against,
+    /// `root_signatures` what signs the versions that the source brought.
     ///
     /// Until the mirrors are touched, everything outside `incoming/` and `blobs/` is as it was; and they are touched
     /// only once all of their new content is known to be good.
@@ -150,7 +150,7 @@ impl Incoming<'_> {
     /// [`Error::Incomplete`], [`Error::Git`], the archive's `Interrupted`, or I/O. The next try goes on from here.
     pub fn stage(
         self,
-        trust_root: &TrustRoot,
+        trusted: &Trusted,
         root_signatures: &Signatures,
         progress: &dyn Progress,
     ) -> Result<StoredRelease, Error> {
@@ -164,13 +164,13 @@ impl Incoming<'_> {
 
         // What must not go back is raised before the release can be activated, and told before it is done: a crash
         // in between costs a second line in the log, never a missing one.
-        writer.remember_root(&self.source, trust_root, root_signatures)?;
+        writer.remember_roots(&self.source, trusted, root_signatures)?;
         writer.count(|counters| counters.raise_floor(&release.statement))?;
         writer.record(Event::Staged {
             release: Subject::new(&release.statement, release.digest()),
             source: self.source.clone(),
             keys: release.signers.clone(),
-            trust_root: trust_root.version(),
+            trust_root: trusted.newest().version(),
         })?;
         self.settle()?;
         fs::remove_dir_all(&self.dir)?;
@@ -299,7 +299,7 @@ mod tests {
         let writer = place.writer();
         let need = writer.need(&[&content.release]).unwrap();
         let incoming = writer.begin(&content.release, "test", &need).unwrap();
-        let error = incoming.stage(&ROOT, &Signatures::default(), &Unwatched).unwrap_err();
+        let error = incoming.stage(&(&*ROOT).into(), &Signatures::default(), &Unwatched).unwrap_err();
         assert!(matches!(error, Error::Incomplete { .. }), "{error}");
         assert!(place.states().is_empty());
     }

@@ -8,7 +8,7 @@
 //! git/<name>.git             bare mirrors; packs are hard links to blobs, refs in refs/namespaces/<sequence>/
 //! current -> releases/<n>    the one pointer that makes a release live, replaced atomically
 //! incoming/<digest>/         an import under way: journal, partial files, the release until it is staged
-//! trust/                     pinned root, newest root seen, counters
+//! trust/                     pinned root, the versions that followed, counters
 //! audit.jsonl                what was verified, by which key, from where, when; append only
 //! lock                       held (flock) by whoever writes
 //! ```
@@ -51,5 +51,5 @@ pub use space::{Disk, Need};
 pub use stamp::Stamp;
 pub use state::State;
 pub use store::Store;
-pub use trust::{Counters, RootFile, Trust, spell};
+pub use trust::{Counters, RootFile};
 pub use verify::{Finding, Trouble, Verdict};

@@ -31,7 +31,7 @@ impl Store {
             return Err(Error::HoldsNothing { store: self.root().to_owned() });
         }
         let trust = TrustCounters {
-            root_version: self.trust()?.newest.version(),
+            root_version: self.trust()?.newest().version(),
             floor: counters.floor,
             installed_sequence: counters.installed,
         };

@@ -1,17 +1,20 @@
-//! `trust/`: the pinned root, the newest root that followed from it, and the counters that only grow.
+//! `trust/`: the pinned root, every version that was seen to follow from it, and the counters that only grow.
 //!
 //! ```text
-//! trust/root.json       pinned once, by a person; never replaced
-//! trust/newest.json     the newest root seen that follows from it; absent until there is one
-//! trust/signatures/     signatures over both
-//! trust/state.json      product, highest sequence that was active, floor, time
+//! trust/root.json            pinned once, by a person; never replaced
+//! trust/root/<version>.json  the versions that followed, without a gap
+//! trust/signatures/          signatures over all of them
+//! trust/state.json           product, highest sequence that was active, floor, time
 //! ```
+//!
+//! The chain is only ever made longer, one version after the other and each with its signatures first, so a crash leaves a
+//! shorter one that is whole. It is followed anew whenever it is read.
 
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use sealift_archive::trust::{MAX_ROOT_BYTES, RoleName, Signatures, TrustRoot};
-use sealift_archive::{Digest, Product, Sequence, Statement, durable, json};
+use sealift_archive::trust::{MAX_ROOT_BYTES, RoleName, Signatures, TrustRoot, Trusted};
+use sealift_archive::{Product, Sequence, Statement, durable, json};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -19,19 +22,10 @@ use crate::audit::{self, Event};
 use crate::{Error, Store, Writer};
 
 const PINNED_FILE: &str = "root.json";
-const NEWEST_FILE: &str = "newest.json";
+const FOLLOWING_DIR: &str = "root";
 const SIGNATURES_DIR: &str = "signatures";
 const COUNTERS_FILE: &str = "state.json";
 const MAX_COUNTERS_BYTES: usize = 64 << 10;
-
-/// What a store trusts.
-#[derive(Clone, Debug)]
-pub struct Trust {
-    /// The root that a person pinned.
-    pub pinned: TrustRoot,
-    /// The newest root that followed from it: what a source is checked against.
-    pub newest: TrustRoot,
-}
 
 /// A trust root that a person wants to pin.
 #[derive(Clone, Debug)]
@@ -76,14 +70,25 @@ impl Counters {
 }
 
 impl Store {
-    /// What this store trusts.
+    /// The trust roots that this store believes: the pinned one, and all that followed.
     ///
     /// # Errors
-    /// [`Error::NotPinned`], I/O, or a file that is damaged.
-    pub fn trust(&self) -> Result<Trust, Error> {
+    /// [`Error::NotPinned`], [`Error::TrustDamaged`], or I/O.
+    pub fn trust(&self) -> Result<Trusted, Error> {
         let pinned = self.pinned()?.ok_or_else(|| Error::NotPinned { store: self.root().to_owned() })?;
-        let newest = read_root(&self.newest_file())?.unwrap_or_else(|| pinned.clone());
-        Ok(Trust { pinned, newest })
+        let mut trusted = Trusted::from(pinned);
+        for version in self.versions_kept()? {
+            let path = self.following_file(version);
+            let damaged = |why: String| Error::TrustDamaged { path: path.clone(), why };
+            let expected = trusted.newest().version() + 1;
+            if version != expected {
+                return Err(damaged(format!("version {expected} is missing")));
+            }
+            let next = read_root(&path)?.ok_or_else(|| damaged("it is missing".to_owned()))?;
+            let signatures = Signatures::read_from(&self.trust_dir(), &next.digest())?;
+            trusted.follow(next, &signatures).map_err(|error| damaged(error.to_string()))?;
+        }
+        Ok(trusted)
     }
 
     /// The counters; all empty in a new store.
@@ -102,8 +107,23 @@ impl Store {
         read_root(&self.trust_dir().join(PINNED_FILE))
     }
 
-    fn newest_file(&self) -> PathBuf {
-        self.trust_dir().join(NEWEST_FILE)
+    /// The versions that followed, by rising number.
+    fn versions_kept(&self) -> Result<Vec<u64>, Error> {
+        let dir = self.trust_dir().join(FOLLOWING_DIR);
+        if !dir.is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut versions = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let name = entry?.file_name();
+            versions.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse::<u64>().ok()));
+        }
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    fn following_file(&self, version: u64) -> PathBuf {
+        self.trust_dir().join(FOLLOWING_DIR).join(format!("{version}.json"))
     }
 }
 
@@ -127,21 +147,27 @@ impl Writer {
         self.record(Event::TrustPinned { source, version: root.version(), fingerprint: root.digest() })
     }
 
-    /// Remembers a trust root that follows from the pinned one, if it is newer than the newest known.
-    pub(crate) fn remember_root(
+    /// Remembers the versions that follow from those that are known, and who signed them. `source` is what the audit log
+    /// will say that they came from.
+    ///
+    /// # Errors
+    /// As [`Store::trust`].
+    pub fn remember_roots(
         &self,
         source: &str,
-        root: &TrustRoot,
+        trusted: &Trusted,
         signatures: &Signatures,
     ) -> Result<(), Error> {
-        if root.version() <= self.trust()?.newest.version() {
-            return Ok(());
+        let known = self.trust()?.newest().version();
+        for root in trusted.versions().filter(|root| root.version() > known) {
+            let over_it: Signatures = signatures.of(&root.digest()).into_iter().cloned().collect();
+            over_it.write_to(&self.trust_dir())?;
+            durable::create_dir_all(&self.trust_dir().join(FOLLOWING_DIR))?;
+            durable::write(&self.following_file(root.version()), root.bytes())?;
+            let (source, version, fingerprint) = (source.to_owned(), root.version(), root.digest());
+            self.record(Event::TrustUpdated { source, version, fingerprint })?;
         }
-        let over_it: Signatures = signatures.of(&root.digest()).into_iter().cloned().collect();
-        over_it.write_to(&self.trust_dir())?;
-        durable::write(&self.newest_file(), root.bytes())?;
-        let source = source.to_owned();
-        self.record(Event::TrustUpdated { source, version: root.version(), fingerprint: root.digest() })
+        Ok(())
     }
 
     /// Changes the counters, durably; `change` is to let each of them only grow.
@@ -176,7 +202,8 @@ fn read_root(path: &Path) -> Result<Option<TrustRoot>, Error> {
     if !path.exists() {
         return Ok(None);
     }
-    Ok(Some(TrustRoot::parse(&path.display().to_string(), &read_limited(path)?)?))
+    let root = TrustRoot::parse(&path.display().to_string(), &read_limited(path)?);
+    root.map(Some).map_err(|error| Error::TrustDamaged { path: path.to_owned(), why: error.to_string() })
 }
 
 /// Reads a file up to one byte more than a trust root may have: the parser then says that it is too large.
@@ -188,29 +215,44 @@ fn read_limited(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// How people read a fingerprint to each other: groups of four characters.
-#[must_use]
-pub fn spell(fingerprint: &Digest) -> String {
-    let hex = fingerprint.hex();
-    let groups: Vec<&str> = (0..hex.len()).step_by(4).map(|at| &hex[at..at + 4]).collect();
-    groups.join(" ")
-}
-
 #[cfg(test)]
 mod tests {
-    use sealift_archive::trust::Signature;
+    use sealift_archive::Unwatched;
+    use sealift_archive::trust::{RootDraft, SecretKey, Signature};
 
     use super::*;
-    use crate::fixture::{KEY, Place, ROOT};
+    use crate::fixture::{Content, KEY, Place, ROOT, ROOT_KEY};
 
     fn file(signatures: Option<Signatures>) -> RootFile {
         RootFile { name: "root.json".to_owned(), root: ROOT.clone(), signatures }
     }
 
+    /// The fixture's trust root and versions after it, in each of which one more key may pack.
+    fn rotated(versions: usize) -> (Trusted, Signatures) {
+        let mut trusted = Trusted::from(&*ROOT);
+        let mut signatures: Signatures = [sign(&ROOT)].into_iter().collect();
+        for _ in 1..versions {
+            let mut draft = RootDraft::after(trusted.newest());
+            draft.add(RoleName::Pack, SecretKey::generate(b"").unwrap().0.public().clone());
+            let next = draft.finish().unwrap();
+            signatures.push(sign(&next));
+            trusted.follow(next, &signatures).unwrap();
+        }
+        (trusted, signatures)
+    }
+
+    fn sign(root: &TrustRoot) -> Signature {
+        Signature::sign(root.bytes(), &*ROOT_KEY).unwrap()
+    }
+
+    fn versions(trusted: &Trusted) -> (u64, u64) {
+        (trusted.oldest().version(), trusted.newest().version())
+    }
+
     #[test]
     fn a_root_is_pinned_once() {
         let place = Place::new();
-        assert_eq!(place.store.trust().unwrap().newest.bytes(), ROOT.bytes());
+        assert_eq!(place.store.trust().unwrap().newest().bytes(), ROOT.bytes());
         let again = place.writer().pin(&file(None)).unwrap_err();
         assert!(matches!(again, Error::PinnedAlready { version: 1, .. }), "{again}");
     }
@@ -220,8 +262,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("root.json");
         fs::write(&path, ROOT.bytes()).unwrap();
-        let of_another = Signature::sign(b"another document", &KEY).unwrap();
-        let good = Signature::sign(ROOT.bytes(), &KEY).unwrap();
+        let of_another = Signature::sign(b"another document", &*ROOT_KEY).unwrap();
         let pin = || {
             let store = tempfile::tempdir().unwrap();
             let writer = Store::create(store.path()).unwrap().lock("test").unwrap();
@@ -231,34 +272,88 @@ mod tests {
         [of_another].into_iter().collect::<Signatures>().write_to(dir.path()).unwrap();
         let said = pin().unwrap_err().to_string();
         assert!(said.contains("has 0 of the 1 signatures"), "{said}");
-        [good].into_iter().collect::<Signatures>().write_to(dir.path()).unwrap();
+        [sign(&ROOT)].into_iter().collect::<Signatures>().write_to(dir.path()).unwrap();
         pin().unwrap();
     }
 
     #[test]
-    fn the_newest_root_seen_is_remembered() {
+    fn every_version_that_followed_is_remembered() {
         let place = Place::new();
         let writer = place.writer();
-        let version = |number: u64| {
-            let mut document: serde_json::Value = serde_json::from_slice(ROOT.bytes()).unwrap();
-            document["version"] = number.into();
-            TrustRoot::parse("root.json", &json::to_document(&document)).unwrap()
-        };
-        for (seen, newest) in [(1, 1), (3, 3), (2, 3)] {
-            let root = version(seen);
-            let signed = [Signature::sign(root.bytes(), &KEY).unwrap()].into_iter().collect();
-            writer.remember_root("bundle", &root, &signed).unwrap();
-            let trust = place.store.trust().unwrap();
-            assert_eq!((trust.pinned.version(), trust.newest.version()), (1, newest), "after {seen}");
+        let (trusted, signatures) = rotated(4);
+        let shorter = Trusted::from(&*ROOT);
+        for (brought, newest) in [(&trusted, 4), (&shorter, 4), (&trusted, 4)] {
+            writer.remember_roots("bundle", brought, &signatures).unwrap();
+            assert_eq!(versions(&place.store.trust().unwrap()), (1, newest));
         }
-        let digest = version(3).digest();
-        assert!(!Signatures::read_from(&place.store.trust_dir(), &digest).unwrap().of(&digest).is_empty());
+        let updates = place.store.audit().unwrap().into_iter();
+        let seen: Vec<u64> = updates
+            .filter_map(|record| match record.event {
+                Event::TrustUpdated { version, .. } => Some(version),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(seen, [2, 3, 4], "each is told once");
+        assert!(place.store.verify(&Unwatched).unwrap().is_whole());
     }
 
     #[test]
-    fn a_fingerprint_is_read_in_groups() {
-        let spelt = spell(&ROOT.digest());
-        assert_eq!(spelt.replace(' ', ""), ROOT.digest().hex());
-        assert_eq!(spelt.split(' ').count(), 16);
+    fn a_crash_leaves_a_chain_that_is_whole() {
+        let (trusted, signatures) = rotated(3);
+        let all: Vec<&TrustRoot> = trusted.versions().collect();
+        let place = Place::new();
+        let dir = place.store.trust_dir();
+        // Signatures come first, and are nothing by themselves.
+        signatures.write_to(&dir).unwrap();
+        assert_eq!(versions(&place.store.trust().unwrap()), (1, 1));
+        fs::create_dir(dir.join(FOLLOWING_DIR)).unwrap();
+        fs::write(place.store.following_file(2), all[1].bytes()).unwrap();
+        fs::write(dir.join(FOLLOWING_DIR).join(".tmpA"), all[2].bytes()).unwrap();
+        assert_eq!(versions(&place.store.trust().unwrap()), (1, 2));
+        place.writer().remember_roots("bundle", &trusted, &signatures).unwrap();
+        assert_eq!(versions(&place.store.trust().unwrap()), (1, 3));
+    }
+
+    #[test]
+    fn a_damaged_chain_is_not_taken_for_a_shorter_one() {
+        type Damage = fn(&Store, &Trusted);
+        let (trusted, signatures) = rotated(3);
+        let cases: [(&str, Damage); 4] = [
+            ("version 2 is missing", |store, _| fs::remove_file(store.following_file(2)).unwrap()),
+            ("is not valid", |store, _| fs::write(store.following_file(3), "{").unwrap()),
+            ("has 0 of the 1 signatures", |store, trusted| {
+                let signatures = store.trust_dir().join("signatures");
+                fs::remove_dir_all(signatures.join(trusted.newest().digest().hex())).unwrap();
+            }),
+            ("which does not follow", |store, _| {
+                fs::copy(store.following_file(3), store.following_file(2)).unwrap();
+            }),
+        ];
+        for (expected, damage) in cases {
+            let place = Place::new();
+            Content::new(1, &[b"one"]).stage(&place.writer()).unwrap();
+            place.writer().remember_roots("bundle", &trusted, &signatures).unwrap();
+            damage(&place.store, &trusted);
+            let error = place.store.trust().unwrap_err();
+            assert!(matches!(error, Error::TrustDamaged { .. }), "{expected}: {error}");
+            assert!(error.to_string().contains(expected), "{expected}: {error}");
+            let findings = place.store.verify(&Unwatched).unwrap().findings;
+            assert!(findings.iter().any(|finding| finding.what.contains(expected)), "{findings:?}");
+        }
+    }
+
+    #[test]
+    fn what_former_keys_signed_stays_what_it_was() {
+        let place = Place::new();
+        Content::new(1, &[b"one"]).stage(&place.writer()).unwrap();
+        let mut draft = RootDraft::after(&ROOT);
+        draft.remove(RoleName::Release, &KEY.public().id());
+        draft.add(RoleName::Release, SecretKey::generate(b"").unwrap().0.public().clone());
+        let next = draft.finish().unwrap();
+        let signatures = [sign(&next)].into_iter().collect();
+        let mut trusted = place.store.trust().unwrap();
+        trusted.follow(next, &signatures).unwrap();
+        place.writer().remember_roots("bundle", &trusted, &signatures).unwrap();
+        assert!(place.store.verify(&Unwatched).unwrap().is_whole());
     }
 }

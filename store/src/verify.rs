@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use rayon::prelude::*;
-use sealift_archive::trust::RoleName;
+use sealift_archive::trust::{RoleName, TrustRoot, Trusted};
 use sealift_archive::{Blob, Check, Digest, Progress, RepositoryName, Sequence};
 use serde::Serialize;
 
@@ -103,9 +103,17 @@ impl Store {
             verdict.add(Trouble::Pointer, self.current_link(), error.to_string());
         }
         let mut needs = Needs::default();
+        let trusted = match self.trust() {
+            Ok(trusted) => Some(trusted),
+            Err(Error::TrustDamaged { path, why }) => {
+                verdict.add(Trouble::Document, path, why);
+                None
+            }
+            Err(error) => return Err(error),
+        };
         for release in self.releases()? {
             verdict.releases += 1;
-            self.verify_release(&release, &mut needs, &mut verdict)?;
+            self.verify_release(&release, trusted.as_ref(), &mut needs, &mut verdict)?;
         }
         for name in &needs.mirrors {
             progress.go_on()?;
@@ -120,6 +128,7 @@ impl Store {
     fn verify_release(
         &self,
         release: &StoredRelease,
+        trusted: Option<&Trusted>,
         needs: &mut Needs,
         verdict: &mut Verdict,
     ) -> Result<(), Error> {
@@ -142,12 +151,13 @@ impl Store {
         if let Err(error) = refs.check_against(&place, &blobs) {
             verdict.add(Trouble::Document, release.dir(), error.to_string());
         }
-        let trust = self.trust()?;
         // A release that was taken under the keys of an earlier root stays what it is.
-        let is_signed = [&trust.newest, &trust.pinned]
-            .iter()
-            .any(|root| root.check("release.json", &statement, RoleName::Release, &signatures).is_ok());
-        if !is_signed {
+        let is_signed = |trusted: &Trusted| {
+            let check =
+                |root: &TrustRoot| root.check("release.json", &statement, RoleName::Release, &signatures);
+            trusted.versions().any(|root| check(root).is_ok())
+        };
+        if !trusted.is_none_or(is_signed) {
             verdict.add(Trouble::Unsigned, release.dir(), "the trust root does not vouch for its statement");
         }
         let need = |blob: Blob| (blob.digest, Needed { size: blob.size, by: release.sequence() });

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::Bundle;
-use super::data::read_frame;
-use crate::format::contents::Entry;
+use super::frames::read_plain;
+use crate::format::contents::{Encoding, Entry};
 use crate::format::member;
 use crate::{Check, Digest, Error, Malformed, Progress, Source as _};
 
@@ -77,16 +77,18 @@ fn check_group(
     (entries, range): (Vec<Entry>, std::ops::Range<u32>),
     progress: &dyn Progress,
 ) -> Result<Vec<Damage>, Error> {
+    if let [entry] = entries[..]
+        && entry.encoding == Encoding::Chained
+    {
+        return check_chained(bundle, entry, progress);
+    }
     let mut damages: Vec<Damage> = Vec::new();
     let mut members = Members { entries: entries.into_iter(), current: None };
     for number in range {
         progress.go_on()?;
         let record = bundle.contents.frames[number as usize];
-        match read_frame(bundle, number) {
-            Ok(bytes) => {
-                let part = format!("frame {number}");
-                // With its checksum, so that stock zstd will take it too.
-                let plain = super::decode(&part, &bytes, record.plain_length.into())?;
+        match read_plain(bundle, number) {
+            Ok(plain) => {
                 let false_frame = || Malformed::FalseFrame { file: bundle.name().to_owned(), frame: number };
                 let passed = members.pass(record.plain_length.into(), Some(&plain), &mut Vec::new());
                 passed.ok_or_else(false_frame)?;
@@ -99,6 +101,22 @@ fn check_group(
             Err(error) => return Err(error),
         }
         progress.advance(u64::from(record.length));
+    }
+    Ok(damages)
+}
+
+fn check_chained(bundle: &Bundle, entry: Entry, progress: &dyn Progress) -> Result<Vec<Damage>, Error> {
+    let mut damages = Vec::new();
+    for span in entry.spans(&bundle.contents.frames) {
+        progress.go_on()?;
+        match span.read(bundle) {
+            Ok(_) => {}
+            Err(Error::Damaged { start, end, .. }) => {
+                damages.push(Damage { frame: span.frame, start, end, blobs: vec![entry.blob.digest] });
+            }
+            Err(error) => return Err(error),
+        }
+        progress.advance(u64::from(bundle.contents.frames[span.frame as usize].length));
     }
     Ok(damages)
 }

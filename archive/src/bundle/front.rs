@@ -4,13 +4,13 @@ use std::iter::Enumerate;
 use std::ops::Range;
 use std::slice::Iter;
 
-use super::reader::Reader;
+use super::reader::{Reader, page_name};
 use super::{FRONT, PACKING, decode};
 use crate::format::packing::{Packing, Page};
 use crate::format::{
     FRONT_ALIGN, HEAD_BYTES, MAX_FRONT_MEMBER_BYTES, MAX_FRONT_PLAIN_BYTES, PAGE_PLAIN_BYTES, frame, member,
 };
-use crate::{Digest, Error, Malformed};
+use crate::{Error, Malformed};
 
 /// Most pages that a packing may name.
 const MAX_PAGES: usize = 64;
@@ -90,12 +90,10 @@ impl<'a> Front<'a> {
             return Ok(true);
         }
         let Some((number, page)) = self.pages.next() else { return Ok(false) };
-        let part = format!("front page {number}");
-        let range = page.offset..page.offset + page.length;
         // Before the next page comes this one goes.
         (self.plain, self.at) = (Vec::new(), 0);
-        let bytes = self.reader.checked(&part, range, |bytes| Digest::of(bytes) == page.digest)?;
-        self.plain = decode(&part, &bytes, page.plain_length)?;
+        let bytes = self.reader.page(number, page)?;
+        self.plain = decode(&page_name(number), &bytes, page.plain_length)?;
         Ok(true)
     }
 

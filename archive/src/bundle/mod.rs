@@ -6,7 +6,9 @@
 mod carried;
 mod damage;
 mod data;
+mod frames;
 mod front;
+mod pieces;
 mod reader;
 mod stream;
 
@@ -18,9 +20,9 @@ use zstd::zstd_safe;
 use crate::format::contents::Contents;
 use crate::format::head::Head;
 use crate::format::packing::{NeededRelease, Packing};
-use crate::format::{MAX_FRONT_MEMBER_BYTES, MAX_WINDOW_BYTES, frame, member, series};
-use crate::medium::{FileMedium, Medium};
-use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot};
+use crate::format::{MAX_FRONT_MEMBER_BYTES, MAX_WINDOW_BYTES, frame, series};
+use crate::medium::{self, Medium};
+use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot, Trusted};
 use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 use carried::Carried;
@@ -48,7 +50,7 @@ pub struct Bundle {
     medium: Box<dyn Medium>,
     packing: Packing,
     packers: Vec<KeyId>,
-    root: TrustRoot,
+    trusted: Trusted,
     head: Head,
     contents: Contents,
     releases: Vec<Release>,
@@ -56,12 +58,12 @@ pub struct Bundle {
 }
 
 impl Unverified {
-    /// Opens a file and reads its head.
+    /// Opens an archive, a set of volumes by one of them, or a folder that holds one of either, and reads its head.
     ///
     /// # Errors
-    /// As [`Unverified::on`].
+    /// As [`medium::open`] and [`Unverified::on`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::on(Box::new(FileMedium::open(path)?))
+        Self::on(medium::open(path)?)
     }
 
     /// Reads the head of the archive on a medium.
@@ -79,6 +81,12 @@ impl Unverified {
         self.head.statements.values().map(|bytes| Digest::of(bytes))
     }
 
+    /// Where its bytes come from.
+    #[must_use]
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
+    }
+
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
     /// who made it.
     ///
@@ -88,15 +96,15 @@ impl Unverified {
         self.head.roots.iter().next().ok_or_else(|| Malformed::missing(HEAD, "root/1.json"))
     }
 
-    /// Verifies head and front pages: `trusted` → newest root → packing and statements → pages.
+    /// Verifies head and front pages: what is trusted → newest root, here or there → packing and statements → pages.
     ///
     /// # Errors
-    /// [`Error::OtherVendor`], [`Error::Unsigned`], [`Error::WrongLength`], [`Error::Damaged`], or what is wrong with a
-    /// document.
-    pub fn verify(self, trusted: &TrustRoot) -> Result<Bundle, Error> {
+    /// [`Error::OtherVendor`], [`Error::Unsigned`], [`Error::SignedByFormer`], [`Error::WrongLength`], [`Error::Damaged`],
+    /// or what is wrong with a document.
+    pub fn verify(self, trusted: impl Into<Trusted>) -> Result<Bundle, Error> {
         let Self { medium, head, packing } = self;
-        let root = head.roots.follow(medium.name(), trusted, &head.signatures)?;
-        let packers = root.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
+        let trusted = head.roots.follow(medium.name(), trusted, &head.signatures)?;
+        let packers = trusted.check("pack.json", &head.packing, RoleName::Pack, &head.signatures)?;
         let found = medium.length()?;
         if found != packing.length {
             let file = medium.name().to_owned();
@@ -104,16 +112,20 @@ impl Unverified {
         }
         let reader = Reader(&*medium);
         let mut front = Front::open(reader, &packing)?;
-        let tail = frame::stored(&[0; member::END_LEN]);
+        let tail = pieces::tail();
         let tail_at = packing.length.saturating_sub(tail.len() as u64);
-        reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail)?;
+        match reader.checked("the tail", tail_at..packing.length, |bytes| bytes == tail) {
+            // It holds nothing: the other volumes can be used without it.
+            Ok(_) | Err(Error::VolumesMissing { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let data_bytes = tail_at.checked_sub(packing.data_offset).ok_or_else(|| {
             let why = format!("it begins at {}, the tail at {tail_at}", packing.data_offset);
             Malformed::Outside { part: PACKING, item: "the data".to_owned(), why }
         })?;
         let mut releases = Vec::new();
         for (document, bytes) in statements(&head) {
-            let signers = root.check(&document, bytes, RoleName::Release, &head.signatures)?;
+            let signers = trusted.check(&document, bytes, RoleName::Release, &head.signatures)?;
             let statement = Statement::parse(&document, bytes)?;
             let sequence = statement.sequence;
             if document != format!("releases/{sequence}/release.json") {
@@ -134,7 +146,7 @@ impl Unverified {
         }
         series::check(&releases, &packing.needs)?;
         let carried = Carried::of(medium.name(), &contents, &releases, !packing.needs.is_empty())?;
-        Ok(Bundle { medium, packing, packers, root, head, contents, releases, carried })
+        Ok(Bundle { medium, packing, packers, trusted, head, contents, releases, carried })
     }
 }
 
@@ -149,8 +161,14 @@ impl Bundle {
     ///
     /// # Errors
     /// See [`Unverified::open`] and [`Unverified::verify`].
-    pub fn open(path: &Path, trusted: &TrustRoot) -> Result<Self, Error> {
+    pub fn open(path: &Path, trusted: impl Into<Trusted>) -> Result<Self, Error> {
         Unverified::open(path)?.verify(trusted)
+    }
+
+    /// Where its bytes come from.
+    #[must_use]
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
     }
 
     /// How the releases travel in this file.
@@ -233,8 +251,8 @@ impl Source for Bundle {
         self.carried.index_of(digest).is_some()
     }
 
-    fn trust_root(&self) -> &TrustRoot {
-        &self.root
+    fn trusted(&self) -> &Trusted {
+        &self.trusted
     }
 
     fn signatures(&self) -> Vec<Signature> {

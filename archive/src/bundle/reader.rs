@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use crate::format::HEAD_BYTES;
 use crate::format::head::Head;
+use crate::format::packing::Page;
 use crate::medium::{Medium, Place};
-use crate::{Error, Malformed};
+use crate::{Digest, Error, Malformed};
 
 /// Reads stretches of a medium. What is wrong is made again if the medium can do that, and checked again.
 #[derive(Clone, Copy)]
@@ -20,21 +21,28 @@ impl Reader<'_> {
         range: Range<u64>,
         is_right: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<u8>, Error> {
-        match self.read(range.clone()) {
-            Ok(bytes) if is_right(&bytes) => return Ok(bytes),
-            // A sector that cannot be read is damage like any other, unless nobody can make up for it.
-            Ok(_) => {}
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-            Err(Error::Io(error)) => {
-                return self.repaired(range, is_right)?.ok_or(Error::Io(error));
-            }
-            Err(error) => return Err(error),
-        }
-        self.repaired(range.clone(), is_right)?.ok_or_else(|| self.damaged(part, range))
+        self.taken(part, range, |bytes| if is_right(&bytes) { Ok(bytes) } else { Err(bytes) })
     }
 
-    fn repaired(self, range: Range<u64>, is_right: impl Fn(&[u8]) -> bool) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.0.repair(range)?.filter(|bytes| is_right(bytes)))
+    /// Reads a stretch of `part` and makes something of it; `take` gives back what is wrong.
+    pub(super) fn taken<T>(
+        self,
+        part: &str,
+        range: Range<u64>,
+        take: impl Fn(Vec<u8>) -> Result<T, Vec<u8>>,
+    ) -> Result<T, Error> {
+        let unread = match self.read(range.clone()) {
+            Ok(bytes) => match take(bytes) {
+                Ok(taken) => return Ok(taken),
+                Err(_) => None,
+            },
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            // A sector that cannot be read and a volume that is not there are damage like any other, unless nobody can
+            // make up for it.
+            Err(error) => Some(error),
+        };
+        let repaired = self.0.repair(range.clone())?.and_then(|bytes| take(bytes).ok());
+        repaired.ok_or_else(|| unread.unwrap_or_else(|| self.damaged(part, range)))
     }
 
     fn read(self, range: Range<u64>) -> Result<Vec<u8>, Error> {
@@ -46,21 +54,41 @@ impl Reader<'_> {
     /// Reads the head. Only its form tells whether it is damaged.
     pub(super) fn head(self) -> Result<Head, Error> {
         let area = 0..HEAD_BYTES.min(self.0.length()?);
-        let name = self.0.name();
-        let read = self.read(area.clone()).and_then(|bytes| Head::parse(name, &bytes));
-        match read {
+        let parse = |bytes: Vec<u8>| Head::parse(self.0.name(), &bytes);
+        let error = match self.read(area.clone()).and_then(parse) {
             Err(
                 error @ (Error::Io(_)
                 | Error::Damaged { .. }
                 | Error::NotAnArchive { .. }
-                | Error::Malformed(Malformed::HeadTooLarge { .. })),
-            ) => self.0.repair(area)?.map_or(Err(error), |bytes| Head::parse(name, &bytes)),
-            read => read,
+                | Error::Malformed(Malformed::HeadTooLarge { .. })
+                | Error::VolumesMissing { .. }),
+            ) => error,
+            read => return read,
+        };
+        match (self.0.repair(area.clone())?, error) {
+            (Some(bytes), _) => parse(bytes),
+            (None, Error::Damaged { .. }) => Err(self.damaged("the head", area)),
+            // Whoever is a volume was an archive.
+            (None, Error::NotAnArchive { .. }) if self.0.parts().is_some() => {
+                Err(self.damaged("the head", area))
+            }
+            (None, error) => Err(error),
         }
+    }
+
+    /// Reads a front page, as it stands in the file.
+    pub(super) fn page(self, number: usize, page: &Page) -> Result<Vec<u8>, Error> {
+        let range = page.offset..page.offset + page.length;
+        self.checked(&page_name(number), range, |bytes| Digest::of(bytes) == page.digest)
     }
 
     fn damaged(self, part: &str, range: Range<u64>) -> Error {
         let Place { file, range } = self.0.place(range);
         Error::Damaged { file, part: part.to_owned(), start: range.start, end: range.end }
     }
+}
+
+/// What a front page is called in messages.
+pub(super) fn page_name(number: usize) -> String {
+    format!("front page {number}")
 }

@@ -1,8 +1,9 @@
 //! One blob as a stream, for whoever takes it apart while it is read and cannot hold it in memory.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
-use super::data::{Span, content_of};
+use super::frames::{Content, Span};
 use super::{Bundle, Progress};
 use crate::{Check, Digest, Error};
 
@@ -14,9 +15,8 @@ pub struct BlobStream<'a> {
     bundle: &'a Bundle,
     progress: &'a dyn Progress,
     spans: std::vec::IntoIter<Span>,
-    /// The part of the blob that lies in the current frame.
-    part: Vec<u8>,
-    at: usize,
+    /// The current frame, and where in its content the part of the blob lies that has not been given away.
+    current: Option<(Content, Range<u64>)>,
     check: Check,
     failure: Option<Error>,
 }
@@ -30,7 +30,7 @@ impl<'a> BlobStream<'a> {
         let entry = bundle.entry(digest)?;
         let spans = entry.spans(&bundle.contents.frames).collect::<Vec<_>>().into_iter();
         let check = Check::new(entry.blob);
-        Ok(Self { bundle, progress, spans, part: Vec::new(), at: 0, check, failure: None })
+        Ok(Self { bundle, progress, spans, current: None, check, failure: None })
     }
 
     /// Reads what is left, and says whether it all was the blob that was asked for.
@@ -45,36 +45,38 @@ impl<'a> BlobStream<'a> {
     /// Takes the part of the next frame; `false` at the end, or if that failed.
     fn next_part(&mut self) -> bool {
         let Some(span) = self.spans.next() else { return false };
-        self.part.clear();
-        self.at = 0;
-        let taken = self.take(&span);
-        self.failure = taken.err();
+        self.current = None;
+        self.failure = self.take(span).err();
         self.failure.is_none()
     }
 
-    fn take(&mut self, span: &Span) -> Result<(), Error> {
+    fn take(&mut self, span: Span) -> Result<(), Error> {
         self.progress.go_on()?;
-        for piece in content_of(self.bundle, span.frame)?.pieces(&span.range) {
-            self.check.update(piece)?;
-            self.part.extend_from_slice(piece);
-        }
-        self.progress.advance(self.part.len() as u64);
+        let content = span.read(self.bundle)?;
+        content.pass(&span, &mut self.check)?;
+        self.progress.advance(span.range.end - span.range.start);
+        self.current = Some((content, span.range));
         Ok(())
     }
 }
 
 impl Read for BlobStream<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.part.len() {
+        loop {
+            let piece = self.current.as_ref().and_then(|(content, left)| content.pieces(left.clone()).next());
+            if let Some(piece) = piece {
+                let n = buf.len().min(piece.len());
+                buf[..n].copy_from_slice(&piece[..n]);
+                if let Some((_, left)) = &mut self.current {
+                    left.start += n as u64;
+                }
+                return Ok(n);
+            }
             if !self.next_part() {
                 // The cause is kept for `finish`: what stands between here and there would only wrap it.
                 return self.failure.as_ref().map_or(Ok(0), |cause| Err(io::Error::other(cause.to_string())));
             }
         }
-        let n = buf.len().min(self.part.len() - self.at);
-        buf[..n].copy_from_slice(&self.part[self.at..self.at + n]);
-        self.at += n;
-        Ok(n)
     }
 }
 

@@ -3,9 +3,12 @@
 //!
 //! ```text
 //! header  16  "SLCONT01", frames u32, blobs u32
-//! frame   44  length u32, plain length u32, SHA-256 as it stands in the file, last blob that uses it u32
-//! blob    60  SHA-256, size u64, encoding u32 (0 = identity), frame u32, offset u32 in its content, length u64
+//! frame   44  length u32, plain length u32, hash, last blob that uses it u32
+//! blob    60  SHA-256, size u64, encoding u32 (0 = identity, 1 = chained), frame u32, offset u32 in its content, length u64
 //! ```
+//!
+//! The hash of a frame is that of its bytes as they stand in the file, or, where a chained blob lies, a link of the blob's
+//! own SHA-256: see [`Encoding`].
 //!
 //! Frames follow each other without a gap from the data offset on. A blob of this version is one extent: it starts in
 //! `frame` at `offset` and runs on through the following frames. The frames hold the blobs' tar members, one behind the
@@ -19,7 +22,6 @@ const MAGIC: &[u8; 8] = b"SLCONT01";
 const HEADER_LEN: usize = 16;
 const FRAME_LEN: usize = 44;
 const BLOB_LEN: usize = 60;
-const IDENTITY: u32 = 0;
 const NAME: &str = "contents";
 const PART: &str = "the contents";
 
@@ -32,8 +34,8 @@ pub struct Frame {
     pub length: u32,
     /// Length of its content.
     pub plain_length: u32,
-    /// SHA-256 as it stands in the file.
-    pub digest: Digest,
+    /// What it is checked against, as the [`Encoding`] of the blobs in it says.
+    pub hash: [u8; 32],
     /// Index of the last blob that starts in it or before it: with that blob, a reader may forget the frame.
     pub last_blob: u32,
 }
@@ -47,6 +49,19 @@ pub struct Entry {
     pub frame: u32,
     /// Offset in that frame's content.
     pub offset: u32,
+    /// How it is kept there.
+    pub encoding: Encoding,
+}
+
+/// How a blob is kept in its frames, and what these are checked against. Either way its bytes stand there as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// In frames of any form, together with others. The hash of such a frame is the SHA-256 of the frame as it stands in the
+    /// file.
+    Identity,
+    /// In stored frames of its own. The hash of such a frame is the SHA-256 chaining state of the blob behind the content in
+    /// it; that of the last one is the blob's digest.
+    Chained,
 }
 
 /// What is where.
@@ -82,13 +97,13 @@ impl Contents {
         for frame in &self.frames {
             out.extend_from_slice(&frame.length.to_le_bytes());
             out.extend_from_slice(&frame.plain_length.to_le_bytes());
-            out.extend_from_slice(frame.digest.as_raw());
+            out.extend_from_slice(&frame.hash);
             out.extend_from_slice(&frame.last_blob.to_le_bytes());
         }
         for entry in &self.entries {
             out.extend_from_slice(entry.blob.digest.as_raw());
             out.extend_from_slice(&entry.blob.size.to_le_bytes());
-            out.extend_from_slice(&IDENTITY.to_le_bytes());
+            out.extend_from_slice(&entry.encoding.number().to_le_bytes());
             out.extend_from_slice(&entry.frame.to_le_bytes());
             out.extend_from_slice(&entry.offset.to_le_bytes());
             out.extend_from_slice(&entry.blob.size.to_le_bytes());
@@ -149,6 +164,19 @@ impl Contents {
             }
         }
         Ok(contents)
+    }
+}
+
+impl Encoding {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Identity => 0,
+            Self::Chained => 1,
+        }
+    }
+
+    fn of(number: u32) -> Option<Self> {
+        [Self::Identity, Self::Chained].into_iter().find(|encoding| encoding.number() == number)
     }
 }
 
@@ -224,7 +252,33 @@ impl Stream {
             ))
             .into());
         }
-        Ok(())
+        match entry.encoding {
+            Encoding::Identity => Ok(()),
+            Encoding::Chained => {
+                let blob = entry.blob.digest;
+                let broken = |why| Malformed::BrokenChain { part: PART, blob, why }.into();
+                self.check_chained(frames, entry).map_err(broken)
+            }
+        }
+    }
+
+    /// Refuses a chained blob that has just been moved over unless its frames hold its member alone, stored, and lead to
+    /// its digest.
+    fn check_chained(&self, frames: &[Frame], entry: &Entry) -> Result<(), &'static str> {
+        if u64::from(entry.offset) != member::HEADER_LEN {
+            return Err("it does not begin with its frame");
+        }
+        let end = self.starts.binary_search(&self.next).map_err(|_| "it does not end with its frame")?;
+        let own = &frames[entry.frame as usize..end];
+        let is_stored =
+            |frame: &Frame| u64::from(frame.length) == frame::stored_len(frame.plain_length.into());
+        if !own.iter().all(is_stored) {
+            return Err("not all of its frames are stored");
+        }
+        match own.last() {
+            Some(last) if last.hash == *entry.blob.digest.as_raw() => Ok(()),
+            _ => Err("its frames lead to another digest"),
+        }
     }
 
     fn end(&self) -> u64 {
@@ -252,23 +306,22 @@ impl Input<'_> {
 
     fn frame(&mut self, offset: u64) -> Option<Frame> {
         let (length, plain_length) = (self.u32()?, self.u32()?);
-        let digest = Digest::from_raw(self.take()?);
-        Some(Frame { offset, length, plain_length, digest, last_blob: self.u32()? })
+        Some(Frame { offset, length, plain_length, hash: self.take()?, last_blob: self.u32()? })
     }
 
     fn entry(&mut self) -> Option<Result<Entry, Error>> {
         let digest = Digest::from_raw(self.take()?);
         let size = self.u64()?;
-        let encoding = self.u32()?;
-        let entry = Entry { blob: Blob { digest, size }, frame: self.u32()?, offset: self.u32()? };
-        let length = self.u64()?;
-        Some(if encoding != IDENTITY {
-            Err(Error::needs_newer(NAME, &format!("encoding-{encoding}"), UNTOLD))
-        } else if length != size {
+        let number = self.u32()?;
+        let (frame, offset, length) = (self.u32()?, self.u32()?, self.u64()?);
+        let Some(encoding) = Encoding::of(number) else {
+            return Some(Err(Error::needs_newer(NAME, &format!("encoding-{number}"), UNTOLD)));
+        };
+        Some(if length == size {
+            Ok(Entry { blob: Blob { digest, size }, frame, offset, encoding })
+        } else {
             let why = format!("its extent has {length}");
             Err(Malformed::FalseLength { part: PART, item: digest.to_string(), length: size, why }.into())
-        } else {
-            Ok(entry)
         })
     }
 }
@@ -279,31 +332,65 @@ mod tests {
 
     use super::*;
 
-    /// Two members of 600 and 10 bytes, in frames of 1024, 512 and 1024.
+    const SAMPLE_BYTES: u64 = 600 + CHAINED_BYTES;
+    const CHAINED_BYTES: u64 = frame::stored_len(1024) + frame::stored_len(512) + frame::stored_len(512);
+
+    /// Two members of 600 and 10 bytes, in frames of 1024, 512 and 1024; then two that are chained, of 1000 and no bytes, in
+    /// frames of 1024 and 512, and of 512.
     fn sample() -> Contents {
-        let frame = |offset, length, plain_length, last_blob| Frame {
-            offset,
-            length,
-            plain_length,
-            digest: Digest::of(&[1]),
-            last_blob,
+        let mut offset = 0;
+        let mut frame = |length: u64, plain_length, hash: [u8; 32], last_blob| {
+            let frame =
+                Frame { offset, length: u32::try_from(length).unwrap(), plain_length, hash, last_blob };
+            offset += length;
+            frame
         };
-        let entry = |content: &[u8], size, frame, offset| Entry {
+        let entry = |content: &[u8], size, frame, encoding| Entry {
             blob: Blob { size, ..Blob::of(content) },
             frame,
-            offset,
+            offset: 512,
+            encoding,
         };
+        let (some, raw) = ([1; 32], |content: &[u8]| *Digest::of(content).as_raw());
         Contents {
-            frames: vec![frame(0, 100, 1024, 0), frame(100, 200, 512, 0), frame(300, 300, 1024, 1)],
-            entries: vec![entry(b"a", 600, 0, 512), entry(b"b", 10, 2, 512)],
+            frames: vec![
+                frame(100, 1024, some, 0),
+                frame(200, 512, some, 0),
+                frame(300, 1024, some, 1),
+                frame(frame::stored_len(1024), 1024, some, 2),
+                frame(frame::stored_len(512), 512, raw(b"c"), 2),
+                frame(frame::stored_len(512), 512, raw(b""), 3),
+            ],
+            entries: vec![
+                entry(b"a", 600, 0, Encoding::Identity),
+                entry(b"b", 10, 2, Encoding::Identity),
+                entry(b"c", 1000, 3, Encoding::Chained),
+                entry(b"", 0, 5, Encoding::Chained),
+            ],
+        }
+    }
+
+    impl Contents {
+        /// Has the two blobs of the middle lie in one stored frame; the one of this number is chained.
+        fn share_a_frame(&mut self, chained: usize) {
+            let length = u32::try_from(frame::stored_len(2048)).unwrap();
+            self.frames.drain(3..);
+            self.frames[2].length += u32::try_from(CHAINED_BYTES).unwrap() - length;
+            let last = self.frames[2];
+            let offset = last.offset + u64::from(last.length);
+            self.frames.push(Frame { offset, length, plain_length: 2048, last_blob: 3, ..last });
+            let [.., first, second] = &mut self.entries[..] else { panic!("four blobs") };
+            (second.frame, second.offset) = (3, 2048);
+            (first.encoding, second.encoding) = (Encoding::Identity, Encoding::Identity);
+            self.entries[2 + chained].encoding = Encoding::Chained;
         }
     }
 
     #[test]
     fn contents_are_read_as_they_were_written() {
         let bytes = sample().encode().unwrap();
-        assert_eq!(bytes.len() as u64, encoded_len(3, 2));
-        assert_eq!(Contents::parse(&bytes, 600).unwrap(), sample());
+        assert_eq!(bytes.len() as u64, encoded_len(6, 4));
+        assert_eq!(Contents::parse(&bytes, SAMPLE_BYTES).unwrap(), sample());
     }
 
     #[test]
@@ -311,44 +398,55 @@ mod tests {
         let change = |change: fn(&mut Contents)| {
             let mut bad = sample();
             change(&mut bad);
-            Contents::parse(&bad.encode().unwrap(), 600).unwrap_err().to_string()
+            Contents::parse(&bad.encode().unwrap(), SAMPLE_BYTES).unwrap_err().to_string()
         };
         let cases = [
             ("inside of what ends at 2048", change(|c| c.entries[1].offset = 80)),
             ("inside of what ends at 512", change(|c| c.entries[0].offset = 0)),
             ("about the bytes from 512 to 600", change(|c| c.entries[0].offset = 600)),
             ("about the bytes from 1024 to 2048", change(|c| c.entries[0].blob.size = 0)),
-            ("about the bytes from 2048 to 2560", change(|c| c.entries[1].blob.size = 0)),
+            ("about the bytes from 2560 to 3072", change(|c| c.entries[1].blob.size = 0)),
             ("begins at 512 of the 512 bytes", change(|c| c.entries[1].frame = 1)),
-            ("ends at 3072 of the 2560", change(|c| c.entries[1].blob.size = 513)),
-            ("in frame 3 of 3", change(|c| c.entries[1].frame = 3)),
+            ("inside of what ends at 3584", change(|c| c.entries[1].blob.size = 513)),
+            ("ends at 5632 of the 4608", change(|c| c.entries[2].blob.size = 2400)),
+            ("in frame 6 of 6", change(|c| c.entries[1].frame = 6)),
             ("the limit is", change(|c| c.entries[1].blob.size = 1 << 63)),
             ("the limit is", change(|c| c.entries[1].blob.size = u64::MAX)),
+            ("nothing is said about", change(|c| (c.frames[5].last_blob, _) = (2, c.entries.pop()))),
             ("another last blob", change(|c| c.frames[1].last_blob = 1)),
-            ("names blob 2 of 2", change(|c| c.frames[0].last_blob = 2)),
+            ("names blob 4 of 4", change(|c| c.frames[0].last_blob = 4)),
             ("the content of frame 0 cannot be 0", change(|c| c.frames[0].plain_length = 0)),
             ("the content of frame 0 cannot be 1000", change(|c| c.frames[0].plain_length = 1000)),
             ("in steps of 512", change(|c| c.frames[0].plain_length = u32::MAX - 511)),
             ("its content is 512 bytes long", change(|c| c.frames[1].length = 600)),
-            ("all frames together cannot be 601", change(|c| c.frames[1].length = 201)),
+            ("all frames together cannot be", change(|c| c.frames[1].length = 201)),
+            ("not all of its frames are stored", change(|c| c.entries[0].encoding = Encoding::Chained)),
+            (
+                "not all of its frames are stored",
+                change(|c| (c.frames[2].length, c.frames[3].length) = (301, c.frames[3].length - 1)),
+            ),
+            ("lead to another digest", change(|c| c.frames[4].hash[31] ^= 1)),
+            ("lead to another digest", change(|c| c.entries[3].blob.digest = Digest::of(b"d"))),
+            ("does not end with its frame", change(|c| c.share_a_frame(0))),
+            ("does not begin with its frame", change(|c| c.share_a_frame(1))),
         ];
         for (expected, said) in cases {
             assert!(said.contains(expected), "{expected}: {said}");
         }
         let good = sample().encode().unwrap();
         for len in 0..good.len() {
-            assert!(Contents::parse(&good[..len], 600).is_err(), "cut to {len}");
+            assert!(Contents::parse(&good[..len], SAMPLE_BYTES).is_err(), "cut to {len}");
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..400), counts in any::<[u8; 8]>()) {
-            let _ = Contents::parse(&bytes, 600);
+            let _ = Contents::parse(&bytes, SAMPLE_BYTES);
             let mut likely = sample().encode().unwrap();
             let from = 16 + usize::from(counts[0]) % 240;
             likely.splice(from..from + bytes.len().min(8), bytes.iter().take(8).copied());
-            let _ = Contents::parse(&likely, 600);
+            let _ = Contents::parse(&likely, SAMPLE_BYTES);
         }
     }
 }

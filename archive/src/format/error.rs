@@ -162,6 +162,16 @@ pub enum Malformed {
         /// The content.
         digest: Digest,
     },
+    /// The frames of a chained blob do not hold just this blob, or their hashes do not lead to its digest.
+    #[error("in {part}, {blob} is not chained as it says: {why}")]
+    BrokenChain {
+        /// What says so: `the contents`.
+        part: &'static str,
+        /// The blob.
+        blob: Digest,
+        /// What is wrong with its frames.
+        why: &'static str,
+    },
     /// The hash of a frame is right, and yet it does not hold what is said of it.
     #[error("frame {frame} of `{file}` holds something else than the tables say")]
     FalseFrame {
@@ -193,6 +203,7 @@ impl Malformed {
             Self::OtherStatements => 153,
             Self::UnlistedBlob { .. } => 154,
             Self::FalseFrame { .. } => 155,
+            Self::BrokenChain { .. } => 176,
         })
     }
 

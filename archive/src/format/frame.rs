@@ -5,6 +5,7 @@
 //! blocks of 128 KiB (the last one shorter), low 4 bytes of XXH64 of the content. There is one form for each content.
 
 use std::hash::Hasher as _;
+use std::ops::Range;
 
 use twox_hash::XxHash64;
 
@@ -76,9 +77,7 @@ impl StoredEncoder {
         self.hash.write(rest);
         while !rest.is_empty() {
             if self.taken.is_multiple_of(BLOCK_BYTES) {
-                let size = self.missing().min(BLOCK_BYTES);
-                let last = u64::from(size == self.missing());
-                out.extend_from_slice(&(size << 3 | last).to_le_bytes()[..3]);
+                out.extend_from_slice(&block_header(self.missing()));
             }
             let run = rest.len().min(usize::try_from(stored_run(self.taken)).unwrap_or(usize::MAX));
             out.extend_from_slice(&rest[..run]);
@@ -109,45 +108,65 @@ pub fn stored_plain_len(frame: &[u8]) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes(*size)))
 }
 
-/// The pieces of content in a stored frame, in order and without a copy; `None` if a block is not as we write it.
-/// Checks the form, not the checksum.
+/// Where the plain bytes of this range stand in their stored frame, run by run.
+pub fn stored_runs(plain: Range<u64>) -> impl Iterator<Item = Range<usize>> {
+    let mut at = plain.start;
+    std::iter::from_fn(move || {
+        let run = stored_run(at).min(plain.end.checked_sub(at).filter(|&left| left > 0)?);
+        let start = stored_position(at);
+        at += run;
+        Some(usize::try_from(start).ok()?..usize::try_from(start + run).ok()?)
+    })
+}
+
+/// Whether this is exactly one stored frame, checksum and all. `see` gets its content, block by block: what it saw counts
+/// only if the answer is yes.
 #[must_use]
-pub fn stored_pieces(frame: &[u8]) -> Option<Vec<&[u8]>> {
-    let plain_len = stored_plain_len(frame)?;
+pub fn check_stored(frame: &[u8], mut see: impl FnMut(&[u8])) -> bool {
+    let Some(plain_len) = stored_plain_len(frame) else { return false };
     if plain_len == 0 || frame.len() as u64 != stored_len(plain_len) {
-        return None;
+        return false;
     }
-    let mut pieces = Vec::new();
-    let mut rest = frame.get(usize::try_from(HEADER_LEN).ok()?..)?;
-    let mut missing = plain_len;
-    while missing > 0 {
-        let size = missing.min(BLOCK_BYTES);
-        let last = u64::from(size == missing);
-        let (header, after) = rest.split_first_chunk::<3>()?;
-        if *header != (size << 3 | last).to_le_bytes()[..3] {
-            return None;
+    let mut hash = XxHash64::with_seed(0);
+    let mut at = 0;
+    for run in stored_runs(0..plain_len) {
+        let is_ours = frame[..run.start].ends_with(&block_header(plain_len - at));
+        if !is_ours {
+            return false;
         }
-        let (piece, after) = after.split_at_checked(usize::try_from(size).ok()?)?;
-        pieces.push(piece);
-        rest = after;
-        missing -= size;
+        at += run.len() as u64;
+        // Summed first: that reads faster than whatever `see` does, which then finds the block in the cache.
+        hash.write(&frame[run.clone()]);
+        see(&frame[run]);
     }
-    Some(pieces)
+    frame.ends_with(&hash.finish().to_le_bytes()[..4])
+}
+
+/// The header of a block in front of which the frame lacks so many bytes of content.
+fn block_header(missing: u64) -> [u8; 3] {
+    let size = missing.min(BLOCK_BYTES);
+    let last = u64::from(size == missing);
+    let [low, middle, high, ..] = (size << 3 | last).to_le_bytes();
+    [low, middle, high]
 }
 
 /// The content of a stored frame, with its checksum checked; `None` if the form or the checksum is wrong.
 #[must_use]
 pub fn decode_stored(frame: &[u8]) -> Option<Vec<u8>> {
-    let plain = stored_pieces(frame)?.concat();
-    let mut hash = XxHash64::with_seed(0);
-    hash.write(&plain);
-    frame.ends_with(&hash.finish().to_le_bytes()[..4]).then_some(plain)
+    let mut plain = Vec::with_capacity(frame.len());
+    check_stored(frame, |block| plain.extend_from_slice(block)).then_some(plain)
+}
+
+/// Whether these bytes begin a zstd frame that is not skipped.
+#[must_use]
+pub fn is_zstd(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
 }
 
 /// Whether a zstd frame carries a checksum of its content (RFC 8878, 3.1.1.1.1).
 #[must_use]
 pub fn has_checksum(frame: &[u8]) -> bool {
-    frame.starts_with(&MAGIC) && frame.get(MAGIC.len()).is_some_and(|descriptor| descriptor & 0b100 != 0)
+    is_zstd(frame) && frame.get(MAGIC.len()).is_some_and(|descriptor| descriptor & 0b100 != 0)
 }
 
 /// The memory that a zstd frame asks of a decompressor that streams, in bytes (RFC 8878, 3.1.1.1.2); `None` if it does not

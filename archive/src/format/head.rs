@@ -126,3 +126,59 @@ impl Head {
         Ok(head)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::fixture::{fresh, sign};
+    use crate::trust::{RoleName, RootDraft, SecretKey};
+
+    /// A head with four statements of 2 KiB, each signed twice, and so many trust roots: `keys` keys in each of the four
+    /// roles, the root keys replaced with every version, so that twice as many must sign it.
+    fn head_with_chain(versions: u64, keys: usize) -> Head {
+        let some_keys = || std::iter::repeat_with(fresh).take(keys).collect::<Vec<SecretKey>>();
+        let mut head = Head { packing: vec![b' '; 2 << 10], ..Head::default() };
+        for sequence in 1..=4_u64 {
+            let statement = vec![u8::try_from(sequence).unwrap(); 2 << 10];
+            for key in [fresh(), fresh()] {
+                head.signatures.push(sign(&statement, &key));
+            }
+            head.statements.insert(sequence.try_into().unwrap(), statement);
+        }
+        let (mut draft, mut former) = (RootDraft::first(), Vec::new());
+        for role in RoleName::ALL.into_iter().filter(|role| *role != RoleName::Root) {
+            for key in some_keys() {
+                draft.add(role, key.public().clone());
+            }
+        }
+        for _ in 0..versions {
+            let root_keys = some_keys();
+            for key in &former {
+                draft.remove(RoleName::Root, &SecretKey::public(key).id());
+            }
+            for key in &root_keys {
+                draft.add(RoleName::Root, key.public().clone());
+            }
+            draft.set_threshold(RoleName::Root, keys);
+            let root = draft.finish().unwrap();
+            former.iter().chain(&root_keys).for_each(|key| head.signatures.push(sign(root.bytes(), key)));
+            (draft, former) = (RootDraft::after(&root), root_keys);
+            head.roots.insert("root", root).unwrap();
+        }
+        head
+    }
+
+    /// What `FORMAT.md` promises of the chain of trust roots.
+    #[test]
+    fn many_rotations_fit_into_a_head() {
+        for (versions, keys) in [(50, 1), (20, 3)] {
+            let area = head_with_chain(versions, keys).encode().unwrap();
+            let head = Head::parse("file", &area).unwrap();
+            let first = head.roots.iter().next().unwrap();
+            let trusted = head.roots.follow("file", first, &head.signatures).unwrap();
+            assert_eq!(trusted.newest().version(), versions, "{keys} keys");
+            let too_many = head_with_chain(2 * versions, keys).encode();
+            assert!(matches!(too_many, Err(Error::TooLarge { .. })), "{keys} keys");
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub mod layout;
 pub mod member;
 pub mod packing;
 pub mod series;
+pub mod volume;
 
 pub use error::Malformed;
 pub(crate) use error::shown;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::Medium;
+use super::{Medium, forget_cached};
 use crate::Error;
 
 /// An archive that is one file.
@@ -38,5 +38,8 @@ impl Medium for FileMedium {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
         let named = |e: io::Error| io::Error::new(e.kind(), format!("failed to read `{}`: {e}", self.name));
         Ok(self.file.file().read_exact_at(buffer, offset).map_err(named)?)
+    }
+    fn forget_cached(&self) -> Result<(), Error> {
+        Ok(forget_cached(&self.file)?)
     }
 }

@@ -4,14 +4,27 @@
 //! checked by whoever asks for them; a medium that can make lost bytes again is asked for that only once they are known
 //! to be wrong.
 
+mod afresh;
 mod file;
+mod remark;
+mod search;
+mod volumes;
 
 use std::fmt::Debug;
+use std::io;
 use std::ops::Range;
+
+use fs_err as fs;
+use rustix::fs::{Advice, fadvise};
+use serde::Serialize;
 
 use crate::Error;
 
+pub use afresh::{Held, ReadBack, read_back};
 pub use file::FileMedium;
+pub use remark::{Remark, RemarkKind};
+pub use search::{Found, find, open};
+pub use volumes::{Volume, VolumeSet};
 
 /// A place on a medium, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +33,16 @@ pub struct Place {
     pub file: String,
     /// First byte in it, and first byte behind.
     pub range: Range<u64>,
+}
+
+/// Which files of an archive are at hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parts {
+    /// How many volumes it has.
+    pub count: u32,
+    /// The numbers of those that are not at hand, rising.
+    pub missing: Vec<u32>,
 }
 
 /// Something that holds the bytes of an archive.
@@ -36,7 +59,7 @@ pub trait Medium: Debug + Send + Sync {
     /// Fills the buffer from `offset` on.
     ///
     /// # Errors
-    /// I/O; `UnexpectedEof` if there are fewer bytes.
+    /// I/O; `UnexpectedEof` if there are fewer bytes; [`Error::VolumesMissing`].
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), Error>;
 
     /// Where this stretch of the archive really is.
@@ -51,4 +74,27 @@ pub trait Medium: Debug + Send + Sync {
     fn repair(&self, _range: Range<u64>) -> Result<Option<Vec<u8>>, Error> {
         Ok(None)
     }
+
+    /// Its volumes; `None` if it is one file.
+    fn parts(&self) -> Option<Parts> {
+        None
+    }
+
+    /// What is to be told about the files that were looked at.
+    fn remarks(&self) -> Vec<Remark> {
+        Vec::new()
+    }
+
+    /// Asks the system to forget what it remembers of the medium, so that the next reads come from the medium itself.
+    ///
+    /// # Errors
+    /// I/O.
+    fn forget_cached(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+fn forget_cached(file: &fs::File) -> io::Result<()> {
+    // Advice: a file system that does not keep pages, such as one in memory, has nothing to forget.
+    Ok(fadvise(file.file(), 0, None, Advice::DontNeed)?)
 }

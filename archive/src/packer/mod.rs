@@ -10,7 +10,6 @@ mod squeeze;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::fs::TryLockError;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use fs_err as fs;
 use rayon::prelude::*;
 
-use crate::format::contents::{Contents, Entry, Frame};
+use crate::format::contents::{Contents, Encoding, Entry, Frame};
 use crate::format::head::Head;
 use crate::format::layout::{Layout, cut};
 use crate::format::packing::{Packing, Page};
@@ -39,8 +38,8 @@ pub struct Packer {
     file: fs::File,
     spool: fs::File,
     layout: Layout,
-    /// SHA-256 of each stored frame, once its blob is complete.
-    frames: Mutex<Vec<Option<Digest>>>,
+    /// What the contents will say about each stored frame, once its blob is complete.
+    frames: Mutex<Vec<Option<[u8; 32]>>>,
     done: Mutex<HashSet<Digest>>,
     /// How far blobs had come that an earlier try left unfinished, in bytes.
     parts: Mutex<HashMap<Digest, u64>>,
@@ -91,7 +90,7 @@ impl Packer {
     pub fn open(target: &Path, layout: Layout, progress: &dyn Progress) -> Result<Self, Error> {
         let paths = Paths::beside(target);
         expect_space(&paths, &layout)?;
-        let file = open_locked(&paths.partial)?;
+        let file = durable::open_locked(&paths.partial)?;
         let (journal, mut found) = Journal::open(&paths.journal, layout.digest())?;
         let spool =
             fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&paths.spool)?;
@@ -190,19 +189,19 @@ impl Packer {
     }
 
     fn stored_frames(&self) -> Result<Vec<Frame>, Error> {
-        let digests = lock(&self.frames);
-        let mut frames = Vec::with_capacity(digests.len());
+        let hashes = lock(&self.frames);
+        let mut frames = Vec::with_capacity(hashes.len());
         for (blob, place) in self.layout.stored.iter().enumerate() {
             let mut offset = place.offset;
             for plain in place.frames() {
                 let length = frame::stored_len(plain);
                 let missing = || self.missing_blob(place.blob.digest);
-                let digest = digests[frames.len()].ok_or_else(missing)?;
+                let hash = hashes[frames.len()].ok_or_else(missing)?;
                 frames.push(Frame {
                     offset,
                     length: narrow(length),
                     plain_length: narrow(plain),
-                    digest,
+                    hash,
                     last_blob: narrow(blob as u64),
                 });
                 offset += length;
@@ -217,11 +216,16 @@ impl Packer {
 
     fn entries(&self) -> Vec<Entry> {
         let header = narrow(member::HEADER_LEN);
-        let stored =
-            self.layout.stored.iter().map(|p| Entry { blob: p.blob, frame: p.first_frame, offset: header });
+        let stored = self.layout.stored.iter().map(|p| Entry {
+            blob: p.blob,
+            frame: p.first_frame,
+            offset: header,
+            encoding: Encoding::Chained,
+        });
         let squeezed = self.layout.squeezed.iter().map(|p| {
             let (frame, offset) = p.start();
-            Entry { blob: p.blob, frame: self.layout.stored_frames + narrow(frame), offset: narrow(offset) }
+            let frame = self.layout.stored_frames + narrow(frame);
+            Entry { blob: p.blob, frame, offset: narrow(offset), encoding: Encoding::Identity }
         });
         stored.chain(squeezed).collect()
     }
@@ -259,7 +263,7 @@ impl Packer {
         remove_if_there(&self.paths.journal)?;
         remove_if_there(&self.paths.spool)?;
         fs::rename(&self.paths.partial, &self.paths.target)?;
-        durable::sync_dir(folder_of(&self.paths.target))
+        durable::sync_dir(durable::parent_of(&self.paths.target))
     }
 
     fn name_error(&self, error: &io::Error) -> Error {
@@ -289,31 +293,10 @@ impl Paths {
     }
 }
 
-/// Opens the archive in the making and keeps everybody else out of it.
-fn open_locked(partial: &Path) -> Result<fs::File, Error> {
-    loop {
-        let file =
-            fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(partial)?;
-        match file.file().try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Busy { place: partial.display().to_string() });
-            }
-            Err(TryLockError::Error(error)) => return Err(name_error(partial, &error)),
-        }
-        // Whoever had it may have finished in between: then this is the finished archive, under its own name by now.
-        match fs::metadata(partial) {
-            Ok(named) if named.ino() == file.metadata()?.ino() => return Ok(file),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
-}
-
 /// Refuses to begin what cannot end for want of room. What an earlier try occupies counts as free.
 fn expect_space(paths: &Paths, layout: &Layout) -> Result<(), Error> {
     const SECTOR: u64 = 512;
-    let place = folder_of(&paths.target);
+    let place = durable::parent_of(&paths.target);
     let occupied = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.blocks() * SECTOR);
     let earlier = occupied(&paths.partial) + occupied(&paths.spool);
     let free = durable::free_bytes(place)?.saturating_add(earlier);
@@ -322,13 +305,6 @@ fn expect_space(paths: &Paths, layout: &Layout) -> Result<(), Error> {
         return Err(Error::NoSpace { place: place.display().to_string(), needed, free });
     }
     Ok(())
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -1,17 +1,16 @@
 //! The place of one blob in an archive in the making.
 //!
-//! A stored blob is framed and hashed as it arrives, and written where the layout says; a squeezed one is written to
-//! the spool. Going on after an interruption means to read back what is there, through the same hashes.
+//! A stored blob is framed as it arrives, and written where the layout says; a squeezed one is written to the spool. Each
+//! byte is hashed once: what the contents say about a frame is the blob's own hash on its way past the frame's end. Going on
+//! after an interruption means to read back what is there, through the same hash.
 
 use std::os::unix::fs::FileExt as _;
-
-use sha2::{Digest as _, Sha256};
 
 use super::{Packer, lock, name_error};
 use crate::format::frame::StoredEncoder;
 use crate::format::layout::{SpoolPlace, StoredPlace};
 use crate::format::member;
-use crate::{Blob, BlobWriter, Check, Digest, Error};
+use crate::{Blob, BlobWriter, Check, Error};
 
 /// How much is gathered before it is written: few system calls, and little memory for each of many slots.
 const WRITE_BYTES: usize = 256 << 10;
@@ -41,8 +40,8 @@ struct Framer {
     /// Plain lengths of the frames to come, last first.
     lengths: Vec<u64>,
     encoder: Option<StoredEncoder>,
-    hash: Sha256,
-    digests: Vec<Digest>,
+    /// Hashes of the frames that are full.
+    hashes: Vec<[u8; 32]>,
     buffer: Vec<u8>,
     /// Where the buffer belongs, from the start of the file.
     at: u64,
@@ -95,7 +94,7 @@ impl<'a> Slot<'a> {
         let blob = self.check.wanted();
         let header = member::header(&blob.digest.blob_path(), blob.size);
         match &mut self.place {
-            Place::Stored(_, framer) => framer.push(&header, self.packer, self.replaying),
+            Place::Stored(_, framer) => framer.push(&header, &self.check, self.packer, self.replaying),
             Place::Spool(place) => {
                 let at = place.offset - member::HEADER_LEN;
                 let written = self.packer.spool.file().write_all_at(&header, at);
@@ -138,19 +137,30 @@ impl<'a> Slot<'a> {
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let offset = self.check.seen();
-        self.check.update(bytes).inspect_err(|_| {
-            // Whoever sends too much may have sent anything before: nothing of it is kept for a later try.
-            self.settled = true;
-        })?;
-        match &mut self.place {
-            Place::Stored(_, framer) => framer.push(bytes, self.packer, self.replaying),
-            Place::Spool(_) if self.replaying => Ok(()),
-            Place::Spool(place) => {
-                let written = self.packer.spool.file().write_all_at(bytes, place.offset + offset);
-                written.map_err(|e| name_error(&self.packer.paths.spool, &e))
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let offset = self.check.seen();
+            let room = match &self.place {
+                // The hash is looked at where a frame ends.
+                Place::Stored(_, framer) => framer.room(),
+                Place::Spool(_) => rest.len(),
+            };
+            let (piece, after) = rest.split_at(room.min(rest.len()));
+            self.check.update(piece).inspect_err(|_| {
+                // Whoever sends too much may have sent anything before: nothing of it is kept for a later try.
+                self.settled = true;
+            })?;
+            match &mut self.place {
+                Place::Stored(_, framer) => framer.push(piece, &self.check, self.packer, self.replaying)?,
+                Place::Spool(_) if self.replaying => {}
+                Place::Spool(place) => {
+                    let written = self.packer.spool.file().write_all_at(piece, place.offset + offset);
+                    written.map_err(|e| name_error(&self.packer.paths.spool, &e))?;
+                }
             }
+            rest = after;
         }
+        Ok(())
     }
 
     /// The verdict, and if it is good the last bytes and the note that the blob is here.
@@ -161,11 +171,11 @@ impl<'a> Slot<'a> {
         let zeros = &[0; 512][..usize::try_from(member::padding(blob.size)).unwrap_or(0)];
         match &mut self.place {
             Place::Stored(place, framer) => {
-                framer.push(zeros, self.packer, self.replaying)?;
+                framer.push(zeros, &self.check, self.packer, self.replaying)?;
                 framer.flush(self.packer, self.replaying)?;
-                let mut digests = lock(&self.packer.frames);
-                for (index, digest) in (place.first_frame as usize..).zip(framer.digests.drain(..)) {
-                    digests[index] = Some(digest);
+                let mut hashes = lock(&self.packer.frames);
+                for (index, hash) in (place.first_frame as usize..).zip(framer.hashes.drain(..)) {
+                    hashes[index] = Some(hash);
                 }
             }
             Place::Spool(place) => {
@@ -237,44 +247,49 @@ impl Framer {
         Self {
             lengths,
             encoder: None,
-            hash: Sha256::new(),
-            digests: Vec::new(),
+            hashes: Vec::new(),
             buffer: Vec::new(),
             at: data_offset + place.offset,
         }
     }
 
-    fn push(&mut self, mut bytes: &[u8], packer: &Packer, replaying: bool) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            if self.encoder.is_none() {
-                // The size check has refused more bytes than were planned, so there is a frame for these.
-                let Some(length) = self.lengths.pop() else {
-                    return Err(Error::inconsistent(
-                        "the plan of this archive",
-                        "a blob has more frames than planned",
-                    ));
-                };
-                self.encoder = Some(StoredEncoder::begin(length, &mut self.buffer));
-            }
-            let Some(encoder) = &mut self.encoder else { continue };
-            let took = encoder.push(bytes, &mut self.buffer);
-            bytes = &bytes[took..];
-            if encoder.missing() == 0 {
-                self.encoder = None;
-                self.flush(packer, replaying)?;
-                let digest = std::mem::take(&mut self.hash).finalize().into();
-                self.digests.push(Digest::from_raw(digest));
-            } else if self.buffer.len() >= WRITE_BYTES {
-                self.flush(packer, replaying)?;
-            }
-        }
-        Ok(())
+    /// How many bytes the current frame can take, or the next one if it is full. Behind the last one there is no end to
+    /// it: that there is nothing to come is the business of the size check.
+    fn room(&self) -> usize {
+        let missing = self.encoder.as_ref().map(StoredEncoder::missing).or(self.lengths.last().copied());
+        missing.and_then(|missing| usize::try_from(missing).ok()).unwrap_or(usize::MAX)
     }
 
-    /// Hashes what was gathered and, unless it stands there already, writes it. That an earlier try has written it is not
-    /// believed: only content passes the hashes when it is read back, not the headers and padding around it.
+    /// Takes bytes of the member, at most as many as there is room for. `check` has seen what of them is content.
+    fn push(&mut self, bytes: &[u8], check: &Check, packer: &Packer, replaying: bool) -> Result<(), Error> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let unplanned =
+            || Error::inconsistent("the plan of this archive", "a blob has other frames than planned");
+        let mut encoder = match self.encoder.take() {
+            Some(encoder) => encoder,
+            None => StoredEncoder::begin(self.lengths.pop().ok_or_else(unplanned)?, &mut self.buffer),
+        };
+        encoder.push(bytes, &mut self.buffer);
+        if encoder.missing() == 0 {
+            self.flush(packer, replaying)?;
+            // The last one's is what was promised: it counts once the blob has passed its check.
+            let hash = if self.lengths.is_empty() {
+                *check.wanted().digest.as_raw()
+            } else {
+                check.state().ok_or_else(unplanned)?.to_raw()
+            };
+            self.hashes.push(hash);
+            return Ok(());
+        }
+        self.encoder = Some(encoder);
+        if self.buffer.len() >= WRITE_BYTES { self.flush(packer, replaying) } else { Ok(()) }
+    }
+
+    /// Writes what was gathered, unless it stands there already. That an earlier try has written it is not believed: only
+    /// content passes the hash when it is read back, not the headers and padding around it.
     fn flush(&mut self, packer: &Packer, replaying: bool) -> Result<(), Error> {
-        self.hash.update(&self.buffer);
         if !(replaying && self.stands_there(packer)) {
             packer.file.file().write_all_at(&self.buffer, self.at).map_err(|e| packer.name_error(&e))?;
         }

@@ -60,7 +60,7 @@ pub(super) fn write(
                 offset,
                 length: narrow(bytes.len() as u64),
                 plain_length: narrow(plain),
-                digest: Digest::of(bytes),
+                hash: *Digest::of(bytes).as_raw(),
                 last_blob: narrow((layout.stored.len() + begun - 1) as u64),
             });
             offset += bytes.len() as u64;

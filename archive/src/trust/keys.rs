@@ -1,5 +1,4 @@
-//! ECDSA P-256 keys in cosign's files: public keys as PEM, private keys as PKCS#8 encrypted by scrypt and
-//! secretbox under the label `ENCRYPTED SIGSTORE PRIVATE KEY` (the older `ENCRYPTED COSIGN PRIVATE KEY` is read too).
+//! Public keys (ECDSA P-256, PEM) and their names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,11 +6,10 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
-use sigstore::crypto::signing_key::KeyPair as _;
-use sigstore::crypto::signing_key::ecdsa::{EllipticCurve, ec::EcdsaKeys};
-use sigstore_crypto::{KeyPair, SigningScheme, VerificationKey};
-use sigstore_types::{DerPublicKey, Sha256Hash, SignatureBytes};
+use sigstore_crypto::{SigningScheme, VerificationKey};
+use sigstore_types::{DerPublicKey, SignatureBytes};
 
+use super::KeyForm;
 use crate::{Digest, Error};
 
 /// The only scheme for now: what cosign makes by default and every Sigstore verifier takes.
@@ -85,11 +83,15 @@ impl PublicKey {
         let refuse =
             |why: String| Error::BadKey { file: file.to_owned(), wanted: "a public key in PEM", why };
         let text = std::str::from_utf8(pem).map_err(|_| refuse("it is not text".to_owned()))?;
-        if text.contains("PRIVATE KEY") {
+        if KeyForm::of(pem).is_some_and(KeyForm::is_private) {
             return Err(refuse("it is a private key; name the `.pub` file".to_owned()));
         }
-        let spki = DerPublicKey::from_pem(text).map_err(|e| refuse(e.to_string()))?;
-        VerificationKey::from_spki_with_scheme(&spki, SCHEME).map_err(|e| refuse(e.to_string()))?;
+        Self::from_spki(DerPublicKey::from_pem(text).map_err(|e| refuse(e.to_string()))?)
+            .map_err(|e| refuse(e.to_string()))
+    }
+
+    pub(super) fn from_spki(spki: DerPublicKey) -> Result<Self, sigstore_crypto::Error> {
+        VerificationKey::from_spki_with_scheme(&spki, SCHEME)?;
         Ok(Self { spki })
     }
 
@@ -115,78 +117,5 @@ impl PublicKey {
         VerificationKey::from_spki_with_scheme(&self.spki, SCHEME)
             .and_then(|key| key.verify_prehashed(document.as_raw(), signature))
             .is_ok()
-    }
-}
-
-/// A private key, unlocked.
-#[derive(Debug)]
-pub struct SecretKey {
-    pair: KeyPair,
-    public: PublicKey,
-}
-
-impl SecretKey {
-    /// Makes a new key and its file: the encrypted PEM that cosign reads. Costs about half a second and 64 MiB for
-    /// the password's scrypt.
-    ///
-    /// # Errors
-    /// [`Error::BadKey`] if the system has no randomness to give.
-    pub fn generate(password: &[u8]) -> Result<(Self, Vec<u8>), Error> {
-        let refuse = |e: sigstore::errors::SigstoreError| Error::BadKey {
-            file: "a new key".to_owned(),
-            wanted: "made",
-            why: e.to_string(),
-        };
-        let keys = EcdsaKeys::new(EllipticCurve::P256).map_err(refuse)?;
-        let pem = keys.private_key_to_encrypted_pem(password).map_err(refuse)?;
-        let der = keys.private_key_to_der().map_err(refuse)?;
-        Ok((Self::from_pkcs8("a new key", &der)?, pem.as_bytes().to_vec()))
-    }
-
-    /// Unlocks an encrypted PEM. `file` names it in errors. Costs about half a second and 64 MiB for scrypt.
-    ///
-    /// # Errors
-    /// [`Error::WrongPassword`], or [`Error::BadKey`] if the file holds something else.
-    pub fn from_encrypted_pem(file: &str, pem: &[u8], password: &[u8]) -> Result<Self, Error> {
-        const LABELS: [&str; 2] = ["ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY"];
-        let text = String::from_utf8_lossy(pem);
-        // What goes wrong after this is the password: the library cannot tell it from a damaged key.
-        if !LABELS.iter().any(|label| text.contains(&format!("-----BEGIN {label}-----"))) {
-            let why = format!("it does not begin with `{}`", LABELS[0]);
-            return Err(Error::BadKey { file: file.to_owned(), wanted: "an encrypted private key", why });
-        }
-        let keys = EcdsaKeys::from_encrypted_pem(pem, password)
-            .map_err(|_| Error::WrongPassword { file: file.to_owned() })?;
-        let der = keys.private_key_to_der().map_err(|e| Error::BadKey {
-            file: file.to_owned(),
-            wanted: "an ECDSA P-256 key",
-            why: e.to_string(),
-        })?;
-        Self::from_pkcs8(file, &der)
-    }
-
-    fn from_pkcs8(file: &str, der: &[u8]) -> Result<Self, Error> {
-        let refuse = |e: sigstore_crypto::Error| Error::BadKey {
-            file: file.to_owned(),
-            wanted: "an ECDSA P-256 key",
-            why: e.to_string(),
-        };
-        let pair = KeyPair::from_pkcs8_der(der).map_err(refuse)?;
-        let public = PublicKey { spki: pair.public_key_der().map_err(refuse)? };
-        Ok(Self { pair, public })
-    }
-
-    /// Its public half.
-    #[must_use]
-    pub fn public(&self) -> &PublicKey {
-        &self.public
-    }
-
-    pub(super) fn sign_digest(&self, document: &Digest) -> Result<SignatureBytes, Error> {
-        self.pair.sign_digest(&Sha256Hash::new(*document.as_raw())).map_err(|e| Error::BadKey {
-            file: format!("key {}", self.public.id().short()),
-            wanted: "able to sign",
-            why: e.to_string(),
-        })
     }
 }

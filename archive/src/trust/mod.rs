@@ -1,9 +1,19 @@
 //! Who may say what a release is: keys, signatures, and the document that gives keys their roles.
 
+mod chain;
+mod draft;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod keys;
 mod root;
+mod secret;
 mod signature;
+mod signer;
 
-pub use keys::{KeyId, PublicKey, SecretKey};
-pub use root::{MAX_ROOT_BYTES, Role, RoleName, Roles, RootChain, TrustRoot};
+pub use chain::{RootChain, Trusted};
+pub use draft::RootDraft;
+pub use keys::{KeyId, PublicKey};
+pub use root::{MAX_ROOT_BYTES, Role, RoleName, Roles, TrustRoot};
+pub use secret::{KeyForm, MAX_KEY_BYTES, SecretKey};
 pub use signature::{MAX_SIGNATURE_BYTES, Signature, Signatures};
+pub use signer::Signer;

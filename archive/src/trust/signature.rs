@@ -11,9 +11,9 @@ use fs_err as fs;
 
 use sigstore_bundle::{BundleV03, VerificationMaterialV03};
 use sigstore_types::bundle::{MessageDigest, MessageSignature, SignatureContent};
-use sigstore_types::{Bundle, HashAlgorithm, Sha256Hash};
+use sigstore_types::{Bundle, HashAlgorithm, Sha256Hash, SignatureBytes};
 
-use super::{KeyId, PublicKey, Role, RoleName, SecretKey};
+use super::{KeyId, PublicKey, Signer};
 use crate::{Digest, Error, durable};
 
 /// Largest signature file, in bytes. Ours are about 400.
@@ -36,23 +36,28 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Signs a document.
+    /// Has a document signed, and checks what comes back against the signer's public key.
     ///
     /// # Errors
-    /// [`Error::BadKey`] if the key cannot sign.
-    pub fn sign(document: &[u8], key: &SecretKey) -> Result<Self, Error> {
-        let digest = Digest::of(document);
-        let message = MessageSignature::new(key.sign_digest(&digest)?).with_message_digest(
-            MessageDigest::new(HashAlgorithm::Sha2256, Sha256Hash::new(*digest.as_raw()).into()),
-        );
-        let material = VerificationMaterialV03::PublicKey { hint: key.public().hint() };
+    /// [`Error::NotItsSignature`] if the key did not make it, or what the signer says.
+    pub fn sign(document: &[u8], signer: &dyn Signer) -> Result<Self, Error> {
+        let (digest, public) = (Digest::of(document), signer.public());
+        let signature = SignatureBytes::new(signer.sign_digest(&digest)?);
+        if !public.verifies(&digest, &signature) {
+            return Err(Error::NotItsSignature { signer: signer.name(), key: public.id() });
+        }
+        let message = MessageSignature::new(signature).with_message_digest(MessageDigest::new(
+            HashAlgorithm::Sha2256,
+            Sha256Hash::new(*digest.as_raw()).into(),
+        ));
+        let material = VerificationMaterialV03::PublicKey { hint: public.hint() };
         let bundle = BundleV03::new(material, SignatureContent::MessageSignature(message)).into_bundle();
         let bundle = bundle.to_json().map_err(|e| Error::BadKey {
-            file: format!("key {}", key.public().id().short()),
+            file: signer.name(),
             wanted: "able to sign",
             why: e.to_string(),
         })?;
-        Ok(Self { document: digest, key: key.public().id(), bundle: bundle.into_bytes() })
+        Ok(Self { document: digest, key: public.id(), bundle: bundle.into_bytes() })
     }
 
     /// Where it is kept below `signatures/`: `<sha256 of the document>/<key id>.sigstore.json`.
@@ -80,16 +85,12 @@ impl Signature {
         Ok(Some(Self { document, key, bundle }))
     }
 
-    /// Whether `key` made this signature over a document with this digest.
-    fn is_by(&self, key: &PublicKey, document: &Digest) -> bool {
-        let Ok(bundle) =
-            std::str::from_utf8(&self.bundle).map_err(drop).and_then(|t| Bundle::from_json(t).map_err(drop))
-        else {
-            return false;
-        };
-        match bundle.content {
-            SignatureContent::MessageSignature(message) => key.verifies(document, &message.signature),
-            _ => false,
+    /// The signature itself, in DER.
+    fn der(&self) -> Option<SignatureBytes> {
+        let text = std::str::from_utf8(&self.bundle).ok()?;
+        match Bundle::from_json(text).ok()?.content {
+            SignatureContent::MessageSignature(message) => Some(message.signature),
+            _ => None,
         }
     }
 }
@@ -119,38 +120,24 @@ impl Signatures {
         self.0.iter()
     }
 
-    /// Checks that enough distinct keys of `role` signed exactly these bytes, and says which.
-    ///
-    /// # Errors
-    /// [`Error::Unsigned`].
-    pub fn check(
+    /// The distinct keys among these that signed the document with this digest.
+    #[must_use]
+    pub fn signers<'k>(
         &self,
-        name: &str,
-        document: &[u8],
-        role_name: RoleName,
-        role: &Role,
-        keys: &BTreeMap<KeyId, PublicKey>,
-    ) -> Result<Vec<KeyId>, Error> {
-        let digest = Digest::of(document);
+        document: &Digest,
+        keys: impl IntoIterator<Item = (&'k KeyId, &'k PublicKey)>,
+    ) -> Vec<KeyId> {
+        let mut waiting: Vec<(&KeyId, &PublicKey)> = keys.into_iter().collect();
         let mut signers = Vec::new();
-        for signature in self.of(&digest).into_iter().take(MAX_SIGNATURES_TRIED) {
+        for signature in self.of(document).into_iter().take(MAX_SIGNATURES_TRIED) {
+            let Some(der) = signature.der() else { continue };
             // A hint or a file name is not covered by the signature, so each key that has not signed yet is tried.
-            let by = role.keys.iter().find(|id| {
-                !signers.contains(*id) && keys.get(id).is_some_and(|key| signature.is_by(key, &digest))
-            });
-            signers.extend(by);
+            if let Some(by) = waiting.iter().position(|(_, key)| key.verifies(document, &der)) {
+                signers.push(*waiting.swap_remove(by).0);
+            }
         }
-        if signers.len() >= role.threshold {
-            Ok(signers)
-        } else {
-            Err(Error::Unsigned {
-                document: name.to_owned(),
-                role: role_name,
-                have: signers.len(),
-                need: role.threshold,
-                keys: role.keys.iter().copied().collect(),
-            })
-        }
+        signers.sort_unstable();
+        signers
     }
 }
 

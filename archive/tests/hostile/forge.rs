@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use sealift_archive::format::contents::{Contents, Entry, Frame};
+use sealift_archive::format::contents::{Contents, Encoding, Entry, Frame};
 use sealift_archive::format::packing::{Packing, Page};
 use sealift_archive::format::{FRONT_ALIGN, HEAD_BYTES, PAGE_PLAIN_BYTES, frame, member};
 use sealift_archive::release::BlobListSummary;
@@ -205,7 +205,7 @@ fn contents(blobs: &[Vec<u8>], frames: &[DataFrame]) -> Contents {
             offset: offset - length,
             length: u32::try_from(length).unwrap(),
             plain_length: u32::try_from(frame.plain_length).unwrap(),
-            digest: Digest::of(&frame.bytes),
+            hash: *Digest::of(&frame.bytes).as_raw(),
             last_blob: frame.last_blob,
         }
     };
@@ -215,7 +215,8 @@ fn contents(blobs: &[Vec<u8>], frames: &[DataFrame]) -> Contents {
         let start = at + member::HEADER_LEN;
         at += member::len(blob.len() as u64);
         let (frame, offset) = if start < first_end { (0, start) } else { (1, start - first_end) };
-        Entry { blob: Blob::of(blob), frame, offset: u32::try_from(offset).unwrap() }
+        let offset = u32::try_from(offset).unwrap();
+        Entry { blob: Blob::of(blob), frame, offset, encoding: Encoding::Identity }
     };
     Contents { frames, entries: blobs.iter().map(entry).collect() }
 }

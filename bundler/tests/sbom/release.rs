@@ -133,11 +133,12 @@ impl Draft {
     pub(crate) fn pack(self) -> Made {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("acme-1.5.0.tar.zst");
-        let (key, _) = SecretKey::generate(b"").unwrap();
-        let roles = [RoleName::Root, RoleName::Release, RoleName::Pack];
-        let root = TrustRoot::first(&roles.map(|role| (role, vec![key.public().clone()])).into()).unwrap();
+        let keys = [(); 2].map(|()| SecretKey::generate(b"").unwrap().0);
+        let members = [(RoleName::Root, &keys[0]), (RoleName::Release, &keys[1]), (RoleName::Pack, &keys[1])];
+        let members = members.map(|(role, key)| (role, vec![key.public().clone()]));
+        let root = TrustRoot::first(&members.into()).unwrap();
         let release = self.release();
-        write(&path, &self.blobs, &release, &key, &root);
+        write(&path, &self.blobs, &release, &keys, &root);
         Made { dir, path, root }
     }
 
@@ -174,7 +175,7 @@ fn write(
     path: &Path,
     blobs: &BTreeMap<Digest, Vec<u8>>,
     release: &Release,
-    key: &SecretKey,
+    [root_key, key]: &[SecretKey; 2],
     root: &TrustRoot,
 ) {
     let releases = std::slice::from_ref(release);
@@ -187,8 +188,8 @@ fn write(
     }
     let mut roots = RootChain::default();
     roots.insert("root", root.clone()).unwrap();
-    let signatures = [root.bytes(), release.statement_bytes.as_slice()];
-    let signatures = signatures.map(|document| Signature::sign(document, key).unwrap());
+    let signatures = [(root.bytes(), root_key), (release.statement_bytes.as_slice(), key)];
+    let signatures = signatures.map(|(document, key)| Signature::sign(document, key).unwrap());
     let front = Front { releases, roots, signatures: signatures.into_iter().collect() };
     let sign = |packing: &[u8]| Ok(vec![Signature::sign(packing, key)?]);
     packer.finish(front, 1, sign, &Unwatched).unwrap();

@@ -38,7 +38,7 @@ pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(),
 }
 
 fn open(store: &Store, args: &ImportArgs, source: &str) -> Result<(Bundle, Plan), Error> {
-    let bundle = Bundle::open(&args.bundle, &store.trust()?.newest)?;
+    let bundle = Bundle::open(&args.bundle, store.trust()?)?;
     let mut plan = plan(store, &bundle, args.activate)?;
     source.clone_into(&mut plan.source);
     Ok((bundle, plan))

@@ -69,7 +69,7 @@ impl Lines {
 
     /// A fingerprint, on two lines that are easy to read out.
     pub(super) fn fingerprint(self, digest: &Digest) -> Self {
-        let spelt = sealift_store::spell(digest);
+        let spelt = digest.spelt();
         let (first, second) = spelt.split_at(spelt.len() / 2);
         self.line("fingerprint", first.trim()).line("", second.trim())
     }

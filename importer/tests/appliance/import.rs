@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::vendor::{ACME, Offer, contents};
-use sealift_archive::trust::{Signature, TrustRoot};
+use sealift_archive::trust::{Signature, Trusted};
 use sealift_archive::{
     Blob, BlobList, BlobSink, Digest, Explain as _, Progress, Release, Source, Statement, Unwatched,
 };
@@ -65,8 +65,8 @@ impl Source for Watched<'_> {
     fn releases(&self) -> &[Release] {
         self.offer.releases()
     }
-    fn trust_root(&self) -> &TrustRoot {
-        self.offer.trust_root()
+    fn trusted(&self) -> &Trusted {
+        self.offer.trusted()
     }
     fn signatures(&self) -> Vec<Signature> {
         self.offer.signatures()

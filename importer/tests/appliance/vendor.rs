@@ -8,14 +8,15 @@ use sealift_archive::format::layout::{Layout, LeftOut, Storing};
 use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::packer::{Front, Packer};
 use sealift_archive::release::{BlobListSummary, CHART_TYPE, Descriptor, ManifestInfo};
-use sealift_archive::trust::{RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
+use sealift_archive::trust::{RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot, Trusted};
 use sealift_archive::{
     Blob, BlobList, BlobSink, Digest, Progress, Refs, Release, ReleaseName, Source, Statement, Unwatched,
     copy_blob,
 };
 
-/// A vendor with one key for everything.
+/// A vendor with one key for trust roots and one for everything else.
 pub(crate) struct Vendor {
+    root_key: SecretKey,
     pub(crate) key: SecretKey,
     pub(crate) root: TrustRoot,
 }
@@ -26,18 +27,23 @@ pub(crate) static OTHER: LazyLock<Vendor> = LazyLock::new(Vendor::new);
 
 impl Vendor {
     fn new() -> Self {
-        let (key, _) = SecretKey::generate(b"").unwrap();
-        let roles = [RoleName::Root, RoleName::Release, RoleName::Pack];
-        let root = TrustRoot::first(&roles.map(|role| (role, vec![key.public().clone()])).into()).unwrap();
-        Self { key, root }
+        let [root_key, key] = [(); 2].map(|()| SecretKey::generate(b"").unwrap().0);
+        let members = [(RoleName::Root, &root_key), (RoleName::Release, &key), (RoleName::Pack, &key)];
+        let members = members.map(|(role, key)| (role, vec![key.public().clone()]));
+        let root = TrustRoot::first(&members.into()).unwrap();
+        Self { root_key, key, root }
     }
 
     /// Writes `root.json` and its signature, as `sealift trust init` does.
     pub(crate) fn write_root(&self, dir: &Path) -> PathBuf {
         let file = dir.join("root.json");
         fs_err::write(&file, self.root.bytes()).unwrap();
-        self.signature(self.root.bytes()).write_to(dir).unwrap();
+        self.root_signature().write_to(dir).unwrap();
         file
+    }
+
+    fn root_signature(&self) -> Signatures {
+        [Signature::sign(self.root.bytes(), &self.root_key).unwrap()].into_iter().collect()
     }
 
     fn signature(&self, document: &[u8]) -> Signatures {
@@ -49,7 +55,7 @@ impl Vendor {
 pub(crate) struct Offer {
     pub(crate) release: Release,
     pub(crate) blobs: BTreeMap<Digest, Vec<u8>>,
-    root: TrustRoot,
+    trusted: Trusted,
 }
 
 impl Offer {
@@ -89,7 +95,7 @@ impl Offer {
         let signers = vec![vendor.key.public().id()];
         let release =
             Release { statement, statement_bytes, signatures, signers, blob_list, refs, refs_bytes };
-        Self { release, blobs, root: vendor.root.clone() }
+        Self { release, blobs, trusted: (&vendor.root).into() }
     }
 
     /// Packs it into `dir`.
@@ -115,7 +121,7 @@ pub(crate) fn pack(vendor: &Vendor, target: &Path, offers: &[&Offer], bases: &[&
     }
     let mut roots = RootChain::default();
     roots.insert("root.json", vendor.root.clone()).unwrap();
-    let mut signatures = vendor.signature(vendor.root.bytes());
+    let mut signatures = vendor.root_signature();
     let of_releases = releases.iter().flat_map(|release| &release.signatures);
     of_releases.for_each(|signature| signatures.push(signature.clone()));
     let front = Front { releases: &releases, roots, signatures };
@@ -134,8 +140,8 @@ impl Source for Offer {
         std::slice::from_ref(&self.release)
     }
 
-    fn trust_root(&self) -> &TrustRoot {
-        &self.root
+    fn trusted(&self) -> &Trusted {
+        &self.trusted
     }
 
     fn signatures(&self) -> Vec<Signature> {

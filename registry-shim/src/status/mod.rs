@@ -35,7 +35,8 @@ pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
     let view = app.live().view().await;
     let store = app.live().store().clone();
     let trust = spawn_blocking(move || {
-        let newest = store.trust()?.newest;
+        let trusted = store.trust()?;
+        let newest = trusted.newest();
         Ok::<_, sealift_store::Error>(TrustLine { version: newest.version(), fingerprint: newest.digest() })
     });
     let trust = match trust.await {

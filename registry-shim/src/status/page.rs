@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use sealift_archive::Digest;
-use sealift_store::{State, spell};
+use sealift_store::State;
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
@@ -146,7 +146,7 @@ fn footer(f: &mut Formatter<'_>, trust: &Result<TrustLine, String>) -> fmt::Resu
     f.write_str("<footer>\n")?;
     match trust {
         Ok(TrustLine { version, fingerprint }) => {
-            writeln!(f, "<p>Trust root version {version}<br><code>{}</code></p>", spell(fingerprint))?;
+            writeln!(f, "<p>Trust root version {version}<br><code>{}</code></p>", fingerprint.spelt())?;
         }
         Err(why) => writeln!(f, "<p>Trust root: {}</p>", Text(why))?,
     }

@@ -24,9 +24,9 @@ fn section<'a>(page: &'a str, title: &str) -> &'a str {
 }
 
 fn trust_root() -> TrustRoot {
-    let key = SecretKey::generate(b"").expect("a key").0;
-    let members =
-        [RoleName::Root, RoleName::Release, RoleName::Pack].map(|role| (role, vec![key.public().clone()]));
+    let [root, other] = [(); 2].map(|()| SecretKey::generate(b"").expect("a key").0);
+    let members = [(RoleName::Root, &root), (RoleName::Release, &other), (RoleName::Pack, &other)];
+    let members = members.map(|(role, key)| (role, vec![key.public().clone()]));
     TrustRoot::first(&members.into()).expect("a trust root")
 }
 

@@ -26,7 +26,7 @@ fn bring_a_root(members: &mut Vec<Member>, signers: &[&SecretKey]) {
     let bytes = sealift_archive::json::to_document(&document);
     members.insert(3, Member::new("root/2.json", bytes.clone()));
     for signer in signers {
-        add_signature(members, &bytes, signer, Signature::sign(&bytes, signer).unwrap());
+        add_signature(members, &bytes, signer, Signature::sign(&bytes, &**signer).unwrap());
     }
 }
 

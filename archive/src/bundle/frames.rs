@@ -1,0 +1,254 @@
+//! Data frames: where each is, what it must be, and its content once it has been checked.
+
+use std::ops::Range;
+
+use super::{Bundle, decode};
+use crate::chain::{Chain, State};
+use crate::format::contents::{Encoding, Entry, Frame};
+use crate::format::member;
+use crate::{Check, Digest, Error, Hashed};
+
+/// The part of a blob that lies in one frame.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub(super) frame: u32,
+    /// First byte in the frame's content, and first byte behind.
+    pub(super) range: Range<u64>,
+    /// Bytes of the blob that lie before it.
+    pub(super) at: u64,
+    entry: Entry,
+}
+
+impl Entry {
+    /// The blob's parts, frame by frame; one that is empty for an empty blob.
+    pub(super) fn spans<'a>(&self, frames: &'a [Frame]) -> impl Iterator<Item = Span> + use<'a> {
+        let (entry, mut next, mut start, mut at) = (*self, Some(self.frame), u64::from(self.offset), 0);
+        std::iter::from_fn(move || {
+            let frame = next?;
+            let end = (start + entry.blob.size - at).min(u64::from(frames[frame as usize].plain_length));
+            let span = Span { frame, range: start..end, at, entry };
+            at += end - start;
+            (next, start) = ((at < entry.blob.size).then_some(frame + 1), 0);
+            Some(span)
+        })
+    }
+}
+
+impl Span {
+    /// Reads the frame and checks it.
+    pub(super) fn read(&self, bundle: &Bundle) -> Result<Content, Error> {
+        let frame = bundle.contents.frames[self.frame as usize];
+        let part = format!("frame {}", self.frame);
+        match self.entry.encoding {
+            Encoding::Identity => read_plain(bundle, self.frame).map(Content::Plain),
+            Encoding::Chained => {
+                let check = |bytes| self.check(&bundle.contents.frames, bytes);
+                bundle
+                    .reader()
+                    .taken(&part, place(bundle, &frame), check)
+                    .map(|c| Content::Hashed(Box::new(c)))
+            }
+        }
+    }
+
+    /// Whether this is the frame of a chained blob that it must be, byte for byte; if not, it is given back.
+    fn check(&self, frames: &[Frame], bytes: Vec<u8>) -> Result<Hashed, Vec<u8>> {
+        let number = self.frame as usize;
+        let before = match (self.at, number.checked_sub(1)) {
+            (1.., Some(previous)) => Chain::behind(self.at, State::from_raw(frames[previous].hash)),
+            _ => Chain::default(),
+        };
+        let content = Hashed::new(bytes, self.range.clone(), before)?;
+        let is_last = content.behind().len() == self.entry.blob.size;
+        let hash = match content.behind().state() {
+            _ if is_last => Some(*content.behind().clone().finish().as_raw()),
+            state => state.map(State::to_raw),
+        };
+        let is_right =
+            hash == Some(frames[number].hash) && self.is_framed(&content, frames[number].plain_length.into());
+        if is_right { Ok(content) } else { Err(content.into_frame()) }
+    }
+
+    /// Whether header and padding around the content are what they must be.
+    fn is_framed(&self, content: &Hashed, plain_len: u64) -> bool {
+        let mut header = content.plain(0..self.range.start);
+        let is_header = match header.next() {
+            None => self.at > 0,
+            Some(found) => {
+                let blob = self.entry.blob;
+                found == member::header(&blob.digest.blob_path(), blob.size) && header.next().is_none()
+            }
+        };
+        is_header && content.plain(self.range.end..plain_len).flatten().all(|&byte| byte == 0)
+    }
+}
+
+/// The content of a checked frame.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Of a chained blob, and nothing else.
+    Hashed(Box<Hashed>),
+    /// Of any other frame.
+    Plain(Vec<u8>),
+}
+
+impl Content {
+    /// Takes a blob's part into its check.
+    pub(super) fn pass(&self, span: &Span, check: &mut Check) -> Result<(), Error> {
+        match self {
+            Self::Hashed(content) => check.follow(content),
+            Self::Plain(_) => self.pieces(span.range.clone()).try_for_each(|piece| check.update(piece)),
+        }
+    }
+
+    /// The pieces of content in this range of it.
+    pub(super) fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = &[u8]> {
+        let (hashed, plain) = match self {
+            Self::Hashed(content) => (Some(content.plain(range)), None),
+            Self::Plain(plain) => {
+                let [start, end] = [range.start, range.end].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+                (None, plain.get(start..end))
+            }
+        };
+        hashed.into_iter().flatten().chain(plain)
+    }
+}
+
+/// Reads a frame that belongs to no chained blob, checks its hash, and takes its content out.
+pub(super) fn read_plain(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
+    let plain_length = bundle.contents.frames[number as usize].plain_length;
+    decode(&format!("frame {number}"), &read_raw(bundle, number)?, plain_length.into())
+}
+
+/// Reads a frame that belongs to no chained blob and checks its hash.
+pub(super) fn read_raw(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
+    let frame = bundle.contents.frames[number as usize];
+    let is_right = |bytes: &[u8]| *Digest::of(bytes).as_raw() == frame.hash;
+    bundle.reader().checked(&format!("frame {number}"), place(bundle, &frame), is_right)
+}
+
+fn place(bundle: &Bundle, frame: &Frame) -> Range<u64> {
+    let start = bundle.packing.data_offset + frame.offset;
+    start..start + u64::from(frame.length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Blob;
+    use crate::format::frame;
+
+    /// A chained blob in frames of 1024 bytes and less, as they stand in a file.
+    fn chained(content: &[u8]) -> (Entry, Vec<Frame>, Vec<Vec<u8>>) {
+        const FRAME_BYTES: usize = 1024;
+        let blob = Blob::of(content);
+        let mut plain = member::header(&blob.digest.blob_path(), blob.size).to_vec();
+        plain.extend_from_slice(content);
+        plain.resize(usize::try_from(member::len(blob.size)).unwrap(), 0);
+        let mut chain = Chain::default();
+        let (mut frames, mut files) = (Vec::new(), Vec::new());
+        for (number, piece) in plain.chunks(FRAME_BYTES).enumerate() {
+            let end = (number * FRAME_BYTES + piece.len() - 512).min(content.len());
+            chain.update(&content[usize::try_from(chain.len()).unwrap()..end]);
+            let is_last = end == content.len();
+            let hash = if is_last { *blob.digest.as_raw() } else { chain.state().unwrap().to_raw() };
+            let file = frame::stored(piece);
+            let [length, plain_length] = [file.len(), piece.len()].map(|n| u32::try_from(n).unwrap());
+            frames.push(Frame { offset: 0, length, plain_length, hash, last_blob: 0 });
+            files.push(file);
+        }
+        (Entry { blob, frame: 0, offset: 512, encoding: Encoding::Chained }, frames, files)
+    }
+
+    fn content(len: usize) -> Vec<u8> {
+        (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect()
+    }
+
+    #[test]
+    fn each_chained_frame_is_checked_by_itself() {
+        for len in [0, 1, 63, 64, 512, 513, 1500, 1536, 2048, 3000] {
+            let content = content(len);
+            let (entry, frames, files) = chained(&content);
+            let spans: Vec<Span> = entry.spans(&frames).collect();
+            assert_eq!(spans.len(), files.len(), "{len}");
+            let mut check = Check::new(entry.blob);
+            let mut passed: Vec<u8> = Vec::new();
+            for (span, file) in spans.iter().zip(&files) {
+                let hashed = span.check(&frames, file.clone()).unwrap();
+                check.follow(&hashed).unwrap();
+                passed.extend(hashed.pieces().flatten());
+            }
+            check.finish().unwrap();
+            assert!(passed == content, "{len}");
+            // None is another one, and none stands at the place of another one.
+            for (place, span) in spans.iter().enumerate() {
+                for (number, file) in files.iter().enumerate() {
+                    let is_right = span.check(&frames, file.clone()).is_ok();
+                    assert_eq!(is_right, place == number, "{len}: frame {number} at {place}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_bit_of_a_chained_frame_changes_unnoticed() {
+        let (entry, frames, files) = chained(&content(1700));
+        for (span, file) in entry.spans(&frames).zip(&files) {
+            for position in 0..file.len() {
+                let mut bad = file.clone();
+                bad[position] ^= 1 << (position % 8);
+                assert!(span.check(&frames, bad).is_err(), "frame {}, byte {position}", span.frame);
+            }
+            // Not even if the checksum is made to fit: header, content and padding.
+            let plain = frame::decode_stored(file).unwrap();
+            for position in 0..plain.len() {
+                let mut bad = plain.clone();
+                bad[position] ^= 1 << (position % 8);
+                assert!(
+                    span.check(&frames, frame::stored(&bad)).is_err(),
+                    "frame {}, byte {position}",
+                    span.frame
+                );
+            }
+            for len in [0, 1, file.len() - 1] {
+                assert!(span.check(&frames, file[..len].to_vec()).is_err(), "cut to {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_that_does_not_follow_breaks_the_chain_on_both_sides() {
+        let (entry, mut frames, files) = chained(&content(2800));
+        frames[1].hash[0] ^= 1;
+        let spans: Vec<Span> = entry.spans(&frames).collect();
+        let is_right: Vec<bool> =
+            spans.iter().zip(&files).map(|(span, file)| span.check(&frames, file.clone()).is_ok()).collect();
+        assert_eq!(is_right, [true, false, false, true]);
+    }
+
+    #[test]
+    fn a_chain_that_was_made_for_other_content_leads_nowhere() {
+        // Whoever may only pack makes up a state, so that a frame of other content leads from there to the digest's frame.
+        let content = content(1700);
+        let (entry, mut frames, mut files) = chained(&content);
+        let mut other = frame::decode_stored(&files[1]).unwrap();
+        other[5] ^= 1;
+        files[1] = frame::stored(&other);
+        let mut chain = Chain::behind(512, State::from_raw(frames[0].hash));
+        chain.update(&other);
+        frames[1].hash = chain.state().unwrap().to_raw();
+        let mut check = Check::new(entry.blob);
+        let followed = entry.spans(&frames).zip(files).try_for_each(|(span, file)| {
+            let hashed = span.check(&frames, file).map_err(|_| span.frame)?;
+            check.follow(&hashed).map_err(|_| span.frame)
+        });
+        assert_eq!(followed, Err(2), "the last record is the digest itself");
+        // A stretch from elsewhere is hashed again where it does not fit, and the digest decides.
+        let (_, frames, files) = chained(&content);
+        let last = entry.spans(&frames).last().unwrap();
+        let hashed = last.check(&frames, files[2].clone()).unwrap();
+        let mut check = Check::new(Blob { size: hashed.len(), ..entry.blob });
+        check.follow(&hashed).unwrap();
+        assert!(matches!(check.finish(), Err(Error::WrongContent { .. })));
+    }
+}
