@@ -77,7 +77,7 @@ impl Vendor {
 
     fn open(&self, bundle: &str) -> Bundle {
         let root = fs::read(self.0.path().join("trust/root.json")).unwrap();
-        Bundle::open(&self.0.path().join(bundle), &TrustRoot::parse("root.json", &root).unwrap()).unwrap()
+        Bundle::open(&self.0.path().join(bundle), TrustRoot::parse("root.json", &root).unwrap()).unwrap()
     }
 
     /// What lies behind the head.
