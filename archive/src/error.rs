@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::explain::{Class, Code, Explain};
+use crate::parity::Beyond;
 use crate::trust::{KeyId, RoleName};
 use crate::{Digest, Malformed, ReleaseName};
 
@@ -118,6 +119,32 @@ pub enum Error {
         start: u64,
         /// First byte behind the part.
         end: u64,
+    },
+    /// A file that is called a parity file is none, or contradicts itself.
+    #[error("`{file}` is not a parity file that can be used: {why}")]
+    BadParity {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Parity files would be longer than files may be there, in bytes.
+    #[error("a parity file for this archive is at least {needed} bytes long, the limit is {limit}")]
+    ParityTooLarge {
+        /// The shortest that a parity file can be.
+        needed: u64,
+        /// The longest that it may be.
+        limit: u64,
+    },
+    /// More is lost than parity can make up for.
+    #[error("more of `{archive}` is lost than parity can make up for: {beyond}")]
+    BeyondParity {
+        /// The archive.
+        archive: String,
+        /// What is lost for good.
+        beyond: Box<Beyond>,
+        /// Files that are not at hand.
+        missing: Vec<String>,
     },
     /// The archive is not what the format allows, and that is no damage.
     #[error(transparent)]
@@ -419,6 +446,9 @@ impl Explain for Error {
             Self::NotAnArchive { .. } => 110,
             Self::WrongLength { .. } => 111,
             Self::Damaged { .. } => 112,
+            Self::BadParity { .. } => 168,
+            Self::ParityTooLarge { .. } => 169,
+            Self::BeyondParity { .. } => 170,
             Self::MissingBlob { .. } => 113,
             Self::Unsigned { .. } => 114,
             Self::OtherVendor { .. } => 115,
@@ -455,6 +485,7 @@ impl Explain for Error {
             Self::NotADigest(_)
             | Self::BadReference { .. }
             | Self::BadValue { .. }
+            | Self::ParityTooLarge { .. }
             | Self::WrongPassword { .. }
             | Self::BadKey { .. }
             | Self::TooFewKeys { .. }
@@ -483,6 +514,14 @@ impl Explain for Error {
             }
             Self::Damaged { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } | Self::WrongSize { .. } => {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
+            }
+            Self::BadParity { .. } => "copy it again from where it came from, or make it again: `sealift parity`".into(),
+            Self::ParityTooLarge { needed, .. } => format!("let parity files have {needed} bytes, or make larger volumes"),
+            Self::BeyondParity { missing, .. } if !missing.is_empty() => {
+                format!("bring what is not at hand too: {}", missing.join(", "))
+            }
+            Self::BeyondParity { .. } => {
+                "name the folder of another copy too, whole or not: what one copy has lost, the other may have".into()
             }
             Self::VolumesMissing { .. } => "put them into the same folder, or name all the folders that they are in".into(),
             Self::BadVolume { .. } | Self::VolumeCut { .. } => "copy this volume again from where it came from".into(),

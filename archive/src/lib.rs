@@ -16,6 +16,7 @@ mod hashed;
 pub mod json;
 pub mod medium;
 pub mod packer;
+pub mod parity;
 mod progress;
 pub mod reference;
 pub mod release;

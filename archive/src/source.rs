@@ -84,6 +84,15 @@ pub trait Source {
 
 /// Takes blobs in. Writers of different blobs may be used at the same time from different threads.
 pub trait BlobSink: Sync {
+    /// How far an earlier try came with a blob, in bytes, as far as that is of use: a writer that is opened next goes on
+    /// there. A sink that says 0 may still go on where it stopped; then it can begin anew too.
+    ///
+    /// # Errors
+    /// I/O.
+    fn begun(&self, _blob: Blob) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     /// Begins a blob, or goes on where an earlier try stopped (see [`BlobWriter::position`]).
     ///
     /// # Errors

@@ -3,18 +3,17 @@
 //! ```text
 //! incoming/<digest>/journal    what was begun, from where, and how far it came
 //! incoming/<digest>/release/   the release's documents; becomes releases/<sequence> by one rename
-//! incoming/<digest>/partial/   blobs that are being written
 //! incoming/<digest>/git/       packs that are being checked
 //! ```
 //!
 //! After an interruption the blobs that are whole lie under `blobs/` already; the next import of the same release
-//! finds them there, from whatever source it comes.
+//! finds them there, from whatever source it comes; and what has come of others under `parts/`.
 
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use sealift_archive::trust::{Signatures, Trusted};
-use sealift_archive::{Progress, Release, durable};
+use sealift_archive::{BlobList, Progress, Release, durable};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -26,7 +25,6 @@ use crate::{Error, Intake, Need, State, Store, StoredRelease, Writer, jsonl};
 
 pub(crate) const JOURNAL_FILE: &str = "journal";
 const DOCUMENTS_DIR: &str = "release";
-const PARTIAL_DIR: &str = "partial";
 const GIT_DIR: &str = "git";
 
 /// One line of a journal.
@@ -131,12 +129,9 @@ impl Incoming<'_> {
     /// I/O.
     pub fn intake_with(&self, others: &[Self]) -> Result<Intake, Error> {
         let mut list = self.release.blob_list.clone();
-        remove_partial(&self.dir)?;
-        for other in others {
-            remove_partial(&other.dir)?;
-            other.release.blob_list.iter().try_for_each(|blob| list.insert(blob))?;
-        }
-        Intake::new(&list, &self.writer.blobs_dir(), self.dir.join(PARTIAL_DIR))
+        let lists = others.iter().map(|other| &other.release.blob_list);
+        lists.flat_map(BlobList::iter).try_for_each(|blob| list.insert(blob))?;
+        Intake::new(&list, &self.writer.blobs_dir(), self.writer.parts_dir())
     }
 
     /// Makes the release a staged one: checks that its content is here, brings its Git repositories into the
@@ -215,12 +210,11 @@ impl Incoming<'_> {
     }
 }
 
-/// Removes what an interrupted import left unfinished; its journal and documents stay.
-pub(crate) fn remove_partial(dir: &Path) -> Result<(), Error> {
-    for part in [PARTIAL_DIR, GIT_DIR] {
-        if dir.join(part).is_dir() {
-            fs::remove_dir_all(dir.join(part))?;
-        }
+/// Removes the packs that an interrupted import was checking; its journal and documents stay.
+pub(crate) fn remove_scratch(dir: &Path) -> Result<(), Error> {
+    let scratch = dir.join(GIT_DIR);
+    if scratch.is_dir() {
+        fs::remove_dir_all(scratch)?;
     }
     Ok(())
 }
@@ -340,9 +334,7 @@ mod tests {
         for content in [&old, &new] {
             let need = writer.need(&[&content.release]).unwrap();
             let incoming = writer.begin(&content.release, "crash", &need).unwrap();
-            for part in [PARTIAL_DIR, GIT_DIR] {
-                fs::create_dir(incoming.dir.join(part)).unwrap();
-            }
+            fs::create_dir(incoming.dir.join(GIT_DIR)).unwrap();
         }
         let root = place.store.root();
         fs::create_dir(root.join(".tmpLink")).unwrap();
@@ -350,8 +342,16 @@ mod tests {
             fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
             fs::write(root.join(name), "").unwrap();
         }
+        let part = |content: &[u8], durable: u64| {
+            root.join("parts").join(format!("{}.{durable}", sealift_archive::Digest::of(content).hex()))
+        };
+        let (begun, kept, staged) = (part(b"one", 0), part(b"one", 2), part(b"two", 2));
+        for path in [&begun, &kept, &staged] {
+            fs::write(path, "on").unwrap();
+        }
         drop(writer);
         let _writer = place.writer();
+        assert_eq!([begun, kept, staged].map(|path| path.exists()), [false, true, false]);
         let incoming: Vec<_> = fs::read_dir(place.store.incoming_dir()).unwrap().collect();
         assert_eq!(incoming.len(), 1, "what is staged, or has no journal, is gone: {incoming:?}");
         let names = fs::read_dir(incoming[0].as_ref().unwrap().path()).unwrap().count();

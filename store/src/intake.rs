@@ -7,18 +7,17 @@
 //! with the right size is whole: that is what lets an interrupted import go on without reading anything again.
 
 use std::collections::BTreeMap;
-use std::io::{self, Seek as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt as _;
-use sealift_archive::{Blob, BlobList, BlobSink, BlobWriter, Check, Digest, durable};
-use tempfile::TempPath;
+use sealift_archive::{Blob, BlobList, BlobSink, BlobWriter, Digest, Hashed, durable};
 
 use crate::Error;
+use crate::parts::{Part, Whole};
 
 /// Most files in a batch. Three batches may be in flight, and all their files are open.
 const BATCH_FILES: usize = 128;
@@ -27,25 +26,26 @@ const BATCH_BYTES: u64 = 32 << 20;
 /// In batches of more files than this, one `syncfs` is cheaper than an fsync for each, although it also writes what
 /// other programs have left in the page cache.
 const MAX_SINGLE_SYNCS: usize = 8;
-/// Content never changes, not even by its owner.
-const BLOB_MODE: u32 = 0o444;
 
 /// Takes the blobs of a release, or of several at once, into the store.
 #[derive(Debug)]
 pub struct Intake {
     wanted: BTreeMap<Digest, u64>,
-    partial_dir: PathBuf,
+    parts_dir: PathBuf,
+    /// Parts that somebody asked about, hashed.
+    resumed: Mutex<BTreeMap<Digest, Part>>,
     batch: Mutex<Batch>,
     committer: Mutex<Committer>,
 }
 
 impl Intake {
-    /// Blobs of `list` go into `blobs_dir`, by way of partial files in `partial_dir` on the same file system.
-    pub(crate) fn new(list: &BlobList, blobs_dir: &Path, partial_dir: PathBuf) -> Result<Self, Error> {
-        durable::create_dir_all(&partial_dir)?;
+    /// Blobs of `list` go into `blobs_dir`, by way of parts in `parts_dir` on the same file system.
+    pub(crate) fn new(list: &BlobList, blobs_dir: &Path, parts_dir: PathBuf) -> Result<Self, Error> {
+        durable::create_dir_all(&parts_dir)?;
         Ok(Self {
             wanted: list.iter().map(|blob| (blob.digest, blob.size)).collect(),
-            partial_dir,
+            parts_dir,
+            resumed: Mutex::default(),
             batch: Mutex::default(),
             committer: Mutex::new(Committer::start(blobs_dir)?),
         })
@@ -87,65 +87,70 @@ impl Drop for Intake {
 }
 
 impl BlobSink for Intake {
+    fn begun(&self, blob: Blob) -> Result<u64, sealift_archive::Error> {
+        if let Some(part) = lock(&self.resumed).get(&blob.digest) {
+            return Ok(part.len());
+        }
+        let Some(part) = Part::resume(&self.parts_dir, blob)? else { return Ok(0) };
+        let len = part.len();
+        lock(&self.resumed).insert(blob.digest, part);
+        Ok(len)
+    }
+
     fn open(&self, blob: Blob) -> Result<Box<dyn BlobWriter + '_>, sealift_archive::Error> {
         if self.wanted.get(&blob.digest) != Some(&blob.size) {
             let why = format!("{} with {} bytes is not on the blob list", blob.digest, blob.size);
             return Err(sealift_archive::Error::Inconsistent { document: "the content".to_owned(), why });
         }
-        let path = self.partial_dir.join(blob.digest.hex());
-        let mut options = fs::File::options();
-        let file = options.write(true).create_new(true).mode(BLOB_MODE).open(&path)?;
-        let partial = Partial { path: TempPath::try_from_path(path)?, file };
-        Ok(Box::new(Incomplete { intake: self, partial, check: Check::new(blob) }))
+        self.begun(blob)?;
+        let resumed = lock(&self.resumed).remove(&blob.digest);
+        let part = resumed.map_or_else(|| Part::begin(&self.parts_dir, blob), Ok)?;
+        Ok(Box::new(Incomplete { intake: self, part: Some(part) }))
     }
 }
 
-/// A file that is removed unless it becomes a blob.
-#[derive(Debug)]
-struct Partial {
-    path: TempPath,
-    file: fs::File,
-}
-
-/// A blob that is being written. It always begins at its first byte: a part that an earlier run left has not been
-/// made durable, so it could only be used after reading it again.
+/// A blob that is being written. What has come of it is kept if it is given up.
 struct Incomplete<'i> {
     intake: &'i Intake,
-    partial: Partial,
-    check: Check,
+    part: Option<Part>,
+}
+
+impl Incomplete<'_> {
+    fn part(&mut self) -> &mut Part {
+        self.part.as_mut().expect("nobody has a writer that was finished")
+    }
 }
 
 impl BlobWriter for Incomplete<'_> {
     fn position(&self) -> u64 {
-        self.check.seen()
+        self.part.as_ref().map_or(0, Part::len)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), sealift_archive::Error> {
-        self.check.update(bytes)?;
-        Ok(self.partial.file.write_all(bytes)?)
+        self.part().write(bytes)
+    }
+
+    fn write_hashed(&mut self, content: &Hashed) -> Result<(), sealift_archive::Error> {
+        self.part().write_hashed(content)
     }
 
     fn restart(&mut self) -> Result<(), sealift_archive::Error> {
-        self.partial.file.set_len(0)?;
-        self.partial.file.rewind()?;
-        self.check = Check::new(self.check.wanted());
-        Ok(())
+        Ok(self.part().restart()?)
     }
 
-    fn finish(self: Box<Self>) -> Result<(), sealift_archive::Error> {
-        let Self { intake, partial, check } = *self;
-        let Blob { digest, size } = check.wanted();
-        check.finish()?;
-        Ok(intake.accept(Whole { partial, digest, size })?)
+    fn finish(mut self: Box<Self>) -> Result<(), sealift_archive::Error> {
+        let part = self.part.take().expect("nobody finishes a writer twice");
+        Ok(self.intake.accept(part.finish()?)?)
     }
 }
 
-/// A blob that is checked, but not durable yet.
-#[derive(Debug)]
-struct Whole {
-    partial: Partial,
-    digest: Digest,
-    size: u64,
+impl Drop for Incomplete<'_> {
+    fn drop(&mut self) {
+        if let Some(part) = self.part.take() {
+            // The cause of giving up is told by whoever gave up. What cannot be kept has to come again.
+            let _ = part.keep();
+        }
+    }
 }
 
 /// Blobs that become durable together.
@@ -203,10 +208,10 @@ fn commit(batch: Batch, blobs_dir: &fs::File) -> io::Result<()> {
     if batch.blobs.len() > MAX_SINGLE_SYNCS {
         rustix::fs::syncfs(blobs_dir.file())?;
     } else {
-        batch.blobs.iter().try_for_each(|blob| blob.partial.file.sync_all())?;
+        batch.blobs.iter().try_for_each(|blob| blob.file.sync_all())?;
     }
     for blob in batch.blobs {
-        blob.partial.path.persist(blobs_dir.path().join(blob.digest.hex())).map_err(|e| e.error)?;
+        blob.path.persist(blobs_dir.path().join(blob.digest.hex())).map_err(|e| e.error)?;
     }
     blobs_dir.sync_all()
 }
@@ -237,7 +242,7 @@ mod tests {
         }
 
         fn intake(&self) -> Intake {
-            Intake::new(&self.list, &self.dir.path().join("blobs"), self.dir.path().join("partial")).unwrap()
+            Intake::new(&self.list, &self.dir.path().join("blobs"), self.dir.path().join("parts")).unwrap()
         }
 
         fn names(&self, of: &str) -> usize {
@@ -269,7 +274,7 @@ mod tests {
             assert_eq!(&fs::read(&path).unwrap(), content);
             assert!(fs::metadata(&path).unwrap().permissions().readonly());
         }
-        assert_eq!(place.names("partial"), 0);
+        assert_eq!(place.names("parts"), 0);
     }
 
     #[test]
@@ -296,7 +301,74 @@ mod tests {
         again.write(b"hello").unwrap();
         again.finish().unwrap();
         drop(intake);
-        assert_eq!((place.names("blobs"), place.names("partial")), (2, 0), "dropping keeps what is whole");
+        assert_eq!((place.names("blobs"), place.names("parts")), (2, 0), "dropping keeps what is whole");
+    }
+
+    /// A blob of which the first bytes have come, over several tries.
+    #[test]
+    fn a_blob_goes_on_where_it_was_given_up() {
+        const MIB: usize = 1 << 20;
+        let content: Vec<u8> = (0..5 * MIB).map(|i| u8::try_from(i % 251).unwrap()).collect();
+        let (place, blob) = (Place::new(&[&content]), Blob::of(&content));
+        let parts = || {
+            let names = fs::read_dir(place.dir.path().join("parts")).unwrap();
+            let ends = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            ends.map(|name| name.split_once('.').unwrap().1.to_owned()).collect::<Vec<_>>()
+        };
+        let write = |from: usize, to: usize| {
+            let intake = place.intake();
+            assert_eq!(intake.begun(blob).unwrap(), from as u64);
+            let mut writer = intake.open(blob).unwrap();
+            assert_eq!(writer.position(), from as u64);
+            content[from..to].chunks(100_000).try_for_each(|piece| writer.write(piece)).unwrap();
+            if to == content.len() { writer.finish() } else { Ok(()) }
+        };
+        write(0, MIB - 1).unwrap();
+        assert!(parts().is_empty(), "what comes again in no time is not kept");
+        write(0, MIB).unwrap();
+        write(MIB, 3 * MIB + 7).unwrap();
+        assert_eq!(parts(), [(3 * MIB + 7).to_string()]);
+        // What a power cut left behind the durable bytes does not count.
+        let path = place.dir.path().join("parts").join(format!("{}.{}", blob.digest.hex(), 3 * MIB + 7));
+        let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        io::Write::write_all(&mut file, &[b'!'; 100]).unwrap();
+        write(3 * MIB + 7, 4 * MIB).unwrap();
+        write(4 * MIB, 5 * MIB).unwrap();
+        assert!(parts().is_empty());
+        let path = place.dir.path().join("blobs").join(blob.digest.hex());
+        assert!(fs::read(&path).unwrap() == content);
+        assert!(fs::metadata(&path).unwrap().permissions().readonly());
+    }
+
+    #[test]
+    fn a_part_that_is_not_what_it_says_is_of_no_use() {
+        const MIB: usize = 1 << 20;
+        let content = vec![b'c'; 3 * MIB];
+        let (place, blob) = (Place::new(&[&content]), Blob::of(&content));
+        let put_part = |durable: usize, bytes: &[u8]| {
+            let name = format!("{}.{durable}", blob.digest.hex());
+            fs::write(place.dir.path().join("parts").join(name), bytes).unwrap();
+        };
+        drop(place.intake());
+        put_part(2 * MIB, &content[..MIB]);
+        assert_eq!(place.intake().begun(blob).unwrap(), 0, "shorter than its name says");
+        put_part(4 * MIB, &vec![b'c'; 4 * MIB]);
+        assert_eq!(place.intake().begun(blob).unwrap(), 0, "longer than the blob");
+        assert_eq!(place.names("parts"), 0);
+        put_part(MIB, &vec![b'x'; MIB]);
+        let intake = place.intake();
+        let mut writer = intake.open(blob).unwrap();
+        assert_eq!(writer.position(), MIB as u64);
+        writer.write(&content[MIB..]).unwrap();
+        assert!(matches!(writer.finish(), Err(sealift_archive::Error::WrongContent { .. })));
+        assert_eq!(intake.begun(blob).unwrap(), 0, "and it is gone");
+        put_part(MIB, &vec![b'x'; MIB]);
+        let mut writer = intake.open(blob).unwrap();
+        writer.restart().unwrap();
+        writer.write(&content).unwrap();
+        writer.finish().unwrap();
+        intake.finish().unwrap();
+        assert_eq!((place.names("blobs"), place.names("parts")), (1, 0));
     }
 
     #[test]

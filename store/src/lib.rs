@@ -7,7 +7,8 @@
 //! releases/<sequence>/       release.json, signatures/, blobs (the blob list), refs.json, state
 //! git/<name>.git             bare mirrors; packs are hard links to blobs, refs in refs/namespaces/<sequence>/
 //! current -> releases/<n>    the one pointer that makes a release live, replaced atomically
-//! incoming/<digest>/         an import under way: journal, partial files, the release until it is staged
+//! incoming/<digest>/         an import under way: journal, the release until it is staged
+//! parts/<hex>.<bytes>        content of which only the beginning has come
 //! trust/                     pinned root, the versions that followed, counters
 //! audit.jsonl                what was verified, by which key, from where, when; append only
 //! lock                       held (flock) by whoever writes
@@ -27,6 +28,7 @@ mod intake;
 mod jsonl;
 mod lock;
 mod mirror;
+mod parts;
 pub mod policy;
 mod receipt;
 mod release;

@@ -1,11 +1,11 @@
 //! How much room an import takes, said before its first byte.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_archive::{Blob, BlobList, Digest, Release, ReleaseName};
 use serde::Serialize;
 
-use crate::{Error, Store};
+use crate::{Error, Store, parts};
 
 /// An index file is rarely larger than a quarter of its pack, and never much smaller than a few blocks.
 const INDEX_SHARE: u64 = 4;
@@ -26,6 +26,8 @@ pub struct Need {
     pub missing_blobs: usize,
     /// Their bytes.
     pub missing_bytes: u64,
+    /// How many of these bytes are here already, of blobs that have come in part.
+    pub begun_bytes: u64,
     /// Bytes that the import takes in all.
     pub needed_bytes: u64,
     /// Bytes that are free.
@@ -75,6 +77,7 @@ impl Store {
             .try_for_each(|blob| list.insert(blob))?;
         let missing = self.missing(&list);
         let missing_bytes = missing.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size));
+        let begun_bytes = self.begun_bytes(&missing)?;
         let blocks =
             missing.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size.div_ceil(BLOCK_BYTES)));
         let repositories = releases.iter().flat_map(|release| release.refs.git.values());
@@ -87,12 +90,22 @@ impl Store {
             missing_blobs: missing.len(),
             missing,
             missing_bytes,
+            begun_bytes,
             needed_bytes: blocks
                 .saturating_mul(BLOCK_BYTES)
+                .saturating_sub(begun_bytes)
                 .saturating_add(index_bytes)
                 .saturating_add(MARGIN_BYTES),
             free_bytes: self.disk()?.free_bytes,
         })
+    }
+
+    fn begun_bytes(&self, missing: &[Blob]) -> Result<u64, Error> {
+        let begun: BTreeMap<Digest, u64> = parts::all(&self.parts_dir())?
+            .into_iter()
+            .map(|(_, digest, durable)| (digest, durable))
+            .collect();
+        Ok(missing.iter().filter_map(|blob| Some(*begun.get(&blob.digest)?.min(&blob.size))).sum())
     }
 
     /// Refuses a need that there is no room for.

@@ -13,11 +13,12 @@ const RELEASES: &str = "releases";
 const GIT: &str = "git";
 const INCOMING: &str = "incoming";
 const TRUST: &str = "trust";
+const BEGUN: &str = "parts";
 const CURRENT: &str = "current";
 /// What mkfs puts into a fresh data disk.
 pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 /// The directories that make a store.
-pub(crate) const PARTS: [&str; 5] = [BLOBS, RELEASES, GIT, INCOMING, TRUST];
+pub(crate) const PARTS: [&str; 6] = [BLOBS, RELEASES, GIT, INCOMING, TRUST, BEGUN];
 
 /// A store, for reading.
 #[derive(Clone, Debug)]
@@ -191,6 +192,11 @@ impl Store {
 
     pub(crate) fn incoming_dir(&self) -> PathBuf {
         self.root.join(INCOMING)
+    }
+
+    /// Where blobs are of which only the beginning has come.
+    pub(crate) fn parts_dir(&self) -> PathBuf {
+        self.root.join(BEGUN)
     }
 
     pub(crate) fn trust_dir(&self) -> PathBuf {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use crate::incoming::{self, JOURNAL_FILE};
-use crate::{Error, Writer};
+use crate::{Error, Writer, parts};
 
 /// How the files begin that `durable` and the intake write before they rename them (tempfile's prefix).
 const TEMPORARY_PREFIX: &str = ".tmp";
@@ -28,7 +28,18 @@ pub(crate) fn leftovers(writer: &Writer) -> Result<(), Error> {
         if is_staged || is_expired(&entry.path()) {
             fs::remove_dir_all(entry.path())?;
         } else {
-            incoming::remove_partial(&entry.path())?;
+            incoming::remove_scratch(&entry.path())?;
+        }
+    }
+    remove_parts(writer)
+}
+
+/// Removes parts that are of no use: nothing of them is durable, the blob is here, or nobody came with the rest.
+fn remove_parts(writer: &Writer) -> Result<(), Error> {
+    for (path, digest, durable) in parts::all(&writer.parts_dir())? {
+        let is_here = writer.blob_path(&digest).is_file();
+        if durable == 0 || is_here || is_old(&path) {
+            fs::remove_file(path)?;
         }
     }
     Ok(())
@@ -36,7 +47,12 @@ pub(crate) fn leftovers(writer: &Writer) -> Result<(), Error> {
 
 /// Whether an entry of `incoming/` has no journal, or one that nothing was written to for long.
 fn is_expired(dir: &Path) -> bool {
-    let written = fs::metadata(dir.join(JOURNAL_FILE)).and_then(|meta| meta.modified());
+    is_old(&dir.join(JOURNAL_FILE))
+}
+
+/// Whether a file is not there, or was not written to for long.
+fn is_old(file: &Path) -> bool {
+    let written = fs::metadata(file).and_then(|meta| meta.modified());
     // A clock that went back makes nothing expire.
     written.map_or(true, |at| at.elapsed().is_ok_and(|age| age > KEEP_INTERRUPTED))
 }

@@ -1,23 +1,47 @@
 //! Looking for damage: every frame and every blob is hashed, on all cores, and everything wrong is listed.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::Bundle;
-use super::frames::read_plain;
+use super::frames::{place, read_plain};
 use crate::format::contents::{Encoding, Entry};
 use crate::format::member;
+use crate::medium::Place;
 use crate::{Check, Digest, Error, Malformed, Progress, Source as _};
 
 /// What was found in an archive whose front is in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Findings {
-    /// Damaged stretches, in order of the file.
+    /// Damaged stretches, in order of the archive.
     pub damages: Vec<Damage>,
+    /// What could not be looked at, as its volumes are not at hand.
+    pub absent: Absent,
     /// Frames that were hashed.
     pub frames: usize,
     /// Blobs that were hashed.
+    pub blobs: usize,
+}
+
+impl Findings {
+    /// Whether everything is here and right.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.damages.is_empty() && self.absent.volumes.is_empty()
+    }
+}
+
+/// What lies in volumes that are not at hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Absent {
+    /// Their numbers.
+    pub volumes: BTreeSet<u32>,
+    /// How many frames lie in them.
+    pub frames: usize,
+    /// How many blobs lie in them, whole or in part.
     pub blobs: usize,
 }
 
@@ -27,6 +51,8 @@ pub struct Findings {
 pub struct Damage {
     /// Number of the frame.
     pub frame: u32,
+    /// The file: the archive, or one of its volumes.
+    pub file: String,
     /// First byte, from the start of the file.
     pub start: u64,
     /// First byte behind it.
@@ -37,13 +63,26 @@ pub struct Damage {
 
 /// Hashes everything. Blobs that share a frame are checked together, so that each frame is read once.
 pub(super) fn find(bundle: &Bundle, progress: &dyn Progress) -> Result<Findings, Error> {
-    let mut damages: Vec<Damage> = groups(bundle)
+    let groups: Vec<Group> = groups(bundle)
         .into_par_iter()
-        .map(|group| check_group(bundle, group, progress))
-        .collect::<Result<Vec<_>, Error>>()?
-        .concat();
-    damages.sort_by_key(|damage| damage.frame);
-    Ok(Findings { damages, frames: bundle.contents.frames.len(), blobs: bundle.contents.entries.len() })
+        .map(|group| Group::check(bundle, group, progress))
+        .collect::<Result<_, Error>>()?;
+    let mut findings = Findings {
+        frames: bundle.contents.frames.len(),
+        blobs: bundle.contents.entries.len(),
+        ..Findings::default()
+    };
+    findings.absent.volumes.extend(bundle.medium.parts().into_iter().flat_map(|parts| parts.missing));
+    for group in groups {
+        findings.damages.extend(group.damages);
+        findings.absent.volumes.extend(group.volumes);
+        findings.absent.frames += group.frames;
+        findings.absent.blobs += group.blobs.len();
+    }
+    findings.frames -= findings.absent.frames;
+    findings.blobs -= findings.absent.blobs;
+    findings.damages.sort_by_key(|damage| damage.frame);
+    Ok(findings)
 }
 
 /// Runs of blobs, in order, such that no frame belongs to two runs; together they name every frame.
@@ -52,8 +91,10 @@ fn groups(bundle: &Bundle) -> Vec<(Vec<Entry>, std::ops::Range<u32>)> {
     let mut groups: Vec<(Vec<Entry>, std::ops::Range<u32>)> = Vec::new();
     for &entry in &bundle.contents.entries {
         let last = entry.spans(frames).last().map_or(entry.frame, |span| span.frame);
+        // A member whose content begins with a frame has its header at the end of the one before.
+        let first = entry.frame - u32::from(entry.offset == 0);
         match groups.last_mut() {
-            Some((entries, range)) if entry.frame < range.end => {
+            Some((entries, range)) if first < range.end => {
                 entries.push(entry);
                 range.end = range.end.max(last + 1);
             }
@@ -72,53 +113,90 @@ fn groups(bundle: &Bundle) -> Vec<(Vec<Entry>, std::ops::Range<u32>)> {
     groups
 }
 
-fn check_group(
-    bundle: &Bundle,
-    (entries, range): (Vec<Entry>, std::ops::Range<u32>),
-    progress: &dyn Progress,
-) -> Result<Vec<Damage>, Error> {
-    if let [entry] = entries[..]
-        && entry.encoding == Encoding::Chained
-    {
-        return check_chained(bundle, entry, progress);
-    }
-    let mut damages: Vec<Damage> = Vec::new();
-    let mut members = Members { entries: entries.into_iter(), current: None };
-    for number in range {
-        progress.go_on()?;
-        let record = bundle.contents.frames[number as usize];
-        match read_plain(bundle, number) {
-            Ok(plain) => {
-                let false_frame = || Malformed::FalseFrame { file: bundle.name().to_owned(), frame: number };
-                let passed = members.pass(record.plain_length.into(), Some(&plain), &mut Vec::new());
-                passed.ok_or_else(false_frame)?;
-            }
-            Err(Error::Damaged { start, end, .. }) => {
-                let mut blobs = Vec::new();
-                members.pass(record.plain_length.into(), None, &mut blobs);
-                damages.push(Damage { frame: number, start, end, blobs });
-            }
-            Err(error) => return Err(error),
-        }
-        progress.advance(u64::from(record.length));
-    }
-    Ok(damages)
+/// What was found in blobs that share frames.
+#[derive(Default)]
+struct Group {
+    damages: Vec<Damage>,
+    /// Volumes that are not at hand, and the frames and blobs that lie in them.
+    volumes: BTreeSet<u32>,
+    frames: usize,
+    blobs: BTreeSet<Digest>,
 }
 
-fn check_chained(bundle: &Bundle, entry: Entry, progress: &dyn Progress) -> Result<Vec<Damage>, Error> {
-    let mut damages = Vec::new();
-    for span in entry.spans(&bundle.contents.frames) {
-        progress.go_on()?;
-        match span.read(bundle) {
-            Ok(_) => {}
-            Err(Error::Damaged { start, end, .. }) => {
-                damages.push(Damage { frame: span.frame, start, end, blobs: vec![entry.blob.digest] });
-            }
-            Err(error) => return Err(error),
+impl Group {
+    fn check(
+        bundle: &Bundle,
+        (entries, range): (Vec<Entry>, std::ops::Range<u32>),
+        progress: &dyn Progress,
+    ) -> Result<Self, Error> {
+        let mut group = Self::default();
+        match entries[..] {
+            [entry] if entry.encoding == Encoding::Chained => group.check_chained(bundle, entry, progress)?,
+            _ => group.check_members(bundle, entries, range, progress)?,
         }
-        progress.advance(u64::from(bundle.contents.frames[span.frame as usize].length));
+        Ok(group)
     }
-    Ok(damages)
+
+    fn check_members(
+        &mut self,
+        bundle: &Bundle,
+        entries: Vec<Entry>,
+        range: std::ops::Range<u32>,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        let mut members = Members { entries: entries.into_iter(), current: None };
+        for number in range {
+            progress.go_on()?;
+            let record = bundle.contents.frames[number as usize];
+            match read_plain(bundle, number) {
+                Ok(plain) => {
+                    let false_frame =
+                        || Malformed::FalseFrame { file: bundle.name().to_owned(), frame: number };
+                    let passed = members.pass(record.plain_length.into(), Some(&plain), &mut Vec::new());
+                    passed.ok_or_else(false_frame)?;
+                }
+                Err(error) => {
+                    let mut blobs = Vec::new();
+                    members.pass(record.plain_length.into(), None, &mut blobs);
+                    self.note(bundle, number, blobs, error)?;
+                }
+            }
+            progress.advance(u64::from(record.length));
+        }
+        Ok(())
+    }
+
+    fn check_chained(&mut self, bundle: &Bundle, entry: Entry, progress: &dyn Progress) -> Result<(), Error> {
+        for span in entry.spans(&bundle.contents.frames) {
+            progress.go_on()?;
+            if let Err(error) = span.read(bundle) {
+                self.note(bundle, span.frame, vec![entry.blob.digest], error)?;
+            }
+            progress.advance(u64::from(bundle.contents.frames[span.frame as usize].length));
+        }
+        Ok(())
+    }
+
+    /// Notes why a frame could not be had, unless nobody can go on.
+    fn note(&mut self, bundle: &Bundle, frame: u32, blobs: Vec<Digest>, error: Error) -> Result<(), Error> {
+        let (file, start, end) = match error {
+            Error::Damaged { file, start, end, .. } => (file, start, end),
+            // A sector that cannot be read.
+            Error::Io(_) => {
+                let Place { file, range } = bundle.medium.place(place(bundle, frame));
+                (file, range.start, range.end)
+            }
+            Error::VolumesMissing { numbers, .. } => {
+                self.volumes.extend(numbers);
+                self.frames += 1;
+                self.blobs.extend(blobs);
+                return Ok(());
+            }
+            error => return Err(error),
+        };
+        self.damages.push(Damage { frame, file, start, end, blobs });
+        Ok(())
+    }
 }
 
 /// Walks over the tar members of a run of blobs: headers and padding must be ours, contents what was signed.

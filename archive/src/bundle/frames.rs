@@ -35,9 +35,18 @@ impl Entry {
 }
 
 impl Span {
+    /// Bytes of the blob that lie before it or in it.
+    pub(super) fn end(&self) -> u64 {
+        self.at + (self.range.end - self.range.start)
+    }
+
+    /// The blob, if the frame holds nothing else.
+    pub(super) fn chained_blob(&self) -> Option<Digest> {
+        (self.entry.encoding == Encoding::Chained).then_some(self.entry.blob.digest)
+    }
+
     /// Reads the frame and checks it.
     pub(super) fn read(&self, bundle: &Bundle) -> Result<Content, Error> {
-        let frame = bundle.contents.frames[self.frame as usize];
         let part = format!("frame {}", self.frame);
         match self.entry.encoding {
             Encoding::Identity => read_plain(bundle, self.frame).map(Content::Plain),
@@ -45,7 +54,7 @@ impl Span {
                 let check = |bytes| self.check(&bundle.contents.frames, bytes);
                 bundle
                     .reader()
-                    .taken(&part, place(bundle, &frame), check)
+                    .taken(&part, place(bundle, self.frame), check)
                     .map(|c| Content::Hashed(Box::new(c)))
             }
         }
@@ -101,13 +110,13 @@ impl Content {
         }
     }
 
-    /// The pieces of content in this range of it.
+    /// The pieces of content in this range of it; none of them is empty, which a stream would take for its end.
     pub(super) fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = &[u8]> {
         let (hashed, plain) = match self {
             Self::Hashed(content) => (Some(content.plain(range)), None),
             Self::Plain(plain) => {
                 let [start, end] = [range.start, range.end].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-                (None, plain.get(start..end))
+                (None, plain.get(start..end).filter(|piece| !piece.is_empty()))
             }
         };
         hashed.into_iter().flatten().chain(plain)
@@ -124,10 +133,12 @@ pub(super) fn read_plain(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error>
 pub(super) fn read_raw(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
     let frame = bundle.contents.frames[number as usize];
     let is_right = |bytes: &[u8]| *Digest::of(bytes).as_raw() == frame.hash;
-    bundle.reader().checked(&format!("frame {number}"), place(bundle, &frame), is_right)
+    bundle.reader().checked(&format!("frame {number}"), place(bundle, number), is_right)
 }
 
-fn place(bundle: &Bundle, frame: &Frame) -> Range<u64> {
+/// Where a frame stands in the archive.
+pub(super) fn place(bundle: &Bundle, number: u32) -> Range<u64> {
+    let frame = bundle.contents.frames[number as usize];
     let start = bundle.packing.data_offset + frame.offset;
     start..start + u64::from(frame.length)
 }
@@ -162,6 +173,18 @@ mod tests {
 
     fn content(len: usize) -> Vec<u8> {
         (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect()
+    }
+
+    #[test]
+    fn no_piece_is_empty() {
+        let content = content(3000);
+        let hashed = Hashed::new(frame::stored(&content), 0..3000, Chain::default()).unwrap();
+        for frame in [Content::Hashed(Box::new(hashed)), Content::Plain(content)] {
+            assert_eq!(frame.pieces(10..3000).map(<[u8]>::len).sum::<usize>(), 2990);
+            for place in [0, 10, 3000] {
+                assert_eq!(frame.pieces(place..place).count(), 0, "{place} of {frame:?}");
+            }
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot, Trusted};
 use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 use carried::Carried;
-pub use damage::{Damage, Findings};
+pub use damage::{Absent, Damage, Findings};
 use front::Front;
 use reader::Reader;
 pub use stream::BlobStream;
@@ -79,6 +79,18 @@ impl Unverified {
     /// Digests of the statements in it.
     pub fn statements(&self) -> impl Iterator<Item = Digest> {
         self.head.statements.values().map(|bytes| Digest::of(bytes))
+    }
+
+    /// How the releases travel in this file, as it says.
+    #[must_use]
+    pub fn packing(&self) -> &Packing {
+        &self.packing
+    }
+
+    /// Digest of `pack.json`.
+    #[must_use]
+    pub fn packing_digest(&self) -> Digest {
+        Digest::of(&self.head.packing)
     }
 
     /// Where its bytes come from.
@@ -316,7 +328,7 @@ fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
         return Err(Malformed::WindowTooLarge { part: part(), window, limit: MAX_WINDOW_BYTES }.into());
     }
     let by_zstd = || {
-        let is_one_frame = frame::has_checksum(bytes)
+        let is_one_frame = frame::is_self_contained(bytes)
             && zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len())
             && zstd_safe::get_frame_content_size(bytes).is_ok_and(|size| size == Some(plain_len));
         let capacity = usize::try_from(plain_len).unwrap_or(0);

@@ -13,6 +13,9 @@ use twox_hash::XxHash64;
 const MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 /// Content size in 4 bytes (bits 7–6 = 2), single segment (bit 5), checksum (bit 2).
 const DESCRIPTOR: u8 = 0b1010_0100;
+/// The bit of the descriptor that says that a checksum follows, and the two that say that a dictionary is needed.
+const CHECKSUM: u8 = 0b0000_0100;
+const DICTIONARY: u8 = 0b0000_0011;
 /// The bit of the descriptor that says that there is no window: the content is one segment.
 const SINGLE_SEGMENT: u8 = 0b0010_0000;
 /// The smallest window that RFC 8878 knows.
@@ -163,10 +166,11 @@ pub fn is_zstd(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
-/// Whether a zstd frame carries a checksum of its content (RFC 8878, 3.1.1.1.1).
+/// Whether this is a zstd frame with a checksum of its content, and without a dictionary (RFC 8878, 3.1.1.1.1).
 #[must_use]
-pub fn has_checksum(frame: &[u8]) -> bool {
-    is_zstd(frame) && frame.get(MAGIC.len()).is_some_and(|descriptor| descriptor & 0b100 != 0)
+pub fn is_self_contained(frame: &[u8]) -> bool {
+    let descriptor = frame.strip_prefix(&MAGIC).and_then(<[u8]>::first);
+    descriptor.is_some_and(|descriptor| descriptor & (CHECKSUM | DICTIONARY) == CHECKSUM)
 }
 
 /// The memory that a zstd frame asks of a decompressor that streams, in bytes (RFC 8878, 3.1.1.1.2); `None` if it does not

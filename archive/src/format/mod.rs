@@ -7,6 +7,7 @@ pub mod head;
 pub mod layout;
 pub mod member;
 pub mod packing;
+pub mod parity;
 pub mod series;
 pub mod volume;
 

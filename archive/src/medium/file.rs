@@ -24,6 +24,12 @@ impl FileMedium {
     pub fn open(path: &Path) -> Result<Self, Error> {
         Ok(Self { file: fs::File::open(path)?, name: path.display().to_string() })
     }
+
+    /// Where it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
 }
 
 impl Medium for FileMedium {
@@ -39,6 +45,7 @@ impl Medium for FileMedium {
         let named = |e: io::Error| io::Error::new(e.kind(), format!("failed to read `{}`: {e}", self.name));
         Ok(self.file.file().read_exact_at(buffer, offset).map_err(named)?)
     }
+
     fn forget_cached(&self) -> Result<(), Error> {
         Ok(forget_cached(&self.file)?)
     }

@@ -10,6 +10,7 @@ mod remark;
 mod search;
 mod volumes;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
@@ -23,7 +24,9 @@ use crate::Error;
 pub use afresh::{Held, ReadBack, read_back};
 pub use file::FileMedium;
 pub use remark::{Remark, RemarkKind};
+pub(crate) use search::{ARCHIVE_ENDING, files_ending};
 pub use search::{Found, find, open};
+pub(crate) use volumes::split_name;
 pub use volumes::{Volume, VolumeSet};
 
 /// A place on a medium, for messages.
@@ -43,6 +46,28 @@ pub struct Parts {
     pub count: u32,
     /// The numbers of those that are not at hand, rising.
     pub missing: Vec<u32>,
+}
+
+/// What a medium had to make again, because it is going bad.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Healed {
+    /// Pieces.
+    pub pieces: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The files that they were lost from.
+    pub files: BTreeSet<String>,
+}
+
+impl Healed {
+    /// Adds a piece of a file.
+    pub(crate) fn add(&mut self, file: &str, bytes: u64) {
+        self.pieces += 1;
+        self.bytes += bytes;
+        if !self.files.contains(file) {
+            self.files.insert(file.to_owned());
+        }
+    }
 }
 
 /// Something that holds the bytes of an archive.
@@ -83,6 +108,11 @@ pub trait Medium: Debug + Send + Sync {
     /// What is to be told about the files that were looked at.
     fn remarks(&self) -> Vec<Remark> {
         Vec::new()
+    }
+
+    /// What had to be made again so far.
+    fn healed(&self) -> Healed {
+        Healed::default()
     }
 
     /// Asks the system to forget what it remembers of the medium, so that the next reads come from the medium itself.

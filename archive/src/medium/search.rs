@@ -13,16 +13,37 @@ use fs_err as fs;
 
 use super::volumes::split_name;
 use super::{FileMedium, Medium, RemarkKind, Volume, VolumeSet};
-use crate::Error;
 use crate::format::frame;
 use crate::format::volume::{self, HEADER_LEN, Header};
+use crate::{Error, parity};
 
 /// What names of archives and volumes end with, in any case.
-const ENDING: &str = ".zst";
+pub(crate) const ARCHIVE_ENDING: &str = ".zst";
 /// How the names begin of files in which macOS keeps what a FAT file system has no place for.
 const APPLE_DOUBLE: &str = "._";
 /// Most files with such a name that are looked at in a folder.
 const MAX_CANDIDATES: usize = 4096;
+
+/// The files of a folder whose names end so, in any case; sorted, so that what is found does not depend on chance.
+pub(crate) fn files_ending(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Error> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        let found = &name[name.len().saturating_sub(ending.len())..];
+        // Only plain files: to open a pipe is to wait for whoever writes into it.
+        if found.eq_ignore_ascii_case(ending.as_bytes()) && path.is_file() {
+            paths.push(path);
+        }
+        if paths.len() > MAX_CANDIDATES {
+            let what = format!("the number of `*{ending}` files in `{}`", folder.display());
+            let (size, limit) = (paths.len() as u64, MAX_CANDIDATES as u64);
+            return Err(Error::TooLarge { what, size, limit });
+        }
+    }
+    paths.sort_unstable();
+    Ok(paths)
+}
 
 /// An archive that was found.
 #[derive(Debug)]
@@ -42,12 +63,13 @@ impl From<Found> for Box<dyn Medium> {
     }
 }
 
-/// Opens the archive at `path`: an archive, any volume of a set, or a folder that holds one archive.
+/// Opens the archive at `path`: an archive, any volume of a set, or a folder that holds one archive; with the parity that
+/// lies beside it.
 ///
 /// # Errors
 /// As [`find`].
 pub fn open(path: &Path) -> Result<Box<dyn Medium>, Error> {
-    Ok(find(&[path])?.into())
+    parity::open(&[path])
 }
 
 /// Finds the one archive in these places, each of them an archive, a volume or a folder. Volumes are looked for in all of
@@ -159,7 +181,7 @@ struct Looked {
 
 impl Looked {
     fn look_at_place(&mut self, place: &Path) -> Result<(), Error> {
-        if fs::metadata(place)?.is_dir() {
+        if place.is_dir() {
             return self.look_into(place);
         }
         let kind = Kind::of(place)?;
@@ -173,23 +195,7 @@ impl Looked {
     }
 
     fn look_into(&mut self, folder: &Path) -> Result<(), Error> {
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-            let ending = &name[name.len().saturating_sub(ENDING.len())..];
-            // Only plain files: to open a pipe is to wait for whoever writes into it.
-            if ending.eq_ignore_ascii_case(ENDING.as_bytes()) && path.is_file() {
-                paths.push(path);
-            }
-            if paths.len() > MAX_CANDIDATES {
-                let what = format!("the number of `*{ENDING}` files in `{}`", folder.display());
-                let (size, limit) = (paths.len() as u64, MAX_CANDIDATES as u64);
-                return Err(Error::TooLarge { what, size, limit });
-            }
-        }
-        paths.sort_unstable();
-        for path in paths {
+        for path in files_ending(folder, ARCHIVE_ENDING)? {
             let kind = Kind::of(&path).unwrap_or_else(|error| Kind::Unreadable(error.to_string()));
             self.add(path, false, kind);
         }

@@ -265,7 +265,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// `acme-1.5.0.001.tar.zst` → `acme-1.5.0`, 1. What case the ending has is up to the file system.
-pub(super) fn split_name(path: &Path) -> Option<(&str, u32)> {
+pub(crate) fn split_name(path: &Path) -> Option<(&str, u32)> {
     const ENDING: &str = ".tar.zst";
     let name = path.file_name()?.to_str()?;
     let (stem, ending) = name.split_at_checked(name.len().checked_sub(ENDING.len())?)?;

@@ -4,6 +4,8 @@
 
 mod file;
 mod fixture;
+mod parity;
+mod several;
 mod shelf;
 mod split;
 mod volumes;

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use sealift_archive::chain::{Chain, State};
 use sealift_archive::format::contents::{Contents, Encoding, Entry, Frame};
 use sealift_archive::format::packing::{Packing, Page};
 use sealift_archive::format::{FRONT_ALIGN, HEAD_BYTES, PAGE_PLAIN_BYTES, frame, member};
@@ -14,6 +15,9 @@ use sealift_archive::{Blob, BlobList, Digest, Refs, ReleaseName, Statement, json
 use serde_json::Value;
 
 use crate::tar_member::{Member, stream};
+
+/// Length of a tar block, and of what a frame of a chained blob holds of it here.
+const BLOCK: usize = 512;
 
 /// The people of a vendor.
 pub(crate) struct Keys {
@@ -38,6 +42,8 @@ pub(crate) struct DataFrame {
     pub(crate) bytes: Vec<u8>,
     pub(crate) plain_length: u64,
     pub(crate) last_blob: u32,
+    /// The state behind it, if it belongs to a chained blob.
+    pub(crate) state: Option<[u8; 32]>,
 }
 
 /// A front page as it will stand in the file.
@@ -50,6 +56,8 @@ pub(crate) struct FrontPage {
 pub(crate) struct Lies {
     /// Who makes it.
     pub(crate) vendor: fn() -> &'static Keys,
+    /// Whether the first blob is chained, through three frames.
+    pub(crate) chained: bool,
     /// The blobs of the release; the first one is stored, the others are squeezed together.
     pub(crate) blobs: fn(&mut Vec<Vec<u8>>),
     /// What the frames of the data hold, before that is packed.
@@ -82,6 +90,7 @@ pub(crate) struct Lies {
 /// No lie at all.
 pub(crate) const HONEST: Lies = Lies {
     vendor: || &VENDOR,
+    chained: false,
     blobs: |_| {},
     plain: |_| {},
     frames: |_| {},
@@ -117,7 +126,7 @@ pub(crate) fn root(keys: &Keys) -> TrustRoot {
 /// Makes the archive with these lies in it.
 pub(crate) fn make(lies: &Lies) -> Vec<u8> {
     let keys = (lies.vendor)();
-    let mut blobs = vec![b"layer".repeat(200), b"{\"a\":1}".repeat(700), b"text ".repeat(60)];
+    let mut blobs = vec![b"layer".repeat(300), b"{\"a\":1}".repeat(700), b"text ".repeat(60)];
     (lies.blobs)(&mut blobs);
     let frames = data(&blobs, lies);
     let (statement, front) = release(&blobs, &frames, lies);
@@ -152,15 +161,37 @@ fn data(blobs: &[Vec<u8>], lies: &Lies) -> Vec<DataFrame> {
         blobs.iter().map(|b| Member::new(&Digest::of(b).blob_path(), b.clone())).collect();
     let mut plain = vec![stream(&members[..1]), stream(&members[1..])];
     (lies.plain)(&mut plain);
-    let last_blob = |number: usize| if number == 0 { 0 } else { u32::try_from(blobs.len() - 1).unwrap() };
-    let pack = |(number, plain): (usize, &Vec<u8>)| DataFrame {
-        bytes: if number == 0 { frame::stored(plain) } else { squeezed(plain) },
+    let (first, others) = plain.split_first().unwrap();
+    let stored = |plain: &[u8]| DataFrame {
+        bytes: frame::stored(plain),
         plain_length: plain.len() as u64,
-        last_blob: last_blob(number),
+        last_blob: 0,
+        state: None,
     };
-    let mut frames = plain.iter().enumerate().map(pack).collect();
+    let mut frames = vec![stored(first)];
+    if lies.chained {
+        let (start, rest) = first.split_at(2 * BLOCK);
+        frames = std::iter::once(start).chain(rest.chunks(BLOCK)).map(stored).collect();
+        chain(&mut frames, &blobs[0]);
+    }
+    frames.extend(others.iter().map(|plain| DataFrame {
+        bytes: squeezed(plain),
+        plain_length: plain.len() as u64,
+        last_blob: u32::try_from(blobs.len() - 1).unwrap(),
+        state: None,
+    }));
     (lies.frames)(&mut frames);
     frames
+}
+
+/// Names the state behind each of the frames of a blob, and behind the last one its digest.
+fn chain(frames: &mut [DataFrame], blob: &[u8]) {
+    let mut chain = Chain::default();
+    for (frame, piece) in frames.iter_mut().zip(blob.chunks(BLOCK)) {
+        chain.update(piece);
+        let digest = *Digest::of(blob).as_raw();
+        frame.state = Some(chain.state().map_or(digest, State::to_raw));
+    }
 }
 
 /// The statement of a release of these blobs, and the front that goes with it.
@@ -184,6 +215,9 @@ fn release(blobs: &[Vec<u8>], frames: &[DataFrame], lies: &Lies) -> (Vec<u8>, Ve
     (lies.statement)(&mut statement);
 
     let mut contents = contents(blobs, frames);
+    if lies.chained {
+        contents.entries[0].encoding = Encoding::Chained;
+    }
     (lies.contents)(&mut contents);
     let mut table = contents.encode().unwrap();
     (lies.table)(&mut table);
@@ -205,16 +239,18 @@ fn contents(blobs: &[Vec<u8>], frames: &[DataFrame]) -> Contents {
             offset: offset - length,
             length: u32::try_from(length).unwrap(),
             plain_length: u32::try_from(frame.plain_length).unwrap(),
-            hash: *Digest::of(&frame.bytes).as_raw(),
+            hash: frame.state.unwrap_or_else(|| *Digest::of(&frame.bytes).as_raw()),
             last_blob: frame.last_blob,
         }
     };
-    let frames = frames.iter().map(record).collect();
+    let frames: Vec<Frame> = frames.iter().map(record).collect();
     let first_end = member::len(blobs[0].len() as u64);
+    let squeezed_frame = u32::try_from(frames.iter().position(|frame| frame.last_blob > 0).unwrap()).unwrap();
     let entry = |blob: &Vec<u8>| {
         let start = at + member::HEADER_LEN;
         at += member::len(blob.len() as u64);
-        let (frame, offset) = if start < first_end { (0, start) } else { (1, start - first_end) };
+        let (frame, offset) =
+            if start < first_end { (0, start) } else { (squeezed_frame, start - first_end) };
         let offset = u32::try_from(offset).unwrap();
         Entry { blob: Blob::of(blob), frame, offset, encoding: Encoding::Identity }
     };

@@ -5,12 +5,15 @@
 
 mod cases;
 mod forge;
+#[path = "../measure/mod.rs"]
+mod measure;
 mod tar_member;
 mod zstd_frame;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use measure::Measured;
 use sealift_archive::trust::TrustRoot;
 use sealift_archive::{
     Blob, BlobSink, BlobWriter, Bundle, Check, Error, Explain as _, Source as _, Unwatched,
@@ -18,67 +21,61 @@ use sealift_archive::{
 
 /// The most that a process may have in memory while it reads any of these, itself included.
 const MAX_PEAK_BYTES: u64 = 64 << 20;
-/// Tell the process that reads an archive which one it is, and whom to believe.
-const FILE: &str = "SEALIFT_HOSTILE_FILE";
-const ROOT: &str = "SEALIFT_HOSTILE_ROOT";
+/// The reader that was written from the format's page alone.
+const SECOND_READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/reader");
+/// The file, beside the archive, that says whom to believe.
+const ROOT: &str = "root.json";
 
 #[test]
 fn each_lie_is_refused_with_its_code_and_in_little_memory() {
     let dir = tempfile::TempDir::new().unwrap();
-    let root = dir.path().join("root.json");
-    fs_err::write(&root, forge::root(&forge::VENDOR).bytes()).unwrap();
+    fs_err::write(dir.path().join(ROOT), forge::root(&forge::VENDOR).bytes()).unwrap();
     let mut wrong = Vec::new();
     for case in cases::all() {
         let file = dir.path().join(case.name);
         fs_err::write(&file, forge::make(&case.lies)).unwrap();
-        let verdict = read_in_a_process(&file, &root);
-        if verdict.code != case.code || verdict.peak_bytes > MAX_PEAK_BYTES {
-            let Verdict { code, peak_bytes, said } = verdict;
-            let wanted = case.code;
-            wrong.push(format!("{}: {wanted} wanted, {code} found ({said}), {peak_bytes} bytes", case.name));
+        let Measured { answer, peak_bytes } = measure::run("an_archive_is_read_to_its_end", &file);
+        let code = answer.split(' ').next().and_then(|code| code.parse().ok());
+        if code != Some(case.code) || peak_bytes > MAX_PEAK_BYTES {
+            wrong.push(format!("{}: {} wanted, {answer}, {peak_bytes} bytes", case.name, case.code));
         }
         fs_err::remove_file(&file).unwrap();
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What came of reading an archive.
-struct Verdict {
-    code: u16,
-    peak_bytes: u64,
-    said: String,
-}
-
-/// Has the other test below read an archive: memory is measured by the process.
-fn read_in_a_process(file: &Path, root: &Path) -> Verdict {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "an_archive_is_read_to_its_end", "--ignored", "--nocapture"])
-        .env(FILE, file)
-        .env(ROOT, root)
-        .env("RAYON_NUM_THREADS", "2")
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let line = |word: &str| {
-        let found =
-            text.lines().find_map(|line| line.split_once(word).map(|(_, rest)| rest.trim().to_owned()));
-        found.unwrap_or_else(|| panic!("`{word}` in: {text}\n{}", String::from_utf8_lossy(&output.stderr)))
-    };
-    let peak_bytes = line("VmHWM:").trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
-    Verdict { code: line("code:").parse().unwrap(), peak_bytes, said: line("said:") }
+#[test]
+fn the_second_reader_takes_and_refuses_the_same() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let root = dir.path().join(ROOT);
+    fs_err::write(&root, forge::root(&forge::VENDOR).bytes()).unwrap();
+    let files: Vec<PathBuf> = cases::all().map(|case| dir.path().join(case.name)).collect();
+    for (case, file) in cases::all().zip(&files) {
+        fs_err::write(file, forge::make(&case.lies)).unwrap();
+    }
+    let mut reader = Command::new("python3");
+    reader.args(["-B", SECOND_READER, "verify", "--trust"]).arg(&root).args(&files);
+    let output = reader.output().unwrap();
+    let (taken, refused) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    for (case, file) in cases::all().zip(&files) {
+        let verdict =
+            if case.code == 0 { (&taken, ": acme 1.0, 3 blobs") } else { (&refused, ": refused: ") };
+        let line = format!("{}{}", file.display(), verdict.1);
+        assert!(verdict.0.lines().any(|said| said.starts_with(&line)), "{line} in:\n{taken}{refused}");
+    }
+    assert_eq!(taken.lines().count() + refused.lines().count(), files.len(), "{refused}");
 }
 
 #[test]
-#[ignore = "run by the test above, in a process of its own"]
+#[ignore = "run by the first test, in a process of its own"]
 fn an_archive_is_read_to_its_end() {
-    let path = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
-    let root = TrustRoot::parse("root.json", &fs_err::read(path(ROOT)).unwrap()).unwrap();
-    let (code, said) = match read(&path(FILE), &root) {
-        Ok(()) => (0, "taken".to_owned()),
-        Err(error) => (error.code().0, error.to_string()),
-    };
-    println!("\ncode: {code}\nsaid: {said:?}");
-    println!("{}", fs_err::read_to_string("/proc/self/status").unwrap());
+    let file = measure::file();
+    let root = TrustRoot::parse(ROOT, &fs_err::read(file.with_file_name(ROOT)).unwrap()).unwrap();
+    measure::answer(&match read(&file, &root) {
+        Ok(()) => "0".to_owned(),
+        Err(error) => format!("{} {:?}", error.code().0, error.to_string()),
+    });
 }
 
 /// Reads an archive in all the ways that there are; whoever looks closest speaks first.

@@ -143,6 +143,6 @@ pub(crate) const CASES: &[Case] = &[
         *text = text.lines().rev().flat_map(|line| [line, "\n"]).collect();
     }),
     blob_list("blob-list-with-a-size-of-2-to-64", 107, |text| {
-        *text = text.replacen(" 1000\n", " 18446744073709551616\n", 1);
+        *text = text.replacen(" 1500\n", " 18446744073709551616\n", 1);
     }),
 ];

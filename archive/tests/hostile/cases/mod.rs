@@ -1,5 +1,6 @@
 //! What is tried, and the code with which it is refused.
 
+mod chained;
 mod data;
 mod front;
 mod head;
@@ -24,9 +25,18 @@ pub(crate) struct Case {
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     const NOTHING: &[Case] = &[Case { name: "honest", code: 0, lies: HONEST }];
-    [NOTHING, head::CASES, trust::CASES, needs::CASES, front::CASES, tables::CASES, data::CASES]
-        .into_iter()
-        .flatten()
+    [
+        NOTHING,
+        head::CASES,
+        trust::CASES,
+        needs::CASES,
+        front::CASES,
+        tables::CASES,
+        data::CASES,
+        chained::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 const fn file(name: &'static str, code: u16, file: fn(&mut Vec<u8>)) -> Case {

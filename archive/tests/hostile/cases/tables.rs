@@ -19,7 +19,7 @@ const EXTENT: usize = FIRST_BLOB + 52;
 fn add_frames(frames: &mut Vec<DataFrame>) {
     let last_blob = frames[1].last_blob;
     let room = MAX_FRONT_MEMBER_BYTES - encoded_len(2, 3);
-    let frame = || DataFrame { bytes: vec![0], plain_length: 512, last_blob };
+    let frame = || DataFrame { bytes: vec![0], plain_length: 512, last_blob, state: None };
     frames.extend(std::iter::repeat_with(frame).take(usize::try_from(room).unwrap() / 44));
 }
 

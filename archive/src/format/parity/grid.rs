@@ -1,0 +1,445 @@
+//! How the files of an archive are cut into pieces, the pieces dealt out to groups, and the recovery pieces spread over
+//! parity files. Pure arithmetic.
+
+use std::ops::Range;
+
+use super::amount::{Amount, Kind};
+use super::{GROUP_PIECES, MAX_FILES, MAX_GROUP_PIECES, MAX_PIECES, MIN_PIECE_BYTES, index, page};
+use crate::format::MAX_FILE_BYTES;
+use crate::{Digest, Error};
+
+/// Which piece is where. Never larger, and never otherwise, than the format allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grid {
+    set: Digest,
+    header_bytes: u64,
+    piece_bytes: u64,
+    lengths: Vec<u64>,
+    groups: u32,
+    rows: Vec<u32>,
+    /// Number of the first piece of each file, and at the end the number of all pieces.
+    starts: Vec<u32>,
+}
+
+/// Where a piece lies. What it lacks to a whole piece are zeros that stand nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PiecePlace {
+    /// Index of the file.
+    pub file: usize,
+    /// First byte in it, and first byte behind.
+    pub range: Range<u64>,
+}
+
+impl Grid {
+    /// Plans parity for files of these lengths, each of which begins with `header_bytes` that are no part of the archive
+    /// (a volume's header). No parity file will be longer than `most_bytes`.
+    ///
+    /// # Errors
+    /// [`Error::ParityTooLarge`] if that is too little for a single row of recovery pieces; [`Error::Inconsistent`] for
+    /// files that cannot be an archive.
+    pub fn plan(
+        set: Digest,
+        header_bytes: u64,
+        lengths: Vec<u64>,
+        amount: Amount,
+        most_bytes: Option<u64>,
+    ) -> Result<Self, Error> {
+        let refuse = |why: &str| Error::inconsistent("the plan of the parity files", why);
+        check_lengths(header_bytes, &lengths).map_err(refuse)?;
+        let mut piece_bytes = MIN_PIECE_BYTES;
+        while count_pieces(&lengths, piece_bytes).is_none_or(|pieces| pieces > MAX_PIECES) {
+            piece_bytes *= 2;
+        }
+        let starts = starts(&lengths, piece_bytes);
+        let pieces = starts[lengths.len()];
+        let groups = pieces.div_ceil(GROUP_PIECES);
+        let group_pieces = pieces.div_ceil(groups);
+        let recovery = match amount.kind() {
+            Kind::Percent(percent) => (group_pieces * percent).div_ceil(100),
+            Kind::Files(files) => {
+                // A run of pieces is dealt out evenly: no group gets more of it than this.
+                let mut shares: Vec<u32> =
+                    starts.windows(2).map(|pair| (pair[1] - pair[0]).div_ceil(groups)).collect();
+                shares.sort_unstable_by(|a, b| b.cmp(a));
+                let most: u32 = shares.iter().take(files as usize).sum();
+                most.min(group_pieces)
+            }
+        };
+        let mut grid = Self { set, header_bytes, piece_bytes, lengths, groups, rows: vec![recovery], starts };
+        if let Some(most_bytes) = most_bytes {
+            grid.rows = grid.spread(recovery, most_bytes)?;
+        }
+        Ok(grid)
+    }
+
+    /// Takes what an index says, if it can be.
+    pub(super) fn from_index(parts: Parts) -> Result<Self, &'static str> {
+        let Parts { set, header_bytes, piece_bytes, pieces, lengths, groups, recovery, rows } = parts;
+        check_lengths(header_bytes, &lengths)?;
+        if !piece_bytes.is_power_of_two() || !(MIN_PIECE_BYTES..=MAX_FILE_BYTES).contains(&piece_bytes) {
+            return Err("its pieces have a size that is not allowed");
+        }
+        if count_pieces(&lengths, piece_bytes) != Some(pieces) || pieces > MAX_PIECES {
+            return Err("it counts its pieces otherwise than its files say");
+        }
+        if groups == 0 || groups > pieces || pieces.div_ceil(groups) > MAX_GROUP_PIECES {
+            return Err("its groups have a size that is not allowed");
+        }
+        let sum: Option<u32> = rows.iter().try_fold(0, |sum: u32, &rows| sum.checked_add(rows));
+        let fits = (1..=pieces.div_ceil(groups)).contains(&recovery) && rows.len() <= MAX_FILES as usize;
+        if sum != Some(recovery) || !fits || rows.contains(&0) {
+            return Err("it counts its recovery pieces otherwise than its parity files say");
+        }
+        let starts = starts(&lengths, piece_bytes);
+        Ok(Self { set, header_bytes, piece_bytes, lengths, groups, rows, starts })
+    }
+
+    /// Spreads rows over as many parity files as it takes, evenly.
+    fn spread(&self, recovery: u32, most_bytes: u64) -> Result<Vec<u32>, Error> {
+        // As if there were a parity file for each row: the index has 4 bytes for each.
+        let index_bytes = index::encoded_len(self.lengths.len(), recovery as usize, self, recovery);
+        let ends = 2 * page::PAGE_BYTES * page::count(index_bytes);
+        let row_bytes = self.piece_bytes * u64::from(self.groups);
+        let fit = most_bytes.saturating_sub(ends) / row_bytes;
+        let fit = u32::try_from(fit).unwrap_or(u32::MAX).min(recovery);
+        if fit == 0 {
+            return Err(Error::ParityTooLarge { needed: ends + row_bytes, limit: most_bytes });
+        }
+        let files = recovery.div_ceil(fit);
+        let (each, more) = (recovery / files, recovery % files);
+        Ok((0..files).map(|file| each + u32::from(file < more)).collect())
+    }
+
+    /// Names the archive and how it is cut into files: what volumes call their set.
+    #[must_use]
+    pub fn set(&self) -> Digest {
+        self.set
+    }
+
+    /// Bytes at the start of each file that are no part of the archive.
+    #[must_use]
+    pub fn header_bytes(&self) -> u64 {
+        self.header_bytes
+    }
+
+    /// Length of a piece in bytes, a power of two.
+    #[must_use]
+    pub fn piece_bytes(&self) -> u64 {
+        self.piece_bytes
+    }
+
+    /// Lengths of the archive's files in bytes.
+    #[must_use]
+    pub fn lengths(&self) -> &[u64] {
+        &self.lengths
+    }
+
+    /// Number of groups.
+    #[must_use]
+    pub fn groups(&self) -> u32 {
+        self.groups
+    }
+
+    /// Number of pieces.
+    #[must_use]
+    pub fn pieces(&self) -> u32 {
+        self.starts[self.lengths.len()]
+    }
+
+    /// Number of pieces in a group; groups that are one short count a piece of zeros as their last.
+    #[must_use]
+    pub fn group_pieces(&self) -> u32 {
+        self.pieces().div_ceil(self.groups)
+    }
+
+    /// Recovery pieces of each group: how many of its pieces may be lost.
+    #[must_use]
+    pub fn recovery(&self) -> u32 {
+        self.rows.iter().sum()
+    }
+
+    /// Recovery pieces of all groups.
+    #[must_use]
+    pub fn recovery_pieces(&self) -> u32 {
+        self.recovery() * self.groups
+    }
+
+    /// Recovery pieces of each group in each parity file.
+    #[must_use]
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// Length of the archive in bytes.
+    #[must_use]
+    pub fn archive_bytes(&self) -> u64 {
+        self.lengths.iter().map(|length| length - self.header_bytes).sum()
+    }
+
+    /// Lengths of the parity files in bytes.
+    pub fn parity_lengths(&self) -> impl Iterator<Item = u64> + '_ {
+        self.rows
+            .iter()
+            .map(|&rows| 2 * self.index_bytes() + u64::from(rows * self.groups) * self.piece_bytes)
+    }
+
+    /// Length of the index in bytes, in pages, once.
+    #[must_use]
+    pub fn index_bytes(&self) -> u64 {
+        let bytes = index::encoded_len(self.lengths.len(), self.rows.len(), self, self.recovery());
+        page::count(bytes) * page::PAGE_BYTES
+    }
+
+    /// The pieces of a group, in order.
+    pub fn pieces_of(&self, group: u32) -> impl Iterator<Item = u32> + use<> {
+        (group..self.pieces()).step_by(self.groups as usize)
+    }
+
+    /// The group of a piece, and its index in it.
+    #[must_use]
+    pub fn group_of(&self, piece: u32) -> (u32, u32) {
+        (piece % self.groups, piece / self.groups)
+    }
+
+    /// Where a piece lies.
+    #[must_use]
+    pub fn place(&self, piece: u32) -> PiecePlace {
+        let file = self.starts.partition_point(|&start| start <= piece).saturating_sub(1);
+        let file = file.min(self.lengths.len() - 1);
+        let start = u64::from(piece - self.starts[file]) * self.piece_bytes;
+        let end = self.lengths[file].min(start + self.piece_bytes);
+        PiecePlace { file, range: start..end }
+    }
+
+    /// The pieces of a file.
+    #[must_use]
+    pub fn pieces_of_file(&self, file: usize) -> Range<u32> {
+        self.starts[file]..self.starts[file + 1]
+    }
+
+    /// The pieces that a stretch of a file lies in.
+    #[must_use]
+    pub fn pieces_under(&self, file: usize, range: &Range<u64>) -> Range<u32> {
+        let all = self.pieces_of_file(file);
+        let number = |pieces: u64| u32::try_from(pieces).unwrap_or(u32::MAX).saturating_add(all.start);
+        let last = number(range.end.div_ceil(self.piece_bytes)).min(all.end);
+        number(range.start / self.piece_bytes).min(last)..last
+    }
+
+    /// Where a stretch of the archive lies: files, and first byte in them and first byte behind.
+    #[must_use]
+    pub fn stretches(&self, range: &Range<u64>) -> Vec<(usize, Range<u64>)> {
+        let mut found = Vec::new();
+        let mut start = 0;
+        for (file, length) in self.lengths.iter().enumerate() {
+            let end = start + (length - self.header_bytes);
+            let (from, to) = (range.start.clamp(start, end), range.end.clamp(start, end));
+            if from < to {
+                let in_file = |at: u64| at - start + self.header_bytes;
+                found.push((file, in_file(from)..in_file(to)));
+            }
+            start = end;
+        }
+        found
+    }
+
+    /// The stretch of the archive that a piece holds; empty if there is none of it in the piece.
+    #[must_use]
+    pub fn archive_range(&self, piece: u32) -> Range<u64> {
+        let PiecePlace { file, range } = self.place(piece);
+        let before: u64 = self.lengths[..file].iter().map(|length| length - self.header_bytes).sum();
+        let in_archive = |at: u64| at.saturating_sub(self.header_bytes) + before;
+        in_archive(range.start)..in_archive(range.end)
+    }
+
+    /// Where recovery piece `row` of `group` lies: index of the parity file, first byte in it.
+    #[must_use]
+    pub fn recovery_place(&self, row: u32, group: u32) -> (usize, u64) {
+        let mut row = row;
+        for (file, &rows) in self.rows.iter().enumerate() {
+            if row < rows {
+                let before = u64::from(row * self.groups + group) * self.piece_bytes;
+                return (file, self.index_bytes() + before);
+            }
+            row -= rows;
+        }
+        (self.rows.len(), 0)
+    }
+
+    /// The rows that stand in a parity file.
+    #[must_use]
+    pub fn rows_of(&self, parity_file: usize) -> Range<u32> {
+        let before = self.rows[..parity_file].iter().sum();
+        before..before + self.rows[parity_file]
+    }
+}
+
+/// What an index says before it is known whether it can be.
+pub(super) struct Parts {
+    pub(super) set: Digest,
+    pub(super) header_bytes: u64,
+    pub(super) piece_bytes: u64,
+    pub(super) pieces: u32,
+    pub(super) lengths: Vec<u64>,
+    pub(super) groups: u32,
+    pub(super) recovery: u32,
+    pub(super) rows: Vec<u32>,
+}
+
+fn check_lengths(header_bytes: u64, lengths: &[u64]) -> Result<(), &'static str> {
+    if lengths.is_empty() || lengths.len() > MAX_FILES as usize {
+        return Err("it is about no file, or about too many");
+    }
+    // Each below the limit, so that no sum runs over.
+    if lengths.iter().any(|&length| length <= header_bytes || length > MAX_FILE_BYTES) {
+        return Err("a file has a length that is not allowed");
+    }
+    if lengths.iter().sum::<u64>() > MAX_FILE_BYTES {
+        return Err("its files are too long together");
+    }
+    Ok(())
+}
+
+/// How many pieces these files make; `None` if they are too many to count.
+fn count_pieces(lengths: &[u64], piece_bytes: u64) -> Option<u32> {
+    u32::try_from(lengths.iter().map(|length| length.div_ceil(piece_bytes)).sum::<u64>()).ok()
+}
+
+fn starts(lengths: &[u64], piece_bytes: u64) -> Vec<u32> {
+    let mut starts = vec![0];
+    let mut start = 0_u32;
+    for length in lengths {
+        // Counted before, so these are few.
+        start += u32::try_from(length.div_ceil(piece_bytes)).unwrap_or(0);
+        starts.push(start);
+    }
+    starts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+
+    fn plan(lengths: &[u64], amount: &str, most: Option<u64>) -> Grid {
+        let amount = amount.parse().unwrap();
+        Grid::plan(Digest::of(b"set"), 176, lengths.to_vec(), amount, most).unwrap()
+    }
+
+    #[test]
+    fn grids_grow_with_the_archive() {
+        // Length, amount, bytes of a piece; pieces, groups, recovery pieces of a group.
+        let cases: [(u64, &str, u64, [u32; 3]); 6] = [
+            (177, "10%", 4096, [1, 1, 1]),
+            (300_000, "10%", 4096, [74, 1, 8]),
+            (512 * MIB, "10%", 4096, [1 << 17, 293, 45]),
+            (512 * MIB + 1, "10%", 8192, [(1 << 16) + 1, 147, 45]),
+            (100 * GIB, "10%", MIB, [102_400, 229, 45]),
+            (1 << 50, "1%", 1 << 33, [1 << 17, 293, 5]),
+        ];
+        for (length, amount, piece, counts) in cases {
+            let grid = plan(&[length], amount, None);
+            assert_eq!(grid.piece_bytes(), piece, "{length}");
+            assert_eq!([grid.pieces(), grid.groups(), grid.recovery()], counts, "{length}");
+            assert!(grid.group_pieces() <= GROUP_PIECES);
+        }
+    }
+
+    #[test]
+    fn a_count_is_enough_for_any_so_many_files() {
+        let lengths = [4 * GIB, 4 * GIB, 4 * GIB, GIB];
+        for lost in 1..=4_usize {
+            let grid = plan(&lengths, &lost.to_string(), None);
+            let worst = (0..grid.groups()).map(|group| {
+                let in_file = |file: usize| {
+                    let all = grid.pieces_of_file(file);
+                    u32::try_from(grid.pieces_of(group).filter(|p| all.contains(p)).count()).unwrap()
+                };
+                (0..lost).map(in_file).sum::<u32>()
+            });
+            let worst = worst.max().unwrap();
+            assert!(grid.recovery() >= worst, "{lost}: {} for {worst}", grid.recovery());
+            assert!(grid.recovery() <= worst + 4, "{lost}: {} for {worst}", grid.recovery());
+        }
+        assert_eq!(plan(&lengths, "4", None).recovery(), plan(&lengths, "100%", None).recovery());
+    }
+
+    #[test]
+    fn no_parity_file_is_longer_than_it_may_be() {
+        let lengths = [4 * GIB - 1; 25];
+        let grid = plan(&lengths, "10%", Some(4 * GIB - 1));
+        assert_eq!(grid.recovery(), 45);
+        assert!(grid.parity_lengths().all(|length| length < 4 * GIB), "{:?}", grid.rows());
+        assert_eq!(grid.rows(), [15, 15, 15]);
+        let at_once = plan(&lengths, "10%", None);
+        assert_eq!(at_once.rows(), [45]);
+        let row = grid.piece_bytes() * u64::from(grid.groups());
+        for most in [0, row, row + 2 * grid.index_bytes() - 1] {
+            let amount = "10%".parse().unwrap();
+            let refused = Grid::plan(Digest::of(b"set"), 176, lengths.to_vec(), amount, Some(most));
+            assert!(matches!(refused, Err(Error::ParityTooLarge { .. })), "{most}");
+        }
+        let tight = plan(&lengths, "10%", Some(row + 2 * grid.index_bytes()));
+        assert_eq!(tight.rows(), [1; 45]);
+    }
+
+    #[test]
+    fn files_that_cannot_be_are_refused() {
+        let many = vec![200; 1000];
+        let cases: [&[u64]; 5] = [&[], &[0], &[176], &[(1 << 50) + 1], &many];
+        for lengths in cases {
+            let amount = "1".parse().unwrap();
+            assert!(Grid::plan(Digest::of(b""), 176, lengths.to_vec(), amount, None).is_err(), "{lengths:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_is_in_one_piece(lengths in proptest::collection::vec(177..40_000_u64, 1..6), percent in 1..100) {
+            let grid = plan(&lengths, &format!("{percent}%"), None);
+            let mut next = (0, 0);
+            for piece in 0..grid.pieces() {
+                let PiecePlace { file, range } = grid.place(piece);
+                if file != next.0 {
+                    prop_assert_eq!((file, next.1), (next.0 + 1, lengths[next.0]));
+                    next = (file, 0);
+                }
+                prop_assert_eq!(range.start, next.1);
+                prop_assert!(range.end - range.start <= grid.piece_bytes());
+                prop_assert_eq!(grid.pieces_under(file, &range), piece..piece + 1);
+                let in_archive = grid.archive_range(piece);
+                let without_header = range.start.max(176)..range.end.max(176);
+                let expected = if in_archive.is_empty() { vec![] } else { vec![(file, without_header)] };
+                prop_assert_eq!(grid.stretches(&in_archive), expected);
+                next.1 = range.end;
+            }
+            prop_assert_eq!(next, (lengths.len() - 1, lengths[lengths.len() - 1]));
+            let mut seen = vec![0; grid.pieces() as usize];
+            for group in 0..grid.groups() {
+                for (index, piece) in (0..).zip(grid.pieces_of(group)) {
+                    prop_assert_eq!(grid.group_of(piece), (group, index));
+                    prop_assert!(index < grid.group_pieces());
+                    seen[piece as usize] += 1;
+                }
+            }
+            prop_assert!(seen.iter().all(|&times| times == 1));
+        }
+
+        #[test]
+        fn stretches_are_the_whole_archive(lengths in proptest::collection::vec(177..5000_u64, 1..6), a in 0..30_000_u64, b in 0..30_000_u64) {
+            let grid = plan(&lengths, "10%", None);
+            let total = grid.archive_bytes();
+            let range = a.min(b).min(total)..a.max(b).min(total);
+            let found = grid.stretches(&range);
+            let sum: u64 = found.iter().map(|(_, part)| part.end - part.start).sum();
+            prop_assert_eq!(sum, range.end - range.start);
+            for (file, part) in found {
+                prop_assert!(part.start >= 176 && part.end <= lengths[file]);
+            }
+        }
+    }
+}
