@@ -20,7 +20,7 @@ use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::packer::{Front, Packed, Packer};
 use sealift_archive::trust::{KeyId, RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
-use sealift_archive::{Blob, Digest, Progress, Release, ReleaseName, copy_blob, durable};
+use sealift_archive::{Blob, Digest, Progress, Release, ReleaseName, Source, copy_blob, durable};
 use sealift_fetch::Client;
 
 use crate::definition::{Definition, GitSource};
@@ -137,7 +137,8 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let known = Known::below(order.known)?;
     let earlier = Earlier { root: &root };
     let along = earlier.open_all(order.older)?;
-    let mut releases = earlier::older_releases(&along, &release, &root, &known)?;
+    let mut releases =
+        earlier::older_releases(along.iter().flat_map(Source::releases), &release, &root, &known)?;
     let bases = Bases::read(order.bases, &known, earlier)?;
     let name = release.statement.name();
     releases.push(release);

@@ -104,11 +104,11 @@ pub fn write(release: &Release, dir: &Path) -> Result<PathBuf, Error> {
     Ok(statement)
 }
 
-/// Reads the statement in a folder, and the blob list that it vouches for. Who signed it is not looked at.
+/// Reads the statement in a folder, its digest, and the blob list that it vouches for. Who signed it is not looked at.
 ///
 /// # Errors
 /// A document that is no statement or too large, [`Error::OtherStatement`] if the blob list is another one, or I/O.
-pub fn read(dir: &Path) -> Result<(Statement, Digest, BlobList), Error> {
+pub fn read_with_list(dir: &Path) -> Result<(Statement, Digest, BlobList), Error> {
     let file = dir.join(STATEMENT);
     let bytes = read_capped(&file, MAX_STATEMENT_BYTES as u64)?;
     let statement = Statement::parse(&file.display().to_string(), &bytes)?;

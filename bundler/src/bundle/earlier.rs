@@ -29,16 +29,15 @@ impl Earlier<'_> {
     }
 }
 
-/// The releases of earlier bundles that travel along with a new one, by rising sequence, each with the signatures that
-/// count today.
-pub(super) fn older_releases(
-    bundles: &[Bundle],
+/// The releases that travel along with a new one, each once and by rising sequence, with the signatures that count today.
+pub(super) fn older_releases<'r>(
+    releases: impl Iterator<Item = &'r Release>,
     new: &Release,
     root: &TrustRoot,
     known: &Known,
 ) -> Result<Vec<Release>, Error> {
     let mut found: BTreeMap<Digest, Release> = BTreeMap::new();
-    for release in bundles.iter().flat_map(Source::releases) {
+    for release in releases {
         let same = found.entry(release.digest()).or_insert_with(|| release.clone());
         let new = release.signatures.iter().filter(|signature| !same.signatures.contains(signature));
         let new: Vec<_> = new.cloned().collect();
@@ -160,5 +159,78 @@ impl Stock {
             bundle.copy_blobs(&missing.intersection(own).copied().collect(), packer, progress)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_archive::release::BlobListSummary;
+    use sealift_archive::trust::{SecretKey, Signature};
+    use sealift_archive::{BlobList, Explain as _, Refs, Statement};
+
+    use super::*;
+    use crate::statement;
+
+    fn release(version: &str, sequence: u64, signers: &[&SecretKey]) -> Release {
+        let (blob_list, refs) = (BlobList::default(), Refs::default());
+        let refs_bytes = refs.to_bytes();
+        let list = BlobListSummary { digest: Digest::of(b""), count: 0, content_bytes: 0 };
+        let name = sealift_archive::ReleaseName {
+            product: "acme".parse().unwrap(),
+            version: version.parse().unwrap(),
+            sequence: sequence.try_into().unwrap(),
+        };
+        let statement = Statement::new(name, list, Blob::of(&refs_bytes));
+        let statement_bytes = statement.to_bytes();
+        let signatures = signers.iter().map(|&key| Signature::sign(&statement_bytes, key).unwrap()).collect();
+        Release { statement, statement_bytes, signatures, signers: Vec::new(), blob_list, refs, refs_bytes }
+    }
+
+    #[test]
+    fn an_older_release_needs_the_signatures_of_today() {
+        let [root_key, former, today] = [(); 3].map(|()| SecretKey::generate(b"").unwrap().0);
+        let members = [(RoleName::Root, &root_key), (RoleName::Release, &today), (RoleName::Pack, &today)];
+        let root = TrustRoot::first(&members.map(|(role, key)| (role, vec![key.public().clone()])).into());
+        let root = root.unwrap();
+        let (old, new) = (release("1.4", 4, &[&former]), release("1.5", 5, &[]));
+        let take = |known: &Known| older_releases([&old].into_iter(), &new, &root, known);
+        let error = take(&Known::default()).unwrap_err();
+        let said = sealift_archive::report(&error);
+        assert_eq!(error.code().to_string(), "SL0491");
+        assert!(said.contains("acme 1.4 (sequence 4) has 0 of the 1 signatures"), "{said}");
+        assert!(
+            said.contains(&old.digest().to_string()) && said.contains(&today.public().id().short()),
+            "{said}"
+        );
+
+        // Its statement, written again and signed by somebody who may.
+        let dir = tempfile::tempdir().unwrap();
+        statement::write(&old, &dir.path().join("below/old")).unwrap();
+        let signed: Signatures =
+            [Signature::sign(&old.statement_bytes, &today).unwrap()].into_iter().collect();
+        signed.write_to(&dir.path().join("below/old")).unwrap();
+        let known = Known::below(&[dir.path().to_owned()]).unwrap();
+        let taken = take(&known).unwrap();
+        assert_eq!(taken[0].signers, [today.public().id()]);
+        let left: Vec<_> = taken[0].signatures.iter().map(|signature| signature.key).collect();
+        assert_eq!(left, taken[0].signers, "the former signer's is left behind");
+    }
+
+    #[test]
+    fn a_release_that_came_twice_travels_once() {
+        let [root_key, one, two] = [(); 3].map(|()| SecretKey::generate(b"").unwrap().0);
+        let role = |keys: &[&SecretKey]| keys.iter().map(|key| key.public().clone()).collect::<Vec<_>>();
+        let members = [
+            (RoleName::Root, role(&[&root_key])),
+            (RoleName::Release, role(&[&one, &two])),
+            (RoleName::Pack, role(&[&one])),
+        ];
+        let root = TrustRoot::first(&members.into()).unwrap();
+        let new = release("1.5", 5, &[&one]);
+        let releases =
+            [release("1.4", 4, &[&one]), release("1.3", 3, &[&one]), release("1.4", 4, &[&two]), new.clone()];
+        let taken = older_releases(releases.iter(), &new, &root, &Known::default()).unwrap();
+        let told: Vec<_> = taken.iter().map(|r| (r.statement.sequence.get(), r.signatures.len())).collect();
+        assert_eq!(told, [(3, 1), (4, 2)], "with the signatures of both");
     }
 }

@@ -37,7 +37,7 @@ impl From<&Release> for Base {
 impl Base {
     /// The release that a folder with a statement is about. Who signed it does not matter: the appliance looks at what it has.
     pub(super) fn read(dir: &Path) -> Result<Self, Error> {
-        let (statement, digest, blob_list) = statement::read(dir)?;
+        let (statement, digest, blob_list) = statement::read_with_list(dir)?;
         Ok(Self { needed: NeededRelease::new(&statement, digest), blob_list })
     }
 }
