@@ -4,6 +4,7 @@
 //! `FORMAT.md` beside this crate.
 
 mod any_digest;
+mod belt;
 pub mod bundle;
 pub mod chain;
 mod digest;

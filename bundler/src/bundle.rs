@@ -18,32 +18,38 @@ use serde::Serialize;
 
 use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::format::packing::NeededRelease;
+use sealift_archive::format::volume::{HEADER_LEN, MAX_VOLUMES};
 use sealift_archive::packer::{Front, Packed, Packer};
-use sealift_archive::trust::{KeyId, RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
-use sealift_archive::{Blob, Digest, Progress, Release, ReleaseName, Source, copy_blob, durable};
+use sealift_archive::split::VolumeSize;
+use sealift_archive::trust::{KeyId, RoleName, RootChain, Signature, Signatures, Signer, TrustRoot};
+use sealift_archive::{Blob, Bundle, Digest, Progress, Release, ReleaseName, Source, copy_blob, durable};
 use sealift_fetch::Client;
 
 use crate::definition::{Definition, GitSource};
 use crate::git::{PinnedPack, Repository};
-use crate::keys::{self, Password};
+use crate::keys::Opener;
 use crate::local::Local;
 use crate::lock::Lock;
-use crate::{Error, statement, trust};
+use crate::trust::Folder;
+use crate::{Error, statement};
 use base::Bases;
 use earlier::{Earlier, Stock};
 pub use error::Error as BundleError;
 use known::Known;
+
+/// What the headers of volumes take at most.
+const MAX_HEADERS_BYTES: u64 = HEADER_LEN * MAX_VOLUMES as u64;
 
 /// What to bundle and how.
 #[derive(Debug)]
 pub struct Order<'a> {
     /// The definition.
     pub definition: &'a Path,
-    /// The trust root that goes along.
+    /// The trust folder, or the trust root in it, all versions of which go along.
     pub trust: &'a Path,
-    /// Private keys of role `release`.
+    /// Keys of role `release`.
     pub release_keys: &'a [PathBuf],
-    /// Private keys of role `pack`.
+    /// Keys of role `pack`.
     pub pack_keys: &'a [PathBuf],
     /// A folder with a statement that was signed apart.
     pub statement: Option<&'a Path>,
@@ -60,6 +66,8 @@ pub struct Order<'a> {
     pub out: &'a Path,
     /// zstd's level for what is squeezed.
     pub level: i32,
+    /// The most bytes of a volume, if the archive is to be cut into volumes.
+    pub volume_size: Option<VolumeSize>,
 }
 
 /// What will be done.
@@ -115,6 +123,7 @@ pub struct Planned {
     releases: Vec<Release>,
     layout: Layout,
     root: TrustRoot,
+    roots: RootChain,
     signatures: Signatures,
     stock: Stock,
 }
@@ -129,13 +138,14 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let lock = Lock::read(order.definition, &definition)?;
     let local = lock.local(order.definition)?;
     let release = statement::draft(&definition, &lock)?;
-    let (root, mut signatures) = trust::read(order.trust)?;
-    root.check(&order.trust.display().to_string(), root.bytes(), RoleName::Root, &signatures)?;
+    let trust = Folder::read(order.trust)?;
+    let (roots, mut signatures) = trust.carried()?;
+    let root = trust.trusted()?.newest().clone();
     if let Some(dir) = order.statement {
         statement::read_signatures(&release, dir)?.iter().for_each(|s| signatures.push(s.clone()));
     }
     let known = Known::below(order.known)?;
-    let earlier = Earlier { root: &root };
+    let earlier = Earlier { trusted: trust.trusted()? };
     let along = earlier.open_all(order.older)?;
     let mut releases =
         earlier::older_releases(along.iter().flat_map(Source::releases), &release, &root, &known)?;
@@ -173,10 +183,14 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
         from_previous: count(&|d| stock.has(d)),
         from_disk: count(&|d| on_disk.contains(d) && !stock.has(d)),
         to_fetch: count(&|d| !on_disk.contains(d) && !stock.has(d)),
-        disk_bytes: layout.max_disk_bytes(),
+        disk_bytes: match order.volume_size {
+            None => layout.max_disk_bytes(),
+            // The archive goes when all volumes have been read back.
+            Some(_) => layout.max_disk_bytes().max(2 * layout.max_file_bytes() + MAX_HEADERS_BYTES),
+        },
     };
     let base = order.definition.parent().unwrap_or(Path::new("")).to_owned();
-    Ok(Planned { plan, lock, local, base, releases, layout, root, signatures, stock })
+    Ok(Planned { plan, lock, local, base, releases, layout, root, roots, signatures, stock })
 }
 
 /// `PRODUCT-VERSION.tar.zst`, of a delta `PRODUCT-VERSION.from-BASEVERSION.tar.zst`. An appliance that has all needed
@@ -190,11 +204,11 @@ fn file_name(name: &ReleaseName, needs: &[NeededRelease]) -> String {
 ///
 /// # Errors
 /// A wrong password, a file that is no key, a key without its role.
-pub fn open_keys(order: &Order<'_>, root: &TrustRoot, password: &Password) -> Result<Keys, Error> {
+pub fn open_keys(order: &Order<'_>, root: &TrustRoot, opener: &Opener) -> Result<Keys, Error> {
     let open = |files: &[PathBuf], role: RoleName| {
-        let opened = keys::open_all(files, password)?;
-        opened.iter().try_for_each(|key| root.expect_member(role, key.public().id()))?;
-        Ok::<_, Error>(opened)
+        let keys = opener.open_all(files, role)?;
+        keys.iter().try_for_each(|key| root.expect_member(role, key.public().id()))?;
+        Ok::<_, Error>(keys)
     };
     let release = open(order.release_keys, RoleName::Release)?;
     let pack = open(order.pack_keys, RoleName::Pack)?;
@@ -205,8 +219,8 @@ pub fn open_keys(order: &Order<'_>, root: &TrustRoot, password: &Password) -> Re
 /// Keys, opened.
 #[derive(Debug)]
 pub struct Keys {
-    release: Vec<SecretKey>,
-    pack: Vec<SecretKey>,
+    release: Vec<Box<dyn Signer>>,
+    pack: Vec<Box<dyn Signer>>,
 }
 
 impl Planned {
@@ -223,6 +237,15 @@ impl Planned {
     #[must_use]
     pub fn release(&self) -> &Release {
         self.releases.last().expect("a plan is about a release")
+    }
+
+    /// The archive, if an earlier try packed these very releases and was stopped before it was cut into volumes.
+    #[must_use]
+    pub fn packed(&self) -> Option<Bundle> {
+        let bundle = Bundle::open(&self.plan.path, &self.root).ok()?;
+        let of_it =
+            bundle.releases().iter().map(Release::digest).eq(self.releases.iter().map(Release::digest));
+        (of_it && bundle.needs() == self.plan.needs).then_some(bundle)
     }
 
     /// Opens the archive in the making, with whatever an earlier try left in it.
@@ -305,7 +328,7 @@ impl Planned {
         let mut signatures = self.signatures.clone();
         let release = self.release();
         for key in &keys.release {
-            signatures.push(Signature::sign(&release.statement_bytes, key)?);
+            signatures.push(Signature::sign(&release.statement_bytes, &**key)?);
         }
         let (statement, statement_bytes) = (release.digest(), &release.statement_bytes);
         let signers = self.root.check("release.json", statement_bytes, RoleName::Release, &signatures)?;
@@ -326,12 +349,10 @@ impl Planned {
         level: i32,
         progress: &dyn Progress,
     ) -> Result<Packed, Error> {
-        let mut roots = RootChain::default();
-        roots.insert("root.json", self.root.clone())?;
-        let front = Front { releases: &self.releases, roots, signatures };
+        let front = Front { releases: &self.releases, roots: self.roots, signatures };
         let sign = |packing: &[u8]| {
             let made: Vec<Signature> =
-                keys.pack.iter().map(|key| Signature::sign(packing, key)).collect::<Result<_, _>>()?;
+                keys.pack.iter().map(|key| Signature::sign(packing, &**key)).collect::<Result<_, _>>()?;
             self.root.check("pack.json", packing, RoleName::Pack, &made.iter().cloned().collect())?;
             Ok(made)
         };

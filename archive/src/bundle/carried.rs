@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Bundle;
-use crate::format::contents::{Contents, Entry};
-use crate::format::frame;
+use crate::format::contents::{Contents, Encoding, Entry};
 use crate::format::layout::Storing;
 use crate::{Blob, BlobList, Digest, Error, Malformed, Release, Source as _};
 
@@ -79,16 +78,13 @@ impl Bundle {
         release.blob_list.iter().filter(|blob| self.carries(&blob.digest)).filter(is_new)
     }
 
-    /// How a blob is kept in this file: stored, if all of its frames are. Who packs it again keeps it the same way.
+    /// How a blob is kept in this file. Who packs it again keeps it the same way.
     #[must_use]
     pub fn storing(&self, digest: &Digest) -> Option<Storing> {
-        let entry = self.entry(digest).ok()?;
-        let frames = &self.contents.frames;
-        let is_stored = entry.spans(frames).all(|span| {
-            let frame = frames[span.frame as usize];
-            u64::from(frame.length) == frame::stored_len(frame.plain_length.into())
-        });
-        Some(if is_stored { Storing::Stored } else { Storing::Squeezed })
+        Some(match self.entry(digest).ok()?.encoding {
+            Encoding::Chained => Storing::Stored,
+            Encoding::Identity => Storing::Squeezed,
+        })
     }
 
     /// Refuses to begin with what needs content that is not here.

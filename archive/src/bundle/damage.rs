@@ -1,13 +1,18 @@
-//! Looking for damage: every frame and every blob is hashed, on all cores, and everything wrong is listed.
+//! Looking for damage: every frame and every blob is checked, on all cores, and everything wrong is listed.
+//!
+//! Cores share frames, not blobs, so that one large blob keeps all of them busy. Of a squeezed frame the core that
+//! decompressed it also hashes the blobs that lie in it as a whole; those that run on are hashed piece by piece by one
+//! thread, in order.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
-use rayon::prelude::*;
 use serde::Serialize;
 
 use super::Bundle;
-use super::frames::{place, read_plain};
-use crate::format::contents::{Encoding, Entry};
+use super::frames::{Content, Slot, Span, Task, place};
+use crate::belt::Belt;
+use crate::format::contents::{Contents, Encoding, Entry};
 use crate::format::member;
 use crate::medium::Place;
 use crate::{Check, Digest, Error, Malformed, Progress, Source as _};
@@ -20,9 +25,9 @@ pub struct Findings {
     pub damages: Vec<Damage>,
     /// What could not be looked at, as its volumes are not at hand.
     pub absent: Absent,
-    /// Frames that were hashed.
+    /// Frames that were checked.
     pub frames: usize,
-    /// Blobs that were hashed.
+    /// Blobs that were checked.
     pub blobs: usize,
 }
 
@@ -61,124 +66,63 @@ pub struct Damage {
     pub blobs: Vec<Digest>,
 }
 
-/// Hashes everything. Blobs that share a frame are checked together, so that each frame is read once.
+/// Checks everything. Frames are read in order, and a few a core are in memory: see [`Belt::slots`].
 pub(super) fn find(bundle: &Bundle, progress: &dyn Progress) -> Result<Findings, Error> {
-    let groups: Vec<Group> = groups(bundle)
-        .into_par_iter()
-        .map(|group| Group::check(bundle, group, progress))
-        .collect::<Result<_, Error>>()?;
-    let mut findings = Findings {
-        frames: bundle.contents.frames.len(),
-        blobs: bundle.contents.entries.len(),
-        ..Findings::default()
-    };
-    findings.absent.volumes.extend(bundle.medium.parts().into_iter().flat_map(|parts| parts.missing));
-    for group in groups {
-        findings.damages.extend(group.damages);
-        findings.absent.volumes.extend(group.volumes);
-        findings.absent.frames += group.frames;
-        findings.absent.blobs += group.blobs.len();
-    }
-    findings.frames -= findings.absent.frames;
-    findings.blobs -= findings.absent.blobs;
-    findings.damages.sort_by_key(|damage| damage.frame);
-    Ok(findings)
+    let contents = &bundle.contents;
+    let mut survey = Survey::default();
+    Belt::reading().run(
+        stretches(contents),
+        |stretch, slot| stretch.task(contents).read(bundle, slot),
+        |stretch: Stretch, slot: &mut Slot| {
+            let checked = stretch.check(bundle, slot);
+            (stretch, checked)
+        },
+        |(stretch, checked), _| {
+            progress.go_on()?;
+            match checked {
+                Ok(None) => {}
+                Ok(Some(plain)) => survey.run_on(bundle, stretch, &plain)?,
+                Err(error) => survey.note(bundle, stretch, error)?,
+            }
+            progress.advance(contents.frames[stretch.frame as usize].length.into());
+            Ok(())
+        },
+    )?;
+    Ok(survey.end(bundle))
 }
 
-/// Runs of blobs, in order, such that no frame belongs to two runs; together they name every frame.
-fn groups(bundle: &Bundle) -> Vec<(Vec<Entry>, std::ops::Range<u32>)> {
-    let frames = &bundle.contents.frames;
-    let mut groups: Vec<(Vec<Entry>, std::ops::Range<u32>)> = Vec::new();
-    for &entry in &bundle.contents.entries {
-        let last = entry.spans(frames).last().map_or(entry.frame, |span| span.frame);
-        // A member whose content begins with a frame has its header at the end of the one before.
-        let first = entry.frame - u32::from(entry.offset == 0);
-        match groups.last_mut() {
-            Some((entries, range)) if first < range.end => {
-                entries.push(entry);
-                range.end = range.end.max(last + 1);
-            }
-            previous => {
-                // A frame in which no blob lies (members' headers can fill one) is checked with the next.
-                let start = previous.map_or(0, |(_, range)| range.end);
-                groups.push((vec![entry], start..last + 1));
-            }
-        }
-    }
-    let end = u32::try_from(frames.len()).unwrap_or(u32::MAX);
-    match groups.last_mut() {
-        Some((_, range)) => range.end = end,
-        None => groups.push((Vec::new(), 0..end)),
-    }
-    groups
-}
-
-/// What was found in blobs that share frames.
+/// What has been found so far.
 #[derive(Default)]
-struct Group {
+struct Survey {
     damages: Vec<Damage>,
     /// Volumes that are not at hand, and the frames and blobs that lie in them.
     volumes: BTreeSet<u32>,
     frames: usize,
     blobs: BTreeSet<Digest>,
+    /// The blob that runs on from one frame into the next. There is none if one of its frames cannot be had.
+    running_on: Option<Check>,
 }
 
-impl Group {
-    fn check(
-        bundle: &Bundle,
-        (entries, range): (Vec<Entry>, std::ops::Range<u32>),
-        progress: &dyn Progress,
-    ) -> Result<Self, Error> {
-        let mut group = Self::default();
-        match entries[..] {
-            [entry] if entry.encoding == Encoding::Chained => group.check_chained(bundle, entry, progress)?,
-            _ => group.check_members(bundle, entries, range, progress)?,
-        }
-        Ok(group)
-    }
-
-    fn check_members(
-        &mut self,
-        bundle: &Bundle,
-        entries: Vec<Entry>,
-        range: std::ops::Range<u32>,
-        progress: &dyn Progress,
-    ) -> Result<(), Error> {
-        let mut members = Members { entries: entries.into_iter(), current: None };
-        for number in range {
-            progress.go_on()?;
-            let record = bundle.contents.frames[number as usize];
-            match read_plain(bundle, number) {
-                Ok(plain) => {
-                    let false_frame =
-                        || Malformed::FalseFrame { file: bundle.name().to_owned(), frame: number };
-                    let passed = members.pass(record.plain_length.into(), Some(&plain), &mut Vec::new());
-                    passed.ok_or_else(false_frame)?;
-                }
-                Err(error) => {
-                    let mut blobs = Vec::new();
-                    members.pass(record.plain_length.into(), None, &mut blobs);
-                    self.note(bundle, number, blobs, error)?;
-                }
+impl Survey {
+    /// Hashes what runs on from the frame before or into the next one.
+    fn run_on(&mut self, bundle: &Bundle, stretch: Stretch, plain: &[u8]) -> Result<(), Error> {
+        for part in stretch.parts(&bundle.contents).filter(|part| !part.is_whole()) {
+            if part.at <= member::HEADER_LEN {
+                self.running_on = Some(Check::new(part.entry.blob));
             }
-            progress.advance(u64::from(record.length));
-        }
-        Ok(())
-    }
-
-    fn check_chained(&mut self, bundle: &Bundle, entry: Entry, progress: &dyn Progress) -> Result<(), Error> {
-        for span in entry.spans(&bundle.contents.frames) {
-            progress.go_on()?;
-            if let Err(error) = span.read(bundle) {
-                self.note(bundle, span.frame, vec![entry.blob.digest], error)?;
+            let Some(check) = &mut self.running_on else { continue };
+            let is_right = check.update(part.content(plain).unwrap_or_default()).is_ok()
+                && (!part.is_end() || self.running_on.take().is_none_or(|check| check.finish().is_ok()));
+            if !is_right {
+                return Err(stretch.is_false(bundle));
             }
-            progress.advance(u64::from(bundle.contents.frames[span.frame as usize].length));
         }
         Ok(())
     }
 
     /// Notes why a frame could not be had, unless nobody can go on.
-    fn note(&mut self, bundle: &Bundle, frame: u32, blobs: Vec<Digest>, error: Error) -> Result<(), Error> {
+    fn note(&mut self, bundle: &Bundle, stretch: Stretch, error: Error) -> Result<(), Error> {
+        let (frame, blobs) = (stretch.frame, stretch.blobs(&bundle.contents));
         let (file, start, end) = match error {
             Error::Damaged { file, start, end, .. } => (file, start, end),
             // A sector that cannot be read.
@@ -190,94 +134,155 @@ impl Group {
                 self.volumes.extend(numbers);
                 self.frames += 1;
                 self.blobs.extend(blobs);
+                self.running_on = None;
                 return Ok(());
             }
             error => return Err(error),
         };
         self.damages.push(Damage { frame, file, start, end, blobs });
+        self.running_on = None;
         Ok(())
     }
+
+    fn end(self, bundle: &Bundle) -> Findings {
+        let mut absent = Absent { volumes: self.volumes, frames: self.frames, blobs: self.blobs.len() };
+        absent.volumes.extend(bundle.medium.parts().into_iter().flat_map(|parts| parts.missing));
+        Findings {
+            damages: self.damages,
+            frames: bundle.contents.frames.len() - absent.frames,
+            blobs: bundle.contents.entries.len() - absent.blobs,
+            absent,
+        }
+    }
 }
 
-/// Walks over the tar members of a run of blobs: headers and padding must be ours, contents what was signed.
-struct Members {
-    entries: std::vec::IntoIter<Entry>,
-    current: Option<Member>,
-}
-
-struct Member {
-    entry: Entry,
-    header: [u8; 512],
-    check: Check,
-    /// How much of the member has passed.
+/// What one frame holds of the tar stream.
+#[derive(Clone, Copy)]
+struct Stretch {
+    frame: u32,
+    /// Index of the blob whose member it begins with, or in.
+    first: usize,
+    /// How much of that member lies in the frames before.
     at: u64,
-    is_lost: bool,
 }
 
-impl Members {
-    /// Passes `len` bytes of the stream, or notes which blobs are lost if they cannot be had. `None` if they are not what
-    /// they must be.
-    fn pass(&mut self, len: u64, mut bytes: Option<&[u8]>, lost: &mut Vec<Digest>) -> Option<()> {
-        let mut left = len;
-        while left > 0 {
-            let mut member = match self.current.take() {
-                Some(member) => member,
-                None => Member::of(self.entries.next()?),
-            };
-            let part = member.part().min(left);
-            let piece = match bytes {
-                Some(all) => {
-                    let (piece, rest) = all.split_at_checked(usize::try_from(part).ok()?)?;
-                    bytes = Some(rest);
-                    Some(piece)
+/// What the frames hold, in order.
+fn stretches(contents: &Contents) -> impl Iterator<Item = Stretch> {
+    let (mut first, mut at) = (0, 0);
+    (0..).zip(&contents.frames).map(move |(frame, record)| {
+        let stretch = Stretch { frame, first, at };
+        let mut left = u64::from(record.plain_length);
+        while let Some(entry) = contents.entries.get(first) {
+            let rest = member::len(entry.blob.size) - at;
+            if rest > left {
+                break;
+            }
+            (first, at, left) = (first + 1, 0, left - rest);
+        }
+        at += left;
+        stretch
+    })
+}
+
+impl Stretch {
+    fn task(&self, contents: &Contents) -> Task {
+        let plain_length = contents.frames[self.frame as usize].plain_length;
+        match contents.entries.get(self.first) {
+            Some(&entry) if entry.encoding == Encoding::Chained => {
+                Task::of(&Span::of_member(entry, self.frame, self.at, plain_length))
+            }
+            _ => Task::plain(self.frame),
+        }
+    }
+
+    /// Checks the frame and what can be told from it alone. Gives its content away if there is more to tell.
+    fn check(&self, bundle: &Bundle, slot: &mut Slot) -> Result<Option<Vec<u8>>, Error> {
+        match self.task(&bundle.contents).check(bundle, slot)? {
+            content @ Content::Hashed(_) => {
+                slot.keep(content);
+                Ok(None)
+            }
+            Content::Plain(plain) => {
+                let mut parts = self.parts(&bundle.contents);
+                if parts.by_ref().all(|part| part.is_right(&plain)) {
+                    Ok(Some(plain))
+                } else {
+                    Err(self.is_false(bundle))
                 }
-                None => None,
-            };
-            member.pass(part, piece, lost)?;
-            left -= part;
-            if member.at < member::len(member.entry.blob.size) {
-                self.current = Some(member);
-            } else if !member.is_lost {
-                member.check.finish().ok()?;
             }
         }
-        Some(())
+    }
+
+    /// The blobs that cannot be had without this frame.
+    fn blobs(&self, contents: &Contents) -> Vec<Digest> {
+        let needs_it = |part: &Part| !part.content.is_empty() || part.entry.blob.size == 0;
+        self.parts(contents).filter(needs_it).map(|part| part.entry.blob.digest).collect()
+    }
+
+    fn parts<'a>(&self, contents: &'a Contents) -> impl Iterator<Item = Part> + use<'a> {
+        let plain_length = u64::from(contents.frames[self.frame as usize].plain_length);
+        let (mut at, mut start) = (self.at, 0);
+        contents.entries[self.first..].iter().map_while(move |&entry| {
+            let part = Part::new(entry, at, start..plain_length);
+            (at, start) = (0, part.range.end);
+            (!part.range.is_empty()).then_some(part)
+        })
+    }
+
+    fn is_false(&self, bundle: &Bundle) -> Error {
+        Malformed::FalseFrame { file: bundle.name().to_owned(), frame: self.frame }.into()
     }
 }
 
-impl Member {
-    fn of(entry: Entry) -> Self {
-        let header = member::header(&entry.blob.digest.blob_path(), entry.blob.size);
-        Self { entry, header, check: Check::new(entry.blob), at: 0, is_lost: false }
+/// The part of a member in one frame.
+struct Part {
+    entry: Entry,
+    /// How much of the member lies in the frames before.
+    at: u64,
+    /// Where it lies in the frame's content, and where in that the blob's own bytes do.
+    range: Range<u64>,
+    content: Range<u64>,
+}
+
+impl Part {
+    fn new(entry: Entry, at: u64, room: Range<u64>) -> Self {
+        // Where in the room a place of the member would be.
+        let place = |of_member: u64| room.start + of_member.saturating_sub(at).min(room.end - room.start);
+        let content = place(member::HEADER_LEN)..place(member::HEADER_LEN + entry.blob.size);
+        let range = room.start..place(member::len(entry.blob.size));
+        Self { entry, at, range, content }
     }
 
-    /// How much is left of the part that comes next: header, content or padding.
-    fn part(&self) -> u64 {
-        let content_end = member::HEADER_LEN + self.entry.blob.size;
-        [member::HEADER_LEN, content_end, member::len(self.entry.blob.size)]
-            .into_iter()
-            .find(|&end| end > self.at)
-            .map_or(0, |end| end - self.at)
+    /// Whether the member ends here.
+    fn is_end(&self) -> bool {
+        self.at + (self.range.end - self.range.start) == member::len(self.entry.blob.size)
     }
 
-    fn pass(&mut self, len: u64, bytes: Option<&[u8]>, lost: &mut Vec<Digest>) -> Option<()> {
-        let content_end = member::HEADER_LEN + self.entry.blob.size;
-        let is_content = (member::HEADER_LEN..content_end).contains(&self.at);
-        match bytes {
-            Some(bytes) if is_content => self.check.update(bytes).ok()?,
-            Some(bytes) if self.at < member::HEADER_LEN => {
-                let from = usize::try_from(self.at).ok()?;
-                (self.header.get(from..from + bytes.len())? == bytes).then_some(())?;
-            }
-            Some(bytes) => bytes.iter().all(|&b| b == 0).then_some(())?,
-            None => {
-                if is_content {
-                    lost.push(self.entry.blob.digest);
-                }
-                self.is_lost |= is_content;
-            }
-        }
-        self.at += len;
-        Some(())
+    /// Whether all of the member is here.
+    fn is_whole(&self) -> bool {
+        self.at == 0 && self.is_end()
     }
+
+    /// Whether header and padding, and the blob if it is here as a whole, are what they must be.
+    fn is_right(&self, plain: &[u8]) -> bool {
+        let blob = self.entry.blob;
+        let header = slice(plain, self.range.start..self.content.start);
+        let is_header = match header {
+            Some([]) => self.at > 0,
+            header => header == Some(&member::header(&blob.digest.blob_path(), blob.size)),
+        };
+        let padding = slice(plain, self.content.end..self.range.end);
+        is_header
+            && padding.is_some_and(|padding| padding.iter().all(|&byte| byte == 0))
+            && (!self.is_whole()
+                || self.content(plain).is_some_and(|content| Digest::of(content) == blob.digest))
+    }
+
+    fn content<'a>(&self, plain: &'a [u8]) -> Option<&'a [u8]> {
+        slice(plain, self.content.clone())
+    }
+}
+
+fn slice(bytes: &[u8], range: Range<u64>) -> Option<&[u8]> {
+    bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
 }

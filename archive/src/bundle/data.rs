@@ -1,35 +1,23 @@
-//! The data of an archive: frames are read in order by one thread and checked; what passed is cut into blobs by another.
-//!
-//! Two threads, a few frames between them: reading and hashing one frame goes on while the one before is written.
+//! Blobs out of an archive: one, or many in the order of the file.
 //!
 //! What lies in volumes that are not at hand is passed over, and named at the end: everything else is copied first, and of a
 //! blob the part in front of the gap.
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Bundle;
-use super::frames::{Content, Span};
-use crate::format::contents::Entry;
-use crate::{BlobSink, BlobWriter, Check, Digest, Error, Progress, Source as _};
+use super::frames::{Content, Slot, Span, Task};
+use crate::belt::Belt;
+use crate::format::contents::{Entry, Frame};
+use crate::{Blob, BlobSink, BlobWriter, Check, Digest, Error, Progress, Source as _};
 
-/// Frames that may wait between reading and writing, each at most 16 MiB and usually 4.
-const FRAMES_AHEAD: usize = 2;
-
-/// A frame that has been checked, or the numbers of the volumes of which one has it.
-struct Arrived {
-    number: u32,
-    content: Result<Content, Vec<u32>>,
-}
-
-/// A blob, and how much of it the sink has.
-struct Job {
-    entry: Entry,
-    from: u64,
-}
-
-/// Copies blobs in the order of the file; every frame is read at most once.
+/// Copies blobs in the order of the file. Every frame is read at most once, from front to back; all cores check (and
+/// decompress) frames, and the thread that called writes what they hold, in order.
+///
+/// A few frames a core are in memory, each at most 16 MiB and usually 4, and as much again where it is decompressed:
+/// see [`Belt::slots`].
 pub(super) fn copy_blobs(
     bundle: &Bundle,
     wanted: &BTreeSet<Digest>,
@@ -37,31 +25,41 @@ pub(super) fn copy_blobs(
     progress: &dyn Progress,
 ) -> Result<(), Error> {
     wanted.iter().try_for_each(|digest| bundle.entry(digest).map(drop))?;
-    let entries = bundle.contents.entries.iter().filter(|e| wanted.contains(&e.blob.digest));
-    let jobs = entries
-        .map(|&entry| Ok(Job { entry, from: sink.begun(entry.blob)? }))
-        .collect::<Result<Vec<_>, Error>>()?;
-    let mut needed: Vec<Span> = jobs.iter().flat_map(|job| job.spans(bundle)).collect();
-    needed.dedup_by_key(|span| span.frame);
-    let (to_writer, from_reader) = sync_channel(FRAMES_AHEAD);
-    std::thread::scope(|scope| {
-        let reading = scope.spawn(move || read_frames(bundle, &needed, &to_writer));
-        let mut frames = Frames { from_reader, current: None };
-        let mut missing = BTreeSet::new();
-        let written = jobs.iter().try_for_each(|job| {
-            missing.extend(job.copy(bundle, &mut frames, sink, progress)?);
-            Ok(())
-        });
-        // Without its receiver the reader stops at the next frame.
-        drop(frames);
-        let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        // The reader's error is the cause: the writer only noticed that nothing came any more.
-        read.and(written)?;
-        expect_none(bundle, missing)
-    })
-}
-
-fn expect_none(bundle: &Bundle, missing: BTreeSet<u32>) -> Result<(), Error> {
+    let mut jobs = Vec::new();
+    for entry in bundle.contents.entries.iter().filter(|e| wanted.contains(&e.blob.digest)) {
+        let from = sink.begun(entry.blob)?;
+        if from > 0 && from == entry.blob.size {
+            open(sink, entry.blob, from)?.finish()?;
+        } else {
+            jobs.push((*entry, from));
+        }
+    }
+    let lost = Lost::default();
+    let mut copy = Copy { sink, progress, writer: None, broken: None, missing: BTreeSet::new() };
+    Belt::reading().run(
+        parts_by_frame(&bundle.contents.frames, &jobs).filter(|(task, _)| !lost.has_all_of(task)),
+        |(task, _), slot| task.read(bundle, slot),
+        |(task, parts): (Task, Vec<Part>), slot: &mut Slot| {
+            let content = task.check(bundle, slot);
+            if matches!(content, Err(Error::VolumesMissing { .. })) {
+                lost.add(&task);
+            }
+            (parts, content)
+        },
+        |(parts, content), slot| match content {
+            Ok(content) => {
+                parts.iter().try_for_each(|part| copy.pass(part, &content))?;
+                slot.keep(content);
+                Ok(())
+            }
+            Err(Error::VolumesMissing { numbers, .. }) => {
+                copy.miss(&parts, numbers);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
+    )?;
+    let Copy { missing, .. } = copy;
     match bundle.medium.parts() {
         Some(parts) if !missing.is_empty() => {
             let (archive, numbers) = (bundle.name().to_owned(), missing.into_iter().collect());
@@ -71,102 +69,110 @@ fn expect_none(bundle: &Bundle, missing: BTreeSet<u32>) -> Result<(), Error> {
     }
 }
 
-impl Job {
-    /// The parts that the sink does not have yet, frame by frame.
-    fn spans(&self, bundle: &Bundle) -> impl Iterator<Item = Span> + use<> {
-        let (from, is_begun) = (self.from, self.from > 0);
-        let spans: Vec<Span> = self.entry.spans(&bundle.contents.frames).collect();
-        spans.into_iter().filter(move |span| !is_begun || span.end() > from)
+/// The part of a blob in one frame, and how much of the blob the sink has already.
+struct Part {
+    span: Span,
+    from: u64,
+}
+
+/// The frames in which something lies that the sink does not have, each once, in order, with the parts of blobs in it.
+fn parts_by_frame<'a>(
+    frames: &'a [Frame],
+    jobs: &'a [(Entry, u64)],
+) -> impl Iterator<Item = (Task, Vec<Part>)> + use<'a> {
+    let parts = |&(entry, from): &'a (Entry, u64)| {
+        let is_to_come = move |span: &Span| from == 0 || span.end() > from;
+        entry.spans(frames).filter(is_to_come).map(move |span| Part { span, from })
+    };
+    let mut parts = jobs.iter().flat_map(parts).peekable();
+    std::iter::from_fn(move || {
+        let first = parts.next()?;
+        let (task, frame) = (Task::of(&first.span), first.span.frame);
+        let mut here = vec![first];
+        while let Some(part) = parts.next_if(|part| part.span.frame == frame) {
+            here.push(part);
+        }
+        Some((task, here))
+    })
+}
+
+/// The chained blob in which a gap was found. Nobody waits for what is left of it, so that is not read.
+#[derive(Default)]
+struct Lost(Mutex<Option<Digest>>);
+
+impl Lost {
+    fn add(&self, task: &Task) {
+        if let Some(blob) = task.chained_blob() {
+            *self.blob() = Some(blob);
+        }
     }
 
-    /// Copies the blob as far as it is at hand; says which volumes are missing for the rest.
-    fn copy(
-        &self,
-        bundle: &Bundle,
-        frames: &mut Frames,
-        sink: &dyn BlobSink,
-        progress: &dyn Progress,
-    ) -> Result<Vec<u32>, Error> {
-        let mut writer: Option<Box<dyn BlobWriter + '_>> = None;
-        for span in self.spans(bundle) {
-            progress.go_on()?;
-            let content = match frames.get(span.frame)? {
-                Ok(content) => content,
-                Err(missing) => return Ok(missing.clone()),
-            };
-            // Not before there is something to write.
-            let writer = match &mut writer {
-                Some(writer) => writer,
-                none => none.insert(self.open(sink)?),
-            };
-            // A try that was stopped may have left off in the middle of a frame.
-            let skipped = self.from.saturating_sub(span.at);
-            match content {
-                Content::Hashed(content) if skipped == 0 => writer.write_hashed(content)?,
-                content => content
-                    .pieces(span.range.start + skipped..span.range.end)
-                    .try_for_each(|piece| writer.write(piece))?,
-            }
-            progress.advance(span.range.end - span.range.start - skipped);
-        }
-        let writer = writer.map_or_else(|| self.open(sink), Ok)?;
-        writer.finish()?;
-        Ok(Vec::new())
+    fn has_all_of(&self, task: &Task) -> bool {
+        task.chained_blob().is_some_and(|blob| *self.blob() == Some(blob))
     }
 
-    fn open<'s>(&self, sink: &'s dyn BlobSink) -> Result<Box<dyn BlobWriter + 's>, Error> {
-        let mut writer = sink.open(self.entry.blob)?;
-        if self.from == 0 && writer.position() > 0 {
-            writer.restart()?;
-        }
-        if writer.position() != self.from {
-            let why = format!("it was begun up to byte {}, not {}", self.from, writer.position());
-            return Err(Error::inconsistent(self.entry.blob.digest.to_string(), why));
-        }
-        Ok(writer)
+    fn blob(&self) -> MutexGuard<'_, Option<Digest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn read_frames(bundle: &Bundle, needed: &[Span], to_writer: &SyncSender<Arrived>) -> Result<(), Error> {
-    // Nobody waits for what is left of a blob behind a gap, unless others share its frames.
-    let mut lost = None;
-    for span in needed {
-        if lost.is_some() && lost == span.chained_blob() {
-            continue;
-        }
-        let content = match span.read(bundle) {
-            Ok(content) => Ok(content),
-            Err(Error::VolumesMissing { numbers, .. }) => {
-                lost = span.chained_blob();
-                Err(numbers)
-            }
-            Err(error) => return Err(error),
-        };
-        if to_writer.send(Arrived { number: span.frame, content }).is_err() {
+/// Blobs on their way into a sink, part by part.
+struct Copy<'a> {
+    sink: &'a dyn BlobSink,
+    progress: &'a dyn Progress,
+    /// Of the blob that has begun and not ended.
+    writer: Option<Box<dyn BlobWriter + 'a>>,
+    /// The blob that has a gap and may go on behind it.
+    broken: Option<Digest>,
+    /// Numbers of volumes that would be needed.
+    missing: BTreeSet<u32>,
+}
+
+impl Copy<'_> {
+    fn pass(&mut self, part: &Part, content: &Content) -> Result<(), Error> {
+        let Part { span, from } = part;
+        let blob = span.blob();
+        if self.broken == Some(blob.digest) {
             return Ok(());
         }
-    }
-    Ok(())
-}
-
-/// Frames as they come, the current one kept as long as blobs lie in it.
-struct Frames {
-    from_reader: Receiver<Arrived>,
-    current: Option<Arrived>,
-}
-
-impl Frames {
-    fn get(&mut self, number: u32) -> Result<Result<&Content, &Vec<u32>>, Error> {
-        // Frames behind a gap come too, and are passed over; one that was passed never comes again.
-        while self.current.as_ref().is_none_or(|current| current.number < number) {
-            // The old one goes before the next one is taken: one frame less in memory.
-            self.current = None;
-            // The reader sends just the needed frames in just this order, unless it failed: then its error counts.
-            self.current = Some(self.from_reader.recv().map_err(|_| Error::Interrupted)?);
+        self.progress.go_on()?;
+        // Not before there is something to write.
+        let mut writer = self.writer.take().map_or_else(|| open(self.sink, blob, *from), Ok)?;
+        // A try that was stopped may have left off in the middle of a frame.
+        let skipped = from.saturating_sub(span.at);
+        match content {
+            Content::Hashed(content) if skipped == 0 => writer.write_hashed(content)?,
+            content => content
+                .pieces(span.range.start + skipped..span.range.end)
+                .try_for_each(|piece| writer.write(piece))?,
         }
-        let current = self.current.as_ref().filter(|current| current.number == number);
-        current.map(|current| current.content.as_ref()).ok_or(Error::Interrupted)
+        self.progress.advance(span.range.end - span.range.start - skipped);
+        if span.end() == blob.size {
+            return writer.finish();
+        }
+        self.writer = Some(writer);
+        Ok(())
     }
+
+    /// Gives up the blobs in a frame that lies in one of these volumes; only the last one may go on in the next frame.
+    fn miss(&mut self, parts: &[Part], numbers: Vec<u32>) {
+        self.writer = None;
+        self.broken = parts.last().map(|part| part.span.blob().digest);
+        self.missing.extend(numbers);
+    }
+}
+
+/// Begins a blob, or goes on where the sink said that it left off.
+fn open<'s>(sink: &'s dyn BlobSink, blob: Blob, from: u64) -> Result<Box<dyn BlobWriter + 's>, Error> {
+    let mut writer = sink.open(blob)?;
+    if from == 0 && writer.position() > 0 {
+        writer.restart()?;
+    }
+    if writer.position() != from {
+        let why = format!("it was begun up to byte {from}, not {}", writer.position());
+        return Err(Error::inconsistent(blob.digest.to_string(), why));
+    }
+    Ok(writer)
 }
 
 /// Writes one blob; checks its frames, then the blob.

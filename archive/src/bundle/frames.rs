@@ -6,7 +6,7 @@ use super::{Bundle, decode};
 use crate::chain::{Chain, State};
 use crate::format::contents::{Encoding, Entry, Frame};
 use crate::format::member;
-use crate::{Check, Digest, Error, Hashed};
+use crate::{Blob, Check, Digest, Error, Hashed};
 
 /// The part of a blob that lies in one frame.
 #[derive(Clone, Debug)]
@@ -35,29 +35,29 @@ impl Entry {
 }
 
 impl Span {
+    /// The part of a chained blob in this frame, of whose member `at` bytes lie in the frames before it.
+    pub(super) fn of_member(entry: Entry, frame: u32, at: u64, plain_length: u32) -> Self {
+        let start = member::HEADER_LEN.saturating_sub(at);
+        let at = at.saturating_sub(member::HEADER_LEN);
+        let end = (start + entry.blob.size - at).min(plain_length.into());
+        Self { frame, range: start..end, at, entry }
+    }
+
+    /// The blob.
+    pub(super) fn blob(&self) -> Blob {
+        self.entry.blob
+    }
+
     /// Bytes of the blob that lie before it or in it.
     pub(super) fn end(&self) -> u64 {
         self.at + (self.range.end - self.range.start)
     }
 
-    /// The blob, if the frame holds nothing else.
-    pub(super) fn chained_blob(&self) -> Option<Digest> {
-        (self.entry.encoding == Encoding::Chained).then_some(self.entry.blob.digest)
-    }
-
     /// Reads the frame and checks it.
     pub(super) fn read(&self, bundle: &Bundle) -> Result<Content, Error> {
-        let part = format!("frame {}", self.frame);
-        match self.entry.encoding {
-            Encoding::Identity => read_plain(bundle, self.frame).map(Content::Plain),
-            Encoding::Chained => {
-                let check = |bytes| self.check(&bundle.contents.frames, bytes);
-                bundle
-                    .reader()
-                    .taken(&part, place(bundle, self.frame), check)
-                    .map(|c| Content::Hashed(Box::new(c)))
-            }
-        }
+        let (task, mut slot) = (Task::of(self), Slot::default());
+        task.read(bundle, &mut slot);
+        task.check(bundle, &mut slot)
     }
 
     /// Whether this is the frame of a chained blob that it must be, byte for byte; if not, it is given back.
@@ -68,9 +68,8 @@ impl Span {
             _ => Chain::default(),
         };
         let content = Hashed::new(bytes, self.range.clone(), before)?;
-        let is_last = content.behind().len() == self.entry.blob.size;
         let hash = match content.behind().state() {
-            _ if is_last => Some(*content.behind().clone().finish().as_raw()),
+            _ if self.end() == self.entry.blob.size => Some(*content.behind().clone().finish().as_raw()),
             state => state.map(State::to_raw),
         };
         let is_right =
@@ -123,17 +122,90 @@ impl Content {
     }
 }
 
-/// Reads a frame that belongs to no chained blob, checks its hash, and takes its content out.
-pub(super) fn read_plain(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
-    let plain_length = bundle.contents.frames[number as usize].plain_length;
-    decode(&format!("frame {number}"), &read_raw(bundle, number)?, plain_length.into())
+/// A frame that is to be read.
+#[derive(Debug)]
+pub(super) struct Task {
+    frame: u32,
+    chained: Option<Span>,
+}
+
+/// A frame on its way, and memory that is used for one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    read: Option<Result<Vec<u8>, Error>>,
+    memory: Vec<u8>,
+}
+
+impl Task {
+    /// The frame in which this part of a blob lies.
+    pub(super) fn of(span: &Span) -> Self {
+        let chained = (span.entry.encoding == Encoding::Chained).then(|| span.clone());
+        Self { frame: span.frame, chained }
+    }
+
+    /// A frame in which no chained blob lies.
+    pub(super) fn plain(frame: u32) -> Self {
+        Self { frame, chained: None }
+    }
+
+    /// The blob, if the frame holds nothing else.
+    pub(super) fn chained_blob(&self) -> Option<Digest> {
+        self.chained.as_ref().map(|span| span.entry.blob.digest)
+    }
+
+    /// Reads the frame, whatever is in it.
+    pub(super) fn read(&self, bundle: &Bundle, slot: &mut Slot) {
+        let memory = std::mem::take(&mut slot.memory);
+        slot.read = Some(bundle.reader().read(place(bundle, self.frame), memory));
+    }
+
+    /// Checks the frame that was read, and takes its content out.
+    pub(super) fn check(&self, bundle: &Bundle, slot: &mut Slot) -> Result<Content, Error> {
+        let Some(span) = &self.chained else {
+            let bytes = self.settle(bundle, slot, |bytes| is_right(bundle, self.frame, bytes))?;
+            let plain_length = bundle.contents.frames[self.frame as usize].plain_length;
+            let plain = decode(&frame_name(self.frame), &bytes, plain_length.into())?;
+            slot.memory = bytes;
+            return Ok(Content::Plain(plain));
+        };
+        let content = self.settle(bundle, slot, |bytes| span.check(&bundle.contents.frames, bytes))?;
+        Ok(Content::Hashed(Box::new(content)))
+    }
+
+    fn settle<T>(
+        &self,
+        bundle: &Bundle,
+        slot: &mut Slot,
+        take: impl Fn(Vec<u8>) -> Result<T, Vec<u8>>,
+    ) -> Result<T, Error> {
+        let place = place(bundle, self.frame);
+        let read = slot.read.take().unwrap_or_else(|| bundle.reader().read(place.clone(), Vec::new()));
+        bundle.reader().settle(&frame_name(self.frame), place, read, take)
+    }
+}
+
+impl Slot {
+    /// Keeps the memory of content that has been used.
+    pub(super) fn keep(&mut self, content: Content) {
+        if let Content::Hashed(content) = content {
+            self.memory = content.into_frame();
+        }
+    }
 }
 
 /// Reads a frame that belongs to no chained blob and checks its hash.
 pub(super) fn read_raw(bundle: &Bundle, number: u32) -> Result<Vec<u8>, Error> {
+    bundle.reader().taken(&frame_name(number), place(bundle, number), |bytes| is_right(bundle, number, bytes))
+}
+
+/// Gives a frame that belongs to no chained blob back as right or as wrong.
+fn is_right(bundle: &Bundle, number: u32, bytes: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
     let frame = bundle.contents.frames[number as usize];
-    let is_right = |bytes: &[u8]| *Digest::of(bytes).as_raw() == frame.hash;
-    bundle.reader().checked(&format!("frame {number}"), place(bundle, number), is_right)
+    if *Digest::of(&bytes).as_raw() == frame.hash { Ok(bytes) } else { Err(bytes) }
+}
+
+fn frame_name(number: u32) -> String {
+    format!("frame {number}")
 }
 
 /// Where a frame stands in the archive.
@@ -146,7 +218,6 @@ pub(super) fn place(bundle: &Bundle, number: u32) -> Range<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Blob;
     use crate::format::frame;
 
     /// A chained blob in frames of 1024 bytes and less, as they stand in a file.

@@ -99,6 +99,12 @@ impl Unverified {
         &*self.medium
     }
 
+    /// The documents of the head, of which nothing has been checked.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
     /// who made it.
     ///
@@ -181,6 +187,12 @@ impl Bundle {
     #[must_use]
     pub fn medium(&self) -> &dyn Medium {
         &*self.medium
+    }
+
+    /// The same archive on another medium: whatever is read from it is checked as before.
+    #[must_use]
+    pub fn with_medium(self, medium: Box<dyn Medium>) -> Self {
+        Self { medium, ..self }
     }
 
     /// How the releases travel in this file.

@@ -31,7 +31,18 @@ impl Reader<'_> {
         range: Range<u64>,
         take: impl Fn(Vec<u8>) -> Result<T, Vec<u8>>,
     ) -> Result<T, Error> {
-        let unread = match self.read(range.clone()) {
+        self.settle(part, range.clone(), self.read(range, Vec::new()), take)
+    }
+
+    /// Makes something of a stretch of `part` that was read before, or, if that is wrong, of what the medium has instead.
+    pub(super) fn settle<T>(
+        self,
+        part: &str,
+        range: Range<u64>,
+        read: Result<Vec<u8>, Error>,
+        take: impl Fn(Vec<u8>) -> Result<T, Vec<u8>>,
+    ) -> Result<T, Error> {
+        let unread = match read {
             Ok(bytes) => match take(bytes) {
                 Ok(taken) => return Ok(taken),
                 Err(_) => None,
@@ -45,17 +56,18 @@ impl Reader<'_> {
         repaired.ok_or_else(|| unread.unwrap_or_else(|| self.damaged(part, range)))
     }
 
-    fn read(self, range: Range<u64>) -> Result<Vec<u8>, Error> {
-        let mut bytes = vec![0; usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0)];
-        self.0.read_exact_at(&mut bytes, range.start)?;
-        Ok(bytes)
+    /// Reads a stretch, into memory that may have been used before.
+    pub(super) fn read(self, range: Range<u64>, mut memory: Vec<u8>) -> Result<Vec<u8>, Error> {
+        memory.resize(usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0), 0);
+        self.0.read_exact_at(&mut memory, range.start)?;
+        Ok(memory)
     }
 
     /// Reads the head. Only its form tells whether it is damaged.
     pub(super) fn head(self) -> Result<Head, Error> {
         let area = 0..HEAD_BYTES.min(self.0.length()?);
         let parse = |bytes: Vec<u8>| Head::parse(self.0.name(), &bytes);
-        let error = match self.read(area.clone()).and_then(parse) {
+        let error = match self.read(area.clone(), Vec::new()).and_then(parse) {
             Err(
                 error @ (Error::Io(_)
                 | Error::Damaged { .. }

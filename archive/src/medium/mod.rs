@@ -25,7 +25,7 @@ pub use afresh::{Held, ReadBack, read_back};
 pub use file::FileMedium;
 pub use remark::{Remark, RemarkKind};
 pub(crate) use search::{ARCHIVE_ENDING, files_ending};
-pub use search::{Found, find, open};
+pub use search::{Found, find, open, open_all};
 pub(crate) use volumes::split_name;
 pub use volumes::{Volume, VolumeSet};
 
@@ -124,7 +124,9 @@ pub trait Medium: Debug + Send + Sync {
     }
 }
 
-fn forget_cached(file: &fs::File) -> io::Result<()> {
+pub(crate) fn forget_cached(file: &fs::File) -> io::Result<()> {
+    // Only what the medium has can be forgotten. One that cannot be written to has everything.
+    let _ = file.sync_data();
     // Advice: a file system that does not keep pages, such as one in memory, has nothing to forget.
     Ok(fadvise(file.file(), 0, None, Advice::DontNeed)?)
 }

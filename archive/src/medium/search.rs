@@ -69,7 +69,15 @@ impl From<Found> for Box<dyn Medium> {
 /// # Errors
 /// As [`find`].
 pub fn open(path: &Path) -> Result<Box<dyn Medium>, Error> {
-    parity::open(&[path])
+    open_all(&[path])
+}
+
+/// Opens the one archive in these places, with the parity that lies there.
+///
+/// # Errors
+/// As [`find`].
+pub fn open_all(places: &[impl AsRef<Path>]) -> Result<Box<dyn Medium>, Error> {
+    parity::open(places)
 }
 
 /// Finds the one archive in these places, each of them an archive, a volume or a folder. Volumes are looked for in all of

@@ -10,7 +10,7 @@ use super::{Packer, lock, name_error};
 use crate::format::frame::StoredEncoder;
 use crate::format::layout::{SpoolPlace, StoredPlace};
 use crate::format::member;
-use crate::{Blob, BlobWriter, Check, Error};
+use crate::{Blob, BlobWriter, Check, Error, Hashed};
 
 /// How much is gathered before it is written: few system calls, and little memory for each of many slots.
 const WRITE_BYTES: usize = 256 << 10;
@@ -139,28 +139,40 @@ impl<'a> Slot<'a> {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let mut rest = bytes;
         while !rest.is_empty() {
+            // The hash is looked at where a frame ends.
+            let (piece, after) = rest.split_at(self.room().min(rest.len()));
             let offset = self.check.seen();
-            let room = match &self.place {
-                // The hash is looked at where a frame ends.
-                Place::Stored(_, framer) => framer.room(),
-                Place::Spool(_) => rest.len(),
-            };
-            let (piece, after) = rest.split_at(room.min(rest.len()));
             self.check.update(piece).inspect_err(|_| {
                 // Whoever sends too much may have sent anything before: nothing of it is kept for a later try.
                 self.settled = true;
             })?;
-            match &mut self.place {
-                Place::Stored(_, framer) => framer.push(piece, &self.check, self.packer, self.replaying)?,
-                Place::Spool(_) if self.replaying => {}
-                Place::Spool(place) => {
-                    let written = self.packer.spool.file().write_all_at(piece, place.offset + offset);
-                    written.map_err(|e| name_error(&self.packer.paths.spool, &e))?;
-                }
-            }
+            self.put(piece, offset)?;
             rest = after;
         }
         Ok(())
+    }
+
+    /// How many bytes pass before the hash is looked at again.
+    fn room(&self) -> usize {
+        match &self.place {
+            Place::Stored(_, framer) => framer.room(),
+            Place::Spool(_) => usize::MAX,
+        }
+    }
+
+    /// Writes bytes of content that have passed the check.
+    fn put(&mut self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        let put = match &mut self.place {
+            Place::Stored(_, framer) => framer.push(bytes, &self.check, self.packer, self.replaying),
+            Place::Spool(_) if self.replaying => Ok(()),
+            Place::Spool(place) => {
+                let written = self.packer.spool.file().write_all_at(bytes, place.offset + offset);
+                written.map_err(|e| name_error(&self.packer.paths.spool, &e))
+            }
+        };
+        // What has passed the check and is not there must not be noted for a later try.
+        self.settled |= put.is_err();
+        put
     }
 
     /// The verdict, and if it is good the last bytes and the note that the blob is here.
@@ -215,6 +227,20 @@ impl BlobWriter for Slot<'_> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.take(bytes)
+    }
+
+    fn write_hashed(&mut self, content: &Hashed) -> Result<(), Error> {
+        // From an archive with other frames the hash would not be known where one of these ends.
+        if content.len() > self.room() as u64 {
+            return content.pieces().try_for_each(|piece| self.take(piece));
+        }
+        let mut offset = self.check.seen();
+        self.check.follow(content).inspect_err(|_| self.settled = true)?;
+        content.pieces().try_for_each(|piece| {
+            self.put(piece, offset)?;
+            offset += piece.len() as u64;
+            Ok(())
+        })
     }
 
     fn restart(&mut self) -> Result<(), Error> {

@@ -4,20 +4,34 @@
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use rayon::prelude::*;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
 use super::{Packer, name_error, narrow};
+use crate::belt::Belt;
 use crate::format::contents::Frame;
 use crate::format::layout::cut;
 use crate::format::{SQUEEZED_PLAIN_BYTES, frame as stored_frame};
 use crate::{Digest, Error, Progress};
 
-/// Most frames that are compressed at a time: bounds memory on machines with many cores.
-const MAX_AT_A_TIME: usize = 3;
-/// From this level on zstd's tables are so large that one frame at a time is enough.
-const HEAVY_LEVEL: i32 = 13;
+/// The memory that squeezing may take, in bytes: with many cores or a high level not all of them are at work.
+const MEMORY_BYTES: usize = 256 << 20;
+
+/// The content of a frame, and memory that is used for one after the other.
+#[derive(Default)]
+struct Plain {
+    bytes: Vec<u8>,
+    unread: Option<io::Error>,
+}
+
+/// A frame as it will stand in the file.
+struct Squeezed {
+    /// Its number among the squeezed ones.
+    number: u64,
+    plain_length: u64,
+    bytes: Vec<u8>,
+    hash: Digest,
+}
 
 /// Writes the squeezed frames behind the stored ones, appends them to `frames`, and says how many bytes they are.
 pub(super) fn write(
@@ -27,46 +41,51 @@ pub(super) fn write(
     frames: &mut Vec<Frame>,
 ) -> Result<u64, Error> {
     let layout = &packer.layout;
-    let most = if level < HEAVY_LEVEL { MAX_AT_A_TIME } else { 1 };
-    let at_a_time = rayon::current_num_threads().clamp(1, most);
-    // Threads of its own: each thread that ever compressed keeps what it allocated, so on the common ones memory would
-    // grow with the number of cores, however few of them work at a time.
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(at_a_time).build().map_err(io::Error::other)?;
-    let lengths: Vec<u64> = cut(layout.spool_bytes, SQUEEZED_PLAIN_BYTES).collect();
-    let (mut read, mut offset) = (0_u64, layout.stored_bytes);
-    for batch in lengths.chunks(at_a_time) {
-        progress.go_on()?;
-        let starts: Vec<(u64, u64)> = batch
-            .iter()
-            .map(|&length| {
-                read += length;
-                (read - length, length)
-            })
-            .collect();
-        let squeeze = |&(start, length): &(u64, u64)| {
-            let mut plain = vec![0; usize::try_from(length).unwrap_or(0)];
-            packer.spool.file().read_exact_at(&mut plain, start)?;
-            frame(&plain, level)
-        };
-        let squeezed: Vec<Vec<u8>> = threads
-            .install(|| starts.par_iter().map(squeeze).collect::<Result<_, io::Error>>())
-            .map_err(|e| name_error(&packer.paths.spool, &e))?;
-        for (&(start, plain), bytes) in starts.iter().zip(&squeezed) {
-            let number = start / SQUEEZED_PLAIN_BYTES;
+    if layout.spool_bytes == 0 {
+        return Ok(0);
+    }
+    let mut offset = layout.stored_bytes;
+    belt(level).map_err(|e| packer.name_error(&e))?.run(
+        (0_u64..).zip(cut(layout.spool_bytes, SQUEEZED_PLAIN_BYTES)),
+        |&(number, plain_length), plain: &mut Plain| {
+            plain.bytes.resize(usize::try_from(plain_length).unwrap_or(0), 0);
+            let read = packer.spool.file().read_exact_at(&mut plain.bytes, number * SQUEEZED_PLAIN_BYTES);
+            plain.unread = read.err();
+        },
+        |(number, plain_length), plain| {
+            let bytes = plain.unread.take().map_or_else(|| frame(&plain.bytes, level), Err)?;
+            let hash = Digest::of(&bytes);
+            Ok::<_, io::Error>(Squeezed { number, plain_length, bytes, hash })
+        },
+        |squeezed, _| {
+            progress.go_on()?;
+            let Squeezed { number, plain_length, bytes, hash } =
+                squeezed.map_err(|e| name_error(&packer.paths.spool, &e))?;
             let at = layout.data_offset + offset;
-            packer.file.file().write_all_at(bytes, at).map_err(|e| packer.name_error(&e))?;
+            packer.file.file().write_all_at(&bytes, at).map_err(|e| packer.name_error(&e))?;
             let begun = layout.squeezed.partition_point(|p| p.start().0 <= number);
             frames.push(Frame {
                 offset,
                 length: narrow(bytes.len() as u64),
-                plain_length: narrow(plain),
-                hash: *Digest::of(bytes).as_raw(),
+                plain_length: narrow(plain_length),
+                hash: *hash.as_raw(),
                 last_blob: narrow((layout.stored.len() + begun - 1) as u64),
             });
             offset += bytes.len() as u64;
-        }
-    }
+            Ok(())
+        },
+    )?;
     Ok(offset - layout.stored_bytes)
+}
+
+/// As many cores as there are and as memory allows: each needs zstd's tables, and a frame before and after.
+fn belt(level: i32) -> io::Result<Belt> {
+    let frame_bytes = usize::try_from(SQUEEZED_PLAIN_BYTES).map_err(io::Error::other)?;
+    let mut compressor = Compressor::new(level)?;
+    // The tables depend on level and length, not on content.
+    compressor.compress(&vec![0; frame_bytes])?;
+    let each = compressor.context_mut().sizeof() + 2 * frame_bytes;
+    Ok(Belt::of(rayon::current_num_threads().min(MEMORY_BYTES / each)))
 }
 
 /// One zstd frame with content size and checksum; stored if that is shorter.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::assembled::Assembled;
 use super::mender::{Known, Mender};
 use super::pieces::{self, PlainFile, READ_BYTES};
+use super::survey::Survey;
 use super::threads;
 use crate::medium::Medium;
 
@@ -76,6 +77,14 @@ impl Mender {
         2 * repairs.iter().map(|file| file.bytes).sum::<u64>()
     }
 
+    /// Refuses to begin what cannot be finished.
+    ///
+    /// # Errors
+    /// [`Error::BeyondParity`].
+    pub fn expect_repairable(&self, survey: &Survey) -> Result<(), Error> {
+        if survey.is_repairable() { Ok(()) } else { Err(self.beyond_parity(survey.beyond.clone())) }
+    }
+
     /// Writes whole copies of all files that are damaged or missing into a folder.
     ///
     /// # Errors
@@ -84,9 +93,7 @@ impl Mender {
     pub fn repair(&mut self, into: &Path, progress: &dyn Progress) -> Result<Repaired, Error> {
         // What was surveyed before is not read again.
         let survey = self.survey(progress)?;
-        if !survey.is_repairable() {
-            return Err(self.beyond_parity(survey.beyond.clone()));
-        }
+        self.expect_repairable(&survey)?;
         let planned = self.repairs(into);
         durable::create_dir_all(into)?;
         for file in &planned {
@@ -125,6 +132,13 @@ impl Mender {
                 None => self.whole_copy(file).map(|copy| Arc::clone(&copies[copy])),
             });
         }
+        Box::new(Assembled::new(self.stem.clone(), self.index.grid.clone(), files))
+    }
+
+    /// The archive as it is, of the first copy of each file: nothing in it is mended.
+    #[must_use]
+    pub fn unmended_medium(&self) -> Box<dyn Medium> {
+        let files = self.archive.iter().map(|copies| copies.first().map(Arc::clone)).collect();
         Box::new(Assembled::new(self.stem.clone(), self.index.grid.clone(), files))
     }
 

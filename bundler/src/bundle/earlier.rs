@@ -3,25 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use sealift_archive::bundle::Unverified;
 use sealift_archive::format::layout::Storing;
 use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::packer::Packer;
-use sealift_archive::trust::{RoleName, Signatures, TrustRoot};
+use sealift_archive::trust::{RoleName, Signatures, TrustRoot, Trusted};
 use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source};
 
 use super::error::Error as BundleError;
 use super::known::Known;
 use crate::Error;
 
-/// Opens bundles that were made before.
+/// Opens bundles that were made before, under whatever trust root was the newest then: their content is vouched for by who
+/// signed it then, and whether their statements may travel along is asked apart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Earlier<'a> {
-    pub(super) root: &'a TrustRoot,
+    pub(super) trusted: &'a Trusted,
 }
 
 impl Earlier<'_> {
     pub(super) fn open(self, path: &Path) -> Result<Bundle, Error> {
-        Ok(Bundle::open(path, self.root)?)
+        let archive = Unverified::open(path)?;
+        let then = archive.head().roots.iter().next_back().map(TrustRoot::version);
+        let judge = self.trusted.versions().find(|root| Some(root.version()) == then);
+        Ok(archive.verify(judge.unwrap_or(self.trusted.newest()))?)
     }
 
     pub(super) fn open_all(self, paths: &[PathBuf]) -> Result<Vec<Bundle>, Error> {

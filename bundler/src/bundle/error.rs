@@ -92,8 +92,8 @@ impl Explain for Error {
             Self::SignAgain { keys, .. } => {
                 let keys: Vec<String> = keys.iter().map(KeyId::short).collect();
                 format!(
-                    "have its statement signed again (what counts is: {}): `sealift statement OLD.yaml -o DIR`, `sealift \
-                     sign DIR --key KEY`; then name the folder with `--known DIR`",
+                    "have its statement signed again (what counts is: {}): `sealift export BUNDLE --format statement -o \
+                     DIR`, `sealift sign DIR --key KEY`; then name the folder with `--known DIR`",
                     keys.join(", ")
                 )
             }

@@ -10,7 +10,7 @@ use sealift_archive::{Bundle, Release, ReleaseName};
 use super::look::open;
 use super::output::{Lines, Output, count, path};
 use super::{ExportArgs, Format};
-use crate::{Error, export};
+use crate::{Error, export, statement};
 
 pub(super) fn export(output: Output, args: &ExportArgs) -> Result<(), Error> {
     let bundle = open(&args.bundle, args.trust.as_deref(), output)?;
@@ -18,6 +18,7 @@ pub(super) fn export(output: Output, args: &ExportArgs) -> Result<(), Error> {
     match args.format {
         Format::OciLayout => oci_layout(output, args, &bundle, &releases),
         Format::Files => files(output, args, &bundle, &releases),
+        Format::Statement => statements(output, args, &releases),
     }
 }
 
@@ -90,5 +91,30 @@ fn files(output: Output, args: &ExportArgs, bundle: &Bundle, releases: &[&Releas
     output.result(&exported, || {
         let number = count(exported.files.len(), "file");
         Lines::title(&format!("Exported {number} to {}", path(exported.folder))).text()
+    })
+}
+
+#[derive(Serialize)]
+struct ExportedStatements {
+    statements: Vec<PathBuf>,
+}
+
+/// Writes each statement to a folder; if there are several, to one below it that is called by the sequence.
+fn statements(output: Output, args: &ExportArgs, releases: &[&Release]) -> Result<(), Error> {
+    let mut statements = Vec::new();
+    for release in releases {
+        let dir = match releases {
+            [_] => args.output.clone(),
+            _ => args.output.join(release.statement.sequence.to_string()),
+        };
+        if statement::is_in(&dir) {
+            return Err(Error::Exists { path: dir });
+        }
+        statements.push(statement::write_signed(release, &dir)?);
+    }
+    let exported = ExportedStatements { statements };
+    output.result(&exported, || {
+        let lines = Lines::title(&format!("Exported to {}", path(&args.output)));
+        exported.statements.iter().fold(lines, |lines, file| lines.line("statement", path(file))).text()
     })
 }

@@ -10,7 +10,8 @@ use fs_err as fs;
 use tempfile::{Builder, NamedTempFile};
 
 use sealift_archive::{
-    Blob, BlobSink, BlobWriter, Bundle, Check, Digest, Error as ArchiveError, Progress, Source as _, durable,
+    Blob, BlobSink, BlobWriter, Bundle, Check, Digest, Error as ArchiveError, Hashed, Progress, Source as _,
+    durable,
 };
 
 use crate::Error;
@@ -138,6 +139,11 @@ impl BlobWriter for TargetBlob<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         self.check.update(bytes)?;
         Ok(self.file.write_all(bytes)?)
+    }
+
+    fn write_hashed(&mut self, content: &Hashed) -> Result<(), ArchiveError> {
+        self.check.follow(content)?;
+        Ok(content.pieces().try_for_each(|piece| self.file.write_all(piece))?)
     }
 
     fn restart(&mut self) -> Result<(), ArchiveError> {

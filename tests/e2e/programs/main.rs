@@ -12,6 +12,8 @@ mod export;
 mod interruption;
 mod memory;
 mod releases;
+mod rotation;
 mod scene;
+mod signers;
 mod space;
 mod told;

@@ -96,6 +96,9 @@ fn parity_that_is_damaged_itself_still_mends() {
         let survey = mender.survey(&Unwatched).unwrap();
         assert!(survey.is_repairable() && !survey.parity_damages.is_empty(), "{case}: {survey:?}");
         assert!(survey.parity_damages.iter().any(|damage| damage.is_missing), "{case}");
+        // Not more of them than bits were flipped, and none of the file that is not there.
+        let flipped: usize = survey.parity_damages.iter().filter(|d| !d.is_missing).map(|d| d.pieces).sum();
+        assert!((4..=6).contains(&flipped), "{case}: {survey:?}");
         let into = bench.dir.path().join("into");
         let repaired = mender.repair(&into, &Unwatched).unwrap();
         assert!(fs::read(&repaired.files[0].path).unwrap() == bench.content[0], "{case}");

@@ -1,0 +1,265 @@
+//! Many pieces of work, one behind the other: taken in order and one at a time, done on all cores, handed on in order.
+//!
+//! So a medium is read from front to back, although several threads read it; and whoever gets the outcomes gets them as if
+//! one thread had done everything. What is under way is bounded: each piece has a slot from when it is taken until its
+//! outcome has been handed on, and there are [`Belt::slots`] of them. A slot keeps its memory from piece to piece.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use crate::Error;
+
+/// Outcomes that may wait for the one ahead of them, so that whoever is done early can go on.
+const WAITING: usize = 2;
+
+/// How much goes on at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Belt {
+    workers: usize,
+}
+
+impl Belt {
+    /// All cores at work, and one piece being read.
+    pub(crate) fn reading() -> Self {
+        Self { workers: rayon::current_num_threads() + 1 }
+    }
+
+    /// So many at work.
+    pub(crate) fn of(workers: usize) -> Self {
+        Self { workers: workers.max(1) }
+    }
+
+    /// How many pieces are under way at most.
+    pub(crate) const fn slots(self) -> usize {
+        self.workers + WAITING
+    }
+
+    /// Runs until there is nothing left, or until `hand_on` fails: `take` fills a slot for a job, `work` makes the outcome
+    /// of it, and `hand_on`, on the thread that called, gets that with the slot.
+    pub(crate) fn run<J, S, T>(
+        self,
+        jobs: impl Iterator<Item = J> + Send,
+        take: impl Fn(&J, &mut S) + Sync,
+        work: impl Fn(J, &mut S) -> T + Sync,
+        mut hand_on: impl FnMut(T, &mut S) -> Result<(), Error>,
+    ) -> Result<(), Error>
+    where
+        J: Send,
+        S: Default + Send,
+        T: Send,
+    {
+        let source = Mutex::new(jobs.enumerate());
+        let hall = Hall::new(self);
+        thread::scope(|scope| {
+            for _ in 0..self.workers {
+                scope.spawn(|| {
+                    let _leaving = Leaving(&hall);
+                    loop {
+                        let next = {
+                            // Held until the piece is there: the next one waits behind it.
+                            let mut source = lock(&source);
+                            let Some(mut slot) = hall.free_slot() else { return };
+                            source.next().map(|(number, job)| {
+                                take(&job, &mut slot);
+                                (number, job, slot)
+                            })
+                        };
+                        let Some((number, job, mut slot)) = next else { return };
+                        let outcome = work(job, &mut slot);
+                        hall.put_down(number, outcome, slot);
+                    }
+                });
+            }
+            let _closing = Closing(&hall);
+            let mut number = 0;
+            while let Some((outcome, mut slot)) = hall.pick_up(number) {
+                hand_on(outcome, &mut slot)?;
+                hall.give_back(slot);
+                number += 1;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Where workers and the one who hands on meet.
+struct Hall<T, S> {
+    floor: Mutex<Floor<T, S>>,
+    changed: Condvar,
+}
+
+struct Floor<T, S> {
+    free: Vec<S>,
+    done: BTreeMap<usize, (T, S)>,
+    workers: usize,
+    /// Nobody wants what is not done yet.
+    closed: bool,
+}
+
+impl<T, S: Default> Hall<T, S> {
+    fn new(belt: Belt) -> Self {
+        let free = std::iter::repeat_with(S::default).take(belt.slots()).collect();
+        let floor = Floor { free, done: BTreeMap::new(), workers: belt.workers, closed: false };
+        Self { floor: Mutex::new(floor), changed: Condvar::new() }
+    }
+
+    /// Waits for a slot; `None` once nobody wants more.
+    fn free_slot(&self) -> Option<S> {
+        self.wait(|floor| if floor.closed { Some(None) } else { floor.free.pop().map(Some) })
+    }
+
+    fn put_down(&self, number: usize, outcome: T, slot: S) {
+        self.change(|floor| drop(floor.done.insert(number, (outcome, slot))));
+    }
+
+    /// Waits for the outcome of this number; `None` if it does not come any more.
+    fn pick_up(&self, number: usize) -> Option<(T, S)> {
+        self.wait(|floor| match floor.done.remove(&number) {
+            None if floor.workers > 0 => None,
+            found => Some(found),
+        })
+    }
+
+    fn give_back(&self, slot: S) {
+        self.change(|floor| floor.free.push(slot));
+    }
+}
+
+impl<T, S> Hall<T, S> {
+    fn change(&self, change: impl FnOnce(&mut Floor<T, S>)) {
+        change(&mut lock(&self.floor));
+        self.changed.notify_all();
+    }
+
+    fn wait<R>(&self, mut look: impl FnMut(&mut Floor<T, S>) -> Option<R>) -> R {
+        let mut floor = lock(&self.floor);
+        loop {
+            if let Some(found) = look(&mut floor) {
+                return found;
+            }
+            floor = self.changed.wait(floor).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A worker leaves: at the end, or because of a panic, behind which nobody must wait for what it had in hand.
+struct Leaving<'a, T, S>(&'a Hall<T, S>);
+
+impl<T, S> Drop for Leaving<'_, T, S> {
+    fn drop(&mut self) {
+        self.0.change(|floor| {
+            floor.workers -= 1;
+            floor.closed |= thread::panicking();
+        });
+    }
+}
+
+/// Nobody is there any more to hand on: at the end, after an error or a panic.
+struct Closing<'a, T, S>(&'a Hall<T, S>);
+
+impl<T, S> Drop for Closing<'_, T, S> {
+    fn drop(&mut self) {
+        self.0.change(|floor| floor.closed = true);
+    }
+}
+
+/// What the mutexes guard is changed in one step each, so a panic elsewhere leaves nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Squares of numbers: what was taken, and what was handed on.
+    fn squares(workers: usize, numbers: usize, until: usize) -> (Vec<usize>, Vec<usize>, Result<(), Error>) {
+        let (taken, mut handed_on) = (Mutex::new(Vec::new()), Vec::new());
+        let ended = Belt::of(workers).run(
+            0..numbers,
+            |&number, slot| {
+                *slot = number;
+                lock(&taken).push(number);
+            },
+            |number: usize, slot: &mut usize| number * *slot,
+            |square, _| {
+                if handed_on.len() == until {
+                    return Err(Error::Interrupted);
+                }
+                handed_on.push(square);
+                Ok(())
+            },
+        );
+        (taken.into_inner().unwrap(), handed_on, ended)
+    }
+
+    #[test]
+    fn everything_is_taken_and_handed_on_in_order() {
+        for workers in [1, 2, 3, 16] {
+            for numbers in [0, 1, 2, 1000] {
+                let (taken, squares, ended) = squares(workers, numbers, usize::MAX);
+                assert!(taken.into_iter().eq(0..numbers), "{numbers} on {workers}");
+                assert!(squares.into_iter().eq((0..numbers).map(|n| n * n)), "{numbers} on {workers}");
+                ended.unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_is_under_way_than_there_are_slots() {
+        let belt = Belt::of(4);
+        let (under_way, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let take = |_: &usize, (): &mut ()| {
+            let now = under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+        };
+        let hand_on = |(), (): &mut ()| {
+            under_way.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        };
+        belt.run(0..10_000_usize, take, |_, (): &mut ()| (), hand_on).unwrap();
+        assert!((1..=belt.slots()).contains(&most.into_inner()));
+    }
+
+    #[test]
+    fn whoever_hands_on_may_stop() {
+        for workers in [1, 8] {
+            let (taken, squares, ended) = squares(workers, 1000, 5);
+            assert_eq!(squares, [0, 1, 4, 9, 16]);
+            assert!(matches!(ended, Err(Error::Interrupted)));
+            assert!(taken.len() <= 6 + Belt::of(workers).slots(), "{} taken", taken.len());
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_everything_wherever_it_is() {
+        let panics = |taking: usize, working: usize, handing_on: usize| {
+            let at = |number: usize, place| assert_ne!(number, place, "as the test wants it");
+            let run = || {
+                Belt::of(3).run(
+                    0..100_usize,
+                    |&number, (): &mut ()| at(number, taking),
+                    |number, (): &mut ()| {
+                        at(number, working);
+                        number
+                    },
+                    |number, (): &mut ()| {
+                        at(number, handing_on);
+                        Ok(())
+                    },
+                )
+            };
+            catch_unwind(AssertUnwindSafe(run)).is_err()
+        };
+        for place in [0, 50, 99] {
+            assert!(panics(place, 100, 100), "taking {place}");
+            assert!(panics(100, place, 100), "working on {place}");
+            assert!(panics(100, 100, place), "handing on {place}");
+        }
+        assert!(!panics(100, 100, 100));
+    }
+}
