@@ -14,12 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err as fs;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::format::volume::{HEADER_LEN, MAX_VOLUMES};
 use sealift_archive::packer::{Front, Packed, Packer};
+use sealift_archive::parity::{self, Amount};
 use sealift_archive::split::VolumeSize;
 use sealift_archive::trust::{KeyId, RoleName, RootChain, Signature, Signatures, Signer, TrustRoot};
 use sealift_archive::{Blob, Bundle, Digest, Progress, Release, ReleaseName, Source, copy_blob, durable};
@@ -68,6 +70,8 @@ pub struct Order<'a> {
     pub level: i32,
     /// The most bytes of a volume, if the archive is to be cut into volumes.
     pub volume_size: Option<VolumeSize>,
+    /// How much parity to make.
+    pub parity: Option<Amount>,
 }
 
 /// What will be done.
@@ -92,6 +96,8 @@ pub struct Plan {
     pub from_disk: Tally,
     /// What is fetched.
     pub to_fetch: Tally,
+    /// About how much parity there will be, in bytes.
+    pub parity_bytes: Option<u64>,
     /// The most disk that it takes at one time, in bytes.
     pub disk_bytes: u64,
 }
@@ -173,6 +179,9 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     })?;
     let count = |wanted: &dyn Fn(&Digest) -> bool| Tally::of(layout.blobs().filter(|b| wanted(&b.digest)));
     let left_out = wanted.iter().filter(|(digest, _)| !is_carried(digest));
+    let volume_bytes = order.volume_size.map(VolumeSize::bytes);
+    let expected = |amount| parity::Plan::expected_bytes(layout.max_file_bytes(), volume_bytes, amount);
+    let parity_bytes = order.parity.map(expected).transpose()?;
     let plan = Plan {
         path: order.out.join(file_name(&name, &needs)),
         releases: releases.iter().map(|release| release.statement.name()).collect(),
@@ -183,11 +192,8 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
         from_previous: count(&|d| stock.has(d)),
         from_disk: count(&|d| on_disk.contains(d) && !stock.has(d)),
         to_fetch: count(&|d| !on_disk.contains(d) && !stock.has(d)),
-        disk_bytes: match order.volume_size {
-            None => layout.max_disk_bytes(),
-            // The archive goes when all volumes have been read back.
-            Some(_) => layout.max_disk_bytes().max(2 * layout.max_file_bytes() + MAX_HEADERS_BYTES),
-        },
+        parity_bytes,
+        disk_bytes: disk_bytes(&layout, order.volume_size.is_some(), parity_bytes.unwrap_or(0)),
     };
     let base = order.definition.parent().unwrap_or(Path::new("")).to_owned();
     Ok(Planned { plan, lock, local, base, releases, layout, root, roots, signatures, stock })
@@ -198,6 +204,14 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
 fn file_name(name: &ReleaseName, needs: &[NeededRelease]) -> String {
     let from = needs.last().map(|base| format!(".from-{}", base.version)).unwrap_or_default();
     format!("{}-{}{from}.tar.zst", name.product, name.version)
+}
+
+/// The most disk that a bundle takes at one time: while it is packed, cut, or protected.
+fn disk_bytes(layout: &Layout, is_cut: bool, parity_bytes: u64) -> u64 {
+    let file = layout.max_file_bytes();
+    // The archive goes when all volumes have been read back.
+    let cutting = if is_cut { 2 * file + MAX_HEADERS_BYTES } else { 0 };
+    layout.max_disk_bytes().max(cutting).max(file + MAX_HEADERS_BYTES * u64::from(is_cut) + parity_bytes)
 }
 
 /// Opens the keys that an order names, one after the other, and checks that they may do what they are for.
@@ -266,10 +280,7 @@ impl Planned {
     pub fn copy_local(&self, packer: &Packer, progress: &dyn Progress) -> Result<(), Error> {
         let missing = || packer.missing().into_iter().map(|b| b.digest).collect::<BTreeSet<_>>();
         self.stock.copy(&missing(), packer, progress)?;
-        for digest in missing() {
-            self.local.copy(digest, packer, progress)?;
-        }
-        Ok(())
+        missing().into_par_iter().try_for_each(|digest| self.local.copy(digest, packer, progress).map(drop))
     }
 
     /// Makes the Git packs again that are still missing, each repository from a clone; with plain HTTP to other hosts

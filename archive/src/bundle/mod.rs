@@ -27,6 +27,7 @@ use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Releas
 
 use carried::Carried;
 pub use damage::{Absent, Damage, Findings};
+pub use data::AtHand;
 use front::Front;
 use reader::Reader;
 pub use stream::BlobStream;
@@ -231,6 +232,12 @@ impl Bundle {
     /// If the archive cannot be read, or [`Error::Interrupted`]; damage is a finding, not an error.
     pub fn check(&self, progress: &dyn Progress) -> Result<Findings, Error> {
         damage::find(self, progress)
+    }
+
+    /// How much of these blobs is at hand, and which volumes have the rest. Nothing is read.
+    #[must_use]
+    pub fn at_hand(&self, wanted: &BTreeSet<Digest>) -> AtHand {
+        data::at_hand(self, wanted)
     }
 
     /// Writes one blob to `out`; reads only the frames that it lies in.

@@ -70,18 +70,18 @@ impl Lines {
         self
     }
 
-    pub(super) fn line_if(self, label: &str, value: Option<impl std::fmt::Display>) -> Self {
-        match value {
-            Some(value) => self.line(label, value),
-            None => self,
-        }
-    }
-
     /// A fingerprint, on two lines that are easy to read out.
     pub(super) fn fingerprint(self, digest: &Digest) -> Self {
         let spelt = digest.spelt();
         let (first, second) = spelt.split_at(spelt.len() / 2);
         self.line("digest", first.trim()).line("", second.trim())
+    }
+
+    pub(super) fn line_if(self, label: &str, value: Option<impl std::fmt::Display>) -> Self {
+        match value {
+            Some(value) => self.line(label, value),
+            None => self,
+        }
     }
 
     pub(super) fn end(mut self, text: &str) -> String {

@@ -70,7 +70,7 @@ fn to_do_with(step: &Step) -> String {
 fn reason(passed: &Passed) -> String {
     match &passed.why {
         Why::Here => "it is here already".to_owned(),
-        Why::Older => "it is below the active release".to_owned(),
+        Why::Older => "it is below what runs or ran here".to_owned(),
         Why::Withdrawn => "it is below the floor".to_owned(),
         Why::OutOfReach { missing } if missing.is_empty() => "no step leads to it".to_owned(),
         Why::OutOfReach { missing } => {

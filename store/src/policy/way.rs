@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use sealift_archive::{Digest, ReleaseName, Sequence, Statement, Version};
+use sealift_archive::{Digest, Sequence, Statement, Version};
 use serde::Serialize;
 
 use super::{Known, Move, Situation};
@@ -66,7 +66,7 @@ pub struct Passed {
 pub enum Why {
     /// It is here already.
     Here,
-    /// It is below the active release.
+    /// It is below the active release or, if there is none, below what ran here.
     Older,
     /// It is below the floor.
     Withdrawn,
@@ -88,7 +88,7 @@ impl Situation {
     /// `activate`, also the rule that forbids it.
     pub fn find_way(&self, offered: &[Offered<'_>], activate: bool) -> Result<Way, Error> {
         let situation = self.read_by(offered);
-        situation.expect_sequences_free(offered)?;
+        offered.iter().try_for_each(|one| situation.judge_identity(&one.statement.name(), one.digest))?;
         let Some(newest) = offered.last() else { return Ok(Way::default()) };
         let map = Map::new(&situation, offered);
         let stops = match map.goal() {
@@ -118,19 +118,6 @@ impl Situation {
         });
         situation.releases.sort_by_key(Known::sequence);
         situation
-    }
-
-    fn expect_sequences_free(&self, offered: &[Offered<'_>]) -> Result<(), Error> {
-        let known = self.releases.iter().map(|known| (known.sequence(), known.digest));
-        let here: BTreeMap<Sequence, Digest> =
-            known.chain(self.unreadable.iter().map(|one| (one.sequence, one.digest))).collect();
-        for one in offered {
-            if let Some(&stored) = here.get(&one.statement.sequence).filter(|stored| **stored != one.digest) {
-                let (offered, offered_digest) = (Box::new(one.statement.name()), one.digest);
-                return Err(Error::SequenceTaken { offered, offered_digest, stored });
-            }
-        }
-        Ok(())
     }
 }
 
@@ -197,9 +184,10 @@ impl<'s> Map<'s> {
     /// Notes for each place the shortest way to it; of several, the one over the latest releases.
     fn explore(&mut self, floor: Option<Sequence>) {
         let Some(active) = self.situation.active() else {
-            // Nothing to step from: `upgradeFrom` does not apply, and one step leads anywhere.
+            // Nothing to step from: `upgradeFrom` does not apply, and one step leads anywhere but back.
             for (&sequence, place) in &mut self.places {
-                place.reached = (Some(sequence) >= floor).then_some(Reached { steps: 1, before: None });
+                let is_ahead = Some(sequence) >= self.situation.installed.max(floor);
+                place.reached = is_ahead.then_some(Reached { steps: 1, before: None });
             }
             return;
         };
@@ -266,7 +254,7 @@ impl<'s> Map<'s> {
         let sequence = one.statement.sequence;
         let why = if self.is_here(one.digest) {
             Why::Here
-        } else if self.situation.active().is_some_and(|active| sequence < active.sequence()) {
+        } else if self.situation.judge_order(&one.statement.name()).is_err() {
             Why::Older
         } else if Some(sequence) < self.floor {
             Why::Withdrawn
@@ -281,36 +269,33 @@ impl<'s> Map<'s> {
     /// Why there is no way to the newest offer.
     fn refuse(mut self, newest: &Offered<'_>) -> Error {
         let name = newest.statement.name();
-        let situation = self.situation;
-        let withdrawn = |offered: ReleaseName, floor: Option<Sequence>| Error::BelowFloor {
-            offered: Box::new(offered),
-            floor: floor.unwrap_or(Sequence::FIRST),
+        // What the source itself withdraws counts as well.
+        let situation = Situation { floor: self.floor, ..self.situation.clone() };
+        let judged = situation
+            .expect_readable_active()
+            .and_then(|()| situation.judge_product(&name))
+            .and_then(|()| situation.judge_order(&name))
+            .and_then(|()| situation.judge_floor(&name));
+        let active = match (judged, situation.active()) {
+            (Err(error), _) => return error,
+            (Ok(()), Some(active)) => active,
+            // Without an active release, nothing but the floor can be in the way of what passed all of this.
+            (Ok(()), None) => {
+                let floor = situation.floor.unwrap_or(name.sequence);
+                return Error::BelowFloor { offered: Box::new(name), floor, active: None };
+            }
         };
-        if let Err(error) = situation.expect_readable_active().and_then(|()| situation.judge_product(&name)) {
-            return error;
-        }
-        let Some(active) = situation.active() else { return withdrawn(name, self.floor) };
-        if active.sequence() > name.sequence {
-            return Error::BelowActive { offered: Box::new(name), active: Box::new(active.name.clone()) };
-        }
-        if Some(name.sequence) < self.floor {
-            return withdrawn(name, self.floor);
-        }
-        let (floor, missing) = (self.floor, self.missing_before(name.sequence));
+        let missing = self.missing_before(name.sequence);
         self.explore(None);
         if self.places[&name.sequence].reached.is_some() {
             // There is a way, but over a release that is withdrawn.
             let stops = self.stops_to(name.sequence);
-            if let Some(stop) = stops.into_iter().find(|stop| Some(stop.release.sequence) < floor) {
-                return withdrawn(stop.release.name(), floor);
+            let judged = stops.iter().try_for_each(|stop| situation.judge_floor(&stop.release.name()));
+            if let Err(error) = judged {
+                return error;
             }
         }
-        Error::NoPath {
-            offered: Box::new(name),
-            active: Box::new(active.name.clone()),
-            upgrade_from: newest.statement.upgrade_from.clone(),
-            missing,
-        }
+        situation.no_path(name, active, &newest.statement.upgrade_from, missing)
     }
 
     /// The versions that would have to be here or offered for a way to this release.

@@ -1,11 +1,20 @@
 //! What is taken of what is offered, in tables of cases.
 
-use State::{Activating, Active, Retained, Staged};
+use State::{Active, Retained, Staged};
 use sealift_archive::Explain as _;
 
 use super::*;
-use crate::policy::Unreadable;
-use crate::policy::tests::{digest_of, failed, here, situation, statement};
+use crate::policy::cases::{self, digest_of, failed, here, ordinary as offered};
+
+/// `acme 1.N` with sequence N, which can follow these.
+fn statement(product: &str, number: u64, upgrade_from: &[u64]) -> Statement {
+    cases::statement(product, number, number, upgrade_from)
+}
+
+fn situation(floor: u64, releases: &[(u64, State)]) -> Situation {
+    let situation = here(releases);
+    if floor == 0 { situation } else { situation.floor(floor) }
+}
 
 /// `2 here, 3` for the stops, and `; 1 older` for what is passed over; or code and message.
 fn said(situation: &Situation, statements: &[Statement]) -> String {
@@ -39,65 +48,6 @@ fn expect(name: &str, expected: &str, said: &str) {
     assert!(is_met, "{name}: {said}");
 }
 
-fn offered(sequence: u64) -> Statement {
-    statement("acme", sequence, &[sequence - 1])
-}
-
-#[test]
-fn one_release_must_fit_what_is_here() {
-    let cases = [
-        ("a fresh appliance takes any", situation(0, &[]), offered(7), "7"),
-        ("and again, staged", situation(1, &[(7, Staged)]), offered(7), "7 here"),
-        ("one step", situation(1, &[(4, Active)]), offered(5), "5"),
-        (
-            "a second step, over a staged one",
-            situation(1, &[(4, Active), (5, Staged)]),
-            offered(6),
-            "5 only here, 6",
-        ),
-        ("over one on its way", situation(1, &[(4, Active), (5, Activating)]), offered(6), "5 only here, 6"),
-        (
-            "over one gone back from",
-            situation(1, &[(4, Active), (5, Retained)]),
-            offered(6),
-            "5 only here, 6",
-        ),
-        ("not over a failed one", situation(1, &[(4, Active), (5, failed())]), offered(6), "SL0312"),
-        ("two steps", situation(1, &[(4, Active)]), offered(6), "SL0312 acme 1.6 (sequence 6) cannot follow"),
-        (
-            "no step",
-            situation(1, &[(4, Active)]),
-            statement("acme", 5, &[]),
-            "SL0312 acme 1.5 (sequence 5) cannot follow acme 1.4 (sequence 4), which is active: it is only for an",
-        ),
-        (
-            "a retained one does not lead up",
-            situation(1, &[(3, Retained), (5, Active)]),
-            statement("acme", 6, &[3]),
-            "SL0312",
-        ),
-        ("below", situation(1, &[(4, Active)]), offered(3), "SL0310 acme 1.3 (sequence 3) is below acme 1.4"),
-        ("below, but known", situation(1, &[(3, Retained), (4, Active)]), offered(3), "3 here"),
-        ("the active one again", situation(1, &[(4, Active)]), offered(4), "4 here"),
-        ("a failed one again", situation(1, &[(4, Active), (5, failed())]), offered(5), "5 here"),
-        ("another with its sequence", situation(1, &[(4, Active)]), statement("acme", 4, &[]), "SL0309"),
-        (
-            "another with a staged one's",
-            situation(1, &[(4, Active), (5, Staged)]),
-            statement("acme", 5, &[3, 4]),
-            "SL0309",
-        ),
-        ("below the floor", situation(6, &[(4, Active)]), offered(5), "SL0311"),
-        ("at the floor", situation(5, &[(4, Active)]), offered(5), "5"),
-        ("below the floor of nothing active", situation(6, &[(6, Staged)]), offered(5), "SL0311"),
-        ("another product", situation(1, &[(4, Active)]), statement("other", 5, &[4]), "SL0308"),
-    ];
-    for (name, situation, offered, expected) in cases {
-        let said = said(&situation, &[offered]);
-        expect(name, expected, &said);
-    }
-}
-
 #[test]
 fn of_several_those_are_taken_that_lead_on() {
     let floor = |floor: u64, mut statement: Statement| {
@@ -106,7 +56,7 @@ fn of_several_those_are_taken_that_lead_on() {
     };
     let span = |from: u64, to: u64| (from..=to).map(offered).collect::<Vec<_>>();
     let at = |sequence| situation(1, &[(sequence, Active)]);
-    let cases: [(&str, Situation, Vec<Statement>, &str); 25] = [
+    let cases: [(&str, Situation, Vec<Statement>, &str); 27] = [
         (
             "fresh: the newest alone",
             situation(0, &[]),
@@ -119,6 +69,13 @@ fn of_several_those_are_taken_that_lead_on() {
         ("N-1", at(4), span(3, 6), "5, 6; 3 Older; 4 Here"),
         ("N", at(5), span(3, 6), "6; 3 Older; 4 Older; 5 Here"),
         ("N+1", at(6), span(3, 6), "6 here; 3 Older; 4 Older; 5 Older"),
+        (
+            "nothing active, one step behind what ran",
+            here(&[]).installed(5),
+            span(3, 6),
+            "6; 3 Older; 4 Older; 5 NotNeeded",
+        ),
+        ("nothing active, and ahead of all", here(&[]).installed(7), span(3, 6), "SL0320"),
         ("ahead of all", at(7), span(3, 6), "SL0310 acme 1.6 (sequence 6) is below acme 1.7"),
         ("a shorter way", at(3), vec![offered(4), statement("acme", 5, &[3, 4])], "5; 4 NotNeeded"),
         (
@@ -186,10 +143,7 @@ fn of_several_those_are_taken_that_lead_on() {
 
 #[test]
 fn an_unreadable_active_release_is_only_brought_back() {
-    let four = here(4, Active);
-    let mut situation = situation(1, &[(3, Retained), (5, Staged)]);
-    let (sequence, digest, state) = (four.sequence(), four.digest, four.state.clone());
-    situation.unreadable.push(Unreadable { sequence, digest, state, why: "it is missing".to_owned() });
+    let situation = situation(1, &[(3, Retained), (5, Staged)]).with_unreadable(4);
     let cases = [
         ("itself", vec![offered(4)], "4 here"),
         ("with the next", vec![offered(4), offered(6)], "5 only here, 6; 4 Here"),
