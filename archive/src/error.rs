@@ -4,7 +4,7 @@ use std::io;
 
 use crate::explain::{Class, Code, Explain};
 use crate::parity::Beyond;
-use crate::trust::{KeyId, RoleName};
+use crate::trust::{KeyId, RoleName, Shortfall};
 use crate::{Digest, Malformed, ReleaseName};
 
 /// Longest word from outside that is shown, in characters.
@@ -146,6 +146,12 @@ pub enum Error {
         /// Files that are not at hand.
         missing: Vec<String>,
     },
+    /// There is no parity for an archive.
+    #[error("there are no parity files for `{place}`")]
+    NoParity {
+        /// Where they were looked for.
+        place: String,
+    },
     /// The archive is not what the format allows, and that is no damage.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -158,7 +164,7 @@ pub enum Error {
         digest: Digest,
     },
     /// Too few keys of a role have signed a document.
-    #[error("`{document}` has {have} of the {need} signatures that role `{role}` needs")]
+    #[error("`{document}` has {have} of the {need} signatures that role `{role}` needs{why}")]
     Unsigned {
         /// The document's name.
         document: String,
@@ -170,10 +176,12 @@ pub enum Error {
         need: usize,
         /// Keys that would count.
         keys: Vec<KeyId>,
+        /// Why others that came along do not count.
+        why: Shortfall,
     },
     /// Enough keys signed a document when it was made, but some of them have lost the role since.
     #[error(
-        "`{document}` was signed under trust root version {then}; of those who may sign under version {now}, {have} of the {need} that role `{role}` needs did"
+        "`{document}` was signed while trust root version {then} counted; under version {now} it has {have} of the {need} signatures that role `{role}` needs"
     )]
     SignedByFormer {
         /// The document's name.
@@ -399,7 +407,11 @@ fn volumes(numbers: &[u32]) -> String {
     }
     let words: Vec<String> = runs
         .into_iter()
-        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first} to {last}") })
+        .flat_map(|(first, last)| match last - first {
+            0 => vec![first.to_string()],
+            1 => vec![first.to_string(), last.to_string()],
+            _ => vec![format!("{first} to {last}")],
+        })
         .collect();
     let noun = if numbers.len() == 1 { "volume" } else { "volumes" };
     match words.split_last() {
@@ -449,8 +461,9 @@ impl Explain for Error {
             Self::BadParity { .. } => 168,
             Self::ParityTooLarge { .. } => 169,
             Self::BeyondParity { .. } => 170,
+            Self::NoParity { .. } => 171,
             Self::MissingBlob { .. } => 113,
-            Self::Unsigned { .. } => 114,
+            Self::Unsigned { why, .. } => return why.code(),
             Self::OtherVendor { .. } => 115,
             Self::WrongPassword { .. } => 116,
             Self::BadKey { .. } => 117,
@@ -486,6 +499,7 @@ impl Explain for Error {
             | Self::BadReference { .. }
             | Self::BadValue { .. }
             | Self::ParityTooLarge { .. }
+            | Self::NoParity { .. }
             | Self::WrongPassword { .. }
             | Self::BadKey { .. }
             | Self::TooFewKeys { .. }
@@ -516,6 +530,9 @@ impl Explain for Error {
                 "copy the file again from where it came from; if it stays damaged, ask the vendor for a new one".into()
             }
             Self::BadParity { .. } => "copy it again from where it came from, or make it again: `sealift parity`".into(),
+            Self::NoParity { .. } => {
+                "name the folder that they are in too; without them, copy it again from where it came from".into()
+            }
             Self::ParityTooLarge { needed, .. } => format!("let parity files have {needed} bytes, or make larger volumes"),
             Self::BeyondParity { missing, .. } if !missing.is_empty() => {
                 format!("bring what is not at hand too: {}", missing.join(", "))
@@ -579,9 +596,10 @@ mod tests {
 
     #[test]
     fn missing_volumes_are_told_in_few_words() {
-        let cases: [(&[u32], &str); 4] = [
+        let cases: [(&[u32], &str); 5] = [
+            (&[4, 5, 6], "volumes 4 to 6 of 9 of `acme` are missing"),
             (&[2], "volume 2 of 9 of `acme` is missing"),
-            (&[2, 3], "volumes 2 to 3 of 9 of `acme` are missing"),
+            (&[2, 3], "volumes 2 and 3 of 9 of `acme` are missing"),
             (&[1, 3], "volumes 1 and 3 of 9 of `acme` are missing"),
             (&[1, 3, 4, 5, 9], "volumes 1, 3 to 5 and 9 of 9 of `acme` are missing"),
         ];

@@ -110,9 +110,10 @@ impl Medium for Counting {
 
 /// Makes the archive, and says how long its contents are.
 fn make(path: &Path) -> usize {
-    let key = SecretKey::generate(b"").unwrap().0;
-    let everybody = [RoleName::Root, RoleName::Release, RoleName::Pack];
-    let root = TrustRoot::first(&everybody.map(|role| (role, vec![key.public().clone()])).into()).unwrap();
+    let [root_key, key] = [(); 2].map(|()| SecretKey::generate(b"").unwrap().0);
+    let members = [(RoleName::Root, &root_key), (RoleName::Release, &key), (RoleName::Pack, &key)];
+    let root =
+        TrustRoot::first(&members.map(|(role, key)| (role, vec![key.public().clone()])).into()).unwrap();
     let (release, documents) = release();
     let storing =
         |digest: &Digest| if documents.contains(digest) { Storing::Squeezed } else { Storing::Stored };
@@ -132,7 +133,8 @@ fn make(path: &Path) -> usize {
 
     let packing = Packing::new(vec![release.digest()], layout.max_file_bytes(), layout.data_offset, pages);
     let mut head = Head { packing: packing.to_bytes(), ..Head::default() };
-    for document in [root.bytes(), &head.packing, &release.statement_bytes] {
+    head.signatures.push(Signature::sign(root.bytes(), &root_key).unwrap());
+    for document in [&head.packing, &release.statement_bytes] {
         head.signatures.push(Signature::sign(document, &key).unwrap());
     }
     head.roots.insert("root", root).unwrap();

@@ -11,29 +11,37 @@ use fs_err as fs;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use sealift_archive::bundle::Unverified;
 use sealift_archive::format::layout::{Layout, Storing};
+use sealift_archive::format::volume::{HEADER_LEN, MAX_VOLUMES};
 use sealift_archive::packer::{Front, Packed, Packer};
-use sealift_archive::trust::{KeyId, RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot};
+use sealift_archive::parity::{self, Amount};
+use sealift_archive::split::VolumeSize;
+use sealift_archive::trust::{KeyId, RoleName, RootChain, Signature, Signatures, Signer, TrustRoot, Trusted};
 use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, copy_blob, durable};
 use sealift_fetch::Client;
 
 use crate::definition::{Definition, GitSource};
 use crate::git::{PinnedPack, Repository};
-use crate::keys::{self, Password};
+use crate::keys::Opener;
 use crate::local::Local;
 use crate::lock::Lock;
-use crate::{Error, statement, trust};
+use crate::trust::Folder;
+use crate::{Error, statement};
+
+/// What the headers of volumes take at most.
+const MAX_HEADERS_BYTES: u64 = HEADER_LEN * MAX_VOLUMES as u64;
 
 /// What to bundle and how.
 #[derive(Debug)]
 pub struct Order<'a> {
     /// The definition.
     pub definition: &'a Path,
-    /// The trust root that goes along.
+    /// The trust folder, or the trust root in it, all versions of which go along.
     pub trust: &'a Path,
-    /// Private keys of role `release`.
+    /// Keys of role `release`.
     pub release_keys: &'a [PathBuf],
-    /// Private keys of role `pack`.
+    /// Keys of role `pack`.
     pub pack_keys: &'a [PathBuf],
     /// A folder with a statement that was signed apart.
     pub statement: Option<&'a Path>,
@@ -43,6 +51,10 @@ pub struct Order<'a> {
     pub out: &'a Path,
     /// zstd's level for what is squeezed.
     pub level: i32,
+    /// The most bytes of a volume, if the archive is to be cut into volumes.
+    pub volume_size: Option<VolumeSize>,
+    /// How much parity to make.
+    pub parity: Option<Amount>,
 }
 
 /// What will be done.
@@ -59,6 +71,8 @@ pub struct Plan {
     pub from_disk: Tally,
     /// What is fetched.
     pub to_fetch: Tally,
+    /// About how much parity there will be, in bytes.
+    pub parity_bytes: Option<u64>,
     /// The most disk that it takes at one time, in bytes.
     pub disk_bytes: u64,
 }
@@ -89,6 +103,7 @@ pub struct Planned {
     release: Release,
     layout: Layout,
     root: TrustRoot,
+    roots: RootChain,
     signatures: Signatures,
     previous: Option<Bundle>,
     from_previous: BTreeSet<Digest>,
@@ -104,8 +119,9 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let lock = Lock::read(order.definition, &definition)?;
     let local = lock.local(order.definition)?;
     let release = statement::draft(&definition, &lock)?;
-    let (root, mut signatures) = trust::read(order.trust)?;
-    root.check(&order.trust.display().to_string(), root.bytes(), RoleName::Root, &signatures)?;
+    let trust = Folder::read(order.trust)?;
+    let (roots, mut signatures) = trust.carried()?;
+    let root = trust.trusted()?.newest().clone();
     if let Some(dir) = order.statement {
         statement::read_signatures(&release, dir)?.iter().for_each(|s| signatures.push(s.clone()));
     }
@@ -113,7 +129,7 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let layout = Layout::plan(std::slice::from_ref(&release), |digest| {
         storing.get(digest).copied().unwrap_or(Storing::Stored)
     })?;
-    let previous = order.previous.map(|path| Bundle::open(path, &root)).transpose()?;
+    let previous = order.previous.map(|path| open_for_content(path, trust.trusted()?)).transpose()?;
     let from_previous: BTreeSet<Digest> = previous
         .iter()
         .flat_map(|bundle| bundle.contents().entries.iter().map(|e| e.blob))
@@ -126,27 +142,47 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let count =
         |wanted: &dyn Fn(&Digest) -> bool| Tally::of(release.blob_list.iter().filter(|b| wanted(&b.digest)));
     let name = format!("{}-{}.tar.zst", definition.product, definition.version);
+    let volume_bytes = order.volume_size.map(VolumeSize::bytes);
+    let expected = |amount| parity::Plan::expected_bytes(layout.max_file_bytes(), volume_bytes, amount);
+    let parity_bytes = order.parity.map(expected).transpose()?;
     let plan = Plan {
         path: order.out.join(name),
         content: count(&|_| true),
         from_previous: count(&|d| from_previous.contains(d)),
         from_disk: count(&|d| on_disk.contains(d) && !from_previous.contains(d)),
         to_fetch: count(&|d| !on_disk.contains(d) && !from_previous.contains(d)),
-        disk_bytes: layout.max_disk_bytes(),
+        parity_bytes,
+        disk_bytes: disk_bytes(&layout, order.volume_size.is_some(), parity_bytes.unwrap_or(0)),
     };
     let base = order.definition.parent().unwrap_or(Path::new("")).to_owned();
-    Ok(Planned { plan, lock, local, base, release, layout, root, signatures, previous, from_previous })
+    Ok(Planned { plan, lock, local, base, release, layout, root, roots, signatures, previous, from_previous })
+}
+
+/// Opens an earlier bundle for its content. The lock vouches for that, so its signers may have lost their role since.
+fn open_for_content(path: &Path, trusted: &Trusted) -> Result<Bundle, Error> {
+    let archive = Unverified::open(path)?;
+    let then = archive.head().roots.iter().next_back().map(TrustRoot::version);
+    let judge = trusted.versions().find(|root| Some(root.version()) == then).unwrap_or(trusted.newest());
+    Ok(archive.verify(judge)?)
+}
+
+/// The most disk that a bundle takes at one time: while it is packed, cut, or protected.
+fn disk_bytes(layout: &Layout, is_cut: bool, parity_bytes: u64) -> u64 {
+    let file = layout.max_file_bytes();
+    // The archive goes when all volumes have been read back.
+    let cutting = if is_cut { 2 * file + MAX_HEADERS_BYTES } else { 0 };
+    layout.max_disk_bytes().max(cutting).max(file + MAX_HEADERS_BYTES * u64::from(is_cut) + parity_bytes)
 }
 
 /// Opens the keys that an order names, one after the other, and checks that they may do what they are for.
 ///
 /// # Errors
 /// A wrong password, a file that is no key, a key without its role.
-pub fn open_keys(order: &Order<'_>, root: &TrustRoot, password: &Password) -> Result<Keys, Error> {
+pub fn open_keys(order: &Order<'_>, root: &TrustRoot, opener: &Opener) -> Result<Keys, Error> {
     let open = |files: &[PathBuf], role: RoleName| {
-        let opened = keys::open_all(files, password)?;
-        opened.iter().try_for_each(|key| root.expect_member(role, key.public().id()))?;
-        Ok::<_, Error>(opened)
+        let keys = opener.open_all(files, role)?;
+        keys.iter().try_for_each(|key| root.expect_member(role, key.public().id()))?;
+        Ok::<_, Error>(keys)
     };
     let release = open(order.release_keys, RoleName::Release)?;
     let pack = open(order.pack_keys, RoleName::Pack)?;
@@ -157,8 +193,8 @@ pub fn open_keys(order: &Order<'_>, root: &TrustRoot, password: &Password) -> Re
 /// Keys, opened.
 #[derive(Debug)]
 pub struct Keys {
-    release: Vec<SecretKey>,
-    pack: Vec<SecretKey>,
+    release: Vec<Box<dyn Signer>>,
+    pack: Vec<Box<dyn Signer>>,
 }
 
 impl Planned {
@@ -172,6 +208,14 @@ impl Planned {
     #[must_use]
     pub fn release(&self) -> &Release {
         &self.release
+    }
+
+    /// The archive, if an earlier try packed this very release and was stopped before it was cut into volumes.
+    #[must_use]
+    pub fn packed(&self) -> Option<Bundle> {
+        let bundle = Bundle::open(&self.plan.path, &self.root).ok()?;
+        let is_it = bundle.releases().iter().map(Release::digest).eq([self.release.digest()]);
+        is_it.then_some(bundle)
     }
 
     /// Opens the archive in the making, with whatever an earlier try left in it.
@@ -253,7 +297,7 @@ impl Planned {
     pub fn sign(&self, keys: &Keys) -> Result<(Signatures, Vec<KeyId>), Error> {
         let mut signatures = self.signatures.clone();
         for key in &keys.release {
-            signatures.push(Signature::sign(&self.release.statement_bytes, key)?);
+            signatures.push(Signature::sign(&self.release.statement_bytes, &**key)?);
         }
         let (statement, statement_bytes) = (self.release.digest(), &self.release.statement_bytes);
         let signers = self.root.check("release.json", statement_bytes, RoleName::Release, &signatures)?;
@@ -273,12 +317,10 @@ impl Planned {
         level: i32,
         progress: &dyn Progress,
     ) -> Result<Packed, Error> {
-        let mut roots = RootChain::default();
-        roots.insert("root.json", self.root.clone())?;
-        let front = Front { releases: std::slice::from_ref(&self.release), roots, signatures };
+        let front = Front { releases: std::slice::from_ref(&self.release), roots: self.roots, signatures };
         let sign = |packing: &[u8]| {
             let made: Vec<Signature> =
-                keys.pack.iter().map(|key| Signature::sign(packing, key)).collect::<Result<_, _>>()?;
+                keys.pack.iter().map(|key| Signature::sign(packing, &**key)).collect::<Result<_, _>>()?;
             self.root.check("pack.json", packing, RoleName::Pack, &made.iter().cloned().collect())?;
             Ok(made)
         };

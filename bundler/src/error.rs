@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealift_archive::{Class, Code, Digest, Explain};
 
-use crate::{chart, git, image, sbom};
+use crate::{chart, git, image, sbom, trust};
 
 /// Why a command of `sealift` failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,9 @@ pub enum Error {
     /// A Git repository, or a folder that becomes one.
     #[error(transparent)]
     Git(#[from] git::Error),
+    /// A key, or a trust folder.
+    #[error(transparent)]
+    Trust(#[from] trust::Error),
     /// A question about packages.
     #[error(transparent)]
     Sbom(#[from] sbom::Error),
@@ -224,6 +227,18 @@ pub enum Error {
         /// How many damaged stretches there are.
         count: usize,
     },
+    /// The archive, or its parity, has damage that can be repaired; the findings have been printed.
+    #[error(
+        "{}`{file}` is damaged, and can be {} again",
+        if *only_parity { "the parity of " } else { "" },
+        if *only_parity { "made" } else { "made whole" }
+    )]
+    Repairable {
+        /// The archive.
+        file: String,
+        /// Whether only its parity is damaged.
+        only_parity: bool,
+    },
 }
 
 impl Error {
@@ -249,6 +264,7 @@ impl Error {
             Self::Chart(error) => Some(error),
             Self::Git(error) => Some(error),
             Self::Sbom(error) => Some(error),
+            Self::Trust(error) => Some(error),
             _ => None,
         }
     }
@@ -290,6 +306,7 @@ impl Explain for Error {
             Self::Chart(error) => return error.code(),
             Self::Git(error) => return error.code(),
             Self::Sbom(error) => return error.code(),
+            Self::Trust(error) => return error.code(),
             Self::Definition { .. } => 401,
             Self::TwoCharts { .. } => 402,
             Self::NoLock { .. } => 403,
@@ -300,6 +317,7 @@ impl Explain for Error {
             Self::PasswordsDiffer => 413,
             Self::OtherStatement { .. } => 414,
             Self::Damaged { .. } => 415,
+            Self::Repairable { .. } => 498,
             Self::Several(_) => 416,
             Self::NamesAlike { .. } => 460,
             Self::WrongFile { .. } => 461,
@@ -331,7 +349,7 @@ impl Explain for Error {
                 let first = errors.first().map_or(Class::Failed, Explain::class);
                 if errors.iter().all(|error| error.class() == first) { first } else { Class::Failed }
             }
-            Self::Damaged { .. } | Self::WrongFile { .. } => Class::Refused,
+            Self::Damaged { .. } | Self::Repairable { .. } | Self::WrongFile { .. } => Class::Refused,
             _ => Class::Usage,
         }
     }
@@ -379,6 +397,12 @@ impl Explain for Error {
             }
             Self::BadFluxFolder { .. } => {
                 "put a file in its place, or take it out; Flux would leave it out without a word".into()
+            }
+            Self::Repairable { only_parity: true, .. } => {
+                "the archive is whole: `sealift parity` makes parity for it in a new folder".into()
+            }
+            Self::Repairable { file, .. } => {
+                format!("while it can still be read: `sealift repair {file} --into DIR`")
             }
             Self::Damaged { .. } => {
                 "copy the file again from where it came from; if it stays damaged, make a new one".into()

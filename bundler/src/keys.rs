@@ -1,15 +1,17 @@
-//! Keys in files, and the password that opens them.
+//! Keys on the command line: private ones in files, and public ones that a program signs for.
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
 
-use sealift_archive::trust::{PublicKey, SecretKey};
+use sealift_archive::trust::{KeyForm, MAX_KEY_BYTES, PublicKey, RoleName, SecretKey, Signer};
+use sealift_archive::{Progress, Unwatched};
 
-use crate::Error;
+use crate::signer::{Program, ProgramSigner};
+use crate::{Error, trust};
 
 /// The variable that cosign reads too. Set and empty means: no password.
 const PASSWORD_VARIABLE: &str = "COSIGN_PASSWORD";
@@ -66,27 +68,104 @@ fn ask(file: &Path, prompt: &str) -> Result<Vec<u8>, Error> {
     Ok(rpassword::prompt_password(prompt)?.into_bytes())
 }
 
-/// Opens private keys, one after the other: each costs 64 MiB while it lasts.
-///
-/// # Errors
-/// A file that is missing or no key, a wrong password.
-pub fn open_all(files: &[PathBuf], password: &Password) -> Result<Vec<SecretKey>, Error> {
-    files.iter().map(|file| open(file, password)).collect()
+/// What opens the keys of a command.
+pub struct Opener {
+    password: Password,
+    program: Option<Program>,
+    progress: Arc<dyn Progress>,
 }
 
-/// Opens one private key.
-///
-/// # Errors
-/// As [`open_all`].
-pub fn open(file: &Path, password: &Password) -> Result<SecretKey, Error> {
-    let pem = fs::read(file)?;
-    SecretKey::from_pem(&file.display().to_string(), &pem, || password.get(file))
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opener").field("program", &self.program).finish_non_exhaustive()
+    }
 }
 
-/// Reads a public key.
-///
-/// # Errors
-/// A file that is missing or no public key.
-pub fn read_public(file: &Path) -> Result<PublicKey, Error> {
-    Ok(PublicKey::from_pem(&file.display().to_string(), &fs::read(file)?)?)
+impl Opener {
+    /// A password that is still to be asked for, and maybe a program that signs for public keys.
+    #[must_use]
+    pub fn new(program: Option<Program>) -> Self {
+        Self { password: Password::default(), program, progress: Arc::new(Unwatched) }
+    }
+
+    /// Whoever can ask the program to stop.
+    #[must_use]
+    pub fn watched_by(self, progress: Arc<dyn Progress>) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// The password of this run.
+    #[must_use]
+    pub fn password(&self) -> &Password {
+        &self.password
+    }
+
+    /// Asks for the password now if one of the files needs it: before a progress bar covers the question, and before Ctrl-C
+    /// only means that the work should end.
+    ///
+    /// # Errors
+    /// [`Error::NoPassword`], or a file that is missing.
+    pub fn ask<'f>(&self, files: impl IntoIterator<Item = &'f PathBuf>) -> Result<(), Error> {
+        for file in files {
+            if KeyForm::of(&read(file)?).is_some_and(KeyForm::is_encrypted) {
+                self.password.get(file)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens keys that are to sign for a role, one after the other: a password of cosign's takes 64 MiB while it is tried.
+    ///
+    /// # Errors
+    /// A file that is missing or no key, a wrong password, [`trust::Error::NoSigner`].
+    pub fn open_all(&self, files: &[PathBuf], role: RoleName) -> Result<Vec<Box<dyn Signer>>, Error> {
+        files.iter().map(|file| self.open(file, role)).collect()
+    }
+
+    /// Opens a key that is to sign for a role.
+    ///
+    /// # Errors
+    /// As [`Opener::open_all`].
+    pub fn open(&self, file: &Path, role: RoleName) -> Result<Box<dyn Signer>, Error> {
+        let pem = read(file)?;
+        if KeyForm::of(&pem) != Some(KeyForm::Public) {
+            return Ok(Box::new(self.open_private(file, &pem)?));
+        }
+        let public = PublicKey::from_pem(&file.display().to_string(), &pem)?;
+        let Some(program) = self.program.clone() else {
+            return Err(trust::Error::NoSigner { file: file.to_owned() }.into());
+        };
+        Ok(Box::new(ProgramSigner::new(program, public, file.to_owned(), role, self.progress.clone())))
+    }
+
+    /// The public half of a key, whichever half the file has.
+    ///
+    /// # Errors
+    /// A file that is missing or no key, a wrong password.
+    pub fn public(&self, file: &Path) -> Result<PublicKey, Error> {
+        let pem = read(file)?;
+        if KeyForm::of(&pem).is_some_and(KeyForm::is_private) {
+            return Ok(self.open_private(file, &pem)?.public().clone());
+        }
+        Ok(PublicKey::from_pem(&file.display().to_string(), &pem)?)
+    }
+
+    /// Whether a key can sign here.
+    ///
+    /// # Errors
+    /// A file that is missing.
+    pub fn can_sign(&self, file: &Path) -> Result<bool, Error> {
+        Ok(self.program.is_some() || KeyForm::of(&read(file)?) != Some(KeyForm::Public))
+    }
+
+    fn open_private(&self, file: &Path, pem: &[u8]) -> Result<SecretKey, Error> {
+        SecretKey::from_pem(&file.display().to_string(), pem, || self.password.get(file))
+    }
+}
+
+/// Reads a file up to one byte more than a key may have: whoever parses it then says that it is too large.
+fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    let mut pem = Vec::new();
+    fs::File::open(file)?.take(MAX_KEY_BYTES as u64 + 1).read_to_end(&mut pem)?;
+    Ok(pem)
 }

@@ -24,6 +24,7 @@ mod local;
 pub mod lock;
 pub mod sbom;
 mod secrets;
+mod signer;
 pub mod statement;
 mod tarball;
 pub mod trust;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use sealift_archive::release::{self, BlobListSummary, MAX_STATEMENT_BYTES};
-use sealift_archive::trust::{RoleName, SecretKey, Signature, Signatures, TrustRoot};
+use sealift_archive::trust::{RoleName, Signature, Signatures, Signer, TrustRoot};
 use sealift_archive::{Blob, BlobList, Digest, Refs, Release, Sequence, Statement, durable};
 
 use crate::Error;
@@ -102,6 +102,16 @@ pub fn write(release: &Release, dir: &Path) -> Result<PathBuf, Error> {
     Ok(statement)
 }
 
+/// Writes the statement of a release that is signed already, with its documents and signatures: to be signed again.
+///
+/// # Errors
+/// I/O.
+pub fn write_signed(release: &Release, dir: &Path) -> Result<PathBuf, Error> {
+    let statement = write(release, dir)?;
+    release.signatures.iter().cloned().collect::<Signatures>().write_to(dir)?;
+    Ok(statement)
+}
+
 /// The signatures in a folder over the statement of `release`.
 ///
 /// # Errors
@@ -122,16 +132,17 @@ fn expect_digest(file: &Path, wanted: Digest) -> Result<(), Error> {
     }
 }
 
-/// Signs the statement in a folder; with a trust root, only with keys that may. The digest is that of the bytes that were
-/// signed.
+/// Whether a folder holds a statement.
+#[must_use]
+pub fn is_in(dir: &Path) -> bool {
+    dir.join(STATEMENT).is_file()
+}
+
+/// Reads the statement in a folder, and its bytes.
 ///
 /// # Errors
-/// A document that is no statement, a key without the role, or I/O.
-pub fn sign(
-    dir: &Path,
-    keys: &[SecretKey],
-    root: Option<&TrustRoot>,
-) -> Result<(Statement, Digest, Vec<Signature>), Error> {
+/// A document that is no statement, or I/O.
+pub fn read(dir: &Path) -> Result<(Statement, Vec<u8>), Error> {
     let file = dir.join(STATEMENT);
     let size = fs::metadata(&file)?.len();
     if size > MAX_STATEMENT_BYTES as u64 {
@@ -139,15 +150,29 @@ pub fn sign(
         return Err(sealift_archive::Error::TooLarge { what, size, limit }.into());
     }
     let bytes = fs::read(&file)?;
+    Ok((Statement::parse(&file.display().to_string(), &bytes)?, bytes))
+}
+
+/// Signs the statement in a folder; with a trust root, only with keys that may. The digest is that of the bytes that were
+/// signed.
+///
+/// # Errors
+/// A document that is no statement, a key without the role, what a signer says, or I/O.
+pub fn sign(
+    dir: &Path,
+    signers: &[Box<dyn Signer>],
+    root: Option<&TrustRoot>,
+) -> Result<(Statement, Digest, Vec<Signature>), Error> {
     // Nobody signs what Sealift would not read.
-    let statement = Statement::parse(&file.display().to_string(), &bytes)?;
+    let (statement, bytes) = read(dir)?;
     // Nor what is about other files than those that lie beside it to be looked at.
     expect_digest(&dir.join(BLOB_LIST), statement.blob_list.digest)?;
     expect_digest(&dir.join(REFS), statement.refs.digest)?;
-    for key in keys {
-        root.map_or(Ok(()), |root| root.expect_member(RoleName::Release, key.public().id()))?;
+    for signer in signers {
+        root.map_or(Ok(()), |root| root.expect_member(RoleName::Release, signer.public().id()))?;
     }
-    let signatures = keys.iter().map(|key| Signature::sign(&bytes, key)).collect::<Result<Vec<_>, _>>()?;
+    let signatures =
+        signers.iter().map(|signer| Signature::sign(&bytes, &**signer)).collect::<Result<Vec<_>, _>>()?;
     signatures.iter().cloned().collect::<Signatures>().write_to(dir)?;
     Ok((statement, Digest::of(&bytes), signatures))
 }

@@ -56,9 +56,25 @@ fn project(definition: &str) -> TempDir {
 #[test]
 fn help_tells_what_to_do() {
     let dir = TempDir::new().unwrap();
-    for command in
-        ["", "trust init", "lock", "statement", "sign", "bundle", "verify", "inspect", "export", "sbom"]
-    {
+    for command in [
+        "",
+        "trust init",
+        "trust rotate",
+        "trust revoke",
+        "trust show",
+        "lock",
+        "statement",
+        "sign",
+        "bundle",
+        "verify",
+        "split",
+        "join",
+        "parity",
+        "repair",
+        "inspect",
+        "export",
+        "sbom",
+    ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("--help");
         insta::assert_snapshot!(

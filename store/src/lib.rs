@@ -19,9 +19,11 @@
 
 mod activation;
 mod audit;
+mod counters;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod front;
 mod git;
 mod incoming;
 mod intake;
@@ -42,6 +44,7 @@ mod verify;
 
 pub use activation::{Activation, Mark, Step};
 pub use audit::{Event, Record, Subject};
+pub use counters::Counters;
 pub use error::Error;
 pub use incoming::{Incoming, Unfinished};
 pub use intake::Intake;
@@ -52,5 +55,5 @@ pub use space::{Disk, Need};
 pub use stamp::Stamp;
 pub use state::State;
 pub use store::Store;
-pub use trust::{Counters, RootFile};
+pub use trust::RootFile;
 pub use verify::{Finding, Trouble, Verdict};

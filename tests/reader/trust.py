@@ -66,6 +66,8 @@ class Root:
             expect(members <= self.keys.keys(), f"`{name}`: role {role} has a key that is not there")
             expect(entry["threshold"] <= len(members), f"`{name}`: role {role} wants more keys than it has")
             self.roles[role] = entry["threshold"], {key_id: self.keys[key_id] for key_id in members}
+        others = {key_id for role, (_, keys) in self.roles.items() if role != "root" for key_id in keys}
+        expect(not others & self.roles["root"][1].keys(), f"`{name}`: a root key has another role")
 
     def check(self, name: str, document: bytes, role: str, signatures: Signatures) -> None:
         """Makes sure that enough keys of a role signed exactly these bytes."""
@@ -76,6 +78,7 @@ class Root:
 
 def follow(roots: dict[int, Root], trusted: bytes, signatures: Signatures) -> Root:
     """The newest root that follows from the one that is trusted."""
+    expect(roots and len(roots) == max(roots) - min(roots) + 1, "a version of the trust root is left out")
     newest = Root("the trusted root", trusted)
     same = roots.get(newest.version)
     expect(same and same.data == trusted, "it is of another vendor")

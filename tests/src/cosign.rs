@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use crate::gap::Side;
 use crate::{peers, process, scratch};
 
-/// The password of the private key.
-const PASSWORD: &str = "a password";
+/// The password of the private key, which lies beside the public one as `cosign.key`.
+pub const PASSWORD: &str = "a password";
 
 /// How a signature lies beside its image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,13 @@ impl<'a> Cosign<'a> {
     pub fn make_keys(&self) -> PathBuf {
         process::run(self.command().arg("generate-key-pair"));
         self.home.path().join("cosign.pub")
+    }
+
+    /// The test fails unless this Sigstore bundle signs this file by this key.
+    pub fn verify_blob(&self, key: &Path, bundle: &Path, file: &Path) {
+        let mut command = self.command();
+        command.args(["verify-blob", "--insecure-ignore-tlog=true", "--key"]).arg(key);
+        process::run(command.arg("--bundle").arg(bundle).arg(file));
     }
 
     /// Signs an image, which is named by its digest, and all that its index names.

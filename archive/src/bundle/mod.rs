@@ -28,6 +28,7 @@ use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Releas
 
 use carried::Carried;
 pub use damage::{Absent, Damage, Findings};
+pub use data::AtHand;
 use front::Front;
 use reader::Reader;
 pub use stream::BlobStream;
@@ -93,6 +94,12 @@ impl Unverified {
     #[must_use]
     pub fn medium(&self) -> &dyn Medium {
         &*self.medium
+    }
+
+    /// The documents of the head, of which nothing has been checked.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
     }
 
     /// The first trust root of the chain that the archive brings. Verifying with it proves that nothing is damaged, not
@@ -179,6 +186,12 @@ impl Bundle {
         &*self.medium
     }
 
+    /// The same archive on another medium: whatever is read from it is checked as before.
+    #[must_use]
+    pub fn with_medium(self, medium: Box<dyn Medium>) -> Self {
+        Self { medium, ..self }
+    }
+
     /// How the releases travel in this file.
     #[must_use]
     pub fn packing(&self) -> &Packing {
@@ -215,6 +228,12 @@ impl Bundle {
     /// If the archive cannot be read, or [`Error::Interrupted`]; damage is a finding, not an error.
     pub fn check(&self, progress: &dyn Progress) -> Result<Findings, Error> {
         damage::find(self, progress)
+    }
+
+    /// How much of these blobs is at hand, and which volumes have the rest. Nothing is read.
+    #[must_use]
+    pub fn at_hand(&self, wanted: &BTreeSet<Digest>) -> AtHand {
+        data::at_hand(self, wanted)
     }
 
     /// Writes one blob to `out`; reads only the frames that it lies in.

@@ -25,7 +25,7 @@ pub use afresh::{Held, ReadBack, read_back};
 pub use file::FileMedium;
 pub use remark::{Remark, RemarkKind};
 pub(crate) use search::{ARCHIVE_ENDING, files_ending};
-pub use search::{Found, find, open};
+pub use search::{Found, find, find_set, open, open_all};
 pub(crate) use volumes::split_name;
 pub use volumes::{Volume, VolumeSet};
 
@@ -60,6 +60,13 @@ pub struct Healed {
 }
 
 impl Healed {
+    /// Adds what another medium had to make again.
+    pub fn join(&mut self, other: Self) {
+        self.pieces += other.pieces;
+        self.bytes += other.bytes;
+        self.files.extend(other.files);
+    }
+
     /// Adds a piece of a file.
     pub(crate) fn add(&mut self, file: &str, bytes: u64) {
         self.pieces += 1;
@@ -105,6 +112,11 @@ pub trait Medium: Debug + Send + Sync {
         None
     }
 
+    /// The numbers of the volumes of which one has the first byte of this stretch, if that one is not at hand.
+    fn absent(&self, _range: Range<u64>) -> Vec<u32> {
+        Vec::new()
+    }
+
     /// What is to be told about the files that were looked at.
     fn remarks(&self) -> Vec<Remark> {
         Vec::new()
@@ -124,7 +136,9 @@ pub trait Medium: Debug + Send + Sync {
     }
 }
 
-fn forget_cached(file: &fs::File) -> io::Result<()> {
+pub(crate) fn forget_cached(file: &fs::File) -> io::Result<()> {
+    // Only what the medium has can be forgotten. One that cannot be written to has everything.
+    let _ = file.sync_data();
     // Advice: a file system that does not keep pages, such as one in memory, has nothing to forget.
     Ok(fadvise(file.file(), 0, None, Advice::DontNeed)?)
 }

@@ -73,3 +73,13 @@ fn read(header: &Header, files: &[(&dyn Medium, u64)]) -> Result<Index, String> 
     }
     Index::parse(&payloads).map_err(str::to_owned)
 }
+
+/// Where the pages of the index stand in parity file `number`, and whether they are right.
+pub(super) fn pages_of(file: &dyn Medium, index: &Index, number: u32, length: u64) -> Vec<(u64, bool)> {
+    let pages = (0..).zip(index.to_pages(number));
+    let places = pages.flat_map(|(page, content)| page::places(page, length).map(|place| (place, content)));
+    let mut pages: Vec<(u64, bool)> =
+        places.map(|(place, content)| (place, page_at(file, place) == Some(content))).collect();
+    pages.sort_unstable();
+    pages
+}

@@ -8,10 +8,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::{env, io};
 
-use super::assembled::Assembled;
 use super::find::set_of_archive;
 use super::mender::{Known, Mender, is_loss};
 use super::pieces;
@@ -54,10 +53,7 @@ impl Mended {
     #[must_use]
     pub fn new(inner: Option<Box<dyn Medium>>, mender: Mender) -> Self {
         let grid = mender.index.grid.clone();
-        let inner = inner.unwrap_or_else(|| {
-            let files = mender.archive.iter().map(|copies| copies.first().map(Arc::clone)).collect();
-            Box::new(Assembled::new(mender.stem.clone(), grid.clone(), files))
-        });
+        let inner = inner.unwrap_or_else(|| mender.unmended_medium());
         let missing = inner.parts().map(|parts| {
             if mender.makes_up_for_missing() { Parts { missing: Vec::new(), ..parts } } else { parts }
         });
@@ -72,6 +68,27 @@ impl Mended {
 /// # Errors
 /// As [`medium::find`], unless parity knows better.
 pub fn open(places: &[impl AsRef<Path>]) -> Result<Box<dyn Medium>, Error> {
+    match look(places) {
+        (Ok(found), Ok(Some(mender))) => Ok(Box::new(Mended::new(Some(found.into()), mender))),
+        (Err(error @ Error::SeveralArchives { .. }), _) => Err(error),
+        (Err(_), Ok(Some(mender))) if mender.has_any_file() => Ok(Box::new(Mended::new(None, mender))),
+        (found, _) => found.map(Into::into),
+    }
+}
+
+impl Mender {
+    /// Finds what can mend the archive in these places: an archive or copies of it, some of its volumes, parity files, or
+    /// folders. `None` if no parity for it is there.
+    ///
+    /// # Errors
+    /// [`Error::BadParity`] if there is, but its index is lost; [`Error::SeveralArchives`], or I/O.
+    pub fn of_archive(places: &[impl AsRef<Path>]) -> Result<Option<Self>, Error> {
+        look(places).1
+    }
+}
+
+/// What is in these places, and what mends it.
+fn look(places: &[impl AsRef<Path>]) -> (Result<Found, Error>, Result<Option<Mender>, Error>) {
     let mut places: Vec<PathBuf> = places.iter().map(|place| place.as_ref().to_owned()).collect();
     let found = medium::find(&places);
     let set = match &found {
@@ -81,14 +98,10 @@ pub fn open(places: &[impl AsRef<Path>]) -> Result<Box<dyn Medium>, Error> {
             places.insert(0, file.path().to_owned());
             set_of_archive(file)
         }
-        Err(Error::SeveralArchives { .. }) => return found.map(Into::into),
         Err(_) => None,
     };
-    match (Mender::find(&places, set), found) {
-        (Ok(Some(mender)), Ok(found)) => Ok(Box::new(Mended::new(Some(found.into()), mender))),
-        (Ok(Some(mender)), Err(_)) if mender.has_any_file() => Ok(Box::new(Mended::new(None, mender))),
-        (_, found) => found.map(Into::into),
-    }
+    let mender = Mender::find(&places, set);
+    (found, mender)
 }
 
 impl Medium for Mended {
@@ -132,6 +145,11 @@ impl Medium for Mended {
 
     fn parts(&self) -> Option<Parts> {
         self.missing.clone()
+    }
+
+    fn absent(&self, range: Range<u64>) -> Vec<u32> {
+        let is_missing = self.missing.as_ref().is_some_and(|parts| !parts.missing.is_empty());
+        if is_missing { self.inner.absent(range) } else { Vec::new() }
     }
 
     fn remarks(&self) -> Vec<Remark> {

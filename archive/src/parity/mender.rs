@@ -174,6 +174,9 @@ impl Mender {
     ) -> Result<bool, Error> {
         // Each time around at least one more piece turns out to be lost.
         loop {
+            if !self.may_be_enough(group) {
+                return Ok(false);
+            }
             self.look_at_pieces(self.index.grid.pieces_of(group).collect(), progress)?;
             if self.lost_of(group).next().is_none() {
                 return Ok(true);
@@ -189,6 +192,22 @@ impl Mender {
                 Rebuilt::Lost(Part::Recovery(piece)) => self.recovery[piece] = Known::Lost,
             }
         }
+    }
+
+    /// Whether a group may be mended, as far as can be said without reading anything more of it.
+    fn may_be_enough(&mut self, group: u32) -> bool {
+        let grid = &self.index.grid;
+        for piece in grid.pieces_of(group) {
+            if self.archive[grid.place(piece).file].is_empty() {
+                self.pieces[piece as usize] = Known::Lost;
+            }
+        }
+        let is_left = |row: &u32| {
+            let (file, _) = grid.recovery_place(*row, group);
+            let known = self.recovery[(row * grid.groups() + group) as usize];
+            known != Known::Lost && !self.parity[file].is_empty()
+        };
+        self.lost_of(group).count() <= (0..grid.recovery()).filter(is_left).count()
     }
 
     /// Looks at recovery pieces of a group until there are enough, or no more.

@@ -9,7 +9,7 @@ use fs_err as fs;
 
 use crate::Error;
 use crate::format::parity::{PieceHash, PieceHasher};
-use crate::medium::Medium;
+use crate::medium::{Medium, forget_cached};
 
 /// How much of a piece is read at a time to be hashed.
 pub(super) const READ_BYTES: usize = 256 << 10;
@@ -40,6 +40,10 @@ impl Medium for PlainFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
         let named = |e: io::Error| io::Error::new(e.kind(), format!("failed to read `{}`: {e}", self.name));
         Ok(fs::File::open(&self.path)?.file().read_exact_at(buffer, offset).map_err(named)?)
+    }
+
+    fn forget_cached(&self) -> Result<(), Error> {
+        Ok(forget_cached(&fs::File::open(&self.path)?)?)
     }
 }
 

@@ -12,8 +12,10 @@ use serde::Serialize;
 use super::assembled::Assembled;
 use super::mender::{Known, Mender};
 use super::pieces::{self, PlainFile, READ_BYTES};
+use super::survey::Survey;
 use super::threads;
-use crate::medium::Medium;
+use crate::format::volume::Header;
+use crate::medium::{self, Medium};
 
 use crate::{Error, Progress, durable};
 
@@ -76,6 +78,14 @@ impl Mender {
         2 * repairs.iter().map(|file| file.bytes).sum::<u64>()
     }
 
+    /// Refuses to begin what cannot be finished.
+    ///
+    /// # Errors
+    /// [`Error::BeyondParity`].
+    pub fn expect_repairable(&self, survey: &Survey) -> Result<(), Error> {
+        if survey.is_repairable() { Ok(()) } else { Err(self.beyond_parity(survey.beyond.clone())) }
+    }
+
     /// Writes whole copies of all files that are damaged or missing into a folder.
     ///
     /// # Errors
@@ -84,9 +94,7 @@ impl Mender {
     pub fn repair(&mut self, into: &Path, progress: &dyn Progress) -> Result<Repaired, Error> {
         // What was surveyed before is not read again.
         let survey = self.survey(progress)?;
-        if !survey.is_repairable() {
-            return Err(self.beyond_parity(survey.beyond.clone()));
-        }
+        self.expect_repairable(&survey)?;
         let planned = self.repairs(into);
         durable::create_dir_all(into)?;
         for file in &planned {
@@ -125,6 +133,13 @@ impl Mender {
                 None => self.whole_copy(file).map(|copy| Arc::clone(&copies[copy])),
             });
         }
+        Box::new(Assembled::new(self.stem.clone(), self.index.grid.clone(), files))
+    }
+
+    /// The archive as it is, of the first copy of each file: nothing in it is mended.
+    #[must_use]
+    pub fn unmended_medium(&self) -> Box<dyn Medium> {
+        let files = self.archive.iter().map(|copies| copies.first().map(Arc::clone)).collect();
         Box::new(Assembled::new(self.stem.clone(), self.index.grid.clone(), files))
     }
 
@@ -199,8 +214,20 @@ impl Mender {
         Ok(())
     }
 
+    /// Reads a copy back from the medium: by the volume's own hash, or piece by piece.
     fn read_back(&self, copy: &Copy, progress: &dyn Progress) -> Result<(), Error> {
         let grid = &self.index.grid;
+        let wrong = || Error::WrittenWrong { file: copy.target.display().to_string() };
+        if grid.header_bytes() > 0 {
+            let header_bytes = usize::try_from(grid.header_bytes()).unwrap_or(usize::MAX);
+            let held = medium::read_back(copy.partial.path(), header_bytes, progress)?;
+            let header = Header::parse(&held.start).filter(|header| header.set == grid.set());
+            let is_right = header.is_some_and(|header| {
+                (header.number as usize, header.digest, header.length)
+                    == (copy.file + 1, held.digest, held.length)
+            });
+            return if is_right { Ok(()) } else { Err(wrong()) };
+        }
         let written = PlainFile::at(copy.partial.path());
         written.forget_cached()?;
         let mut buffers = vec![Vec::new(); threads::count(READ_BYTES, 4 * READ_BYTES)];
@@ -208,10 +235,8 @@ impl Mender {
             progress.go_on()?;
             let place = grid.place(piece).range;
             progress.advance(place.end - place.start);
-            match pieces::hash(&written, &place, grid.piece_bytes(), buffer)? {
-                found if found == self.index.pieces[piece as usize] => Ok(()),
-                _ => Err(Error::WrittenWrong { file: copy.target.display().to_string() }),
-            }
+            let found = pieces::hash(&written, &place, grid.piece_bytes(), buffer)?;
+            if found == self.index.pieces[piece as usize] { Ok(()) } else { Err(wrong()) }
         })
     }
 }

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::gather::pages_of;
 use super::mender::{Known, Mender};
+use crate::format::parity::page;
 use crate::{Error, Progress};
 
 /// How many groups people are told about that cannot be mended; JSON has all.
@@ -143,6 +145,8 @@ impl Mender {
     /// # Errors
     /// As [`Mender::survey`].
     pub fn survey_parity(&mut self, progress: &dyn Progress) -> Result<Survey, Error> {
+        // What was just copied to a stick would be answered by memory.
+        self.parity.iter().flatten().try_for_each(|copy| copy.forget_cached())?;
         let grid = &self.index.grid;
         let headers = if grid.header_bytes() > 0 { grid.lengths().len() } else { 0 };
         let headers = (0..headers).map(|file| grid.pieces_of_file(file).start).collect();
@@ -164,6 +168,8 @@ impl Mender {
             add(&mut survey.damages, place.file, place.range.clone(), is_missing, name);
         }
         survey.parity_damages = self.parity_damages();
+        survey.parity_damages.extend(self.index_damages());
+        survey.parity_damages.sort_by_key(|damage| (damage.number, damage.start));
         survey.beyond = self.beyond((0..grid.groups()).filter(|&group| self.lacks(group) > 0));
         for (copies, &expected) in self.archive.iter().zip(grid.lengths()) {
             let Some(first) = copies.first() else { continue };
@@ -191,6 +197,23 @@ impl Mender {
                             None => self.planned_parity_name(file),
                         };
                         add(&mut damages, file, range, copies.is_empty(), name);
+                    }
+                }
+            }
+        }
+        damages
+    }
+
+    /// Pages of the index that are damaged, of files that are at hand.
+    fn index_damages(&self) -> Vec<LostStretch> {
+        let mut damages = Vec::new();
+        for ((file, copies), length) in self.parity.iter().enumerate().zip(self.index.grid.parity_lengths()) {
+            let number = u32::try_from(file + 1).unwrap_or(u32::MAX);
+            for copy in copies {
+                for (start, is_right) in pages_of(&**copy, &self.index, number, length) {
+                    if !is_right {
+                        let range = start..start + page::PAGE_BYTES;
+                        add(&mut damages, file, range, false, || copy.name().to_owned());
                     }
                 }
             }

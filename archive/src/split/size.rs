@@ -8,6 +8,9 @@ use crate::Error;
 /// The largest file that FAT32 takes: 4 GiB − 1.
 pub const FAT32_FILE_BYTES: u64 = (4 << 30) - 1;
 
+/// What that size is called.
+const FAT32: &str = "fat32";
+
 /// The most bytes that the file of a volume may have; not 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VolumeSize(u64);
@@ -29,14 +32,17 @@ impl Default for VolumeSize {
 impl FromStr for VolumeSize {
     type Err = Error;
 
-    /// A number of bytes, or a number and a unit. `4G` means 4,000,000,000 as on the box of a stick, so that it still fits
-    /// FAT32; `4GiB` would not.
+    /// `fat32`, a number of bytes, or a number and a unit. `4G` means 4,000,000,000 as on the box of a stick, so that it
+    /// still fits FAT32; `4GiB` would not.
     fn from_str(text: &str) -> Result<Self, Error> {
         let refuse = || Error::BadValue {
             what: "the size of a volume",
             value: text.to_owned(),
-            rule: "write bytes, or a unit behind the number: `650M`, `4G` (powers of 1000), `650MiB`, `2GiB`",
+            rule: "write `fat32`, bytes, or a unit behind the number: `4G` (powers of 1000), `650MiB`",
         };
+        if text == FAT32 {
+            return Ok(Self::default());
+        }
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, unit) = text.split_at(digits);
         let number: u64 = number.parse().map_err(|_| refuse())?;
@@ -59,7 +65,7 @@ impl FromStr for VolumeSize {
 
 impl fmt::Display for VolumeSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        if *self == Self::default() { f.write_str(FAT32) } else { fmt::Display::fmt(&self.0, f) }
     }
 }
 
@@ -70,6 +76,7 @@ mod tests {
     #[test]
     fn sizes_are_read_as_people_write_them() {
         let cases = [
+            ("fat32", Some(FAT32_FILE_BYTES)),
             ("4294967295", Some(FAT32_FILE_BYTES)),
             ("1B", Some(1)),
             ("700M", Some(700_000_000)),
@@ -94,6 +101,6 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(text.parse::<VolumeSize>().ok().map(VolumeSize::bytes), expected, "{text}");
         }
-        assert_eq!(VolumeSize::default().bytes(), FAT32_FILE_BYTES);
+        assert_eq!(VolumeSize::default().to_string(), "fat32");
     }
 }

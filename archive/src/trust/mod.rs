@@ -2,6 +2,7 @@
 
 mod chain;
 mod draft;
+mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod keys;
@@ -12,6 +13,7 @@ mod signer;
 
 pub use chain::{RootChain, Trusted};
 pub use draft::RootDraft;
+pub use error::Shortfall;
 pub use keys::{KeyId, PublicKey};
 pub use root::{MAX_ROOT_BYTES, Role, RoleName, Roles, TrustRoot};
 pub use secret::{KeyForm, MAX_KEY_BYTES, SecretKey};

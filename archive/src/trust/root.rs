@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{KeyId, PublicKey, RootDraft, Signatures};
+use super::{KeyId, PublicKey, RootDraft, Shortfall, Signatures};
 use crate::release::{API_VERSION, expect_kind};
 use crate::{Digest, Error, json};
 
@@ -224,9 +224,16 @@ impl TrustRoot {
         signatures: &Signatures,
     ) -> Result<Vec<KeyId>, Error> {
         let members = self.keys.iter().filter(|(id, _)| self.has(role, id));
-        let signers = signatures.signers(&Digest::of(document), members);
-        self.expect_enough(name, role, signers.iter().copied())?;
-        Ok(signers)
+        let digest = Digest::of(document);
+        let signers = signatures.signers(&digest, members);
+        match self.expect_enough(name, role, signers.iter().copied()) {
+            Ok(()) => Ok(signers),
+            Err(Error::Unsigned { document, role, have, need, keys, .. }) => {
+                let why = Shortfall::of(self, &digest, role, signatures);
+                Err(Error::Unsigned { document, role, have, need, keys, why })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Refuses fewer keys than `role` needs.
@@ -251,6 +258,7 @@ impl TrustRoot {
             have: signers.len(),
             need: members.threshold,
             keys: members.keys.difference(&signers).copied().collect(),
+            why: Shortfall::Missing,
         })
     }
 

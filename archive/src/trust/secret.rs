@@ -117,6 +117,10 @@ impl SecretKey {
         pem: &[u8],
         password: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<Self, E> {
+        if pem.len() > MAX_KEY_BYTES {
+            let (size, limit) = (pem.len() as u64, MAX_KEY_BYTES as u64);
+            return Err(Error::TooLarge { what: file.to_owned(), size, limit }.into());
+        }
         let (form, text) = find(pem).ok_or_else(|| bad_key(file, "no key that we know is in it"))?;
         let key = match form {
             KeyForm::Public => Err(bad_key(file, "it is a public key")),
@@ -170,10 +174,6 @@ fn bad_key(file: &str, why: impl Into<String>) -> Error {
 
 /// The first PEM block of a text.
 fn decode(file: &str, text: &str) -> Result<SecretDocument, Error> {
-    if text.len() > MAX_KEY_BYTES {
-        let (size, limit) = (text.len() as u64, MAX_KEY_BYTES as u64);
-        return Err(Error::TooLarge { what: file.to_owned(), size, limit });
-    }
     let end = text.find("-----END ").and_then(|at| Some(at + text[at..].find('\n')? + 1));
     let block = &text[..end.unwrap_or(text.len())];
     SecretDocument::from_pem(block).map(|(_, document)| document).map_err(|e| bad_key(file, e.to_string()))

@@ -19,7 +19,7 @@ use crate::{Digest, Error, durable};
 /// Largest signature file, in bytes. Ours are about 400.
 pub const MAX_SIGNATURE_BYTES: usize = 16 << 10;
 /// Most signatures that are looked at for one document: more than any threshold, too few to keep a CPU busy.
-const MAX_SIGNATURES_TRIED: usize = 64;
+pub(super) const MAX_SIGNATURES_TRIED: usize = 64;
 const SUFFIX: &str = ".sigstore.json";
 /// Where signatures are kept, in an archive, beside a trust root, and in a store.
 const FOLDER: &str = "signatures";
@@ -86,7 +86,7 @@ impl Signature {
     }
 
     /// The signature itself, in DER.
-    fn der(&self) -> Option<SignatureBytes> {
+    pub(super) fn der(&self) -> Option<SignatureBytes> {
         let text = std::str::from_utf8(&self.bundle).ok()?;
         match Bundle::from_json(text).ok()?.content {
             SignatureContent::MessageSignature(message) => Some(message.signature),
@@ -179,6 +179,21 @@ impl Signatures {
             durable::write(&path, &signature.bundle)?;
         }
         Ok(())
+    }
+}
+
+impl IntoIterator for Signatures {
+    type Item = Signature;
+    type IntoIter = std::vec::IntoIter<Signature>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl Extend<Signature> for Signatures {
+    fn extend<I: IntoIterator<Item = Signature>>(&mut self, signatures: I) {
+        self.0.extend(signatures);
     }
 }
 

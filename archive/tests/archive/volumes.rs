@@ -90,7 +90,7 @@ fn a_known_front_stands_for_the_first_volume() {
     let bundle = Unverified::on(Box::new(known)).unwrap().verify(&shelf.vendor.root).unwrap();
     assert_eq!(bundle.releases().len(), 1);
 
-    let other = Content::of_sizes(&[1]).pack(&shelf.dir, &shelf.vendor);
+    let other = Content::of_sizes(&[1]).pack(&shelf.dir, shelf.vendor);
     assert!(matches!(set().with_front(fs::read(other).unwrap()), Err(Error::Inconsistent { .. })));
     let mut damaged = front.clone();
     damaged[1000] ^= 1;
@@ -106,10 +106,10 @@ fn a_known_front_stands_for_the_first_volume() {
 fn what_else_lies_there_is_passed_over_and_told() {
     let shelf = Shelf::new();
     let folder = shelf.folder();
-    let other = Content::of_sizes(&[8 * MIB, 8 * MIB, 8 * MIB]).pack(&shelf.dir, &shelf.vendor);
+    let other = Content::of_sizes(&[8 * MIB, 8 * MIB, 8 * MIB]).pack(&shelf.dir, shelf.vendor);
     let foreign = shelf.dir.path().join("foreign");
     fs::create_dir(&foreign).unwrap();
-    let strays = cut(&other, &shelf.vendor, VOLUME_BYTES, &foreign);
+    let strays = cut(&other, shelf.vendor, VOLUME_BYTES, &foreign);
     fs::copy(&strays[1], folder.join("acme-1.0.009.tar.zst")).unwrap();
     fs::copy(&shelf.volumes[0], folder.join("copy of the first.zst")).unwrap();
     fs::write(folder.join("._acme-1.0.001.tar.zst"), b"\x00\x05\x16\x07").unwrap();

@@ -10,16 +10,16 @@ use tokio::runtime::{Builder, Runtime};
 
 use sealift_archive::packer::{Packed, Packer};
 use sealift_archive::trust::{KeyId, Signatures};
-use sealift_archive::{Digest, Progress, ReleaseName};
+use sealift_archive::{Bundle, Digest, Progress, ReleaseName};
 use sealift_fetch::meter::Meter;
 use sealift_fetch::{Client, Options, unless_interrupted};
 
 use super::output::{Lines, Output, count, path, size};
-use super::{BundleArgs, LockArgs, NetworkArgs};
+use super::{BundleArgs, LockArgs, NetworkArgs, parity, split};
 use crate::Error;
 use crate::bundle::{self, Keys, Order, Plan, Planned};
 use crate::definition::Definition;
-use crate::keys::Password;
+use crate::keys::Opener;
 use crate::lock::{Lock, LockedImage, resolve};
 
 /// How long work on other threads has to notice that it was interrupted: Git has to end its children.
@@ -157,6 +157,11 @@ struct Bundled<'a> {
     digest: Digest,
     plan: &'a Plan,
     archive: &'a Packed,
+    /// What stands in the place of the archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volumes: Option<split::Done>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parity: Option<sealift_archive::parity::Plan>,
     signers: Vec<KeyId>,
     seconds: Seconds,
 }
@@ -182,20 +187,27 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
         previous: args.previous.as_deref(),
         out: &args.output,
         level: args.level,
+        volume_size: args.volume_size,
+        parity: args.parity,
     };
     let planned = bundle::plan(&order)?;
     let plan_took = begun.elapsed();
     if args.plan {
         return output.result(&planned.plan, || describe(&planned.plan).text());
     }
-    let password = Password::default();
-    // Asked before a progress bar covers the question.
-    password.get(args.release_key.first().or(args.pack_key.first()).unwrap_or(&args.trust))?;
+    if let Some(size) = args.volume_size {
+        if let Some(packed) = planned.packed() {
+            return split::resume(output, &packed, size, args.parity);
+        }
+        split::expect_room(&planned.plan)?;
+    }
+    let opener = Opener::new(args.signer.program());
+    opener.ask(args.release_key.iter().chain(&args.pack_key))?;
     let meter = Arc::new(output.meter("packing", planned.plan.content.bytes)?);
-    let gathered = gather(&order, &planned, &args.network, &password, &(meter.clone() as Arc<dyn Progress>))?;
+    let gathered = gather(&order, &planned, &args.network, opener, &(meter.clone() as Arc<dyn Progress>))?;
     let finishing = Instant::now();
     let (release, digest) = (planned.release().statement.name(), planned.release().digest());
-    let plan = planned.plan.clone();
+    let (plan, root) = (planned.plan.clone(), planned.root().clone());
     let signers = gathered.signers;
     let archive =
         planned.finish(gathered.packer, gathered.signatures, &gathered.keys, args.level, &*meter)?;
@@ -210,11 +222,23 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
         content: gathered.content_took.as_secs_f64(),
         finish: finishing.elapsed().as_secs_f64(),
     };
-    let bundled = Bundled { release, digest, plan: &plan, archive: &archive, signers, seconds };
+    let volumes = match args.volume_size {
+        Some(size) => Some(split::replace(output, &Bundle::open(&archive.path, &root)?, size)?),
+        None => None,
+    };
+    let protected =
+        volumes.as_ref().and_then(|done| done.files.first()).map_or(&archive.path, |file| &file.path);
+    let parity = parity::make_for(output, protected, args.parity)?;
+    let bundled =
+        Bundled { release, digest, plan: &plan, archive: &archive, volumes, parity, signers, seconds };
     output.result(&bundled, || {
         let s = &bundled.seconds;
-        describe(&plan)
-            .line("written", size(archive.bytes))
+        let lines = describe(&plan).line("written", size(archive.bytes));
+        let (lines, place) = match &bundled.volumes {
+            Some(volumes) => (split::list(lines, volumes), path(&args.output)),
+            None => (lines, path(&archive.path)),
+        };
+        parity::list(lines, bundled.parity.as_ref())
             .line("release", format!("{}, {}", bundled.release, bundled.digest.short()))
             .line(
                 "time",
@@ -223,7 +247,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
                     s.total, s.plan, s.content, s.keys, s.finish
                 ),
             )
-            .end(&format!("next: sealift verify {} --trust {}", path(&archive.path), path(&args.trust)))
+            .end(&format!("next: sealift verify {place} --trust {}", path(&args.trust)))
     })
 }
 
@@ -242,29 +266,36 @@ fn gather(
     order: &Order<'_>,
     planned: &Planned,
     network: &NetworkArgs,
-    password: &Password,
+    opener: Opener,
     progress: &Arc<dyn Progress>,
 ) -> Result<Gathered, Error> {
     let begun = Instant::now();
     let packer = planned.open(&**progress)?;
     let failed = Arc::new(AtomicBool::new(false));
     let watched: Arc<dyn Progress> = Arc::new(Watched { progress: progress.clone(), failed: failed.clone() });
+    let opener = opener.watched_by(watched.clone());
     std::thread::scope(|scope| {
         let keys = scope.spawn(|| {
-            let opened = bundle::open_keys(order, planned.root(), password).and_then(|keys| {
+            let signed = bundle::open_keys(order, planned.root(), &opener).and_then(|keys| {
                 // Too few signatures are found now, not when everything has been fetched.
                 let (signatures, signers) = planned.sign(&keys)?;
                 Ok((keys, signatures, signers, begun.elapsed()))
             });
-            failed.store(opened.is_err(), Ordering::Relaxed);
-            opened
+            failed.fetch_or(signed.is_err(), Ordering::Relaxed);
+            signed
         });
         let content = gather_content(planned, network, packer, &watched);
+        failed.fetch_or(content.is_err(), Ordering::Relaxed);
         let content_took = begun.elapsed();
-        // If the keys are wrong, the content was only interrupted: the keys' error is the one to show.
-        let (keys, signatures, signers, keys_took) =
-            keys.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok(Gathered { packer: content?, keys, signatures, signers, keys_took, content_took })
+        let keys = keys.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // What fails interrupts the other: the error of the one that was not interrupted is the one to show.
+        match (keys, content) {
+            (Ok((keys, signatures, signers, keys_took)), Ok(packer)) => {
+                Ok(Gathered { packer, keys, signatures, signers, keys_took, content_took })
+            }
+            (Err(Error::Archive(sealift_archive::Error::Interrupted)) | Ok(_), Err(error))
+            | (Err(error), _) => Err(error),
+        }
     })
 }
 
@@ -287,7 +318,7 @@ fn gather_content(
     packer.ok_or(Error::Archive(sealift_archive::Error::Interrupted))
 }
 
-/// Progress that also stops when the keys turn out to be wrong.
+/// Progress that also stops when the other half of the work has failed.
 struct Watched {
     progress: Arc<dyn Progress>,
     failed: Arc<AtomicBool>,
@@ -310,5 +341,6 @@ fn describe(plan: &Plan) -> Lines {
         .line("previous", tally(&plan.from_previous))
         .line("from disk", tally(&plan.from_disk))
         .line("to fetch", tally(&plan.to_fetch))
+        .line_if("parity", plan.parity_bytes.map(|bytes| format!("about {}", size(bytes))))
         .line("disk", format!("at most {}", size(plan.disk_bytes)))
 }

@@ -10,13 +10,14 @@ use sealift_archive::{Bundle, ReleaseName, Source as _};
 use super::look::open;
 use super::output::{Lines, Output, count, path};
 use super::{ExportArgs, Format};
-use crate::{Error, export};
+use crate::{Error, export, statement};
 
 pub(super) fn export(output: Output, args: &ExportArgs) -> Result<(), Error> {
     let bundle = open(&args.bundle, args.trust.as_deref(), output)?;
     match args.format {
         Format::OciLayout => oci_layout(output, args, &bundle),
         Format::Files => files(output, args, &bundle),
+        Format::Statement => statements(output, args, &bundle),
     }
 }
 
@@ -84,5 +85,30 @@ fn files(output: Output, args: &ExportArgs, bundle: &Bundle) -> Result<(), Error
     output.result(&exported, || {
         let number = count(exported.files.len(), "file");
         Lines::title(&format!("Exported {number} to {}", path(exported.folder))).text()
+    })
+}
+
+#[derive(Serialize)]
+struct ExportedStatements {
+    statements: Vec<PathBuf>,
+}
+
+/// Writes each statement to a folder; if there are several, to one below it that is called by the sequence.
+fn statements(output: Output, args: &ExportArgs, bundle: &Bundle) -> Result<(), Error> {
+    let mut statements = Vec::new();
+    for release in bundle.releases() {
+        let dir = match bundle.releases() {
+            [_] => args.output.clone(),
+            _ => args.output.join(release.statement.sequence.to_string()),
+        };
+        if statement::is_in(&dir) {
+            return Err(Error::Exists { path: dir });
+        }
+        statements.push(statement::write_signed(release, &dir)?);
+    }
+    let exported = ExportedStatements { statements };
+    output.result(&exported, || {
+        let lines = Lines::title(&format!("Exported to {}", path(&args.output)));
+        exported.statements.iter().fold(lines, |lines, file| lines.line("statement", path(file))).text()
     })
 }

@@ -7,8 +7,11 @@ mod export;
 mod inspect;
 mod look;
 mod output;
+mod parity;
 mod sbom;
 mod sign;
+mod split;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -16,13 +19,15 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
+use sealift_archive::parity::Amount;
+use sealift_archive::split::VolumeSize;
 use sealift_fetch::meter::Stderr;
 
 use crate::Error;
 use crate::definition::Definition;
 use crate::discover::Helm;
-use crate::trust::ExistingKeys;
 use output::Output;
+use trust::{SignerArgs, TrustCommand};
 
 /// What is logged if `RUST_LOG` says nothing.
 const DEFAULT_LOG_FILTER: &str = "warn";
@@ -37,12 +42,12 @@ const DEFAULT_LOG_FILTER: &str = "warn";
 Examples:
   sealift trust init trust/                            make keys and a trust root, once
   sealift lock RELEASE.yaml                            pin every reference to a digest
-  sealift bundle RELEASE.yaml --trust trust/root.json \\
+  sealift bundle RELEASE.yaml --trust trust/ \\
       --release-key trust/release.key --pack-key trust/pack.key -o out/
-  sealift verify out/acme-1.5.0.tar.zst --trust trust/root.json
+  sealift verify out/acme-1.5.0.tar.zst --trust trust/
 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 refused (damage, signatures),
-4 no space, 5 busy, 6 a registry did not answer, 130 interrupted."
+4 no space, 5 busy, 6 a registry did not answer, 7 volumes are missing, 130 interrupted."
 )]
 pub struct Cli {
     /// Print results, plans and errors as JSON
@@ -54,7 +59,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make the keys of a vendor and the trust root that appliances pin
+    /// Make and change the trust root that appliances pin: who may sign what
     #[command(subcommand)]
     Trust(TrustCommand),
     /// Pin every reference of a definition to a digest, in `RELEASE.lock.json`
@@ -63,12 +68,20 @@ enum Command {
     Check(CheckArgs),
     /// Write the statement of a locked release, to be signed apart
     Statement(StatementArgs),
-    /// Sign a statement
+    /// Sign a statement, or the next version of the trust root
     Sign(SignArgs),
     /// Fetch what the lock names, sign it, and pack it into one archive
     Bundle(Box<BundleArgs>),
     /// Check every signature and every byte of an archive
     Verify(VerifyArgs),
+    /// Cut an archive into volumes that fit a stick
+    Split(SplitArgs),
+    /// Put the volumes of an archive together again
+    Join(JoinArgs),
+    /// Make parity files, by which lost parts of an archive come back
+    Parity(parity::ParityArgs),
+    /// Write whole copies of the damaged and missing files of an archive, by its parity
+    Repair(parity::RepairArgs),
     /// Show what an archive carries
     Inspect(InspectArgs),
     /// Write what an archive carries in a form for other tools
@@ -89,20 +102,6 @@ enum Command {
     Man {
         /// The directory
         dir: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum TrustCommand {
-    /// Make root, release and pack keys (cosign's format) and version 1 of the trust root
-    #[command(after_help = "\
-COSIGN_PASSWORD is the password of all keys; without it, a terminal is asked.
-Keep root.key offline; give root.json and signatures/ to the appliance image.")]
-    Init {
-        /// Folder for root.json and the keys
-        dir: PathBuf,
-        #[command(flatten)]
-        existing: ExistingKeys,
     },
 }
 
@@ -180,16 +179,23 @@ struct StatementArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each person runs it with a key of their own and sends the folder on:
-  sealift sign statement/ --key alice.key --trust trust/root.json")]
+Each person runs it with a key of their own and sends the folder on. A trust root counts as soon as
+enough have signed it; without `--key`, the signatures that others have put there are counted.
+
+Examples:
+  sealift sign statement/ --key alice.key --trust trust/
+  sealift sign statement/ --key alice.pub --signer \"my-hsm-sign --slot 1\"
+  sealift sign trust/ --key root-bob.key")]
 struct SignArgs {
-    /// The folder that `sealift statement` wrote
+    /// The folder that `sealift statement` or `export --format statement` wrote, or a trust folder
     dir: PathBuf,
-    /// Private key of role `release`; may be repeated
-    #[arg(long, value_name = "KEY", required = true)]
+    /// Key to sign with; may be repeated. A public one if `--signer` signs for it
+    #[arg(long, value_name = "KEY")]
     key: Vec<PathBuf>,
-    /// Check first that the keys may sign
-    #[arg(long, value_name = "ROOT.json")]
+    #[command(flatten)]
+    signer: SignerArgs,
+    /// Check first that the keys may sign the statement
+    #[arg(long, value_name = "TRUST")]
     trust: Option<PathBuf>,
 }
 
@@ -198,15 +204,17 @@ struct BundleArgs {
     /// The definition
     #[arg(value_name = "RELEASE.yaml")]
     definition: PathBuf,
-    /// The trust root that goes along
-    #[arg(long, value_name = "ROOT.json")]
+    /// The trust folder, or root.json in it: all versions go along
+    #[arg(long, value_name = "TRUST")]
     trust: PathBuf,
-    /// Private key of role `release`; may be repeated; not needed with `--statement`
+    /// Key of role `release`; may be repeated; not needed with `--statement`
     #[arg(long, value_name = "KEY", required_unless_present = "statement")]
     release_key: Vec<PathBuf>,
-    /// Private key of role `pack`; may be repeated
+    /// Key of role `pack`; may be repeated
     #[arg(long, value_name = "KEY", required = true)]
     pack_key: Vec<PathBuf>,
+    #[command(flatten)]
+    signer: SignerArgs,
     /// Folder with a statement that was signed apart
     #[arg(long, value_name = "DIR")]
     statement: Option<PathBuf>,
@@ -216,6 +224,12 @@ struct BundleArgs {
     /// Folder for the archive
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
+    /// Cut the archive into volumes of at most this size, for example `fat32` (4 GiB - 1)
+    #[arg(long, value_name = "SIZE")]
+    volume_size: Option<VolumeSize>,
+    /// Make parity: `10%` of the archive, or so much that any so many volumes may be lost (`1`)
+    #[arg(long, value_name = "AMOUNT")]
+    parity: Option<Amount>,
     /// How hard to squeeze what is not compressed yet
     #[arg(long, value_name = "1..19", default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=19))]
     level: i32,
@@ -227,12 +241,76 @@ struct BundleArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Everything is read, and from the medium, not from memory. Volumes are looked for beside the one
+that is named; name several folders if they are not in one. Exit status 7 if some are missing.
+
+Examples:
+  sealift verify acme-1.5.0.tar.zst --trust trust/root.json
+  sealift verify /media/stick --trust trust/root.json")]
 struct VerifyArgs {
-    /// The archive
-    bundle: PathBuf,
+    /// The archive, a volume of it, or a folder that holds one; may be several
+    #[arg(value_name = "ARCHIVE", required = true)]
+    bundle: Vec<PathBuf>,
     /// The trust root to check against
     #[arg(long, value_name = "ROOT.json")]
     trust: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every volume is checked while it is copied and read back before it gets its name; what is there
+and right is not written again. The volumes one behind the other are still one zstd stream:
+  cat acme-1.5.0.[0-9]*.tar.zst | zstd -dc | tar t
+
+Examples:
+  sealift split acme-1.5.0.tar.zst -o out/                           for FAT32
+  sealift split acme-1.5.0.tar.zst -o out/ --volume-size 650MiB --parity 10%
+  sealift split acme-1.5.0.tar.zst -o /media/stick --only 2          one stick at a time")]
+struct SplitArgs {
+    /// The archive, or its volumes
+    #[arg(value_name = "ARCHIVE", required = true)]
+    bundle: Vec<PathBuf>,
+    /// Folder for the volumes
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Largest volume: `fat32` (4 GiB - 1), bytes, or a number with `M`, `G`, `MiB`, `GiB`
+    #[arg(long, value_name = "SIZE", default_value_t)]
+    volume_size: VolumeSize,
+    /// Write only these volumes: `2`, `2-4`
+    #[arg(long, value_name = "NUMBERS")]
+    only: Option<split::Numbers>,
+    /// Make parity: `10%` of the archive, or so much that any so many volumes may be lost (`1`)
+    #[arg(long, value_name = "AMOUNT", conflicts_with = "only")]
+    parity: Option<Amount>,
+    /// The trust root to check against; without it, the archive is believed about who made it
+    #[arg(long, value_name = "ROOT.json")]
+    trust: Option<PathBuf>,
+    /// Say what would be done, and stop
+    #[arg(long)]
+    plan: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file is, byte for byte, the one that was split.
+
+Examples:
+  sealift join /media/stick -o .
+  sealift join /media/stick1 /media/stick2 -o acme.tar.zst")]
+struct JoinArgs {
+    /// A volume, or the folders that they are in
+    #[arg(value_name = "VOLUME|DIR", required = true)]
+    volumes: Vec<PathBuf>,
+    /// Folder for the archive, or its name
+    #[arg(short, long, value_name = "DIR|FILE", default_value = ".")]
+    output: PathBuf,
+    /// The trust root to check against; without it, the archive is believed about who made it
+    #[arg(long, value_name = "ROOT.json")]
+    trust: Option<PathBuf>,
+    /// Say what would be done, and stop
+    #[arg(long)]
+    plan: bool,
 }
 
 #[derive(Debug, Args)]
@@ -283,6 +361,8 @@ enum Format {
     OciLayout,
     /// The plain files, under their names
     Files,
+    /// The statement with its documents and signatures, to be signed again
+    Statement,
 }
 
 impl RenderingArgs {
@@ -310,13 +390,17 @@ impl Cli {
     pub fn run(&self) -> Result<(), Error> {
         let output = Output { json: self.json };
         match &self.command {
-            Command::Trust(TrustCommand::Init { dir, existing }) => sign::init_trust(output, dir, existing),
+            Command::Trust(command) => trust::trust(output, command),
             Command::Lock(args) => bundle::lock(output, args),
             Command::Check(args) => check::check(output, args),
             Command::Statement(args) => sign::statement(output, args),
             Command::Sign(args) => sign::sign(output, args),
             Command::Bundle(args) => bundle::bundle(output, args),
             Command::Verify(args) => look::verify(output, args),
+            Command::Split(args) => split::split(output, args),
+            Command::Join(args) => split::join(output, args),
+            Command::Parity(args) => parity::parity(output, args),
+            Command::Repair(args) => parity::repair(output, args),
             Command::Inspect(args) => inspect::inspect(output, args),
             Command::Export(args) => export::export(output, args),
             Command::Diff(args) => diff::diff(output, args),

@@ -2,8 +2,10 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use indicatif::DecimalBytes;
+use sealift_archive::{Digest, Progress};
 use sealift_fetch::meter::Meter;
 use serde::Serialize;
 
@@ -37,6 +39,12 @@ impl Output {
         Ok(Meter::of_command(what, bytes, self.json)?)
     }
 
+    /// Shows nothing of work that takes no long time, and lets Ctrl-C stop it.
+    #[expect(clippy::unused_self, reason = "all that a person sees goes through the output")]
+    pub(super) fn silent_meter(self, what: &str) -> Result<Arc<dyn Progress>, Error> {
+        Ok(Arc::new(Meter::of_command(what, 0, true)?))
+    }
+
     /// A remark on standard error, for people only.
     pub(super) fn remark(self, text: &str) -> Result<(), Error> {
         if !self.json {
@@ -60,6 +68,20 @@ impl Lines {
 
         writeln!(self.0, "  {label:<10} {value}").expect("a string takes all text");
         self
+    }
+
+    /// A fingerprint, on two lines that are easy to read out.
+    pub(super) fn fingerprint(self, digest: &Digest) -> Self {
+        let spelt = digest.spelt();
+        let (first, second) = spelt.split_at(spelt.len() / 2);
+        self.line("digest", first.trim()).line("", second.trim())
+    }
+
+    pub(super) fn line_if(self, label: &str, value: Option<impl std::fmt::Display>) -> Self {
+        match value {
+            Some(value) => self.line(label, value),
+            None => self,
+        }
     }
 
     pub(super) fn end(mut self, text: &str) -> String {

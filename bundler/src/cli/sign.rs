@@ -1,42 +1,26 @@
-//! `trust init`, `statement`, `sign`.
+//! `statement` and `sign`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use sealift_archive::trust::{KeyId, RoleName};
+use sealift_archive::trust::{RoleName, Trusted};
 use sealift_archive::{Digest, ReleaseName};
 
 use super::output::{Lines, Output, path};
+use super::trust::{describe_lacks, signers};
 use super::{SignArgs, StatementArgs};
 use crate::definition::Definition;
-use crate::keys::{self, Password};
+use crate::keys::Opener;
 use crate::lock::Lock;
-use crate::trust::{self, ExistingKeys};
+use crate::trust::{self, Folder, Version};
 use crate::{Error, statement};
-
-pub(super) fn init_trust(output: Output, dir: &Path, existing: &ExistingKeys) -> Result<(), Error> {
-    let made = trust::init(dir, existing, &Password::default())?;
-    output.result(&made, || {
-        let mut lines = Lines::title("Made a trust root, version 1")
-            .line("file", path(&made.root))
-            .line("digest", made.digest);
-        for role in [RoleName::Root, RoleName::Release, RoleName::Pack] {
-            let keys: Vec<String> = made.roles.get(&role).into_iter().flatten().map(KeyId::short).collect();
-            lines = lines.line(&role.to_string(), format!("1 of {} ({})", keys.len(), keys.join(", ")));
-        }
-        for key in &made.private_keys {
-            lines = lines.line("secret", path(key));
-        }
-        lines.end("Keep root.key offline. Appliances pin root.json, with signatures/ beside it.")
-    })
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Drafted {
     release: ReleaseName,
-    statement: std::path::PathBuf,
+    statement: PathBuf,
     digest: Digest,
 }
 
@@ -55,6 +39,18 @@ pub(super) fn statement(output: Output, args: &StatementArgs) -> Result<(), Erro
     })
 }
 
+pub(super) fn sign(output: Output, args: &SignArgs) -> Result<(), Error> {
+    let opener = Opener::new(args.signer.program());
+    opener.ask(&args.key)?;
+    let opener = opener.watched_by(output.silent_meter("signing")?);
+    // A folder that has neither is told what a statement would be.
+    if statement::is_in(&args.dir) || !Folder::is_in(&args.dir) {
+        sign_statement(output, args, &opener)
+    } else {
+        sign_root(output, args, &opener)
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Signed {
@@ -63,11 +59,14 @@ struct Signed {
     signatures: Vec<String>,
 }
 
-pub(super) fn sign(output: Output, args: &SignArgs) -> Result<(), Error> {
-    let root = args.trust.as_deref().map(trust::read).transpose()?;
-    let keys = keys::open_all(&args.key, &Password::default())?;
-    let (statement, digest, signatures) =
-        statement::sign(&args.dir, &keys, root.as_ref().map(|(root, _)| root))?;
+fn sign_statement(output: Output, args: &SignArgs, opener: &Opener) -> Result<(), Error> {
+    if args.key.is_empty() {
+        return Err(trust::Error::NoKey { dir: args.dir.clone() }.into());
+    }
+    let trust = args.trust.as_deref().map(Folder::read).transpose()?;
+    let root = trust.as_ref().map(|folder| folder.trusted().map(Trusted::newest)).transpose()?;
+    let signers = opener.open_all(&args.key, RoleName::Release)?;
+    let (statement, digest, signatures) = statement::sign(&args.dir, &signers, root)?;
     let signed = Signed {
         release: statement.name(),
         digest,
@@ -80,4 +79,22 @@ pub(super) fn sign(output: Output, args: &SignArgs) -> Result<(), Error> {
         }
         lines.text()
     })
+}
+
+fn sign_root(output: Output, args: &SignArgs, opener: &Opener) -> Result<(), Error> {
+    let mut folder = Folder::read(&args.dir)?;
+    let signers = opener.open_all(&args.key, RoleName::Root)?;
+    let version = folder.sign(&signers)?;
+    output.result(&version, || describe_root(&folder, &version, &args.dir))
+}
+
+fn describe_root(folder: &Folder, version: &Version, dir: &Path) -> String {
+    let counts = if version.is_signed() { "counts" } else { "is still a draft" };
+    let title = format!("Trust root version {} {counts}", version.version);
+    let lines = Lines::title(&title).fingerprint(&version.fingerprint).line("signed by", signers(version));
+    if version.is_signed() {
+        lines.line("file", path(&folder.newest_file())).text()
+    } else {
+        describe_lacks(lines, &version.lacks, dir)
+    }
 }

@@ -88,6 +88,8 @@ fn each_group_is_mended_once_however_much_is_lost() {
     fs::remove_file(bench.volume(1)).unwrap();
     let mended = Mended::new(None, bench.mender());
     assert_eq!(mended.parts().unwrap().missing, [1, 2]);
+    // Without reading what is there: it could not be enough.
+    fs::write(bench.volume(3), "").unwrap();
     assert!(mended.repair(0..1000).unwrap().is_none());
 }
 

@@ -43,13 +43,13 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "another-vendor", code: 115, lies: Lies { vendor: || &STRANGER, ..HONEST } },
     signers("nobody-packed-it", 114, HONEST.release_signers, |_| vec![]),
     signers("a-stranger-packed-it", 114, HONEST.release_signers, |_| vec![&STRANGER.pack]),
-    signers("a-release-key-packed-it", 114, HONEST.release_signers, |keys| vec![&keys.release[0]]),
+    signers("a-release-key-packed-it", 158, HONEST.release_signers, |keys| vec![&keys.release[0]]),
     signers("nobody-released-it", 114, |_| vec![], HONEST.pack_signers),
     signers("one-of-two-released-it", 114, |keys| vec![&keys.release[0]], HONEST.pack_signers),
-    signers("the-packer-released-it", 114, |keys| vec![&keys.release[0], &keys.pack], HONEST.pack_signers),
+    signers("the-packer-released-it", 158, |keys| vec![&keys.release[0], &keys.pack], HONEST.pack_signers),
     Case {
         name: "one-key-released-it-twice",
-        code: 114,
+        code: 157,
         lies: Lies {
             release_signers: |keys| vec![&keys.release[0]],
             head: |keys, members| {
@@ -62,7 +62,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "signature-over-other-bytes",
-        code: 114,
+        code: 156,
         lies: Lies {
             pack_signers: |_| vec![],
             head: |keys, members| {
@@ -83,6 +83,16 @@ pub(crate) const CASES: &[Case] = &[
         let mut document: serde_json::Value = serde_json::from_slice(&members[2].content).unwrap();
         document["roles"]["pack"] = json!({"threshold": 0, "keys": []});
         members[2] = Member::new("root/1.json", document.to_string());
+    }),
+    head("root-key-with-another-role", 122, |_, members| {
+        let mut document: serde_json::Value = serde_json::from_slice(&members[2].content).unwrap();
+        document["roles"]["pack"] = document["roles"]["root"].clone();
+        members[2] = Member::new("root/1.json", document.to_string());
+    }),
+    head("root-left-out", 107, |_, members| {
+        let mut document: serde_json::Value = serde_json::from_slice(&members[2].content).unwrap();
+        document["version"] = 3.into();
+        members.insert(3, Member::new("root/3.json", document.to_string()));
     }),
     head("root-under-another-number", 107, |_, members| {
         members[2] = members[2].clone().named(b"root/2.json");
