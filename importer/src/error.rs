@@ -49,6 +49,12 @@ pub enum Error {
         /// Whether `--repair` would help with some of it.
         can_be_repaired: bool,
     },
+    /// Volumes are needed that have not come yet. What is loaded stays.
+    #[error("{missing}")]
+    FurtherVolumes {
+        /// The archive's `VolumesMissing`.
+        missing: sealift_archive::Error,
+    },
     /// What the archive library says.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -72,6 +78,7 @@ impl Explain for Error {
             Self::NoSuchVersion { .. } => 503,
             Self::AmbiguousVersion { .. } => 504,
             Self::NotWhole { .. } => 505,
+            Self::FurtherVolumes { .. } => 513,
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
             Self::Io(_) => 599,
@@ -82,7 +89,7 @@ impl Explain for Error {
         match self {
             Self::SeveralReleases { .. } | Self::NoRelease { .. } | Self::NotWhole { .. } => Class::Refused,
             Self::NoSuchVersion { .. } | Self::AmbiguousVersion { .. } => Class::Usage,
-            Self::Archive(error) => error.class(),
+            Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) => Class::Failed,
@@ -103,6 +110,11 @@ impl Explain for Error {
                 "`sealiftctl verify --repair` removes what has changed; then import the release again".into()
             }
             Self::NotWhole { .. } => "import the release again: it brings back what is missing".into(),
+            Self::FurtherVolumes { .. } => {
+                "put in a stick with one of them and run the command again: what is loaded stays, and sticks may come in \
+                 any order; with `--wait` the import waits for them"
+                    .into()
+            }
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::NoRelease { .. } | Self::Io(_) => return None,

@@ -34,7 +34,7 @@ Examples:
   sealiftctl status                                 what runs, and what to do next
 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 refused (damage, signatures, order),
-4 no space, 5 busy, 130 interrupted."
+4 no space, 5 busy, 7 further volumes are needed, 130 interrupted."
 )]
 pub struct Cli {
     /// The store's directory
@@ -104,10 +104,20 @@ Compare the fingerprint that is printed with the vendor's, by another way than t
 #[derive(Debug, Args)]
 #[command(after_help = "\
 An import that was interrupted goes on where it stopped: run the same command again.
-Until a release is activated, nothing that runs is changed.")]
+Until a release is activated, nothing that runs is changed.
+
+Volumes on several sticks come one after the other, in any order. On a terminal the import waits for
+the next one; otherwise it ends with exit status 7, what is loaded stays, and the next one goes on:
+  sealiftctl import /media/stick               the first stick, and each one that follows
+  sealiftctl import /media/stick1 /media/stick2
+  sealiftctl import /media/stick --wait=600    ten minutes for each")]
 struct ImportArgs {
-    /// The archive
-    bundle: PathBuf,
+    /// The archive, its volumes, or the folders that they are in, such as mount points
+    #[arg(value_name = "PATH", required = true)]
+    sources: Vec<PathBuf>,
+    /// Wait for volumes that are not there yet, for each so many seconds or without an end; 0 not at all
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "forever")]
+    wait: Option<import::Patience>,
     /// Make it the active release as well
     #[arg(long)]
     activate: bool,

@@ -6,3 +6,4 @@ mod import;
 mod parity;
 mod sealiftctl;
 mod vendor;
+mod volumes;
