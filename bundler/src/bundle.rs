@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err as fs;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use sealift_archive::bundle::Unverified;
 use sealift_archive::format::layout::{Layout, Storing};
 use sealift_archive::format::volume::{HEADER_LEN, MAX_VOLUMES};
 use sealift_archive::packer::{Front, Packed, Packer};
+use sealift_archive::parity::{self, Amount};
 use sealift_archive::split::VolumeSize;
 use sealift_archive::trust::{KeyId, RoleName, RootChain, Signature, Signatures, Signer, TrustRoot, Trusted};
 use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, copy_blob, durable};
@@ -51,6 +53,8 @@ pub struct Order<'a> {
     pub level: i32,
     /// The most bytes of a volume, if the archive is to be cut into volumes.
     pub volume_size: Option<VolumeSize>,
+    /// How much parity to make.
+    pub parity: Option<Amount>,
 }
 
 /// What will be done.
@@ -67,6 +71,8 @@ pub struct Plan {
     pub from_disk: Tally,
     /// What is fetched.
     pub to_fetch: Tally,
+    /// About how much parity there will be, in bytes.
+    pub parity_bytes: Option<u64>,
     /// The most disk that it takes at one time, in bytes.
     pub disk_bytes: u64,
 }
@@ -136,17 +142,17 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let count =
         |wanted: &dyn Fn(&Digest) -> bool| Tally::of(release.blob_list.iter().filter(|b| wanted(&b.digest)));
     let name = format!("{}-{}.tar.zst", definition.product, definition.version);
+    let volume_bytes = order.volume_size.map(VolumeSize::bytes);
+    let expected = |amount| parity::Plan::expected_bytes(layout.max_file_bytes(), volume_bytes, amount);
+    let parity_bytes = order.parity.map(expected).transpose()?;
     let plan = Plan {
         path: order.out.join(name),
         content: count(&|_| true),
         from_previous: count(&|d| from_previous.contains(d)),
         from_disk: count(&|d| on_disk.contains(d) && !from_previous.contains(d)),
         to_fetch: count(&|d| !on_disk.contains(d) && !from_previous.contains(d)),
-        disk_bytes: match order.volume_size {
-            None => layout.max_disk_bytes(),
-            // The archive goes when all volumes have been read back.
-            Some(_) => layout.max_disk_bytes().max(2 * layout.max_file_bytes() + MAX_HEADERS_BYTES),
-        },
+        parity_bytes,
+        disk_bytes: disk_bytes(&layout, order.volume_size.is_some(), parity_bytes.unwrap_or(0)),
     };
     let base = order.definition.parent().unwrap_or(Path::new("")).to_owned();
     Ok(Planned { plan, lock, local, base, release, layout, root, roots, signatures, previous, from_previous })
@@ -158,6 +164,14 @@ fn open_for_content(path: &Path, trusted: &Trusted) -> Result<Bundle, Error> {
     let then = archive.head().roots.iter().next_back().map(TrustRoot::version);
     let judge = trusted.versions().find(|root| Some(root.version()) == then).unwrap_or(trusted.newest());
     Ok(archive.verify(judge)?)
+}
+
+/// The most disk that a bundle takes at one time: while it is packed, cut, or protected.
+fn disk_bytes(layout: &Layout, is_cut: bool, parity_bytes: u64) -> u64 {
+    let file = layout.max_file_bytes();
+    // The archive goes when all volumes have been read back.
+    let cutting = if is_cut { 2 * file + MAX_HEADERS_BYTES } else { 0 };
+    layout.max_disk_bytes().max(cutting).max(file + MAX_HEADERS_BYTES * u64::from(is_cut) + parity_bytes)
 }
 
 /// Opens the keys that an order names, one after the other, and checks that they may do what they are for.
@@ -225,10 +239,7 @@ impl Planned {
             let wanted = missing().intersection(&self.from_previous).copied().collect();
             previous.copy_blobs(&wanted, packer, progress)?;
         }
-        for digest in missing() {
-            self.local.copy(digest, packer, progress)?;
-        }
-        Ok(())
+        missing().into_par_iter().try_for_each(|digest| self.local.copy(digest, packer, progress).map(drop))
     }
 
     /// Makes the Git packs again that are still missing, each repository from a clone; with plain HTTP to other hosts

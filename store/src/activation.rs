@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::audit::{Event, Subject};
 use crate::policy::{Known, Situation, Unreadable};
 use crate::state::Recorded;
-use crate::{Error, State, Store, StoredRelease, Writer, mirror};
+use crate::{Counters, Error, State, Store, StoredRelease, Writer, mirror};
 
 /// What will be done to make a release the active one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -93,9 +93,8 @@ impl Store {
     /// # Errors
     /// I/O.
     pub fn situation(&self) -> Result<Situation, Error> {
-        let counters = self.counters()?;
-        let mut situation =
-            Situation { product: counters.product, floor: counters.floor, ..Default::default() };
+        let Counters { product, installed, floor, channels, time } = self.counters()?;
+        let mut situation = Situation { product, floor, installed, channels, time, ..Situation::default() };
         for release in self.releases()? {
             if release.is_being_left() {
                 situation.leaving = Some(release.sequence());

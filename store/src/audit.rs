@@ -1,7 +1,8 @@
 //! The audit log: what was verified, by which key, from where, and when; append only.
 
+use sealift_archive::release::CurrentRelease;
 use sealift_archive::trust::KeyId;
-use sealift_archive::{Digest, Product, ReleaseName, Sequence, Statement, Version};
+use sealift_archive::{ChannelName, Digest, Product, ReleaseName, Sequence, Statement, Version};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -42,6 +43,17 @@ pub enum Event {
         version: u64,
         /// Its fingerprint.
         fingerprint: Digest,
+    },
+    /// A newer edition of a channel was believed.
+    ChannelSeen {
+        /// The channel.
+        channel: ChannelName,
+        /// Its version.
+        version: u64,
+        /// Digest of the document.
+        digest: Digest,
+        /// The release that it names.
+        release: CurrentRelease,
     },
     /// A release was verified and staged.
     Staged {

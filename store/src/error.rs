@@ -4,8 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use sealift_archive::{
-    Class, Code, Digest, Explain, Product, ReleaseName, RepositoryName, Sequence, Version,
+    ChannelName, Class, Code, Digest, Explain, Product, ReleaseName, RepositoryName, Sequence, Version,
 };
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::lock::Holder;
 
@@ -78,15 +80,17 @@ pub enum Error {
         why: String,
     },
     /// A release of another product than the installed one.
-    #[error("{offered} was offered, but `{installed}` is installed here")]
+    #[error("{offered} was offered, but this appliance is for `{installed}`{}", and_active(active.as_deref()))]
     OtherProduct {
         /// What was offered.
         offered: Box<ReleaseName>,
         /// What is installed.
         installed: Product,
+        /// What is active.
+        active: Option<Box<ReleaseName>>,
     },
     /// Two different releases claim one sequence.
-    #[error("{offered} was offered as {offered_digest}, but sequence {} is taken by {stored}", offered.sequence)]
+    #[error("{offered} was offered as {offered_digest}, but sequence {} is taken by {holder}: {stored}", offered.sequence)]
     SequenceTaken {
         /// What was offered.
         offered: Box<ReleaseName>,
@@ -94,6 +98,8 @@ pub enum Error {
         offered_digest: Digest,
         /// The digest of what has this sequence here.
         stored: Digest,
+        /// What that is.
+        holder: String,
     },
     /// A release that is older than the active one.
     #[error("{offered} is below {active}, which is active")]
@@ -103,13 +109,23 @@ pub enum Error {
         /// What is active.
         active: Box<ReleaseName>,
     },
+    /// A release that is older than one that ran here before, where none is active.
+    #[error("{offered} is below sequence {installed}, which was active here before; now nothing is")]
+    BelowInstalled {
+        /// What was offered.
+        offered: Box<ReleaseName>,
+        /// The highest sequence that was ever active.
+        installed: Sequence,
+    },
     /// A release that the vendor has withdrawn by raising the floor.
-    #[error("{offered} is below the floor: releases below sequence {floor} are no longer allowed")]
+    #[error("{offered} is below the floor: releases below sequence {floor} are no longer allowed{}", and_active(active.as_deref()))]
     BelowFloor {
         /// What was offered.
         offered: Box<ReleaseName>,
         /// The lowest sequence that is allowed.
         floor: Sequence,
+        /// What is active.
+        active: Option<Box<ReleaseName>>,
     },
     /// The step from the active release to this one is not allowed.
     #[error("{offered} cannot follow {active}, which is active: {}", only_from(upgrade_from))]
@@ -120,6 +136,56 @@ pub enum Error {
         active: Box<ReleaseName>,
         /// The versions that it can follow.
         upgrade_from: Vec<Version>,
+        /// Those of them that are here and come after the active one.
+        here: Vec<Version>,
+    },
+    /// A channel of another product than the installed one.
+    #[error("channel `{name}` of `{product}` was offered, but this appliance is for `{installed}`{}", and_active(active.as_deref()))]
+    OtherChannel {
+        /// The channel.
+        name: ChannelName,
+        /// Its product.
+        product: Product,
+        /// What is installed.
+        installed: Product,
+        /// What is active.
+        active: Option<Box<ReleaseName>>,
+    },
+    /// A channel that was believed in a later edition before.
+    #[error("version {offered} of channel `{name}` was offered, but version {seen} was seen here before")]
+    ChannelBehind {
+        /// The channel.
+        name: ChannelName,
+        /// The version that was offered.
+        offered: u64,
+        /// The latest version that was believed.
+        seen: u64,
+    },
+    /// Two different documents claim one version of a channel.
+    #[error("version {version} of channel `{name}` was offered as {offered}, but it was seen here as {seen}")]
+    ChannelTaken {
+        /// The channel.
+        name: ChannelName,
+        /// The version.
+        version: u64,
+        /// Digest of what was offered.
+        offered: Digest,
+        /// Digest of what was believed.
+        seen: Digest,
+    },
+    /// News that are no news any more, where fresh ones should be had.
+    #[error("version {version} of channel `{name}` expired at {}, and now it is {}{}", instant(*expired), instant(*now), and_active(active.as_deref()))]
+    ChannelExpired {
+        /// The channel.
+        name: ChannelName,
+        /// Its version.
+        version: u64,
+        /// When it expired.
+        expired: OffsetDateTime,
+        /// What time it is taken to be.
+        now: OffsetDateTime,
+        /// What is active.
+        active: Option<Box<ReleaseName>>,
     },
     /// The release is here, but it failed.
     #[error("{release} cannot be activated: {reason}")]
@@ -183,12 +249,25 @@ impl Error {
     }
 }
 
+/// `; acme 1.4 (sequence 4) is active`
+fn and_active(active: Option<&ReleaseName>) -> String {
+    active.map_or_else(|| "; no release is active".to_owned(), |active| format!("; {active} is active"))
+}
+
+/// `2026-11-23T02:44:00Z`
+fn instant(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
+}
+
+fn one_of(versions: &[Version]) -> String {
+    versions.iter().map(Version::as_str).collect::<Vec<_>>().join(" or ")
+}
+
 fn only_from(versions: &[Version]) -> String {
     if versions.is_empty() {
         return "it is only for an appliance that has no release yet".to_owned();
     }
-    let versions: Vec<&str> = versions.iter().map(Version::as_str).collect();
-    format!("it can only follow {}", versions.join(" or "))
+    format!("it can only follow {}", one_of(versions))
 }
 
 impl Explain for Error {
@@ -213,6 +292,11 @@ impl Explain for Error {
             Self::Git { .. } => 317,
             Self::ActiveUnreadable { .. } => 318,
             Self::TrustDamaged { .. } => 319,
+            Self::BelowInstalled { .. } => 320,
+            Self::OtherChannel { .. } => 321,
+            Self::ChannelBehind { .. } => 322,
+            Self::ChannelTaken { .. } => 323,
+            Self::ChannelExpired { .. } => 324,
             Self::Archive(error) => return error.code(),
             Self::Io(_) => 399,
         })
@@ -254,21 +338,51 @@ impl Explain for Error {
                 "a pinned trust root is never replaced; for another vendor use another store".into()
             }
             Self::NotPinned { .. } => "pin the vendor's: `sealiftctl trust pin root.json`".into(),
-            Self::OtherProduct { .. } => "take the bundle of the product that is installed".into(),
+            Self::OtherProduct { offered, installed, .. } => {
+                format!("take a bundle of `{installed}`; `{}` goes to an appliance of its own", offered.product)
+            }
             Self::SequenceTaken { .. } => {
                 "do not use this bundle: ask the vendor why two releases have the same sequence".into()
             }
-            Self::BelowActive { .. } => {
-                "take a bundle of a later release; to go back to one that is here, run `sealiftctl rollback`".into()
+            Self::BelowActive { active, .. } => format!(
+                "to go back to a release that ran here, run `sealiftctl rollback`; else take a bundle above sequence \
+                 {}; the vendor can release older content again under such a sequence",
+                active.sequence
+            ),
+            Self::BelowInstalled { installed, .. } => {
+                format!("take a bundle of sequence {installed} or above, or activate a release that is here (`sealiftctl status`)")
             }
-            Self::BelowFloor { .. } => "ask the vendor for a later release".into(),
-            Self::NoPath { upgrade_from, .. } => match upgrade_from.as_slice() {
-                [] => "ask the vendor for a release that this one can step to".into(),
-                versions => {
-                    let versions: Vec<&str> = versions.iter().map(Version::as_str).collect();
-                    format!("import and activate {} first", versions.join(" or "))
-                }
-            },
+            Self::BelowFloor { floor, active: Some(active), .. } => {
+                format!("ask the vendor for a release of sequence {floor} or above that can follow {}", active.version)
+            }
+            Self::BelowFloor { floor, .. } => {
+                format!("ask the vendor for a release of sequence {floor} or above")
+            }
+            Self::NoPath { active, upgrade_from, .. } if upgrade_from.is_empty() => {
+                format!("ask the vendor for a release that can follow {}", active.version)
+            }
+            Self::NoPath { offered, here, .. } if !here.is_empty() => {
+                format!("activate {} first, which is here; then {}", one_of(here), offered.version)
+            }
+            Self::NoPath { offered, active, upgrade_from, .. } => format!(
+                "import and activate {} first, then {}; if that cannot follow {} either, ask the vendor for what comes between",
+                one_of(upgrade_from),
+                offered.version,
+                active.version
+            ),
+            Self::OtherChannel { installed, .. } => {
+                format!("set the address of the vendor's channel of `{installed}`")
+            }
+            Self::ChannelBehind { .. } => {
+                "whoever serves it is behind, or holds back news: try again later, then ask the vendor".into()
+            }
+            Self::ChannelTaken { .. } => {
+                "do not follow it: ask the vendor why one version says two things".into()
+            }
+            Self::ChannelExpired { .. } => {
+                "check this machine's clock, which may once have been ahead, and its way to the vendor; an appliance that is meant to have none is set to be offline"
+                    .into()
+            }
             Self::Failed { .. } | Self::Incomplete { .. } | Self::ActiveUnreadable { .. } => {
                 "import the release again: it brings back only what is missing".into()
             }

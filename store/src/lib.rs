@@ -19,6 +19,7 @@
 
 mod activation;
 mod audit;
+mod counters;
 mod error;
 #[cfg(test)]
 mod fixture;
@@ -43,6 +44,7 @@ mod verify;
 
 pub use activation::{Activation, Mark, Step};
 pub use audit::{Event, Record, Subject};
+pub use counters::Counters;
 pub use error::Error;
 pub use incoming::{Incoming, Unfinished};
 pub use intake::Intake;
@@ -53,5 +55,5 @@ pub use space::{Disk, Need};
 pub use stamp::Stamp;
 pub use state::State;
 pub use store::Store;
-pub use trust::{Counters, RootFile};
+pub use trust::RootFile;
 pub use verify::{Finding, Trouble, Verdict};

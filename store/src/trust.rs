@@ -1,10 +1,9 @@
-//! `trust/`: the pinned root, every version that was seen to follow from it, and the counters that only grow.
+//! `trust/`: the pinned root, and every version that was seen to follow from it.
 //!
 //! ```text
 //! trust/root.json            pinned once, by a person; never replaced
 //! trust/root/<version>.json  the versions that followed, without a gap
 //! trust/signatures/          signatures over all of them
-//! trust/state.json           product, highest sequence that was active, floor, time
 //! ```
 //!
 //! The chain is only ever made longer, one version after the other and each with its signatures first, so a crash leaves a
@@ -13,19 +12,15 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use sealift_archive::durable;
 use sealift_archive::trust::{MAX_ROOT_BYTES, RoleName, Signatures, TrustRoot, Trusted};
-use sealift_archive::{Product, Sequence, Statement, durable, json};
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
-use crate::audit::{self, Event};
+use crate::audit::Event;
 use crate::{Error, Store, Writer};
 
 const PINNED_FILE: &str = "root.json";
 const FOLLOWING_DIR: &str = "root";
 const SIGNATURES_DIR: &str = "signatures";
-const COUNTERS_FILE: &str = "state.json";
-const MAX_COUNTERS_BYTES: usize = 64 << 10;
 
 /// A trust root that a person wants to pin.
 #[derive(Clone, Debug)]
@@ -36,37 +31,6 @@ pub struct RootFile {
     pub root: TrustRoot,
     /// The signatures that lie beside it; `None` if there is no folder for them.
     pub signatures: Option<Signatures>,
-}
-
-/// What must not go back: kept apart from the releases, so that it outlives them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Counters {
-    /// The product of the first release that was active here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub product: Option<Product>,
-    /// The highest sequence that was ever active.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub installed: Option<Sequence>,
-    /// The highest floor of any statement that was verified and staged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub floor: Option<Sequence>,
-    /// The latest time at which any of this changed, by this machine's clock.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
-    pub time: Option<OffsetDateTime>,
-}
-
-impl Counters {
-    /// Takes a verified statement in.
-    pub(crate) fn raise_floor(&mut self, statement: &Statement) {
-        self.floor = self.floor.max(Some(statement.floor));
-    }
-
-    /// Takes note that a release becomes active.
-    pub(crate) fn install(&mut self, product: &Product, sequence: Sequence) {
-        self.product.get_or_insert_with(|| product.clone());
-        self.installed = self.installed.max(Some(sequence));
-    }
 }
 
 impl Store {
@@ -89,18 +53,6 @@ impl Store {
             trusted.follow(next, &signatures).map_err(|error| damaged(error.to_string()))?;
         }
         Ok(trusted)
-    }
-
-    /// The counters; all empty in a new store.
-    ///
-    /// # Errors
-    /// I/O, or a file that is damaged.
-    pub fn counters(&self) -> Result<Counters, Error> {
-        let path = self.trust_dir().join(COUNTERS_FILE);
-        if !path.exists() {
-            return Ok(Counters::default());
-        }
-        Ok(json::parse(&path.display().to_string(), &fs::read(&path)?, MAX_COUNTERS_BYTES)?)
     }
 
     fn pinned(&self) -> Result<Option<TrustRoot>, Error> {
@@ -168,18 +120,6 @@ impl Writer {
             self.record(Event::TrustUpdated { source, version, fingerprint })?;
         }
         Ok(())
-    }
-
-    /// Changes the counters, durably; `change` is to let each of them only grow.
-    pub(crate) fn count(&self, change: impl FnOnce(&mut Counters)) -> Result<(), Error> {
-        let before = self.counters()?;
-        let mut after = before.clone();
-        change(&mut after);
-        if after == before {
-            return Ok(());
-        }
-        after.time = before.time.max(Some(audit::now()));
-        Ok(durable::write(&self.trust_dir().join(COUNTERS_FILE), &json::to_document(&after))?)
     }
 }
 

@@ -26,8 +26,8 @@ use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot, Trusted};
 use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
 
 use carried::Carried;
-pub use data::AtHand;
 pub use damage::{Absent, Damage, Findings};
+pub use data::AtHand;
 use front::Front;
 use reader::Reader;
 pub use stream::BlobStream;

@@ -1,6 +1,7 @@
 //! What a release is: its signed statement, the list of its content, and what its names point at.
 
 mod blob_list;
+mod channel;
 mod inventory;
 mod names;
 mod receipt;
@@ -8,6 +9,7 @@ mod refs;
 mod statement;
 
 pub use blob_list::BlobList;
+pub use channel::{Channel, ChannelName, CurrentRelease, MAX_CHANNEL_BYTES};
 pub use inventory::{CHART_TYPE, FLUX_TYPE, Inventory, Kind};
 pub use names::{FileName, ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
 pub use receipt::{Held, HeldState, MAX_RECEIPT_BYTES, MAX_RECEIPT_RELEASES, Receipt, TrustCounters};

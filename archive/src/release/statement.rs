@@ -16,7 +16,7 @@ pub const MAX_STATEMENT_BYTES: usize = 64 << 10;
 /// Largest `refs.json`, in bytes.
 pub const MAX_REFS_BYTES: usize = 16 << 20;
 
-/// Features that a statement may ask for and that this version knows.
+/// Features that a document may ask for and that this version knows.
 const KNOWN_FEATURES: [&str; 0] = [];
 
 /// What a release is.
@@ -103,11 +103,20 @@ pub struct Requirement {
     pub since: String,
 }
 
-/// The part of a statement that even an old reader understands.
+/// The part of a document that even an old reader understands.
 #[derive(Deserialize)]
 struct Requirements {
     #[serde(default)]
     requires: Vec<Requirement>,
+}
+
+/// Refuses a document that asks for what this version does not know.
+pub(super) fn expect_known(document: &str, bytes: &[u8], limit: usize) -> Result<(), Error> {
+    let wanted: Requirements = json::parse(document, bytes, limit)?;
+    match wanted.requires.iter().find(|wanted| !KNOWN_FEATURES.contains(&wanted.feature.as_str())) {
+        Some(unknown) => Err(Error::needs_newer(document, &unknown.feature, &unknown.since)),
+        None => Ok(()),
+    }
 }
 
 impl Statement {
@@ -137,12 +146,7 @@ impl Statement {
     /// [`Error::NeedsNewer`] before anything else is looked at; [`Error::Json`], [`Error::TooLarge`] or
     /// [`Error::Inconsistent`].
     pub fn parse(document: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let wanted: Requirements = json::parse(document, bytes, MAX_STATEMENT_BYTES)?;
-        if let Some(unknown) =
-            wanted.requires.into_iter().find(|r| !KNOWN_FEATURES.contains(&r.feature.as_str()))
-        {
-            return Err(Error::needs_newer(document, &unknown.feature, &unknown.since));
-        }
+        expect_known(document, bytes, MAX_STATEMENT_BYTES)?;
         expect_kind(document, bytes, MAX_STATEMENT_BYTES, KIND)?;
         let statement: Self = json::parse(document, bytes, MAX_STATEMENT_BYTES)?;
         if statement.floor > statement.sequence {

@@ -56,17 +56,7 @@ impl RootChain {
             }
         }
         let known = trusted.versions().rev().find_map(|ours| Some((ours, self.0.get(&ours.version())?)));
-        let Some((ours, theirs)) = known else {
-            let why = match (self.0.first_key_value(), self.0.last_key_value()) {
-                (Some((first, _)), Some((last, _))) => format!(
-                    "it brings trust root {}, and none of them is known here (known: {})",
-                    versions(*first, *last),
-                    versions(trusted.oldest().version(), trusted.newest().version()),
-                ),
-                _ => "it brings no trust root".to_owned(),
-            };
-            return Err(other_vendor(why));
-        };
+        let Some((ours, theirs)) = known else { return Err(other_vendor(self.no_common(&trusted))) };
         if ours.bytes() != theirs.bytes() {
             let version = ours.version();
             return Err(other_vendor(format!("its trust root version {version} is not the one known here")));
@@ -76,6 +66,24 @@ impl RootChain {
             trusted.follow(next.clone(), signatures)?;
         }
         Ok(trusted)
+    }
+
+    fn no_common(&self, trusted: &Trusted) -> String {
+        let (Some((&first, _)), Some((&last, _))) = (self.0.first_key_value(), self.0.last_key_value())
+        else {
+            return "it brings no trust root".to_owned();
+        };
+        let oldest = trusted.oldest().version();
+        let known = versions(oldest, trusted.newest().version());
+        let brings = format!(
+            "it brings trust root {}, and none of them is known here ({known})",
+            versions(first, last)
+        );
+        if last < oldest {
+            format!("{brings}; if it is the same vendor's, it has to be bundled again")
+        } else {
+            brings
+        }
     }
 }
 
@@ -267,9 +275,14 @@ mod tests {
                 "the chain begins too late",
                 1..=2,
                 4..=5,
-                "SL0115 `file` comes from another vendor: it brings trust root versions 4 to 5, and none of them is known here (known: versions 1 to 2)",
+                "SL0115 `file` comes from another vendor: it brings trust root versions 4 to 5, and none of them is known here (versions 1 to 2)",
             ),
-            ("the chain ends too early", 3..=3, 1..=2, "SL0115"),
+            (
+                "the chain ends too early",
+                3..=3,
+                1..=2,
+                "SL0115 `file` comes from another vendor: it brings trust root versions 1 to 2, and none of them is known here (version 3); if it is the same vendor's, it has to be bundled again",
+            ),
         ];
         for (name, trusted, brought, expected) in cases {
             let said = said(ours.chain(brought).follow("file", ours.trusting(trusted), &ours.signatures));

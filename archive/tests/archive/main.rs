@@ -5,7 +5,13 @@
 mod confusion;
 mod file;
 mod fixture;
+#[path = "../measure/mod.rs"]
+mod measure;
+mod once;
+#[path = "../second_reader/mod.rs"]
+mod other_reader;
 mod parity;
+mod second_reader;
 mod several;
 mod shelf;
 mod split;

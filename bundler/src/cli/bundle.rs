@@ -15,7 +15,7 @@ use sealift_fetch::meter::Meter;
 use sealift_fetch::{Client, Options, unless_interrupted};
 
 use super::output::{Lines, Output, count, path, size};
-use super::{BundleArgs, LockArgs, NetworkArgs, split};
+use super::{BundleArgs, LockArgs, NetworkArgs, parity, split};
 use crate::Error;
 use crate::bundle::{self, Keys, Order, Plan, Planned};
 use crate::definition::Definition;
@@ -160,6 +160,8 @@ struct Bundled<'a> {
     /// What stands in the place of the archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     volumes: Option<split::Done>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parity: Option<sealift_archive::parity::Plan>,
     signers: Vec<KeyId>,
     seconds: Seconds,
 }
@@ -186,6 +188,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
         out: &args.output,
         level: args.level,
         volume_size: args.volume_size,
+        parity: args.parity,
     };
     let planned = bundle::plan(&order)?;
     let plan_took = begun.elapsed();
@@ -194,7 +197,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
     }
     if let Some(size) = args.volume_size {
         if let Some(packed) = planned.packed() {
-            return split::resume(output, &packed, size);
+            return split::resume(output, &packed, size, args.parity);
         }
         split::expect_room(&planned.plan)?;
     }
@@ -223,7 +226,11 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
         Some(size) => Some(split::replace(output, &Bundle::open(&archive.path, &root)?, size)?),
         None => None,
     };
-    let bundled = Bundled { release, digest, plan: &plan, archive: &archive, volumes, signers, seconds };
+    let protected =
+        volumes.as_ref().and_then(|done| done.files.first()).map_or(&archive.path, |file| &file.path);
+    let parity = parity::make_for(output, protected, args.parity)?;
+    let bundled =
+        Bundled { release, digest, plan: &plan, archive: &archive, volumes, parity, signers, seconds };
     output.result(&bundled, || {
         let s = &bundled.seconds;
         let lines = describe(&plan).line("written", size(archive.bytes));
@@ -231,7 +238,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
             Some(volumes) => (split::list(lines, volumes), path(&args.output)),
             None => (lines, path(&archive.path)),
         };
-        lines
+        parity::list(lines, bundled.parity.as_ref())
             .line("release", format!("{}, {}", bundled.release, bundled.digest.short()))
             .line(
                 "time",
@@ -334,5 +341,6 @@ fn describe(plan: &Plan) -> Lines {
         .line("previous", tally(&plan.from_previous))
         .line("from disk", tally(&plan.from_disk))
         .line("to fetch", tally(&plan.to_fetch))
+        .line_if("parity", plan.parity_bytes.map(|bytes| format!("about {}", size(bytes))))
         .line("disk", format!("at most {}", size(plan.disk_bytes)))
 }

@@ -19,6 +19,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
+use sealift_archive::parity::Amount;
 use sealift_archive::split::VolumeSize;
 use sealift_fetch::meter::Stderr;
 
@@ -226,6 +227,9 @@ struct BundleArgs {
     /// Cut the archive into volumes of at most this size, for example `fat32` (4 GiB - 1)
     #[arg(long, value_name = "SIZE")]
     volume_size: Option<VolumeSize>,
+    /// Make parity: `10%` of the archive, or so much that any so many volumes may be lost (`1`)
+    #[arg(long, value_name = "AMOUNT")]
+    parity: Option<Amount>,
     /// How hard to squeeze what is not compressed yet
     #[arg(long, value_name = "1..19", default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=19))]
     level: i32,
@@ -261,7 +265,7 @@ and right is not written again. The volumes one behind the other are still one z
 
 Examples:
   sealift split acme-1.5.0.tar.zst -o out/                           for FAT32
-  sealift split acme-1.5.0.tar.zst -o out/ --volume-size 650MiB
+  sealift split acme-1.5.0.tar.zst -o out/ --volume-size 650MiB --parity 10%
   sealift split acme-1.5.0.tar.zst -o /media/stick --only 2          one stick at a time")]
 struct SplitArgs {
     /// The archive, or its volumes
@@ -276,6 +280,9 @@ struct SplitArgs {
     /// Write only these volumes: `2`, `2-4`
     #[arg(long, value_name = "NUMBERS")]
     only: Option<split::Numbers>,
+    /// Make parity: `10%` of the archive, or so much that any so many volumes may be lost (`1`)
+    #[arg(long, value_name = "AMOUNT", conflicts_with = "only")]
+    parity: Option<Amount>,
     /// The trust root to check against; without it, the archive is believed about who made it
     #[arg(long, value_name = "ROOT.json")]
     trust: Option<PathBuf>,

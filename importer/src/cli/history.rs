@@ -28,6 +28,10 @@ fn describe(record: &Record) -> String {
                 .line("from", source)
                 .fingerprint(fingerprint)
         }
+        Event::ChannelSeen { channel, version, release, .. } => {
+            title(format!("channel `{channel}` is at version {version}"))
+                .line("current", format_args!("{} (sequence {})", release.version, release.sequence))
+        }
         Event::Staged { release, source, keys: signers, trust_root } => {
             title(format!("{} was verified and staged", release.name()))
                 .line("from", source)

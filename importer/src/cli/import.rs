@@ -5,12 +5,14 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use sealift_archive::bundle::Unverified;
+use sealift_archive::medium::Healed;
 use sealift_archive::{Bundle, Error as ArchiveError, Unwatched};
 use sealift_fetch::meter::Meter;
 use sealift_store::{State, Store, Writer};
 use serde::Serialize;
 
 use super::output::{Lines, Output, count, keys, size};
+use super::repair::{WithHealed, warn};
 use super::{Cli, ImportArgs};
 use crate::Error;
 use crate::import::{Action, Done, Plan, execute, plan, record_refusal};
@@ -30,7 +32,15 @@ pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(),
         return output.result(&told, || describe_all(&plan, volumes.as_ref()).end());
     }
     let writer = cli.writer(&format!("import {source}"))?;
-    let mut import = Import { cli, output, args, writer: &writer, source: &source, is_told: false };
+    let mut import = Import {
+        cli,
+        output,
+        args,
+        writer: &writer,
+        source: &source,
+        is_told: false,
+        healed: Healed::default(),
+    };
     let done = import.stick_after_stick(&mut search);
     if let Err(error) = &done {
         // The refusal itself is the news, even where it cannot be written down.
@@ -38,8 +48,9 @@ pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(),
             output.remark(&format!("the audit log could not be written: {unwritten}\n"))?;
         }
     }
-    let done = done?;
-    output.result(&done, || conclude(&done))
+    let (done, healed) = (done?, import.healed);
+    output.result(&WithHealed::new(&done, &healed), || conclude(&done))?;
+    warn(output, &healed)
 }
 
 /// How long to wait for a stick.
@@ -74,6 +85,8 @@ struct Import<'a> {
     source: &'a str,
     /// Whether the plan has been told.
     is_told: bool,
+    /// What all sticks had to make again.
+    healed: Healed,
 }
 
 impl Import<'_> {
@@ -110,7 +123,9 @@ impl Import<'_> {
         keep_front(writer, &bundle)?;
         let to_come = volumes.map_or(plan.need.missing_bytes, |volumes| volumes.at_hand_bytes);
         let meter = self.cli.meter("importing", to_come.saturating_sub(plan.need.begun_bytes))?;
-        let done = execute(writer, &bundle, plan, &meter)?;
+        let done = execute(writer, &bundle, plan, &meter);
+        self.healed.join(bundle.medium().healed());
+        let done = done?;
         meter.finish();
         Ok(done)
     }

@@ -3,6 +3,7 @@
 mod history;
 mod import;
 mod output;
+mod repair;
 mod status;
 mod switch;
 mod trust;
@@ -59,6 +60,8 @@ enum Command {
     Trust(TrustCommand),
     /// Verify a release and load it into the store
     Import(ImportArgs),
+    /// Write whole copies of the damaged and missing files of an archive, by its parity
+    Repair(repair::RepairArgs),
     /// Show what runs, what can follow, what is wrong and what to do next
     Status,
     /// Show what was verified, by which key, from where, and when
@@ -154,6 +157,7 @@ impl Cli {
         match &self.command {
             Command::Trust(TrustCommand::Pin { file }) => trust::pin(self, output, file),
             Command::Import(args) => import::import(self, output, args),
+            Command::Repair(args) => repair::repair(self, output, args),
             Command::Status => status::status(self, output),
             Command::History => history::history(self, output),
             Command::Activate(args) => switch::activate(self, output, args),

@@ -12,6 +12,7 @@ mod interruption;
 mod memory;
 mod rotation;
 mod scene;
+mod second_reader;
 mod signers;
 mod space;
 mod told;

@@ -1,0 +1,85 @@
+//! Whether what a channel says is news, and may be believed.
+
+use sealift_archive::release::CurrentRelease;
+use sealift_archive::{Channel, Digest};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::Situation;
+use crate::Error;
+
+/// Whether an appliance is meant to hear from its vendor. This is configured, and never found out by trying: or whoever cuts
+/// the line would decide how much is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It asks regularly; what it hears has to be fresh.
+    Online,
+    /// What it knows came on a stick, and may be old.
+    Offline,
+}
+
+/// A channel as it was last believed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenChannel {
+    /// Its version.
+    pub version: u64,
+    /// Digest of the document.
+    pub digest: Digest,
+    /// The release that it names.
+    pub release: CurrentRelease,
+}
+
+/// How old news are that may be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// They have not expired.
+    Fresh,
+    /// They have, where nobody is online: to be told, and no more.
+    Expired {
+        /// When they did.
+        since: OffsetDateTime,
+    },
+}
+
+impl Situation {
+    /// Judges a channel whose signatures are good. `now` is this machine's clock; if that has gone back behind what was known
+    /// before, the later time counts.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn judge_channel(
+        &self,
+        offered: &Channel,
+        digest: Digest,
+        reach: Reach,
+        now: OffsetDateTime,
+    ) -> Result<Freshness, Error> {
+        let Channel { name, version, .. } = *offered;
+        if let Some(installed) = self.product.as_ref().filter(|installed| **installed != offered.product) {
+            let (product, installed) = (offered.product.clone(), installed.clone());
+            return Err(Error::OtherChannel { name, product, installed, active: self.active_name() });
+        }
+        match self.channels.get(&name) {
+            Some(seen) if version < seen.version => {
+                return Err(Error::ChannelBehind { name, offered: version, seen: seen.version });
+            }
+            Some(seen) if version == seen.version && digest != seen.digest => {
+                return Err(Error::ChannelTaken { name, version, offered: digest, seen: seen.digest });
+            }
+            _ => {}
+        }
+        let now = self.time.map_or(now, |known| known.max(now));
+        match (offered.expires <= now, reach) {
+            (false, _) => Ok(Freshness::Fresh),
+            (true, Reach::Offline) => Ok(Freshness::Expired { since: offered.expires }),
+            (true, Reach::Online) => Err(Error::ChannelExpired {
+                name,
+                version,
+                expired: offered.expires,
+                now,
+                active: self.active_name(),
+            }),
+        }
+    }
+}
