@@ -59,6 +59,12 @@ pub enum Error {
         /// Whether `--repair` would help with some of it.
         can_be_repaired: bool,
     },
+    /// Volumes are needed that have not come yet. What is loaded stays.
+    #[error("{missing}")]
+    FurtherVolumes {
+        /// The archive's `VolumesMissing`.
+        missing: sealift_archive::Error,
+    },
     /// What the archive library says.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -95,6 +101,7 @@ impl Explain for Error {
             Self::AmbiguousVersion { .. } => 504,
             Self::NotWhole { .. } => 505,
             Self::BaseMissing { .. } => 509,
+            Self::FurtherVolumes { .. } => 513,
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
             Self::Io(_) => 599,
@@ -105,7 +112,7 @@ impl Explain for Error {
         match self {
             Self::NoRelease { .. } | Self::NotWhole { .. } | Self::BaseMissing { .. } => Class::Refused,
             Self::NoSuchVersion { .. } | Self::AmbiguousVersion { .. } => Class::Usage,
-            Self::Archive(error) => error.class(),
+            Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) => Class::Failed,
@@ -134,6 +141,11 @@ impl Explain for Error {
                 "`sealiftctl verify --repair` removes what has changed; then import the release again".into()
             }
             Self::NotWhole { .. } => "import the release again: it brings back what is missing".into(),
+            Self::FurtherVolumes { .. } => {
+                "put in a stick with one of them and run the command again: what is loaded stays, and sticks may come in \
+                 any order; with `--wait` the import waits for them"
+                    .into()
+            }
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::NoRelease { .. } | Self::Io(_) => return None,

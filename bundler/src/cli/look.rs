@@ -74,11 +74,11 @@ struct Verdict<'a> {
 }
 
 pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
+    let folder = Folder::read(&args.trust)?;
+    let trusted = folder.trusted()?;
     let medium = find(&args.bundle, output)?;
     // What was just copied to a stick would be answered by memory.
     medium.forget_cached()?;
-    let folder = Folder::read(&args.trust)?;
-    let trusted = folder.trusted()?;
     let bundle = match Unverified::on(medium).and_then(|unverified| unverified.verify(trusted)) {
         Ok(bundle) => bundle,
         Err(error) => return parity::examine_unopened(output, &args.bundle, error),

@@ -4,6 +4,7 @@ mod history;
 mod import;
 mod output;
 mod receipt;
+mod repair;
 mod status;
 mod switch;
 mod told;
@@ -35,7 +36,7 @@ Examples:
   sealiftctl status                                 what runs, and what to do next
 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 refused (damage, signatures, order),
-4 no space, 5 busy, 130 interrupted."
+4 no space, 5 busy, 7 further volumes are needed, 130 interrupted."
 )]
 pub struct Cli {
     /// The store's directory
@@ -61,6 +62,8 @@ enum Command {
     Trust(TrustCommand),
     /// Verify a release and load it into the store
     Import(ImportArgs),
+    /// Write whole copies of the damaged and missing files of an archive, by its parity
+    Repair(repair::RepairArgs),
     /// Show what runs, what can follow, what is wrong and what to do next
     Status,
     /// Show what was verified, by which key, from where, and when
@@ -122,13 +125,23 @@ Of an archive with several releases, those are taken that lead from the active o
 that can be reached, in their order; an appliance without an active one takes the newest. A delta
 is taken if what it leaves out is here.
 
+Volumes on several sticks come one after the other, in any order. On a terminal the import waits for
+the next one; otherwise it ends with exit status 7, what is loaded stays, and the next one goes on:
+  sealiftctl import /media/stick               the first stick, and each one that follows
+  sealiftctl import /media/stick1 /media/stick2
+  sealiftctl import /media/stick --wait=600    ten minutes for each
+
 Examples:
   sealiftctl import /media/usb/acme-1.5.0.tar.zst --plan
   sealiftctl import /media/usb/acme-1.5.0.tar.zst --activate
   sealiftctl import /media/usb/acme-1.6.0.from-1.5.0.tar.zst")]
 struct ImportArgs {
-    /// The archive
-    bundle: PathBuf,
+    /// The archive, its volumes, or the folders that they are in, such as mount points
+    #[arg(value_name = "PATH", required = true)]
+    sources: Vec<PathBuf>,
+    /// Wait for volumes that are not there yet, for each so many seconds or without an end; 0 not at all
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "forever")]
+    wait: Option<import::Patience>,
     /// Make it the active release as well; of several, one after the other
     #[arg(long)]
     activate: bool,
@@ -168,6 +181,7 @@ impl Cli {
         match &self.command {
             Command::Trust(TrustCommand::Pin { file }) => trust::pin(self, output, file),
             Command::Import(args) => import::import(self, output, args),
+            Command::Repair(args) => repair::repair(self, output, args),
             Command::Status => status::status(self, output),
             Command::History => history::history(self, output),
             Command::Activate(args) => switch::activate(self, output, args),

@@ -14,6 +14,7 @@ mod memory;
 mod releases;
 mod rotation;
 mod scene;
+mod second_reader;
 mod signers;
 mod space;
 mod told;
