@@ -101,7 +101,7 @@ macro_rules! assert_told {
         insta::with_settings!({
             omit_expression => true,
             filters => vec![
-                (r"/\S+/(acme|root|all)", "[dir]/$1"),
+                (r"/\S+/(acme|root|all|notes)", "[dir]/$1"),
                 (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "YYYY-MM-DD hh:mm:ss UTC"),
                 (r"(?:[0-9a-f]{4} ){7}[0-9a-f]{4}", "[half a fingerprint]"),
                 (r"signed by   [0-9a-f]{12}", "signed by   [key]"),
