@@ -76,3 +76,82 @@ impl Hashed {
         self.frame
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::frame::stored;
+    use crate::{Blob, Check, Error};
+
+    /// Content, and the links between three frames of it that begin with a header of 512 bytes.
+    fn links() -> (Vec<u8>, Vec<Hashed>) {
+        let content: Vec<u8> = (0..2000).map(|i| u8::try_from(i % 251).unwrap()).collect();
+        let mut chain = Chain::default();
+        let links = content.chunks(768).map(|part| {
+            let frame = stored(&[&[0; 512], part, &[0; 16]].concat());
+            let link = Hashed::new(frame, 512..512 + part.len() as u64, chain.clone()).unwrap();
+            chain = link.behind().clone();
+            link
+        });
+        let links = links.collect();
+        (content, links)
+    }
+
+    fn follow(wanted: Blob, links: &[&Hashed]) -> String {
+        let mut check = Check::new(wanted);
+        let followed = links.iter().try_for_each(|link| check.follow(link)).and_then(|()| check.finish());
+        followed.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
+    }
+
+    #[test]
+    fn a_check_follows_what_was_hashed() {
+        let (content, links) = links();
+        let [first, second, last] = &links[..] else { panic!("three links") };
+        let blob = Blob::of(&content);
+        let reordered = Blob::of(&[&content[768..1536], &content[..768], &content[1536..]].concat());
+        let cases: [(&str, Blob, &[&Hashed], &str); 7] = [
+            ("whole", blob, &[first, second, last], "ok"),
+            ("another order", blob, &[second, first, last], "is really"),
+            ("links that do not meet are hashed again", reordered, &[second, first, last], "ok"),
+            ("short", blob, &[first, second], "is not 2000 bytes long"),
+            ("long", blob, &[first, second, last, last], "is not 2000 bytes long"),
+            ("too much at once", Blob { size: 500, ..blob }, &[first], "is not 500 bytes long"),
+            ("the end alone", Blob { size: last.len(), ..blob }, &[last], "is really"),
+        ];
+        for (name, wanted, links, expected) in cases {
+            let said = follow(wanted, links);
+            assert!(said.contains(expected), "{name}: {said}");
+        }
+        let pieces: Vec<u8> = links.iter().flat_map(Hashed::pieces).flatten().copied().collect();
+        assert!(pieces == content);
+    }
+
+    #[test]
+    fn bytes_that_came_before_are_followed_too() {
+        let (content, links) = links();
+        for cut in [768, 767, 100] {
+            let mut check = Check::new(Blob::of(&content));
+            check.update(&content[..cut]).unwrap();
+            if cut == 768 {
+                links[1..].iter().try_for_each(|link| check.follow(link)).unwrap();
+                check.finish().unwrap();
+            } else {
+                // What does not follow is hashed as it comes, and is then something else.
+                links.iter().skip(1).try_for_each(|link| check.follow(link)).unwrap();
+                assert!(matches!(check.finish(), Err(Error::WrongSize { .. })), "{cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_stored_frame_can_be_hashed() {
+        let frame = stored(&[7; 1024]);
+        let hash = |frame: &[u8], content| Hashed::new(frame.to_vec(), content, Chain::default());
+        assert!(hash(&frame, 512..1024).is_ok());
+        assert_eq!(hash(&frame, 512..1025).unwrap_err(), frame, "more than it holds");
+        assert!(hash(&frame[1..], 0..100).is_err());
+        let mut damaged = frame.clone();
+        damaged[20] ^= 1;
+        assert_eq!(hash(&damaged, 512..1024).unwrap_err(), damaged, "its checksum says so");
+    }
+}

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod second_reader;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use sealift_archive::{
     Blob, BlobList, BlobSink, BlobWriter, Bundle, Check, Digest, Error, Explain as _, Refs, Release,
     ReleaseName, Source as _, Statement, Unwatched, copy_blob,
 };
+use second_reader::SecondReader;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -174,10 +177,15 @@ fn a_delta_says_what_it_leaves_to_whom() {
         |index: usize| bundle.absent_of(&bundle.releases()[index]).map(|b| b.digest).collect::<BTreeSet<_>>();
     assert_eq!([of(0), of(1)], [digests(4..8), digests(6..8)]);
     assert!(bundle.check(&Unwatched).unwrap().damages.is_empty(), "what is not carried is no damage");
+    let second = SecondReader::trusting(&ROOT);
+    let verdicts = second.verdicts(std::slice::from_ref(&path));
+    assert_eq!(verdicts, [Ok(vec!["acme 1.4, blobs: 6".to_owned(), "acme 1.5, blobs: 6".to_owned()])]);
     bundle.copy_blobs(&digests(8..12), &Memory::default(), &Unwatched).unwrap();
 
     let (carried, absent, unknown) = (content(8), Digest::of(&content(4)), Digest::of(b"?"));
     assert!(bundle.carries(&Digest::of(&carried)) && !bundle.carries(&absent) && !bundle.carries(&unknown));
+    assert!(second.blob(&path, &Digest::of(&carried).to_string()).unwrap() == carried);
+    assert!(second.blob(&path, &absent.to_string()).unwrap_err().contains("is not in it"));
     let refusals = [
         bundle.copy_blobs(&digests([4, 8]), &Memory::default(), &Unwatched).unwrap_err(),
         bundle.read_blob(&absent, &mut Vec::new()).unwrap_err(),

@@ -69,6 +69,8 @@ fn help_tells_what_to_do() {
         "verify",
         "split",
         "join",
+        "parity",
+        "repair",
         "inspect",
         "export",
         "sbom",

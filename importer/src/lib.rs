@@ -7,5 +7,6 @@ pub mod cli;
 mod error;
 pub mod import;
 pub mod status;
+pub mod volumes;
 
 pub use error::Error;

@@ -23,6 +23,7 @@ mod counters;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod front;
 mod git;
 mod incoming;
 mod intake;
@@ -31,6 +32,7 @@ mod lock;
 mod mirror;
 mod parts;
 pub mod policy;
+mod receipt;
 mod release;
 mod repair;
 mod space;

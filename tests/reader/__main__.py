@@ -3,9 +3,12 @@
     python3 tests/reader verify --trust root.json ARCHIVE...
     python3 tests/reader blob --trust root.json ARCHIVE sha256:HEX > FILE
 
+An archive is a file, or a folder with all of its volumes.
+
 `verify` checks all that the format says must be checked, down to the last byte, and lists the releases. `blob` reads
-one blob, and of the data only the frames that it lies in. Status 0: done; 1: refused, and standard error says what and why.
-It needs Python 3 and the program `zstd`. It is here to show that the page is exact, so it is short rather than fast.
+one blob, and of the data only the frames that it lies in. Status 0: done; 1: refused, and standard error says why.
+
+It needs Python 3 and the program `zstd`. It is here to show that the page is exact: short rather than fast.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import sys
 
 from archive import Archive
 from refused import Refused
+from volumes import Medium
 
 
 def main() -> int:
@@ -32,23 +36,23 @@ def main() -> int:
     if options.command == "blob":
         return attempt(options.archive, trusted, lambda archive: archive.write_blob(options.digest, sys.stdout.buffer))
     # Each of them is looked at, whatever comes of the one before.
-    return max([attempt(path, trusted, verify) for path in options.archives])
+    return max([attempt(path, trusted, lambda archive: verify(path, archive)) for path in options.archives])
 
 
 def attempt(path: str, trusted: bytes, work) -> int:
     try:
-        with open(path, "rb") as file:
-            work(Archive(file, trusted))
+        with Medium(path) as medium:
+            work(Archive(medium, trusted))
         return 0
     except Refused as refused:
         print(f"{path}: refused: {refused}", file=sys.stderr)
         return 1
 
 
-def verify(archive: Archive) -> None:
+def verify(path: str, archive: Archive) -> None:
     archive.check_data()
     for release in archive.releases:
-        print(f"{archive.file.name}: {release.product} {release.version}, {len(release.blobs)} blobs")
+        print(f"{path}: {release.product} {release.version}, blobs: {len(release.blobs)}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import trust
 import ustar
 from documents import KIB
 from refused import Refused, expect
+from volumes import Medium
 
 MIB = KIB * KIB
 HEAD = 256 * KIB
@@ -68,14 +69,14 @@ class Blob:
 class Archive:
     """An archive whose head and front have been checked."""
 
-    def __init__(self, file: BinaryIO, trusted: bytes) -> None:
-        self.file = file
+    def __init__(self, medium: Medium, trusted: bytes) -> None:
+        self.read = medium.read
         head = read_head(self.read(0, HEAD))
         self.packing = documents.parse("pack.json", head.packing, 64 * KIB, "Packing", documents.PACKING)
         root = trust.follow(head.roots, trusted, head.signatures)
         root.check("pack.json", head.packing, "pack", head.signatures)
         length, data = self.packing["length"], self.packing["dataOffset"]
-        expect(file.seek(0, 2) == length, "the file is shorter or longer than it says")
+        expect(medium.length == length, "the file is shorter or longer than it says")
         pages_end = self.check_places()
         tail = length - len(TAIL)
         expect(data <= tail, "the data begins behind its end")
@@ -85,12 +86,6 @@ class Archive:
         self.read_front(head.statements, tail - data)
         expect(frames.is_filler(self.read(pages_end, data - pages_end)), "the filler of the front is damaged")
         self.check_releases()
-
-    def read(self, offset: int, length: int) -> bytes:
-        self.file.seek(offset)
-        data = self.file.read(length)
-        expect(len(data) == length, "the file ends too early")
-        return data
 
     def check_places(self) -> int:
         """Makes sure that the pages are one behind the other, and the data behind them; says where they end."""
@@ -210,7 +205,7 @@ class Archive:
             raise Refused(f"frame {number}: {refused}") from None
 
     def chained(self, blob: Blob) -> Iterator[bytes]:
-        """A chained blob, frame by frame; the states between frames are compared before a frame's bytes are given away."""
+        """A chained blob, frame by frame; the state behind a frame is compared before its bytes are given away."""
         header, left = ustar.header(f"blobs/sha256/{blob.digest[7:]}", blob.size), blob.size
         state, hashed = sha256_state.START, hashlib.sha256()
         for number in range(blob.frame, blob.last_frame + 1):

@@ -1,5 +1,5 @@
-"""zstd frames (FORMAT.md 1.1, 1.2, 4; RFC 8878). Stored frames and filler are taken apart here; other frames are given to
-`zstd`, once their header has shown that they are one frame, and how much will come of it."""
+"""zstd frames (FORMAT.md 1.1, 1.2, 4; RFC 8878). Stored frames and filler are taken apart here; other frames are given
+to `zstd`, once their header has shown that they are one frame, and how much will come of it."""
 
 import subprocess
 

@@ -1,4 +1,6 @@
-"""SHA-256 with its state in view (FIPS 180-4, 6.2), for the hashes of frames that a blob goes on behind (FORMAT.md 4.2)."""
+"""SHA-256 with its state in view (FIPS 180-4, 6.2), for the frames that a chained blob goes on behind (FORMAT.md 4.2).
+
+hashlib keeps the state to itself. This is slow, and only needed for blobs that lie in several frames."""
 
 from math import isqrt
 

@@ -108,7 +108,11 @@ sequence = number(1, MAX_SEQUENCE)
 product = matching("a product", "[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", r"\.\.")
 version = matching("a version", "[A-Za-z0-9]([A-Za-z0-9.+_-]{0,61}[A-Za-z0-9])?", r"\.\.")
 repository = matching("a repository", "[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", r"\.\.|\.git$")
-platform = matching("a platform", "(?=(.{1,63}/){1,2}.{1,63}$)W(/W){1,2}".replace("W", "[a-z0-9]([a-z0-9._-]*[a-z0-9])?"), r"\.\.")
+platform = matching(
+    "a platform",
+    "W(/W){1,2}".replace("W", "[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?"),
+    r"\.\.",
+)
 file_name = matching("a file name", r"(?=.{1,255}$)W(/W)*".replace("W", "[A-Za-z0-9_+=@~,][A-Za-z0-9._+=@~,-]*"))
 git_ref = matching(
     "a ref",

@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::Serialize;
+
 use super::Bundle;
-use super::frames::{Content, Slot, Span, Task};
+use super::frames::{Content, Slot, Span, Task, place};
 use crate::belt::Belt;
 use crate::format::contents::{Entry, Frame};
 use crate::{Blob, BlobSink, BlobWriter, Check, Digest, Error, Progress, Source as _};
@@ -67,6 +69,30 @@ pub(super) fn copy_blobs(
         }
         _ => Ok(()),
     }
+}
+
+/// How much of some content is at hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AtHand {
+    /// Bytes of it that are.
+    pub bytes: u64,
+    /// The numbers of the volumes that have the rest.
+    pub missing: BTreeSet<u32>,
+}
+
+/// Looks where blobs lie, not into them.
+pub(super) fn at_hand(bundle: &Bundle, wanted: &BTreeSet<Digest>) -> AtHand {
+    let mut at_hand = AtHand::default();
+    let entries = bundle.contents.entries.iter().filter(|e| wanted.contains(&e.blob.digest));
+    for span in entries.flat_map(|entry| entry.spans(&bundle.contents.frames)) {
+        let missing = bundle.medium.absent(place(bundle, span.frame));
+        if missing.is_empty() {
+            at_hand.bytes += span.range.end - span.range.start;
+        }
+        at_hand.missing.extend(missing);
+    }
+    at_hand
 }
 
 /// The part of a blob in one frame, and how much of the blob the sink has already.

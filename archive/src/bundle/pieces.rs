@@ -28,8 +28,12 @@ impl Bundle {
         })
     }
 
-    /// Head and front. What has one form is made again from what was verified; the rest is read and checked.
-    pub(super) fn front(&self) -> Result<Vec<u8>, Error> {
+    /// Head and front, all that lies before the data. What has one form is made again from what was verified; the rest is
+    /// read and checked.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::VolumesMissing`], or I/O.
+    pub fn front(&self) -> Result<Vec<u8>, Error> {
         let mut front = self.head.encode()?;
         for (number, page) in self.packing.pages.iter().enumerate() {
             front.extend(self.reader().page(number, page)?);

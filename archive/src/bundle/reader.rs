@@ -84,6 +84,9 @@ impl Reader<'_> {
             (None, Error::NotAnArchive { .. }) if self.0.parts().is_some() => {
                 Err(self.damaged("the head", area))
             }
+            (None, Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(self.damaged("the head", area))
+            }
             (None, error) => Err(error),
         }
     }

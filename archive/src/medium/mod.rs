@@ -25,7 +25,7 @@ pub use afresh::{Held, ReadBack, read_back};
 pub use file::FileMedium;
 pub use remark::{Remark, RemarkKind};
 pub(crate) use search::{ARCHIVE_ENDING, files_ending};
-pub use search::{Found, find, open, open_all};
+pub use search::{Found, find, find_set, open, open_all};
 pub(crate) use volumes::split_name;
 pub use volumes::{Volume, VolumeSet};
 
@@ -60,6 +60,13 @@ pub struct Healed {
 }
 
 impl Healed {
+    /// Adds what another medium had to make again.
+    pub fn join(&mut self, other: Self) {
+        self.pieces += other.pieces;
+        self.bytes += other.bytes;
+        self.files.extend(other.files);
+    }
+
     /// Adds a piece of a file.
     pub(crate) fn add(&mut self, file: &str, bytes: u64) {
         self.pieces += 1;
@@ -103,6 +110,11 @@ pub trait Medium: Debug + Send + Sync {
     /// Its volumes; `None` if it is one file.
     fn parts(&self) -> Option<Parts> {
         None
+    }
+
+    /// The numbers of the volumes of which one has the first byte of this stretch, if that one is not at hand.
+    fn absent(&self, _range: Range<u64>) -> Vec<u32> {
+        Vec::new()
     }
 
     /// What is to be told about the files that were looked at.

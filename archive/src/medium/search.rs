@@ -15,7 +15,7 @@ use super::volumes::split_name;
 use super::{FileMedium, Medium, RemarkKind, Volume, VolumeSet};
 use crate::format::frame;
 use crate::format::volume::{self, HEADER_LEN, Header};
-use crate::{Error, parity};
+use crate::{Digest, Error, parity};
 
 /// What names of archives and volumes end with, in any case.
 pub(crate) const ARCHIVE_ENDING: &str = ".zst";
@@ -104,6 +104,22 @@ pub fn find(places: &[impl AsRef<Path>]) -> Result<Found, Error> {
             Err(Error::SeveralArchives { place: place(), found })
         }
     }
+}
+
+/// Finds what there is of one set in these places; none if there is no volume of it.
+///
+/// # Errors
+/// I/O.
+pub fn find_set(places: &[impl AsRef<Path>], set: &Digest) -> Result<Option<VolumeSet>, Error> {
+    let mut looked = Looked::default();
+    for place in places {
+        looked.look_at_place(place.as_ref())?;
+    }
+    let first = looked.files.iter().find_map(|file| match &file.kind {
+        Kind::Volume(volume) if volume.header.set == *set => Some(volume),
+        _ => None,
+    });
+    Ok(first.map(|first| looked.assemble(first)))
 }
 
 /// Something that can be opened.

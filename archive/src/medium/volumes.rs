@@ -242,6 +242,13 @@ impl Medium for VolumeSet {
         Some(Parts { count: self.count, missing: self.missing() })
     }
 
+    fn absent(&self, range: Range<u64>) -> Vec<u32> {
+        match self.holder(range.start) {
+            Err(Error::VolumesMissing { numbers, .. }) if range.start >= self.front.len() as u64 => numbers,
+            _ => Vec::new(),
+        }
+    }
+
     fn remarks(&self) -> Vec<Remark> {
         self.remarks.clone()
     }

@@ -51,7 +51,12 @@ impl Mender {
         // Of several plans for one archive, the one that can mend most.
         found.sort_by_key(|found| std::cmp::Reverse(found.at_hand));
         let mut found = found.into_iter();
-        let Some(first) = found.next() else { return Ok(None) };
+        let Some(first) = found.next() else {
+            return places.find_ruined(&parity).map_or(Ok(None), |path| {
+                let why = "the first page of its index is damaged at both ends".to_owned();
+                Err(Error::BadParity { file: path.display().to_string(), why })
+            });
+        };
         let set = first.mender.index.grid.set();
         let others: Vec<String> =
             found.map(|other| other.mender).filter(|m| m.index.grid.set() != set).map(|m| m.stem).collect();
@@ -115,6 +120,17 @@ impl Places {
         archive.retain(&mut is_new);
         parity.retain(&mut is_new);
         Ok(Self { archive, parity, ..all })
+    }
+
+    /// A file that is called like parity of what is here, and says nothing any more.
+    fn find_ruined<'a>(&self, parity: &'a [ParityFile]) -> Option<&'a Path> {
+        let is_here = |name: &str| {
+            self.archive
+                .iter()
+                .any(|path| split_name(path).map_or_else(|| stem(path), |(stem, _)| stem.to_owned()) == name)
+        };
+        let ruined = parity.iter().filter(|file| file.header.is_none()).map(|file| file.path.as_path());
+        ruined.into_iter().find(|path| split_parity_name(path).is_some_and(|(name, _)| is_here(name)))
     }
 
     /// Puts together what there is of one plan; `None` if it is not about what was asked for.

@@ -70,14 +70,15 @@ impl Mended {
 pub fn open(places: &[impl AsRef<Path>]) -> Result<Box<dyn Medium>, Error> {
     match look(places) {
         (Ok(found), Ok(Some(mender))) => Ok(Box::new(Mended::new(Some(found.into()), mender))),
+        (Err(error @ Error::SeveralArchives { .. }), _) => Err(error),
         (Err(_), Ok(Some(mender))) if mender.has_any_file() => Ok(Box::new(Mended::new(None, mender))),
         (found, _) => found.map(Into::into),
     }
 }
 
 impl Mender {
-    /// Finds what can mend the archive in these places: an archive, some of its volumes, parity files, or folders. `None` if
-    /// no parity for it is there.
+    /// Finds what can mend the archive in these places: an archive or copies of it, some of its volumes, parity files, or
+    /// folders. `None` if no parity for it is there.
     ///
     /// # Errors
     /// [`Error::BadParity`] if there is, but its index is lost; [`Error::SeveralArchives`], or I/O.
@@ -99,8 +100,7 @@ fn look(places: &[impl AsRef<Path>]) -> (Result<Found, Error>, Result<Option<Men
         }
         Err(_) => None,
     };
-    let several = matches!(found, Err(Error::SeveralArchives { .. }));
-    let mender = if several { Ok(None) } else { Mender::find(&places, set) };
+    let mender = Mender::find(&places, set);
     (found, mender)
 }
 
@@ -145,6 +145,11 @@ impl Medium for Mended {
 
     fn parts(&self) -> Option<Parts> {
         self.missing.clone()
+    }
+
+    fn absent(&self, range: Range<u64>) -> Vec<u32> {
+        let is_missing = self.missing.as_ref().is_some_and(|parts| !parts.missing.is_empty());
+        if is_missing { self.inner.absent(range) } else { Vec::new() }
     }
 
     fn remarks(&self) -> Vec<Remark> {

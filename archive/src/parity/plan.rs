@@ -10,6 +10,7 @@ use super::files::Files;
 use super::gather::ParityFile;
 use super::make;
 use crate::format::parity::{Amount, Grid, Index};
+use crate::format::volume::{HEADER_LEN, MAX_VOLUMES};
 use crate::{Digest, Error, Progress, durable};
 
 /// The journal has a line of hexadecimal characters for each group.
@@ -70,6 +71,28 @@ impl Plan {
             grid,
             archive,
         })
+    }
+
+    /// How long the parity files will be together, in bytes, of an archive of this length in volumes of at most so many
+    /// bytes: before any of them is there.
+    ///
+    /// # Errors
+    /// [`Error::ParityTooLarge`] if volumes are too small.
+    pub fn expected_bytes(
+        archive_bytes: u64,
+        volume_bytes: Option<u64>,
+        amount: Amount,
+    ) -> Result<u64, Error> {
+        let stretch = volume_bytes.map_or(archive_bytes, |bytes| bytes.saturating_sub(HEADER_LEN)).max(1);
+        let mut lengths = Vec::new();
+        let mut left = archive_bytes;
+        // More volumes than there can be are refused when the archive is cut.
+        while left > 0 && lengths.len() < MAX_VOLUMES as usize {
+            lengths.push(left.min(stretch) + HEADER_LEN);
+            left = left.saturating_sub(stretch);
+        }
+        let grid = Grid::plan(Digest::of(&[]), HEADER_LEN, lengths, amount, volume_bytes)?;
+        Ok(grid.parity_lengths().sum())
     }
 
     /// Length of the parity files together, in bytes.

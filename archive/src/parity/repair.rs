@@ -14,7 +14,8 @@ use super::mender::{Known, Mender};
 use super::pieces::{self, PlainFile, READ_BYTES};
 use super::survey::Survey;
 use super::threads;
-use crate::medium::Medium;
+use crate::format::volume::Header;
+use crate::medium::{self, Medium};
 
 use crate::{Error, Progress, durable};
 
@@ -213,8 +214,20 @@ impl Mender {
         Ok(())
     }
 
+    /// Reads a copy back from the medium: by the volume's own hash, or piece by piece.
     fn read_back(&self, copy: &Copy, progress: &dyn Progress) -> Result<(), Error> {
         let grid = &self.index.grid;
+        let wrong = || Error::WrittenWrong { file: copy.target.display().to_string() };
+        if grid.header_bytes() > 0 {
+            let header_bytes = usize::try_from(grid.header_bytes()).unwrap_or(usize::MAX);
+            let held = medium::read_back(copy.partial.path(), header_bytes, progress)?;
+            let header = Header::parse(&held.start).filter(|header| header.set == grid.set());
+            let is_right = header.is_some_and(|header| {
+                (header.number as usize, header.digest, header.length)
+                    == (copy.file + 1, held.digest, held.length)
+            });
+            return if is_right { Ok(()) } else { Err(wrong()) };
+        }
         let written = PlainFile::at(copy.partial.path());
         written.forget_cached()?;
         let mut buffers = vec![Vec::new(); threads::count(READ_BYTES, 4 * READ_BYTES)];
@@ -222,10 +235,8 @@ impl Mender {
             progress.go_on()?;
             let place = grid.place(piece).range;
             progress.advance(place.end - place.start);
-            match pieces::hash(&written, &place, grid.piece_bytes(), buffer)? {
-                found if found == self.index.pieces[piece as usize] => Ok(()),
-                _ => Err(Error::WrittenWrong { file: copy.target.display().to_string() }),
-            }
+            let found = pieces::hash(&written, &place, grid.piece_bytes(), buffer)?;
+            if found == self.index.pieces[piece as usize] { Ok(()) } else { Err(wrong()) }
         })
     }
 }

@@ -285,8 +285,8 @@ fn volumes_that_are_swapped_twice_or_strange_are_mended() {
     set.expect_mended("swapped", &[]);
     let foreign = set.shelf.dir.path().join("foreign");
     fs::create_dir(&foreign).unwrap();
-    let other = Content::of_sizes(&[8 * MIB, 1, 8 * MIB]).pack(&set.shelf.dir, &set.shelf.vendor);
-    let strays = cut(&other, &set.shelf.vendor, VOLUME_BYTES, &foreign);
+    let other = Content::of_sizes(&[8 * MIB, 1, 8 * MIB]).pack(&set.shelf.dir, set.shelf.vendor);
+    let strays = cut(&other, set.shelf.vendor, VOLUME_BYTES, &foreign);
     let stray = fs::read(&strays[1]).unwrap();
     for number in 1..=count {
         let other = if number == 1 { 2 } else { number - 1 };

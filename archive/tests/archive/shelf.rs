@@ -13,6 +13,9 @@ use crate::fixture::{Content, MIB, Memory, Vendor};
 /// The most bytes of a volume here.
 pub(crate) const VOLUME_BYTES: u64 = 5 * MIB as u64;
 
+/// And in a small one: little more than the front, which is never cut.
+pub(crate) const SMALL_VOLUME_BYTES: u64 = 300 << 10;
+
 /// Keys take a second to make, so all tests share them.
 static VENDOR: LazyLock<Vendor> = LazyLock::new(Vendor::new);
 
@@ -27,12 +30,21 @@ pub(crate) struct Shelf {
 
 impl Shelf {
     pub(crate) fn new() -> Self {
+        Self::of(&[3, 600, 200_000, 9 * MIB, 100, 5 * MIB], VOLUME_BYTES)
+    }
+
+    /// One that is made and read in no time.
+    pub(crate) fn small() -> Self {
+        Self::of(&[40_000; 30], SMALL_VOLUME_BYTES)
+    }
+
+    fn of(sizes: &[usize], volume_bytes: u64) -> Self {
         let (dir, vendor) = (TempDir::new().unwrap(), &*VENDOR);
-        let content = Content::of_sizes(&[3, 600, 200_000, 9 * MIB, 100, 5 * MIB]);
+        let content = Content::of_sizes(sizes);
         let archive = content.pack(&dir, vendor);
         let folder = dir.path().join("volumes");
         fs::create_dir(&folder).unwrap();
-        let volumes = cut(&archive, vendor, VOLUME_BYTES, &folder);
+        let volumes = cut(&archive, vendor, volume_bytes, &folder);
         assert!(volumes.len() >= 4, "{volumes:?}");
         Self { dir, vendor, content, archive, volumes }
     }

@@ -123,10 +123,15 @@ pub(crate) fn root(keys: &Keys) -> TrustRoot {
     TrustRoot::parse("root.json", &json::to_document(&document)).unwrap()
 }
 
+/// The blob that is stored.
+pub(crate) fn first_blob() -> Vec<u8> {
+    b"layer".repeat(300)
+}
+
 /// Makes the archive with these lies in it.
 pub(crate) fn make(lies: &Lies) -> Vec<u8> {
     let keys = (lies.vendor)();
-    let mut blobs = vec![b"layer".repeat(300), b"{\"a\":1}".repeat(700), b"text ".repeat(60)];
+    let mut blobs = vec![first_blob(), b"{\"a\":1}".repeat(700), b"text ".repeat(60)];
     (lies.blobs)(&mut blobs);
     let frames = data(&blobs, lies);
     let (statement, front) = release(&blobs, &frames, lies);

@@ -15,7 +15,7 @@ use sealift_fetch::meter::Meter;
 use sealift_fetch::{Client, Options, unless_interrupted};
 
 use super::output::{Lines, Output, count, path, size};
-use super::{BundleArgs, LockArgs, NetworkArgs, split};
+use super::{BundleArgs, LockArgs, NetworkArgs, parity, split};
 use crate::Error;
 use crate::bundle::{self, Keys, Order, Plan, Planned};
 use crate::definition::Definition;
@@ -160,6 +160,8 @@ struct Bundled<'a> {
     /// What stands in the place of the archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     volumes: Option<split::Done>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parity: Option<sealift_archive::parity::Plan>,
     signers: Vec<KeyId>,
     seconds: Seconds,
 }
@@ -183,9 +185,13 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
         pack_keys: &args.pack_key,
         statement: args.statement.as_deref(),
         previous: args.previous.as_deref(),
+        older: &args.older,
+        bases: &args.base,
+        known: &args.known,
         out: &args.output,
         level: args.level,
         volume_size: args.volume_size,
+        parity: args.parity,
     };
     let planned = bundle::plan(&order)?;
     let plan_took = begun.elapsed();
@@ -194,7 +200,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
     }
     if let Some(size) = args.volume_size {
         if let Some(packed) = planned.packed() {
-            return split::resume(output, &packed, size);
+            return split::resume(output, &packed, size, args.parity);
         }
         split::expect_room(&planned.plan)?;
     }
@@ -223,7 +229,11 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
         Some(size) => Some(split::replace(output, &Bundle::open(&archive.path, &root)?, size)?),
         None => None,
     };
-    let bundled = Bundled { release, digest, plan: &plan, archive: &archive, volumes, signers, seconds };
+    let protected =
+        volumes.as_ref().and_then(|done| done.files.first()).map_or(&archive.path, |file| &file.path);
+    let parity = parity::make_for(output, protected, args.parity)?;
+    let bundled =
+        Bundled { release, digest, plan: &plan, archive: &archive, volumes, parity, signers, seconds };
     output.result(&bundled, || {
         let s = &bundled.seconds;
         let lines = describe(&plan).line("written", size(archive.bytes));
@@ -231,7 +241,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
             Some(volumes) => (split::list(lines, volumes), path(&args.output)),
             None => (lines, path(&archive.path)),
         };
-        lines
+        parity::list(lines, bundled.parity.as_ref())
             .line("release", format!("{}, {}", bundled.release, bundled.digest.short()))
             .line(
                 "time",
@@ -329,10 +339,22 @@ impl Progress for Watched {
 
 fn describe(plan: &Plan) -> Lines {
     let tally = |t: &bundle::Tally| format!("{}, {}", count(t.blobs, "blob"), size(t.bytes));
-    Lines::title(&path(&plan.path))
+    let mut lines = Lines::title(&path(&plan.path));
+    if plan.releases.len() > 1 {
+        lines = plan.releases.iter().fold(lines, |lines, release| lines.line("release", release));
+    }
+    lines = lines
         .line("content", tally(&plan.content))
+        .line_if("left out", (plan.left_out.blobs > 0).then(|| tally(&plan.left_out)));
+    lines = plan.needs.iter().fold(lines, |lines, base| lines.line("needs", base.name()));
+    lines = plan
+        .unknown
+        .iter()
+        .fold(lines, |lines, release| lines.line("unknown", format!("{release}, which the receipt names")));
+    lines
         .line("previous", tally(&plan.from_previous))
         .line("from disk", tally(&plan.from_disk))
         .line("to fetch", tally(&plan.to_fetch))
+        .line_if("parity", plan.parity_bytes.map(|bytes| format!("about {}", size(bytes))))
         .line("disk", format!("at most {}", size(plan.disk_bytes)))
 }

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod check;
+mod choice;
 mod diff;
 mod export;
 mod inspect;
@@ -19,6 +20,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
+use sealift_archive::parity::Amount;
 use sealift_archive::split::VolumeSize;
 use sealift_fetch::meter::Stderr;
 
@@ -199,6 +201,15 @@ struct SignArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sealift bundle RELEASE.yaml --trust trust/root.json --release-key trust/release.key \\
+      --pack-key trust/pack.key -o out/
+One stick for all appliances from N-2 up:
+  … --with out/acme-1.4.0.tar.zst --with out/acme-1.3.0.tar.zst
+Only what an appliance does not have:
+  … --base out/acme-1.4.0.tar.zst
+  … --base acme-1.4.0.receipt.json --known out/")]
 struct BundleArgs {
     /// The definition
     #[arg(value_name = "RELEASE.yaml")]
@@ -220,12 +231,26 @@ struct BundleArgs {
     /// An earlier bundle: what it holds is not fetched again
     #[arg(long, value_name = "BUNDLE")]
     previous: Option<PathBuf>,
+    /// A bundle of older releases: they travel along, as they were signed; may be repeated
+    #[arg(long = "with", value_name = "BUNDLE")]
+    older: Vec<PathBuf>,
+    /// What is there already and is left out: a bundle (its newest release), a folder with a statement,
+    /// or a receipt; may be repeated
+    #[arg(long, value_name = "BUNDLE|DIR|RECEIPT")]
+    base: Vec<PathBuf>,
+    /// Folder in which the releases of a receipt are looked for, and new signatures over older
+    /// statements; may be repeated
+    #[arg(long, value_name = "DIR")]
+    known: Vec<PathBuf>,
     /// Folder for the archive
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
     /// Cut the archive into volumes of at most this size, for example `fat32` (4 GiB - 1)
     #[arg(long, value_name = "SIZE")]
     volume_size: Option<VolumeSize>,
+    /// Make parity: `10%` of the archive, or so much that any so many volumes may be lost (`1`)
+    #[arg(long, value_name = "AMOUNT")]
+    parity: Option<Amount>,
     /// How hard to squeeze what is not compressed yet
     #[arg(long, value_name = "1..19", default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=19))]
     level: i32,
@@ -261,7 +286,7 @@ and right is not written again. The volumes one behind the other are still one z
 
 Examples:
   sealift split acme-1.5.0.tar.zst -o out/                           for FAT32
-  sealift split acme-1.5.0.tar.zst -o out/ --volume-size 650MiB
+  sealift split acme-1.5.0.tar.zst -o out/ --volume-size 650MiB --parity 10%
   sealift split acme-1.5.0.tar.zst -o /media/stick --only 2          one stick at a time")]
 struct SplitArgs {
     /// The archive, or its volumes
@@ -276,6 +301,9 @@ struct SplitArgs {
     /// Write only these volumes: `2`, `2-4`
     #[arg(long, value_name = "NUMBERS")]
     only: Option<split::Numbers>,
+    /// Make parity: `10%` of the archive, or so much that any so many volumes may be lost (`1`)
+    #[arg(long, value_name = "AMOUNT", conflicts_with = "only")]
+    parity: Option<Amount>,
     /// The trust root to check against; without it, the archive is believed about who made it
     #[arg(long, value_name = "ROOT.json")]
     trust: Option<PathBuf>,
@@ -325,6 +353,8 @@ struct ExportArgs {
     /// What to turn it into
     #[arg(long, value_enum, default_value_t = Format::OciLayout)]
     format: Format,
+    #[command(flatten)]
+    choice: choice::Choice,
     /// Folder to be made
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -334,7 +364,9 @@ struct ExportArgs {
 #[command(after_help = "\
 Each side is an archive, a lock, or a definition, whose lock is meant:
   sealift diff acme-1.4.0.tar.zst acme-1.5.0.tar.zst --trust trust/root.json
-  git show HEAD:RELEASE.lock.json > before.json && sealift diff before.json RELEASE.yaml")]
+  git show HEAD:RELEASE.lock.json > before.json && sealift diff before.json RELEASE.yaml
+Two releases of one archive:
+  sealift diff acme-1.5.0.tar.zst acme-1.5.0.tar.zst --from-release 1.4.0")]
 struct DiffArgs {
     /// What was
     from: PathBuf,
@@ -346,6 +378,12 @@ struct DiffArgs {
     /// Do not look into layers for packages
     #[arg(long)]
     no_packages: bool,
+    /// The release that is meant of the first archive, by version or sequence; without it, its newest
+    #[arg(long, value_name = "VERSION")]
+    from_release: Option<String>,
+    /// The release that is meant of the second archive; without it, its newest
+    #[arg(long, value_name = "VERSION")]
+    to_release: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -77,6 +77,13 @@ impl Lines {
         self.line("digest", first.trim()).line("", second.trim())
     }
 
+    pub(super) fn line_if(self, label: &str, value: Option<impl std::fmt::Display>) -> Self {
+        match value {
+            Some(value) => self.line(label, value),
+            None => self,
+        }
+    }
+
     pub(super) fn end(mut self, text: &str) -> String {
         self.0.push_str(text);
         self.0.push('\n');

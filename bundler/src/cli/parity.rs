@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use sealift_archive::bundle::Unverified;
 use sealift_archive::medium;
-use sealift_archive::parity::{Amount, Files, LostStretch, Mender, Plan, Repaired, RepairedFile, Survey};
+pub(super) use sealift_archive::parity::Plan;
+use sealift_archive::parity::{Amount, Files, LostStretch, Mender, Repaired, RepairedFile, Survey};
 use sealift_archive::{Bundle, Error as ArchiveError};
 
 use super::look::UNTRUSTED;
@@ -48,7 +49,7 @@ Whole copies of the files that are damaged or missing are written into DIR; noth
 Of several copies of an archive each may have what the others lost: name all folders.
 
 Examples:
-  sealift repair /media/stick/acme-1.5.0.tar.zst --into repaired/ --trust trust/root.json
+  sealift repair /media/stick/acme-1.5.0.tar.zst --into repaired/ --trust trust/
   sealift repair /media/stick1 /media/stick2 --into repaired/")]
 pub(super) struct RepairArgs {
     /// The archive, any of its volumes or parity files, or folders that they are in
@@ -82,8 +83,29 @@ pub(super) fn parity(output: Output, args: &ParityArgs) -> Result<(), Error> {
     })
 }
 
+/// Makes parity beside an archive that has just been written, if that is wanted; any of its files stands for all.
+pub(super) fn make_for(
+    output: Output,
+    archive: &Path,
+    amount: Option<Amount>,
+) -> Result<Option<Plan>, Error> {
+    let Some(amount) = amount else { return Ok(None) };
+    let folder = archive.parent().unwrap_or(Path::new(""));
+    let plan = Plan::new(Files::find(archive)?, amount, folder, None)?;
+    make(output, &plan)?;
+    Ok(Some(plan))
+}
+
+/// The parity files that are there now.
+pub(super) fn list(lines: Lines, plan: Option<&Plan>) -> Lines {
+    let files = plan.into_iter().flat_map(|plan| &plan.files);
+    files.fold(lines, |lines, file| {
+        lines.line("parity", format!("{}  {}", path(&file.path), size(file.bytes)))
+    })
+}
+
 /// Makes parity files as planned.
-pub(super) fn make(output: Output, plan: &Plan) -> Result<(), Error> {
+fn make(output: Output, plan: &Plan) -> Result<(), Error> {
     if let Some(folder) = plan.files.first().and_then(|file| file.path.parent()) {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         sealift_archive::durable::create_dir_all(folder)?;

@@ -5,12 +5,15 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::str::FromStr;
 
+use sealift_archive::parity::Amount;
 pub(super) use sealift_archive::split::Done;
 use sealift_archive::split::{self, Plan, Planned};
 use sealift_archive::{Bundle, Source as _, durable};
+use serde::Serialize;
 
 use super::look::open_all;
 use super::output::{Lines, Output, count, path, size};
+use super::parity;
 use super::{JoinArgs, SplitArgs};
 use crate::{Error, bundle};
 
@@ -43,7 +46,35 @@ pub(super) fn split(output: Output, args: &SplitArgs) -> Result<(), Error> {
         return output.result(&planned.plan, || describe(&planned.plan));
     }
     let done = execute(output, "splitting", planned)?;
-    output.result(&done, || conclude(&format!("Split {}", bundle.name()), &done, &args.output))
+    let title = format!("Split {}", bundle.name());
+    protect(output, done, args.parity, &title, &args.output)
+}
+
+/// Makes parity for volumes, if that is wanted, and tells what was done.
+fn protect(
+    output: Output,
+    done: Done,
+    amount: Option<Amount>,
+    title: &str,
+    place: &Path,
+) -> Result<(), Error> {
+    let first = done.files.first().map_or(place, |file| &file.path);
+    let parity = parity::make_for(output, first, amount)?;
+    let protected = Protected { done, parity };
+    output.result(&protected, || {
+        let lines = list(Lines::title(title), &protected.done);
+        let lines = parity::list(lines, protected.parity.as_ref());
+        end(lines, &protected.done, place)
+    })
+}
+
+/// Volumes and their parity.
+#[derive(Serialize)]
+struct Protected {
+    #[serde(flatten)]
+    done: Done,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parity: Option<parity::Plan>,
 }
 
 pub(super) fn join(output: Output, args: &JoinArgs) -> Result<(), Error> {
@@ -62,10 +93,15 @@ pub(super) fn join(output: Output, args: &JoinArgs) -> Result<(), Error> {
 }
 
 /// Goes on where a bundle was packed and not yet cut.
-pub(super) fn resume(output: Output, packed: &Bundle, size: split::VolumeSize) -> Result<(), Error> {
+pub(super) fn resume(
+    output: Output,
+    packed: &Bundle,
+    size: split::VolumeSize,
+    parity: Option<Amount>,
+) -> Result<(), Error> {
     let done = replace(output, packed, size)?;
     let place = Path::new(packed.name()).parent().unwrap_or(Path::new("."));
-    output.result(&done, || conclude("The archive was packed before", &done, place))
+    protect(output, done, parity, "The archive was packed before", place)
 }
 
 /// Refuses to begin what cannot end for want of room; the archive is there until its volumes are. What an earlier try
@@ -121,7 +157,11 @@ pub(super) fn list(lines: Lines, done: &Done) -> Lines {
 }
 
 fn conclude(title: &str, done: &Done, place: &Path) -> String {
-    list(Lines::title(title), done)
+    end(list(Lines::title(title), done), done, place)
+}
+
+fn end(lines: Lines, done: &Done, place: &Path) -> String {
+    lines
         .line("read back", count(done.files.len(), "file"))
         .end(&format!("next: sealift verify {} --trust ROOT.json", path(place)))
 }

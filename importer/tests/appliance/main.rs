@@ -3,5 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod import;
+mod parity;
 mod sealiftctl;
+mod several;
 mod vendor;
+mod volumes;

@@ -15,12 +15,14 @@ use super::mender::Copies;
 use super::pieces::PlainFile;
 use super::*;
 use crate::format::parity::Index;
+use crate::format::volume::{Cuts, HEADER_LEN, Header};
 use crate::medium::Medium;
 use crate::{Digest, Error, Progress, Unwatched};
 
 /// Three volumes of 2,000,000 bytes in all: 490 pieces in 2 groups, 25 of each of which can be made again.
 const LENGTHS: [usize; 3] = [900_000, 700_001, 400_000];
 const PIECE: usize = 4096;
+const HEADER_BYTES: usize = 176;
 
 struct Bench {
     dir: TempDir,
@@ -54,14 +56,21 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
 impl Bench {
     fn new(amount: &str, most_bytes: Option<u64>) -> Self {
         let dir = TempDir::new().unwrap();
-        let content: Vec<Vec<u8>> = (1..).zip(LENGTHS).map(|(seed, len)| noise(seed, len)).collect();
+        let stretches: Vec<Vec<u8>> =
+            (1..).zip(LENGTHS).map(|(seed, len)| noise(seed, len - HEADER_BYTES)).collect();
+        let lengths = stretches.iter().map(|stretch| stretch.len() as u64).collect();
+        let cuts = Cuts { packing: Digest::of(b"packing"), lengths };
+        let volume = |(header, stretch): (Header, &Vec<u8>)| {
+            [Header { digest: Digest::of(stretch), ..header }.encode(), stretch.clone()].concat()
+        };
+        let content: Vec<Vec<u8>> = cuts.headers().zip(&stretches).map(volume).collect();
         let mut files = Vec::new();
         for (number, bytes) in (1..).zip(&content) {
             let path = dir.path().join(format!("acme.{number:03}.tar.zst"));
             fs::write(&path, bytes).unwrap();
             files.push((path, bytes.len() as u64));
         }
-        let files = Files::of(Digest::of(b"set"), 176, files, "acme");
+        let files = Files::of(cuts.set(), HEADER_LEN, files, "acme");
         let plan = Plan::new(files, amount.parse().unwrap(), dir.path(), most_bytes).unwrap();
         plan.make(&Unwatched).unwrap();
         Self { dir, plan, content }

@@ -4,7 +4,7 @@ use sealift_archive::format::{MAX_PLAIN_BYTES, frame};
 use tar::EntryType;
 
 use super::{Case, file, frames, plain};
-use crate::forge::{DataFrame, HONEST, Lies, squeezed};
+use crate::forge::{DataFrame, HONEST, Lies, first_blob, squeezed};
 use crate::tar_member::{Member, stream};
 use crate::zstd_frame::{bomb, with_dictionary, with_window};
 
@@ -59,7 +59,7 @@ pub(crate) const CASES: &[Case] = &[
         change(plain, |member| member.with(|header| header.set_mode(0o4755)));
     }),
     plain("blob-has-another-name", 155, |plain| {
-        plain[0] = stream(&[Member::new(&format!("blobs/sha256/{}", "0".repeat(64)), b"layer".repeat(300))]);
+        plain[0] = stream(&[Member::new(&format!("blobs/sha256/{}", "0".repeat(64)), first_blob())]);
     }),
     plain("blob-is-something-else", 155, |plain| plain[0][512] ^= 1),
     plain("padding-of-a-blob-hides-bytes", 155, |plain| *plain[0].last_mut().unwrap() = 1),
