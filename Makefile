@@ -5,7 +5,14 @@ CACHE := $(or $(SEALIFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sealift)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
-SCRIPTS := .ci/run tests/setup tests/images
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
+
+# How long each fuzz target runs, and the compiler for that: one that has the address sanitizer. Nothing else is built by it.
+export FUZZ_SECONDS ?= 600
+export FUZZ_TOOLCHAIN ?= nightly
+
+SCRIPTS := .ci/run archive/fuzz/run tests/setup tests/images
 
 # The tests make network namespaces and run containers. Whoever is not root builds as themselves, and only the test
 # programs run under sudo.
@@ -33,7 +40,9 @@ test: setup ## run all tests, end to end with real peers too (needs root)
 .PHONY: lint
 lint: setup ## check format, code, scripts and dependencies
 	cargo fmt --all --check
+	cargo fmt --manifest-path archive/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo fetch --locked --manifest-path archive/fuzz/Cargo.toml
 	shellcheck $(SCRIPTS)
 	test -x $(CARGO_DENY)/bin/cargo-deny || \
 	  cargo install --locked --root $(CARGO_DENY) cargo-deny@$(CARGO_DENY_VERSION)
@@ -64,9 +73,11 @@ test-cluster: ## (later) test with Flux and a Kubernetes API server
 	@exit 1
 
 .PHONY: fuzz
-fuzz: ## (later) fuzz the parsers
-	@echo 'make fuzz: comes with the fuzz targets of the parsers; their corpus will be part of make test' >&2
-	@exit 1
+fuzz: setup ## fuzz everything that reads an archive, each target FUZZ_SECONDS (600) long
+	rustup run $(FUZZ_TOOLCHAIN) rustc --version || rustup toolchain install --profile minimal $(FUZZ_TOOLCHAIN)
+	test -x $(CARGO_FUZZ)/bin/cargo-fuzz || \
+	  cargo install --locked --root $(CARGO_FUZZ) cargo-fuzz@$(CARGO_FUZZ_VERSION)
+	PATH="$(CARGO_FUZZ)/bin:$$PATH" archive/fuzz/run
 
 .PHONY: soak
 soak: ## (later) import, activate and roll back for hours

@@ -109,5 +109,28 @@ pub fn report(error: &dyn Explain) -> String {
         text.push_str("\nhint: ");
         text.push_str(&hint);
     }
-    text
+    // Messages quote documents that nobody has signed yet: no character of them may speak to the terminal.
+    let speaks = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.chars().map(|c| if speaks(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct OnlyA {
+        #[expect(dead_code, reason = "only read by the parser")]
+        a: u8,
+    }
+
+    #[test]
+    fn a_document_does_not_speak_to_the_terminal() {
+        let foreign = format!("{{\"a\": 1, \"{}\": 2}}", "\\u001b]0;title\\u0007\\u009b2J");
+        let error = crate::json::parse::<OnlyA>("pack.json", foreign.as_bytes(), 1 << 10).unwrap_err();
+        let text = report(&error);
+        assert!(text.contains("unknown field `\u{FFFD}]0;title\u{FFFD}\u{FFFD}2J`"), "{text:?}");
+        assert!(text.starts_with("error[SL0106]: `pack.json` is not valid\n  because: "), "{text:?}");
+    }
 }

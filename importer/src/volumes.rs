@@ -4,16 +4,21 @@
 //! already is not asked for. So it is all the same whether the next stick comes while an import waits for it, or to the next
 //! import, days later.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sealift_archive::medium::{self, Found, Medium, VolumeSet};
+use sealift_archive::bundle::AtHand;
+use sealift_archive::medium::{self, Found, Medium, Parts, VolumeSet};
 use sealift_archive::parity::{Mended, Mender};
-use sealift_archive::{Bundle, Digest, Progress};
+use sealift_archive::{Bundle, Digest, Progress, Source as _};
 use sealift_store::{Store, Writer};
+use serde::Serialize;
 
 use crate::Error;
+use crate::import::Plan;
 
 /// How often the places are looked at while an import waits.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,21 +40,21 @@ impl Search {
         Self { places, set: None }
     }
 
-    /// Finds the archive. If its first volume is not at hand, the front stands for it that an earlier import kept. None if it
-    /// was found before and nothing of it is there now.
+    /// Finds the archive. If its first volume is not at hand, the front stands for it that an earlier import kept.
     ///
     /// # Errors
     /// As [`medium::find`], or I/O.
-    pub fn open(&mut self, store: &Store) -> Result<Option<Box<dyn Medium>>, Error> {
-        let volumes = match &self.set {
-            Some(set) => match medium::find_set(&self.present(), set)? {
-                Some(volumes) => volumes,
-                None => return Ok(None),
-            },
+    pub fn open(&mut self, store: &Store) -> Result<Box<dyn Medium>, Error> {
+        let known = match &self.set {
+            Some(set) => medium::find_set(&self.present(), set)?,
+            None => None,
+        };
+        let volumes = match known {
+            Some(volumes) => volumes,
             None => match medium::find(&self.places) {
                 Ok(Found::Volumes(volumes)) => volumes,
                 // Parity may know better what is there.
-                Ok(Found::File(_)) | Err(_) => return Ok(Some(medium::open_all(&self.places)?)),
+                Ok(Found::File(_)) | Err(_) => return Ok(medium::open_all(&self.places)?),
             },
         };
         self.set = Some(volumes.set());
@@ -58,7 +63,7 @@ impl Search {
             Some(front) => volumes.with_front(front)?,
             None => volumes,
         };
-        Ok(Some(self.with_parity(volumes)))
+        Ok(self.with_parity(volumes))
     }
 
     fn with_parity(&self, volumes: VolumeSet) -> Box<dyn Medium> {
@@ -69,6 +74,12 @@ impl Search {
             // What is wrong with parity stands in nobody's way.
             _ => volumes,
         }
+    }
+
+    /// Whether nothing is there any more of what was found.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.set.is_some_and(|set| !matches!(medium::find_set(&self.present(), &set), Ok(Some(_))))
     }
 
     /// Waits until one of these volumes is there; `false` if none came in time. What comes instead is told, once.
@@ -124,8 +135,10 @@ impl Search {
     /// What is there of the places. Where a file was named that is gone, others of its set may be in its folder.
     fn present(&self) -> Vec<PathBuf> {
         let nearest = |place: &PathBuf| {
-            let place = if place.exists() { Some(place.as_path()) } else { place.parent() };
-            place.filter(|place| place.exists()).map(PathBuf::from)
+            let folder =
+                || place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let nearest = if place.exists() { place.as_path() } else { folder() };
+            nearest.exists().then(|| nearest.to_owned())
         };
         self.places.iter().filter_map(nearest).collect()
     }
@@ -139,18 +152,52 @@ enum Look {
     Nothing,
 }
 
-/// Keeps the front of an archive in volumes for these releases of it, so that the next volumes can come without the first.
+/// Which volumes of an archive are at hand, as far as an import is concerned.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Volumes {
+    /// How many there are.
+    pub count: u32,
+    /// The numbers of those that are not at hand.
+    pub missing: Vec<u32>,
+    /// Those of them that have content which is needed.
+    pub needed: BTreeSet<u32>,
+    /// Bytes of needed content that are at hand.
+    pub at_hand_bytes: u64,
+}
+
+impl Volumes {
+    /// What there is to be told of a bundle's volumes; none if it is one file.
+    #[must_use]
+    pub fn of(bundle: &Bundle, plan: &Plan) -> Option<Self> {
+        let Parts { count, missing } = bundle.medium().parts()?;
+        let wanted = plan.need.missing.iter().map(|blob| blob.digest).collect();
+        let AtHand { bytes, missing: needed } = bundle.at_hand(&wanted);
+        Some(Self { count, missing, needed, at_hand_bytes: bytes })
+    }
+}
+
+impl fmt::Display for Volumes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} at hand", self.count as usize - self.missing.len(), self.count)?;
+        let mut before = ", still needed: ";
+        for number in &self.needed {
+            write!(f, "{before}{number}")?;
+            before = ", ";
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the front of an archive in volumes until its releases are staged, so that the next volumes can come without the
+/// first.
 ///
 /// # Errors
 /// I/O, or the archive's `Damaged` if the medium fails just now.
-pub fn keep_front<'a>(
-    writer: &Writer,
-    bundle: &Bundle,
-    releases: impl IntoIterator<Item = &'a Digest>,
-) -> Result<(), Error> {
+pub fn keep_front(writer: &Writer, bundle: &Bundle) -> Result<(), Error> {
     if bundle.medium().parts().is_none() || writer.front(&bundle.packing_digest())?.is_some() {
         return Ok(());
     }
     let front = bundle.front()?;
-    releases.into_iter().try_for_each(|release| Ok(writer.keep_front(release, &front)?))
+    bundle.releases().iter().try_for_each(|release| Ok(writer.keep_front(&release.digest(), &front)?))
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sealift_tests::containerd::write_hosts_toml;
 use sealift_tests::process::{self, Daemon};
 use sealift_tests::registry::skopeo;
@@ -39,7 +38,6 @@ fn a_release_crosses_the_gap_unchanged() {
     let bundle = vendor.bundle();
     let content = unpack_with_stock_tools(&bundle);
     bundle_holds_what_was_asked_for(content.path(), &images);
-    cosign_accepts_both_documents(content.path(), &vendor, &appliance);
     let stick = Stick::carry(&bundle, &vendor);
     // From here on there is no vendor any more.
     drop(vendor);
@@ -179,26 +177,6 @@ fn bundle_holds_what_was_asked_for(content: &Path, images: &Layout) {
     }
 }
 
-/// Signatures can be checked with the public keys and cosign alone, by someone who reaches nobody.
-fn cosign_accepts_both_documents(content: &Path, vendor: &Vendor, namespace: &Namespace) {
-    for (document, key) in [("releases/1/release.json", "trust/release.pub"), ("pack.json", "trust/pack.pub")]
-    {
-        let document = content.join(document);
-        let key = vendor.path(key);
-        let digest = layout::digest(&fs_err::read(&document).expect("the document"));
-        let signature = format!("signatures/{}/{}.sigstore.json", layout::hex_of(&digest), key_id(&key));
-        process::run(
-            namespace
-                .command(peers::tool("cosign"))
-                .args(["verify-blob", "--insecure-ignore-tlog=true", "--key"])
-                .arg(&key)
-                .arg("--bundle")
-                .arg(content.join(signature))
-                .arg(document),
-        );
-    }
-}
-
 /// The appliance takes the release from the stick and makes it the active one.
 fn import(stick: &Stick, store: &Path, appliance: &Namespace) {
     let sealiftctl = || {
@@ -305,12 +283,4 @@ fn git_clones_by_every_protocol(appliance: &Namespace) {
 /// All that the release needs of the images, each once.
 fn wanted(images: &Layout) -> BTreeSet<String> {
     IMAGES.iter().flat_map(|(tag, _)| images.closure(&images.digest(tag), ARCHITECTURE)).collect()
-}
-
-/// The hexadecimal SHA-256 of a public key's DER form, which names the key's signatures.
-fn key_id(public_key: &Path) -> String {
-    let pem = fs_err::read_to_string(public_key).expect("the public key");
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    let der = BASE64_STANDARD.decode(body).expect("PEM holds base64");
-    layout::hex_of(&layout::digest(&der)).to_owned()
 }

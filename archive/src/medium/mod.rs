@@ -60,6 +60,13 @@ pub struct Healed {
 }
 
 impl Healed {
+    /// Adds what another medium had to make again.
+    pub fn join(&mut self, other: Self) {
+        self.pieces += other.pieces;
+        self.bytes += other.bytes;
+        self.files.extend(other.files);
+    }
+
     /// Adds a piece of a file.
     pub(crate) fn add(&mut self, file: &str, bytes: u64) {
         self.pieces += 1;

@@ -1,86 +1,168 @@
 //! `import`.
 
-use sealift_archive::{Bundle, Unwatched};
-use sealift_store::{State, Store};
+use std::num::ParseIntError;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
 
-use super::output::{Lines, Output, count, keys, size};
+use sealift_archive::bundle::Unverified;
+use sealift_archive::medium::Healed;
+use sealift_archive::{Bundle, Error as ArchiveError, Unwatched};
+use sealift_fetch::meter::Meter;
+use sealift_store::{Store, Writer};
+use serde::Serialize;
+
+use super::output::{Lines, Output};
 use super::repair::{WithHealed, warn};
+use super::told::{conclude, describe};
 use super::{Cli, ImportArgs};
 use crate::Error;
-use crate::import::{Action, Done, Plan, execute, plan, record_refusal};
+use crate::import::{Done, Plan, execute, plan, record_refusal};
+use crate::volumes::{Search, Volumes, keep_front};
 
 pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(), Error> {
     // The journal and the audit log are read in other directories than the command was typed in.
-    let source = std::path::absolute(&args.bundle)?.display().to_string();
+    let absolute = args.sources.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
+    let source = absolute.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" ");
+    let mut search = Search::new(args.sources.clone());
     if args.plan.plan {
-        let (_, plan) = open(&cli.store()?, args, &source)?;
-        return output.result(&plan, || describe(&plan).end());
+        let store = cli.store()?;
+        let bundle = open(&store, &mut search, output)?;
+        let plan = plan_from(&store, &bundle, args, &source)?;
+        let volumes = Volumes::of(&bundle, &plan);
+        let told = Told { plan: &plan, volumes: volumes.as_ref() };
+        return output.result(&told, || describe_all(&plan, volumes.as_ref()).end());
     }
     let writer = cli.writer(&format!("import {source}"))?;
-    let done = open(&writer, args, &source).and_then(|(bundle, plan)| {
-        output.remark(&describe(&plan).end())?;
-        if plan.action == Action::Nothing {
-            return Ok((execute(&writer, &bundle, plan, &Unwatched)?, bundle.medium().healed()));
-        }
-        let meter = cli.meter("importing", plan.need.missing_bytes)?;
-        let done = execute(&writer, &bundle, plan, &meter)?;
-        meter.finish();
-        Ok((done, bundle.medium().healed()))
-    });
+    let mut import = Import {
+        cli,
+        output,
+        args,
+        writer: &writer,
+        source: &source,
+        is_told: false,
+        healed: Healed::default(),
+    };
+    let done = import.stick_after_stick(&mut search);
     if let Err(error) = &done {
         // The refusal itself is the news, even where it cannot be written down.
         if let Err(unwritten) = record_refusal(&writer, &source, error) {
             output.remark(&format!("the audit log could not be written: {unwritten}\n"))?;
         }
     }
-    let (done, healed) = done?;
+    let (done, healed) = (done?, import.healed);
     output.result(&WithHealed::new(&done, &healed), || conclude(&done))?;
     warn(output, &healed)
 }
 
-fn open(store: &Store, args: &ImportArgs, source: &str) -> Result<(Bundle, Plan), Error> {
-    let bundle = Bundle::open(&args.bundle, store.trust()?)?;
-    let mut plan = plan(store, &bundle, args.activate)?;
-    source.clone_into(&mut plan.source);
-    Ok((bundle, plan))
+/// How long to wait for a stick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    Forever,
+    Seconds(u64),
 }
 
-fn describe(plan: &Plan) -> Lines {
-    let action = match plan.action {
-        Action::Import => "import",
-        Action::Repair => "bring back what is missing",
-        Action::Nothing => "nothing: it is here already",
-    };
-    let need = &plan.need;
-    let room = format!("{} needed, {} free", size(need.needed_bytes), size(need.free_bytes));
-    let switch = plan.activation.as_ref().map(|switch| match &switch.from {
-        Some(from) => format!("activate it; {} can be gone back to", from.name()),
-        None => "activate it".to_owned(),
-    });
-    Lines::title(plan.release.name())
-        .line("from", &plan.source)
-        .line("signed by", format_args!("{} (trust root version {})", keys(&plan.signers), plan.trust_root))
-        .line("content", format_args!("{}, {}", count(plan.blobs, "blob"), size(plan.bytes)))
-        .line("holds", plan.holds)
-        .line("missing", format_args!("{}, {}", count(need.missing_blobs, "blob"), size(need.missing_bytes)))
-        .line_if("disk", (plan.action != Action::Nothing).then_some(room))
-        .line("to do", action)
-        .line_if("then", switch)
-}
+impl FromStr for Patience {
+    type Err = ParseIntError;
 
-fn conclude(done: &Done) -> String {
-    let name = done.plan.release.name();
-    if done.activation.is_some() {
-        return Lines::title(format_args!("{name} is active")).next(&["sealiftctl status".to_owned()]);
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "forever" { Ok(Self::Forever) } else { text.parse().map(Self::Seconds) }
     }
-    let title = match done.plan.action {
-        Action::Import => format!("{name} is {}", done.state),
-        Action::Repair => format!("{name} is {} and whole again", done.state),
-        Action::Nothing => format!("{name} is {} already; nothing was to be done", done.state),
-    };
-    let next = match done.state {
-        State::Staged => vec![format!("sealiftctl activate {}", done.plan.release.version)],
-        _ => Vec::new(),
-    };
-    Lines::title(title).next(&next)
+}
+
+/// A plan, and what of its content is at hand.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    volumes: Option<&'a Volumes>,
+}
+
+/// An import from a source that may come in several parts.
+struct Import<'a> {
+    cli: &'a Cli,
+    output: Output,
+    args: &'a ImportArgs,
+    writer: &'a Writer,
+    source: &'a str,
+    /// Whether the plan has been told.
+    is_told: bool,
+    /// What all sticks had to make again.
+    healed: Healed,
+}
+
+impl Import<'_> {
+    /// Loads what is at hand, and waits for the rest if that was asked for.
+    fn stick_after_stick(&mut self, search: &mut Search) -> Result<Done, Error> {
+        let mut waited_for = None;
+        loop {
+            let missing = match (self.load(search), waited_for.take()) {
+                (Err(Error::Archive(missing @ ArchiveError::VolumesMissing { .. })), _) => missing,
+                // Taken out again before it was read.
+                (Err(_), Some(missing)) if search.is_gone() => missing,
+                (done, _) => return done,
+            };
+            let ArchiveError::VolumesMissing { numbers, .. } = &missing else { return Err(missing.into()) };
+            if !self.wait(search, numbers, &missing)? {
+                return Err(Error::FurtherVolumes { missing });
+            }
+            waited_for = Some(missing);
+        }
+    }
+
+    fn load(&mut self, search: &mut Search) -> Result<Done, Error> {
+        let (output, writer) = (self.output, self.writer);
+        let bundle = open(writer, search, output)?;
+        let plan = plan_from(writer, &bundle, self.args, self.source)?;
+        let volumes = Volumes::of(&bundle, &plan);
+        if !self.is_told {
+            output.remark(&describe_all(&plan, volumes.as_ref()).end())?;
+            self.is_told = true;
+        }
+        if plan.work().next().is_none() {
+            return execute(writer, &bundle, plan, &Unwatched);
+        }
+        keep_front(writer, &bundle)?;
+        let to_come = volumes.map_or(plan.need.missing_bytes, |volumes| volumes.at_hand_bytes);
+        let meter = self.cli.meter("importing", to_come.saturating_sub(plan.need.begun_bytes))?;
+        let done = execute(writer, &bundle, plan, &meter);
+        self.healed.join(bundle.medium().healed());
+        let done = done?;
+        meter.finish();
+        Ok(done)
+    }
+
+    /// Waits for one of these volumes; `false` if nobody asked for that, or none came in time.
+    fn wait(&self, search: &Search, numbers: &[u32], missing: &ArchiveError) -> Result<bool, Error> {
+        let deadline = match self.args.wait {
+            Some(Patience::Seconds(0)) => return Ok(false),
+            Some(Patience::Seconds(seconds)) => Instant::now().checked_add(Duration::from_secs(seconds)),
+            Some(Patience::Forever) => None,
+            None if self.output.is_watched() => None,
+            None => return Ok(false),
+        };
+        self.output.remark(&format!(
+            "{missing}\nwaiting for the next stick; Ctrl-C stops, and what is loaded stays\n"
+        ))?;
+        // It shows nothing; it is here for Ctrl-C.
+        let meter = Meter::of_command("waiting", 0, true)?;
+        search.wait_for(numbers, deadline, &meter, |what| self.output.remark(&format!("{what}\n")))
+    }
+}
+
+fn open(store: &Store, search: &mut Search, output: Output) -> Result<Bundle, Error> {
+    let medium = search.open(store)?;
+    for remark in medium.remarks() {
+        output.remark(&format!("note: {remark}\n"))?;
+    }
+    Ok(Unverified::on(medium)?.verify(store.trust()?)?)
+}
+
+fn plan_from(store: &Store, bundle: &Bundle, args: &ImportArgs, source: &str) -> Result<Plan, Error> {
+    let mut plan = plan(store, bundle, args.activate)?;
+    source.clone_into(&mut plan.source);
+    Ok(plan)
+}
+
+fn describe_all(plan: &Plan, volumes: Option<&Volumes>) -> Lines {
+    describe(plan).line_if("volumes", volumes)
 }

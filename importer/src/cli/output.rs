@@ -1,7 +1,7 @@
 //! What a command says: results on standard output, for people or as JSON. Everything else goes to standard error.
 
 use std::fmt::{Display, Write as _};
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use indicatif::DecimalBytes;
 use sealift_archive::Digest;
@@ -35,6 +35,11 @@ impl Output {
     /// A result that has one form.
     pub(super) fn bytes(self, bytes: &[u8]) -> Result<(), Error> {
         Ok(std::io::stdout().lock().write_all(bytes)?)
+    }
+
+    /// Whether somebody sits at a terminal, reads what is said and can answer.
+    pub(super) fn is_watched(self) -> bool {
+        !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
     /// Something to know on the way, on standard error, for people only.

@@ -5,4 +5,6 @@
 mod import;
 mod parity;
 mod sealiftctl;
+mod several;
 mod vendor;
+mod volumes;
