@@ -154,7 +154,10 @@ pub(super) fn repair(output: Output, args: &RepairArgs) -> Result<(), Error> {
     let meter = output.meter("repairing", mender.repair_bytes(&files))?;
     let repaired = mender.repair(&args.into, &meter)?;
     meter.finish();
-    let bundle = verified(mender.repaired_medium(&repaired), args.trust.as_deref(), output)?;
+    let medium = mender.repaired_medium(&repaired);
+    // Its tables are not needed any more; what verifies needs memory of its own.
+    drop(mender);
+    let bundle = verified(medium, args.trust.as_deref(), output)?;
     expect_whole(&bundle, &named(&args.places), output)?;
     output.result(&repaired, || conclude(&repaired))
 }
