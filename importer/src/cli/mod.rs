@@ -126,15 +126,15 @@ that can be reached, in their order; an appliance without an active one takes th
 is taken if what it leaves out is here.
 
 Volumes on several sticks come one after the other, in any order. On a terminal the import waits for
-the next one; otherwise it ends with exit status 7, what is loaded stays, and the next one goes on:
-  sealiftctl import /media/stick               the first stick, and each one that follows
-  sealiftctl import /media/stick1 /media/stick2
-  sealiftctl import /media/stick --wait=600    ten minutes for each
+the next one; otherwise it ends with exit status 7, what is loaded stays, and the next one goes on.
 
 Examples:
   sealiftctl import /media/usb/acme-1.5.0.tar.zst --plan
   sealiftctl import /media/usb/acme-1.5.0.tar.zst --activate
-  sealiftctl import /media/usb/acme-1.6.0.from-1.5.0.tar.zst")]
+  sealiftctl import /media/usb/acme-1.6.0.from-1.5.0.tar.zst
+  sealiftctl import /media/stick               the first stick, and each one that follows
+  sealiftctl import /media/stick1 /media/stick2
+  sealiftctl import /media/stick --wait=600    ten minutes for each")]
 struct ImportArgs {
     /// The archive, its volumes, or the folders that they are in, such as mount points
     #[arg(value_name = "PATH", required = true)]
