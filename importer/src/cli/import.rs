@@ -1,7 +1,6 @@
 //! `import`.
 
 use std::num::ParseIntError;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -22,9 +21,9 @@ use crate::volumes::{Search, Volumes, keep_front};
 
 pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(), Error> {
     // The journal and the audit log are read in other directories than the command was typed in.
-    let places: Vec<PathBuf> = args.sources.iter().map(std::path::absolute).collect::<Result<_, _>>()?;
-    let source = places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" ");
-    let mut search = Search::new(places);
+    let absolute = args.sources.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
+    let source = absolute.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" ");
+    let mut search = Search::new(args.sources.clone());
     if args.plan.plan {
         let store = cli.store()?;
         let bundle = open(&store, &mut search, output)?;
