@@ -70,8 +70,9 @@ impl Place {
             names.sort_unstable();
             names.join(", ")
         };
-        let time = regex::Regex::new(" after [0-9.]+ s").unwrap();
-        said = time.replace_all(&said, "").into_owned();
+        // How far it came before a key was refused differs, and how long anything took.
+        let chance = regex::Regex::new(" after [0-9.]+ s|(?m)^packing: stopped at .*\n").unwrap();
+        said = chance.replace_all(&said, "").into_owned();
         list.replace_all(&digest.replace_all(&said, "[digest]"), sorted).into_owned()
     }
 
