@@ -1,12 +1,14 @@
-//! What is measured: create, import, latency, size.
+//! What is measured: create, import, latency, size, verify.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use fs_err as fs;
+
 use super::content::{LARGE, LAYERED, MANY, Set};
-use super::measure::{Figures, Meter};
+use super::measure::{Figures, Meter, number};
 use super::peers::Peers;
 use super::scratch::Scratch;
 use super::sealift::{Bundled, FIRST, SECOND, Vendor};
@@ -108,6 +110,13 @@ impl Bench {
         chapter.bar("bar 2.60 s");
         chapter.row("zstd, tar, skopeo copy", theirs.clone());
         chapter.ratio("pair by pair", &ours, &theirs);
+        if let Some(read) = ours.iter().filter_map(|run| run.read).max_by(f64::total_cmp) {
+            let archive = number(fs::metadata(&our_archive)?.len());
+            chapter.remark(format!(
+                "sealiftctl read {:.3} times the bytes of the archive, at most",
+                read / archive
+            ));
+        }
         chapter
             .remark("skopeo copies into a distribution registry, whose CPU and bytes count too".to_owned());
         Ok(chapter)
@@ -164,8 +173,8 @@ impl Bench {
         Ok(Leg { lock, bundle, requests: Requests::to(&offer.registry) })
     }
 
-    /// Two gigabytes through both programs, for the memory that they take.
-    pub(super) fn size(&self) -> io::Result<Chapter> {
+    /// Two gigabytes through both programs, for the memory that they take; and verified, beside hashing the file once.
+    pub(super) fn size(&self) -> io::Result<[Chapter; 2]> {
         let dir = self.scratch.within("large")?;
         let kept = dir.path().join("registry");
         let offer = Offer::new(LARGE, Config { dir: Some(kept), ..Config::default() })?;
@@ -179,6 +188,20 @@ impl Bench {
         chapter.bar("bar 128 MiB");
         chapter.row("sealiftctl import with fsync", vec![imported]);
         chapter.bar("bar 128 MiB");
+        Ok([chapter, self.verify(&bundled.archive)?])
+    }
+
+    fn verify(&self, archive: &Path) -> io::Result<Chapter> {
+        let (ours, theirs) = paired(
+            self.runs,
+            || self.vendor.verify(&self.meter, archive),
+            || Peers::hash(&self.meter, archive),
+        )?;
+        let mut chapter = Chapter::new("verify", "the same archive, all frames and blobs".to_owned());
+        chapter.row("sealift verify", ours.clone());
+        chapter.row("openssl dgst -sha256", theirs.clone());
+        chapter.ratio("pair by pair", &ours, &theirs);
+        chapter.remark("openssl hashes on one core; the bar is 1 / (0.6 × cores)".to_owned());
         Ok(chapter)
     }
 }

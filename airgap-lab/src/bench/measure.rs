@@ -24,6 +24,9 @@ pub(super) struct Figures {
     /// Resident bytes of the largest process, at its peak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) peak: Option<f64>,
+    /// Bytes that the program itself read, from files and elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) read: Option<f64>,
     /// Bytes that went towards a disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) written: Option<f64>,
@@ -49,6 +52,7 @@ impl Figures {
             wall: self.wall + next.wall,
             cpu: both(self.cpu, next.cpu, |a, b| a + b),
             peak: both(self.peak, next.peak, f64::max),
+            read: both(self.read, next.read, |a, b| a + b),
             written: both(self.written, next.written, |a, b| a + b),
             size: next.size,
         }
@@ -66,6 +70,7 @@ impl Figures {
             wall: self.wall / other.wall,
             cpu: ratio(self.cpu, other.cpu),
             peak: ratio(self.peak, other.peak),
+            read: ratio(self.read, other.read),
             written: ratio(self.written, other.written),
             size: ratio(self.size, other.size),
         }
@@ -149,6 +154,11 @@ mod tests {
         assert_eq!(said, b"/\nhello\n");
         assert!(figures.wall > 0.0 && figures.cpu > Some(0.0), "{figures:?}");
         assert!(figures.peak > Some(number(64 << 20)), "{figures:?}");
+        let mut reader = Command::new("cat");
+        reader.arg(std::env::current_exe().unwrap());
+        let (figures, said) = Meter::new(dir.path()).run(&reader).unwrap();
+        let read = figures.read.unwrap() - number(said.len() as u64);
+        assert!((0.0..1e6).contains(&read), "beside the file, the program itself: {figures:?}");
     }
 
     #[test]
@@ -164,13 +174,20 @@ mod tests {
 
     #[test]
     fn figures_add_up() {
-        let first =
-            Figures { wall: 1.0, cpu: Some(2.0), peak: Some(30.0), written: Some(4.0), size: Some(5.0) };
-        let second = Figures { wall: 2.0, cpu: Some(1.0), peak: Some(10.0), written: Some(4.0), size: None };
-        let then = Figures { wall: 3.0, cpu: Some(3.0), peak: Some(30.0), written: Some(8.0), size: None };
+        let figures = |wall, [cpu, peak, read, written]: [f64; 4], size| Figures {
+            wall,
+            cpu: Some(cpu),
+            peak: Some(peak),
+            read: Some(read),
+            written: Some(written),
+            size,
+        };
+        let first = figures(1.0, [2.0, 30.0, 6.0, 4.0], Some(5.0));
+        let second = figures(2.0, [1.0, 10.0, 3.0, 4.0], None);
+        let then = figures(3.0, [3.0, 30.0, 9.0, 8.0], None);
         assert_eq!(first.then(second), then);
         assert_eq!(first.along(second), Figures { wall: 1.0, size: Some(5.0), ..then });
-        let over = Figures { wall: 0.5, cpu: Some(2.0), peak: Some(3.0), written: Some(1.0), size: None };
+        let over = figures(0.5, [2.0, 3.0, 2.0, 1.0], None);
         assert_eq!(first.over(second), over);
     }
 }

@@ -1,4 +1,4 @@
-//! What others use for the same work: skopeo, tar, zstd, and the distribution project's registry.
+//! What others use for the same work: skopeo, tar, zstd, openssl, and the distribution project's registry.
 
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::machine::ProcessTicks;
 use super::measure::{Figures, Meter, number, run};
 
 /// Programs that must be in `PATH`.
-const NEEDED: [&str; 7] = ["bash", "python3", "setpriv", "skopeo", "sync", "tar", "zstd"];
+const NEEDED: [&str; 8] = ["bash", "openssl", "python3", "setpriv", "skopeo", "sync", "tar", "zstd"];
 
 /// Copies images (`$2` …) from a registry into one OCI layout (`$1`).
 const PULL: &str = "\
@@ -63,6 +63,12 @@ impl Peers {
         } else {
             Err(is_missing(&registry.display().to_string()))
         }
+    }
+
+    /// Hashes a file, once, on one core.
+    pub(super) fn hash(meter: &Meter, file: &Path) -> io::Result<Figures> {
+        let (figures, _) = meter.run(Command::new("openssl").args(["dgst", "-sha256"]).arg(file))?;
+        figures.with_size_of(file)
     }
 
     /// Copies images into a layout in `dir`; nothing is packed.

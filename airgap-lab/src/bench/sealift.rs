@@ -159,6 +159,13 @@ impl Vendor {
         })
     }
 
+    /// Checks all of an archive.
+    pub(super) fn verify(&self, meter: &Meter, archive: &Path) -> io::Result<Figures> {
+        let mut command = self.programs.command("sealift");
+        command.arg("verify").arg(archive).arg("--trust").arg(self.root());
+        Ok(meter.run(&command)?.0)
+    }
+
     /// Loads an archive into a new store.
     pub(super) fn import(&self, meter: &Meter, archive: &Path, store: &Path) -> io::Result<Figures> {
         let sealiftctl = || {

@@ -168,6 +168,7 @@ mod tests {
             wall: 14.56,
             cpu: Some(234.567),
             peak: Some(1024.0 * MEBIBYTE),
+            read: None,
             written: Some(12_345.6 * MEGABYTE),
             size: Some(2000.0 * MEGABYTE),
         };
