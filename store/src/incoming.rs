@@ -3,6 +3,7 @@
 //! ```text
 //! incoming/<digest>/journal    what was begun, from where, and how far it came
 //! incoming/<digest>/front      of an archive in volumes: its beginning, from the first of them
+//! incoming/<digest>/volumes    and the headers of those that have come
 //! incoming/<digest>/release/   the release's documents; becomes releases/<sequence> by one rename
 //! incoming/<digest>/git/       packs that are being checked
 //! ```

@@ -41,7 +41,7 @@ fn a_release_travels_on_three_fat32_sticks() {
     let appliance = Appliance::new(&ACME);
     let import = |stick: &Path| process::finish(appliance.sealiftctl().arg("import").arg(stick));
     import(all[0]).expect(7).expect_said(&["SL0513"]);
-    import(all[2]).expect(7).expect_said(&["SL0513", "2 of 3"]);
+    import(all[2]).expect(7).expect_said(&["SL0513", "volume 2 of 3"]);
     assert_eq!(appliance.active(), None);
     // What ends on the last stick goes on there.
     if import(all[1]).code() != Some(0) {

@@ -17,7 +17,7 @@ use super::told::{conclude, describe};
 use super::{Cli, ImportArgs};
 use crate::Error;
 use crate::import::{Done, Plan, execute, plan, record_refusal};
-use crate::volumes::{Search, Volumes, keep_front};
+use crate::volumes::{Search, Volumes};
 
 pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(), Error> {
     // The journal and the audit log are read in other directories than the command was typed in.
@@ -121,7 +121,7 @@ impl Import<'_> {
         if plan.work().next().is_none() {
             return execute(writer, &bundle, plan, &Unwatched);
         }
-        keep_front(writer, &bundle)?;
+        search.keep(writer, &bundle)?;
         let to_come = volumes.map_or(plan.need.missing_bytes, |volumes| volumes.at_hand_bytes);
         let meter = self.cli.meter("importing", to_come.saturating_sub(plan.need.begun_bytes))?;
         let done = execute(writer, &bundle, plan, &meter);
