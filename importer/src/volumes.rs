@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -135,8 +135,10 @@ impl Search {
     /// What is there of the places. Where a file was named that is gone, others of its set may be in its folder.
     fn present(&self) -> Vec<PathBuf> {
         let nearest = |place: &PathBuf| {
-            let place = if place.exists() { Some(place.as_path()) } else { place.parent() };
-            place.filter(|place| place.exists()).map(PathBuf::from)
+            let folder =
+                || place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let nearest = if place.exists() { place.as_path() } else { folder() };
+            nearest.exists().then(|| nearest.to_owned())
         };
         self.places.iter().filter_map(nearest).collect()
     }

@@ -77,11 +77,13 @@ pub(super) fn find(bundle: &Bundle, progress: &dyn Progress) -> Result<Findings,
             let checked = stretch.check(bundle, slot);
             (stretch, checked)
         },
-        |(stretch, checked), _| {
+        |(stretch, checked), slot| {
             progress.go_on()?;
             match checked {
-                Ok(None) => {}
-                Ok(Some(plain)) => survey.run_on(bundle, stretch, &plain)?,
+                Ok(content) => {
+                    survey.run_on(bundle, stretch, &content)?;
+                    slot.keep(content);
+                }
                 Err(error) => survey.note(bundle, stretch, error)?,
             }
             progress.advance(contents.frames[stretch.frame as usize].length.into());
@@ -105,7 +107,8 @@ struct Survey {
 
 impl Survey {
     /// Hashes what runs on from the frame before or into the next one.
-    fn run_on(&mut self, bundle: &Bundle, stretch: Stretch, plain: &[u8]) -> Result<(), Error> {
+    fn run_on(&mut self, bundle: &Bundle, stretch: Stretch, content: &Content) -> Result<(), Error> {
+        let Content::Plain(plain) = content else { return Ok(()) };
         for part in stretch.parts(&bundle.contents).filter(|part| !part.is_whole()) {
             if part.at <= member::HEADER_LEN {
                 self.running_on = Some(Check::new(part.entry.blob));
@@ -195,22 +198,14 @@ impl Stretch {
         }
     }
 
-    /// Checks the frame and what can be told from it alone. Gives its content away if there is more to tell.
-    fn check(&self, bundle: &Bundle, slot: &mut Slot) -> Result<Option<Vec<u8>>, Error> {
-        match self.task(&bundle.contents).check(bundle, slot)? {
-            content @ Content::Hashed(_) => {
-                slot.keep(content);
-                Ok(None)
-            }
-            Content::Plain(plain) => {
-                let mut parts = self.parts(&bundle.contents);
-                if parts.by_ref().all(|part| part.is_right(&plain)) {
-                    Ok(Some(plain))
-                } else {
-                    Err(self.is_false(bundle))
-                }
-            }
-        }
+    /// Checks the frame and what can be told from it alone.
+    fn check(&self, bundle: &Bundle, slot: &mut Slot) -> Result<Content, Error> {
+        let content = self.task(&bundle.contents).check(bundle, slot)?;
+        let is_right = match &content {
+            Content::Hashed(_) => true,
+            Content::Plain(plain) => self.parts(&bundle.contents).all(|part| part.is_right(plain)),
+        };
+        if is_right { Ok(content) } else { Err(self.is_false(bundle)) }
     }
 
     /// The blobs that cannot be had without this frame.

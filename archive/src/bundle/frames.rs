@@ -133,7 +133,9 @@ pub(super) struct Task {
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     read: Option<Result<Vec<u8>, Error>>,
+    /// Memory for the frame, and for what is decompressed out of it.
     memory: Vec<u8>,
+    plain: Vec<u8>,
 }
 
 impl Task {
@@ -164,7 +166,8 @@ impl Task {
         let Some(span) = &self.chained else {
             let bytes = self.settle(bundle, slot, |bytes| is_right(bundle, self.frame, bytes))?;
             let plain_length = bundle.contents.frames[self.frame as usize].plain_length;
-            let plain = decode(&frame_name(self.frame), &bytes, plain_length.into())?;
+            let memory = std::mem::take(&mut slot.plain);
+            let plain = decode(&frame_name(self.frame), &bytes, plain_length.into(), memory)?;
             slot.memory = bytes;
             return Ok(Content::Plain(plain));
         };
@@ -187,8 +190,9 @@ impl Task {
 impl Slot {
     /// Keeps the memory of content that has been used.
     pub(super) fn keep(&mut self, content: Content) {
-        if let Content::Hashed(content) = content {
-            self.memory = content.into_frame();
+        match content {
+            Content::Hashed(content) => self.memory = content.into_frame(),
+            Content::Plain(plain) => self.plain = plain,
         }
     }
 }

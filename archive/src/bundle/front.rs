@@ -93,7 +93,7 @@ impl<'a> Front<'a> {
         // Before the next page comes this one goes.
         (self.plain, self.at) = (Vec::new(), 0);
         let bytes = self.reader.page(number, page)?;
-        self.plain = decode(&page_name(number), &bytes, page.plain_length)?;
+        self.plain = decode(&page_name(number), &bytes, page.plain_length, Vec::new())?;
         Ok(true)
     }
 

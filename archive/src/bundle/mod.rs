@@ -15,6 +15,7 @@ mod stream;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use zstd::bulk::Decompressor;
 use zstd::zstd_safe;
 
 use crate::format::contents::Contents;
@@ -75,6 +76,11 @@ impl Unverified {
         let head = Reader(&*medium).head()?;
         let packing = Packing::parse(&head.packing)?;
         Ok(Self { medium, head, packing })
+    }
+
+    /// Digests of the statements in it.
+    pub fn statements(&self) -> impl Iterator<Item = Digest> {
+        self.head.statements.values().map(|bytes| Digest::of(bytes))
     }
 
     /// How the releases travel in this file, as it says.
@@ -330,10 +336,11 @@ impl Release {
     }
 }
 
-/// The content of a frame whose hash has been checked: one zstd frame with a checksum, exactly `plain_len` bytes of it.
+/// The content of a frame whose hash has been checked: one zstd frame with a checksum, exactly `plain_len` bytes of it. It
+/// comes in the memory of `plain`, whatever that was used for.
 ///
 /// The hash was right, so whatever is wrong here is no damage: whoever packed it lied about it.
-fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
+fn decode(part: &str, bytes: &[u8], plain_len: u64, mut plain: Vec<u8>) -> Result<Vec<u8>, Error> {
     let part = || part.to_owned();
     if frame::is_skippable(bytes) {
         return Err(Malformed::StrayFiller { part: part() }.into());
@@ -341,15 +348,21 @@ fn decode(part: &str, bytes: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
     if let Some(window) = frame::window_len(bytes).filter(|&window| window > MAX_WINDOW_BYTES) {
         return Err(Malformed::WindowTooLarge { part: part(), window, limit: MAX_WINDOW_BYTES }.into());
     }
-    let by_zstd = || {
-        let is_one_frame = frame::is_self_contained(bytes)
-            && zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len())
-            && zstd_safe::get_frame_content_size(bytes).is_ok_and(|size| size == Some(plain_len));
-        let capacity = usize::try_from(plain_len).unwrap_or(0);
-        is_one_frame.then(|| zstd::bulk::decompress(bytes, capacity).ok()).flatten()
-    };
-    frame::decode_stored(bytes)
-        .or_else(by_zstd)
-        .filter(|plain| plain.len() as u64 == plain_len)
-        .ok_or_else(|| Malformed::NotOneFrame { part: part(), announced: plain_len }.into())
+    plain.clear();
+    let is_decoded = frame::check_stored(bytes, |block| plain.extend_from_slice(block))
+        || decompress(bytes, plain_len, &mut plain);
+    if is_decoded && plain.len() as u64 == plain_len {
+        return Ok(plain);
+    }
+    Err(Malformed::NotOneFrame { part: part(), announced: plain_len }.into())
+}
+
+/// Whether this is one zstd frame that holds so much, and all of it has come.
+fn decompress(bytes: &[u8], plain_len: u64, plain: &mut Vec<u8>) -> bool {
+    let is_one_frame = frame::is_self_contained(bytes)
+        && zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len())
+        && zstd_safe::get_frame_content_size(bytes).is_ok_and(|size| size == Some(plain_len));
+    plain.clear();
+    plain.reserve_exact(usize::try_from(plain_len).unwrap_or(0));
+    is_one_frame && Decompressor::new().and_then(|mut zstd| zstd.decompress_to_buffer(bytes, plain)).is_ok()
 }

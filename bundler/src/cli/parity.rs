@@ -49,7 +49,7 @@ Whole copies of the files that are damaged or missing are written into DIR; noth
 Of several copies of an archive each may have what the others lost: name all folders.
 
 Examples:
-  sealift repair /media/stick/acme-1.5.0.tar.zst --into repaired/ --trust trust/root.json
+  sealift repair /media/stick/acme-1.5.0.tar.zst --into repaired/ --trust trust/
   sealift repair /media/stick1 /media/stick2 --into repaired/")]
 pub(super) struct RepairArgs {
     /// The archive, any of its volumes or parity files, or folders that they are in
