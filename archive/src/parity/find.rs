@@ -15,7 +15,7 @@ use super::pieces::{self, PlainFile};
 use crate::format::HEAD_BYTES;
 use crate::format::head::Head;
 use crate::format::packing::Packing;
-use crate::format::parity::{Header, Index, PieceHash};
+use crate::format::parity::{Header, Index, MIN_PIECE_BYTES, PieceHash};
 use crate::format::volume;
 use crate::medium::{ARCHIVE_ENDING, Medium, files_ending, split_name};
 use crate::{Digest, Error, durable};
@@ -122,6 +122,14 @@ impl Places {
         Ok(Self { archive, parity, ..all })
     }
 
+    /// No piece of parity that can mend anything here is longer. What an index says must not decide how many zeros are
+    /// hashed; what there is to read may.
+    fn longest_piece(&self) -> u64 {
+        let length = |path: &PathBuf| PlainFile::at(path).length().unwrap_or(0);
+        let longest = self.archive.iter().chain(&self.parity).map(length).max().unwrap_or(0);
+        longest.checked_next_power_of_two().unwrap_or(u64::MAX).max(MIN_PIECE_BYTES)
+    }
+
     /// A file that is called like parity of what is here, and says nothing any more.
     fn find_ruined<'a>(&self, parity: &'a [ParityFile]) -> Option<&'a Path> {
         let is_here = |name: &str| {
@@ -150,6 +158,9 @@ impl Places {
             Err(_) if !is_wanted && !is_named => return Ok(None),
             Err(error) => return Err(error),
         };
+        if index.grid.piece_bytes() > self.longest_piece() {
+            return Ok(None);
+        }
         let stem = parity_stem(files.iter().find(|f| of_plan(f)).map_or(Path::new(""), |f| &f.path));
         let sampler = Sampler::of(&index, &stem);
         let mut archive: Vec<Copies> = index.grid.lengths().iter().map(|_| Vec::new()).collect();

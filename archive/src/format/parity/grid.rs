@@ -4,7 +4,9 @@
 use std::ops::Range;
 
 use super::amount::{Amount, Kind};
-use super::{GROUP_PIECES, MAX_FILES, MAX_GROUP_PIECES, MAX_PIECES, MIN_PIECE_BYTES, index, page};
+use super::{
+    GROUP_PIECES, MAX_FILES, MAX_GROUP_PIECES, MAX_PIECE_BYTES, MAX_PIECES, MIN_PIECE_BYTES, index, page,
+};
 use crate::format::MAX_FILE_BYTES;
 use crate::{Digest, Error};
 
@@ -76,7 +78,9 @@ impl Grid {
     pub(super) fn from_index(parts: Parts) -> Result<Self, &'static str> {
         let Parts { set, header_bytes, piece_bytes, pieces, lengths, groups, recovery, rows } = parts;
         check_lengths(header_bytes, &lengths)?;
-        if !piece_bytes.is_power_of_two() || !(MIN_PIECE_BYTES..=MAX_FILE_BYTES).contains(&piece_bytes) {
+        if !piece_bytes.is_power_of_two()
+            || !(MIN_PIECE_BYTES..=longest_piece(&lengths)).contains(&piece_bytes)
+        {
             return Err("its pieces have a size that is not allowed");
         }
         if count_pieces(&lengths, piece_bytes) != Some(pieces) || pieces > MAX_PIECES {
@@ -300,6 +304,12 @@ fn check_lengths(header_bytes: u64, lengths: &[u64]) -> Result<(), &'static str>
     Ok(())
 }
 
+/// Longer pieces would have more zeros behind the files than bytes of them: somebody else would have to hash these.
+fn longest_piece(lengths: &[u64]) -> u64 {
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    longest.next_power_of_two().clamp(MIN_PIECE_BYTES, MAX_PIECE_BYTES)
+}
+
 /// How many pieces these files make; `None` if they are too many to count.
 fn count_pieces(lengths: &[u64], piece_bytes: u64) -> Option<u32> {
     u32::try_from(lengths.iter().map(|length| length.div_ceil(piece_bytes)).sum::<u64>()).ok()
@@ -346,7 +356,39 @@ mod tests {
             assert_eq!(grid.piece_bytes(), piece, "{length}");
             assert_eq!([grid.pieces(), grid.groups(), grid.recovery()], counts, "{length}");
             assert!(grid.group_pieces() <= GROUP_PIECES);
+            assert!(piece <= longest_piece(&[length]), "{length}");
         }
+    }
+
+    #[test]
+    fn no_piece_is_longer_than_the_longest_file() {
+        for (longest, most) in [(1, 4096), (4097, 8192), (GIB, GIB), (1 << 50, 16 * GIB)] {
+            assert_eq!(longest_piece(&[1, longest, 1]), most, "{longest}");
+            let read = |piece_bytes| {
+                let lengths = vec![longest];
+                let pieces = count_pieces(&lengths, piece_bytes).unwrap();
+                let (set, groups) = (Digest::of(b"set"), pieces.div_ceil(MAX_GROUP_PIECES));
+                let (header_bytes, recovery, rows) = (0, 1, vec![1]);
+                Grid::from_index(Parts {
+                    set,
+                    header_bytes,
+                    piece_bytes,
+                    pieces,
+                    lengths,
+                    groups,
+                    recovery,
+                    rows,
+                })
+            };
+            assert!(read(most).is_ok(), "{longest}");
+            for more in [2 * most, 1 << 50] {
+                assert_eq!(read(more), Err("its pieces have a size that is not allowed"), "{longest}");
+            }
+        }
+        // The most that our own writer can need: the longest archive in as many files as there may be.
+        let mut lengths = vec![177; 998];
+        lengths.push((1 << 50) - 998 * 177);
+        assert_eq!(plan(&lengths, "1%", None).piece_bytes(), MAX_PIECE_BYTES);
     }
 
     #[test]
