@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::{env, io};
 
-use super::find::set_of_archive;
+use super::find::claim_of_archive;
 use super::mender::{Known, Mender, is_loss};
 use super::pieces;
 use crate::format::parity::Grid;
@@ -96,7 +96,7 @@ fn look(places: &[impl AsRef<Path>]) -> (Result<Found, Error>, Result<Option<Men
         Ok(Found::File(file)) => {
             // Not any parity that lies in the folder, but that of this file.
             places.insert(0, file.path().to_owned());
-            set_of_archive(file)
+            claim_of_archive(file).map(|claim| claim.set)
         }
         Err(_) => None,
     };

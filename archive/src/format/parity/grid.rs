@@ -8,6 +8,7 @@ use super::{
     GROUP_PIECES, MAX_FILES, MAX_GROUP_PIECES, MAX_PIECE_BYTES, MAX_PIECES, MIN_PIECE_BYTES, index, page,
 };
 use crate::format::MAX_FILE_BYTES;
+use crate::format::volume::{Cuts, HEADER_LEN};
 use crate::{Digest, Error};
 
 /// Which piece is where. Never larger, and never otherwise, than the format allows.
@@ -118,6 +119,14 @@ impl Grid {
     #[must_use]
     pub fn set(&self) -> Digest {
         self.set
+    }
+
+    /// Whether an archive with this packing, cut as these files are, is the set that it says it is: then the lengths are
+    /// those of the archive.
+    #[must_use]
+    pub fn is_of(&self, packing: Digest) -> bool {
+        let lengths = self.lengths.iter().map(|length| length - self.header_bytes).collect();
+        Cuts { packing, lengths }.set() == self.set
     }
 
     /// Bytes at the start of each file that are no part of the archive.
@@ -294,6 +303,10 @@ fn check_lengths(header_bytes: u64, lengths: &[u64]) -> Result<(), &'static str>
     if lengths.is_empty() || lengths.len() > MAX_FILES as usize {
         return Err("it is about no file, or about too many");
     }
+    let is_split = header_bytes == HEADER_LEN;
+    if !is_split && (header_bytes > 0 || lengths.len() > 1) {
+        return Err("what its files begin with is neither nothing nor a volume's header");
+    }
     // Each below the limit, so that no sum runs over.
     if lengths.iter().any(|&length| length <= header_bytes || length > MAX_FILE_BYTES) {
         return Err("a file has a length that is not allowed");
@@ -436,6 +449,21 @@ mod tests {
         for lengths in cases {
             let amount = "1".parse().unwrap();
             assert!(Grid::plan(Digest::of(b""), 176, lengths.to_vec(), amount, None).is_err(), "{lengths:?}");
+        }
+    }
+
+    #[test]
+    fn files_begin_with_nothing_or_with_a_header() {
+        let cases: [(u64, &[u64], bool); 6] = [
+            (0, &[1000], true),
+            (176, &[1000], true),
+            (176, &[1000, 2000], true),
+            (0, &[1000, 2000], false),
+            (1, &[1000], false),
+            (177, &[1000, 2000], false),
+        ];
+        for (header_bytes, lengths, is_right) in cases {
+            assert_eq!(check_lengths(header_bytes, lengths).is_ok(), is_right, "{header_bytes} {lengths:?}");
         }
     }
 

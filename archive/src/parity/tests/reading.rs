@@ -133,3 +133,24 @@ fn pieces_longer_than_anything_at_hand_are_not_hashed() {
         assert!(Mender::find(&[bench.volume(2)], wanted).unwrap().is_none());
     }
 }
+
+#[test]
+fn an_index_with_other_lengths_is_not_of_the_set_that_it_claims() {
+    let bench = Bench::new("10%", None);
+    let set = bench.index().grid.set();
+    let lengths = LENGTHS.map(|length| length as u64);
+    write_lie(&bench, set, HEADER_LEN, lengths.into());
+    assert!(Mender::find(&[bench.dir.path()], Some(set)).unwrap().is_some());
+    let cases = [
+        (HEADER_LEN, vec![lengths[0], lengths[1], lengths[2] - 1]),
+        (HEADER_LEN, vec![lengths[1], lengths[0], lengths[2]]),
+        (HEADER_LEN, vec![lengths[0]]),
+        (0, vec![lengths[0]]),
+    ];
+    for (header_bytes, lengths) in cases {
+        write_lie(&bench, set, header_bytes, lengths.clone());
+        for wanted in [None, Some(set)] {
+            assert!(Mender::find(&[bench.dir.path()], wanted).unwrap().is_none(), "{lengths:?}");
+        }
+    }
+}
