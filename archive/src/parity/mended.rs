@@ -206,15 +206,15 @@ impl State {
         let mended = self.mender.mend(
             group,
             &mut |piece, at, bytes| {
-                let start = match made.get(&piece) {
-                    Some(&start) => start,
-                    None => {
-                        // The first columns come of all pieces of the group: little is written before the last is counted.
-                        scratch.expect_room(length + piece_bytes - scratch.length)?;
-                        made.insert(piece, length);
-                        length += piece_bytes;
-                        length - piece_bytes
-                    }
+                let start = if let Some(&start) = made.get(&piece) {
+                    start
+                } else {
+                    // The first columns come of all pieces of the group: little is written before the last is counted.
+                    let start = length;
+                    length += piece_bytes;
+                    scratch.expect_room(length - scratch.length)?;
+                    made.insert(piece, start);
+                    start
                 };
                 scratch.write(bytes, start + at)
             },
