@@ -106,6 +106,24 @@ fn what_is_no_key_of_ours_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_public_key_has_one_form_and_so_one_name() {
+    let dir = made_by_openssl();
+    let forms = [
+        ("ec -in sec1 -pubout -conv_form uncompressed -param_enc named_curve -out form", true),
+        ("ec -in sec1 -pubout -conv_form compressed -out form", false),
+        ("ec -in sec1 -pubout -conv_form hybrid -out form", false),
+        ("ec -in sec1 -pubout -param_enc explicit -out form", false),
+        ("pkey -in p384 -pubout -out form", false),
+    ];
+    for (command, is_taken) in forms {
+        openssl(dir.path(), command);
+        let read = PublicKey::from_pem("form", &fs_err::read(dir.path().join("form")).unwrap());
+        assert_eq!(read.is_ok(), is_taken, "{command}: {read:?}");
+        assert!(is_taken || matches!(read, Err(Error::BadKey { .. })), "{command}");
+    }
+}
+
+#[test]
 fn a_password_that_would_take_long_is_not_tried() {
     let dir = TempDir::new().unwrap();
     openssl(dir.path(), "ecparam -name prime256v1 -genkey -noout -out sec1");

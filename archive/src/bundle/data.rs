@@ -29,6 +29,8 @@ pub(super) fn copy_blobs(
     wanted.iter().try_for_each(|digest| bundle.entry(digest).map(drop))?;
     let mut jobs = Vec::new();
     for entry in bundle.contents.entries.iter().filter(|e| wanted.contains(&e.blob.digest)) {
+        // A sink may hash what it has.
+        progress.go_on()?;
         let from = sink.begun(entry.blob)?;
         if from > 0 && from == entry.blob.size {
             open(sink, entry.blob, from)?.finish()?;

@@ -38,12 +38,15 @@ impl<'a> BlobStream<'a> {
     /// # Errors
     /// What made a read fail: [`Error::Damaged`], [`Error::Interrupted`], I/O; or [`Error::WrongContent`].
     pub fn finish(mut self) -> Result<(), Error> {
-        while self.failure.is_none() && self.next_part() {}
+        while self.next_part() {}
         self.failure.map_or_else(|| self.check.finish(), Err)
     }
 
-    /// Takes the part of the next frame; `false` at the end, or if that failed.
+    /// Takes the part of the next frame; `false` at the end, or if that failed, now or before.
     fn next_part(&mut self) -> bool {
+        if self.failure.is_some() {
+            return false;
+        }
         let Some(span) = self.spans.next() else { return false };
         self.current = None;
         self.failure = self.take(span).err();

@@ -15,7 +15,7 @@ use super::pieces::{self, PlainFile};
 use crate::format::HEAD_BYTES;
 use crate::format::head::Head;
 use crate::format::packing::Packing;
-use crate::format::parity::{Header, Index, PieceHash};
+use crate::format::parity::{Grid, Header, Index, MIN_PIECE_BYTES, PieceHash};
 use crate::format::volume;
 use crate::medium::{ARCHIVE_ENDING, Medium, files_ending, split_name};
 use crate::{Digest, Error, durable};
@@ -122,6 +122,25 @@ impl Places {
         Ok(Self { archive, parity, ..all })
     }
 
+    /// Whether files that say that they are of this set know of other lengths. Nobody signs an index, so it might say any.
+    fn contradict(&self, grid: &Grid) -> bool {
+        let volumes = self.archive.iter().filter_map(|path| {
+            volume_header(&PlainFile::at(path))
+                .map(|header| Claim { set: header.set, packing: header.packing })
+        });
+        let one = self.named.iter().filter_map(|path| claim_of_archive(&PlainFile::at(path)));
+        let mut claims = volumes.chain(one).filter(|claim| claim.set == grid.set()).peekable();
+        claims.peek().is_some() && !claims.any(|claim| grid.is_of(claim.packing))
+    }
+
+    /// No piece of parity that can mend anything here is longer. What an index says must not decide how many zeros are
+    /// hashed; what there is to read may.
+    fn longest_piece(&self) -> u64 {
+        let length = |path: &PathBuf| PlainFile::at(path).length().unwrap_or(0);
+        let longest = self.archive.iter().chain(&self.parity).map(length).max().unwrap_or(0);
+        longest.checked_next_power_of_two().unwrap_or(u64::MAX).max(MIN_PIECE_BYTES)
+    }
+
     /// A file that is called like parity of what is here, and says nothing any more.
     fn find_ruined<'a>(&self, parity: &'a [ParityFile]) -> Option<&'a Path> {
         let is_here = |name: &str| {
@@ -150,6 +169,9 @@ impl Places {
             Err(_) if !is_wanted && !is_named => return Ok(None),
             Err(error) => return Err(error),
         };
+        if index.grid.piece_bytes() > self.longest_piece() || self.contradict(&index.grid) {
+            return Ok(None);
+        }
         let stem = parity_stem(files.iter().find(|f| of_plan(f)).map_or(Path::new(""), |f| &f.path));
         let sampler = Sampler::of(&index, &stem);
         let mut archive: Vec<Copies> = index.grid.lengths().iter().map(|_| Vec::new()).collect();
@@ -208,9 +230,9 @@ impl<'a> Sampler<'a> {
                 return if is_of_it { vec![header.number as usize - 1] } else { Vec::new() };
             }
         } else if all.clone().next().is_some()
-            && let Some(set) = set_of_archive(&file)
+            && let Some(claim) = claim_of_archive(&file)
         {
-            return if set == grid.set() { vec![0] } else { Vec::new() };
+            return if claim.set == grid.set() && grid.is_of(claim.packing) { vec![0] } else { Vec::new() };
         }
         all.filter(|&number| {
             let pieces = grid.pieces_of_file(number);
@@ -270,13 +292,20 @@ fn volume_header(file: &dyn Medium) -> Option<volume::Header> {
     volume::Header::parse(&bytes)
 }
 
-/// The set of an archive that is one file, if its head is right.
-pub(super) fn set_of_archive(file: &dyn Medium) -> Option<Digest> {
+/// What a file of an archive says about the archive.
+pub(super) struct Claim {
+    pub(super) set: Digest,
+    packing: Digest,
+}
+
+/// What an archive that is one file says, if its head is right.
+pub(super) fn claim_of_archive(file: &dyn Medium) -> Option<Claim> {
     let mut area = vec![0; usize::try_from(HEAD_BYTES).ok()?];
     file.read_exact_at(&mut area, 0).ok()?;
     let head = Head::parse(file.name(), &area).ok()?;
     let packing = Packing::parse(&head.packing).ok()?;
-    Some(set_of_one(Digest::of(&head.packing), packing.length))
+    let (length, packing) = (packing.length, Digest::of(&head.packing));
+    Some(Claim { set: set_of_one(packing, length), packing })
 }
 
 fn ends_with(path: &Path, ending: &str) -> bool {

@@ -11,15 +11,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::{env, io};
 
-use super::find::set_of_archive;
+use super::find::claim_of_archive;
 use super::mender::{Known, Mender, is_loss};
 use super::pieces;
 use crate::format::parity::Grid;
 use crate::medium::{self, Found, Healed, Medium, Parts, Place, Remark};
-use crate::{Error, Unwatched};
+use crate::{Error, Unwatched, durable};
 
 /// Where large files of a passing kind belong; `/tmp` is often in memory.
 const SCRATCH_FOLDER: &str = "/var/tmp";
+/// Room in bytes that is left there to everybody else.
+const SPARED_BYTES: u64 = 16 << 20;
 
 /// An archive, and what mends it.
 #[derive(Debug)]
@@ -96,7 +98,7 @@ fn look(places: &[impl AsRef<Path>]) -> (Result<Found, Error>, Result<Option<Men
         Ok(Found::File(file)) => {
             // Not any parity that lies in the folder, but that of this file.
             places.insert(0, file.path().to_owned());
-            set_of_archive(file)
+            claim_of_archive(file).map(|claim| claim.set)
         }
         Err(_) => None,
     };
@@ -204,10 +206,16 @@ impl State {
         let mended = self.mender.mend(
             group,
             &mut |piece, at, bytes| {
-                let start = *made.entry(piece).or_insert_with(|| {
+                let start = if let Some(&start) = made.get(&piece) {
+                    start
+                } else {
+                    // The first columns come of all pieces of the group: little is written before the last is counted.
+                    let start = length;
                     length += piece_bytes;
-                    length - piece_bytes
-                });
+                    scratch.expect_room(length - scratch.length)?;
+                    made.insert(piece, start);
+                    start
+                };
                 scratch.write(bytes, start + at)
             },
             &Unwatched,
@@ -241,6 +249,16 @@ impl Scratch {
         Ok(Self { file, folder, length: 0 })
     }
 
+    /// Refuses to fill the disk. Where nobody knows how much room there is, whoever writes will see.
+    fn expect_room(&self, bytes: u64) -> Result<(), Error> {
+        let needed = bytes.saturating_add(SPARED_BYTES);
+        let free = durable::free_bytes(&self.folder).unwrap_or(u64::MAX);
+        if free < needed {
+            return Err(Error::NoSpace { place: self.folder.display().to_string(), needed, free });
+        }
+        Ok(())
+    }
+
     fn write(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
         self.file.write_all_at(bytes, at).map_err(|error| named(&self.folder, &error))
     }
@@ -256,4 +274,25 @@ fn named(folder: &Path, error: &io::Error) -> Error {
         folder.display()
     );
     Error::Io(io::Error::new(error.kind(), message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disk_is_not_filled() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = |folder: PathBuf| Scratch { file: tempfile::tempfile().unwrap(), folder, length: 0 };
+        let here = scratch(dir.path().to_owned());
+        here.expect_room(1).unwrap();
+        let free = durable::free_bytes(dir.path()).unwrap();
+        for bytes in [free.saturating_mul(2), u64::MAX] {
+            let refused = here.expect_room(bytes);
+            assert!(
+                matches!(refused, Err(Error::NoSpace { needed, .. }) if needed > bytes || bytes == u64::MAX)
+            );
+        }
+        scratch(dir.path().join("unknown")).expect_room(1 << 50).unwrap();
+    }
 }

@@ -15,6 +15,13 @@ use crate::{Digest, Error};
 /// The only scheme for now: what cosign makes by default and every Sigstore verifier takes.
 const SCHEME: SigningScheme = SigningScheme::EcdsaP256Sha256;
 
+/// What the SPKI DER of a P-256 key begins with: the curve by name, and a point that is not compressed. X and Y follow.
+const SPKI_START: [u8; 27] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86,
+    0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+];
+const SPKI_LEN: usize = SPKI_START.len() + 2 * 32;
+
 /// A key's name: the hex SHA-256 of its SPKI DER.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -78,7 +85,8 @@ impl PublicKey {
     /// Reads a PEM `PUBLIC KEY`. `file` names it in errors.
     ///
     /// # Errors
-    /// [`Error::BadKey`] if it is no PEM, or another kind of key.
+    /// [`Error::BadKey`] if it is no PEM, another kind of key, or written otherwise than usual: a key with two names would
+    /// count as two.
     pub fn from_pem(file: &str, pem: &[u8]) -> Result<Self, Error> {
         let refuse =
             |why: String| Error::BadKey { file: file.to_owned(), wanted: "a public key in PEM", why };
@@ -86,8 +94,14 @@ impl PublicKey {
         if KeyForm::of(pem).is_some_and(KeyForm::is_private) {
             return Err(refuse("it is a private key; name the `.pub` file".to_owned()));
         }
-        Self::from_spki(DerPublicKey::from_pem(text).map_err(|e| refuse(e.to_string()))?)
-            .map_err(|e| refuse(e.to_string()))
+        let spki = DerPublicKey::from_pem(text).map_err(|e| refuse(e.to_string()))?;
+        let key = Self::from_spki(spki).map_err(|e| refuse(e.to_string()))?;
+        let der = key.spki.as_bytes();
+        if der.len() != SPKI_LEN || !der.starts_with(&SPKI_START) {
+            let wanted = "a P-256 key with the curve by name and the whole point (`openssl ec -pubin -conv_form uncompressed -param_enc named_curve`)";
+            return Err(refuse(format!("it is not written as {wanted}")));
+        }
+        Ok(key)
     }
 
     pub(super) fn from_spki(spki: DerPublicKey) -> Result<Self, sigstore_crypto::Error> {

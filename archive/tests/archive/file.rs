@@ -60,8 +60,20 @@ fn a_stream_that_is_cut_short_or_damaged_does_not_count() {
     assert!(stream.read_to_end(&mut Vec::new()).is_err());
     assert!(matches!(stream.finish(), Err(Error::Interrupted)));
 
-    let at = bundle.packing().length - 2 * MIB as u64;
+    let good = fs_err::read(&path).unwrap();
     let file = fs_err::OpenOptions::new().write(true).open(&path).unwrap();
+    let at = bundle.packing().length / 3;
+    std::os::unix::fs::FileExt::write_all_at(file.file(), b"damage", at).unwrap();
+    let mut stream = bundle.stream_blob(digest, &Unwatched).unwrap();
+    let mut piece = vec![0; MIB];
+    while stream.read(&mut piece).is_ok_and(|n| n > 0) {}
+    for again in 0..3 {
+        assert!(stream.read(&mut piece).is_err(), "{again}: what is behind the damage is not given away");
+    }
+    assert!(matches!(stream.finish(), Err(Error::Damaged { .. })));
+    fs_err::write(&path, &good).unwrap();
+
+    let at = bundle.packing().length - 2 * MIB as u64;
     std::os::unix::fs::FileExt::write_all_at(file.file(), b"damage", at).unwrap();
     let mut stream = bundle.stream_blob(digest, &Unwatched).unwrap();
     stream.read_exact(&mut vec![0; MIB]).unwrap();

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use sealift_archive::bundle::Unverified;
+use sealift_archive::format::parity::{Grid, Index};
+use sealift_archive::format::volume::{Cuts, HEADER_LEN};
 use sealift_archive::parity::{Files, Mender, Plan};
 use sealift_archive::{Bundle, Error, Source as _, Unwatched};
 use tempfile::TempDir;
@@ -183,6 +185,25 @@ fn parity_of_another_archive_is_passed_over() {
     for nonsense in [&b""[..], b"SLPARI01", &[0xFF; 10_000]] {
         fs::write(&parity, nonsense).unwrap();
         assert_eq!(one.read().unwrap(), 0);
+    }
+}
+
+#[test]
+fn an_index_that_lies_about_lengths_is_passed_over() {
+    let one = One::new();
+    let packing = Bundle::open(&one.archive, &one.vendor.root).unwrap().packing_digest();
+    let length = one.good.len() as u64;
+    let set = Cuts { packing, lengths: vec![length] }.set();
+    let cases: [(u64, &[u64]); 4] =
+        [(0, &[length - 1]), (0, &[length + 1]), (HEADER_LEN, &[length]), (HEADER_LEN, &[length, length])];
+    for (header_bytes, lengths) in cases {
+        let grid = Grid::plan(set, header_bytes, lengths.to_vec(), "1%".parse().unwrap(), None).unwrap();
+        let hashes = |count: u32| vec![[1; 16]; count as usize];
+        let (pieces, recovery) = (hashes(grid.pieces()), hashes(grid.recovery_pieces()));
+        let pages = Index { grid, pieces, recovery }.to_pages(1);
+        fs::write(one.dir.path().join("acme-1.0.p01.par"), pages.as_flattened()).unwrap();
+        assert_eq!(one.read().unwrap(), 0, "{lengths:?}");
+        assert!(Mender::of_archive(&[&one.archive]).unwrap().is_none(), "{lengths:?}");
     }
 }
 

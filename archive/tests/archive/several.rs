@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use fs_err as fs;
 use sealift_archive::bundle::Unverified;
@@ -9,8 +10,9 @@ use sealift_archive::medium::{self, Found};
 use sealift_archive::{
     Blob, BlobSink, BlobWriter, Bundle, Check, Digest, Error, Progress, Source as _, Unwatched,
 };
+use tempfile::TempDir;
 
-use crate::fixture::StopAfter;
+use crate::fixture::{Content, StopAfter, Vendor};
 use crate::shelf::Shelf;
 
 /// Keeps blobs and parts of blobs in memory.
@@ -69,6 +71,31 @@ impl Drop for KeeperWriter<'_> {
             self.keeper.parts.lock().unwrap().insert(self.blob.digest, part);
         }
     }
+}
+
+/// Counts how often it is asked what it has.
+#[derive(Default)]
+struct Asked(AtomicUsize);
+
+impl BlobSink for Asked {
+    fn begun(&self, _: Blob) -> Result<u64, Error> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(0)
+    }
+
+    fn open(&self, _: Blob) -> Result<Box<dyn BlobWriter + '_>, Error> {
+        Err(Error::Interrupted)
+    }
+}
+
+#[test]
+fn a_sink_is_asked_nothing_after_an_interrupt() {
+    let (dir, vendor) = (TempDir::new().unwrap(), Vendor::new());
+    let content = Content::of_sizes(&[1, 600, 5000]);
+    let bundle = Bundle::open(&content.pack(&dir, &vendor), &vendor.root).unwrap();
+    let (asked, stop) = (Asked::default(), StopAfter(AtomicU64::new(0)));
+    assert!(matches!(bundle.copy_blobs(&content.all(), &asked, &stop), Err(Error::Interrupted)));
+    assert_eq!(asked.0.into_inner(), 0);
 }
 
 /// A shelf from which volumes are taken one at a time; what is known of the first stays known.

@@ -4,8 +4,11 @@
 use std::ops::Range;
 
 use super::amount::{Amount, Kind};
-use super::{GROUP_PIECES, MAX_FILES, MAX_GROUP_PIECES, MAX_PIECES, MIN_PIECE_BYTES, index, page};
+use super::{
+    GROUP_PIECES, MAX_FILES, MAX_GROUP_PIECES, MAX_PIECE_BYTES, MAX_PIECES, MIN_PIECE_BYTES, index, page,
+};
 use crate::format::MAX_FILE_BYTES;
+use crate::format::volume::{Cuts, HEADER_LEN};
 use crate::{Digest, Error};
 
 /// Which piece is where. Never larger, and never otherwise, than the format allows.
@@ -76,7 +79,9 @@ impl Grid {
     pub(super) fn from_index(parts: Parts) -> Result<Self, &'static str> {
         let Parts { set, header_bytes, piece_bytes, pieces, lengths, groups, recovery, rows } = parts;
         check_lengths(header_bytes, &lengths)?;
-        if !piece_bytes.is_power_of_two() || !(MIN_PIECE_BYTES..=MAX_FILE_BYTES).contains(&piece_bytes) {
+        if !piece_bytes.is_power_of_two()
+            || !(MIN_PIECE_BYTES..=longest_piece(&lengths)).contains(&piece_bytes)
+        {
             return Err("its pieces have a size that is not allowed");
         }
         if count_pieces(&lengths, piece_bytes) != Some(pieces) || pieces > MAX_PIECES {
@@ -114,6 +119,14 @@ impl Grid {
     #[must_use]
     pub fn set(&self) -> Digest {
         self.set
+    }
+
+    /// Whether an archive with this packing, cut as these files are, is the set that it says it is: then the lengths are
+    /// those of the archive.
+    #[must_use]
+    pub fn is_of(&self, packing: Digest) -> bool {
+        let lengths = self.lengths.iter().map(|length| length - self.header_bytes).collect();
+        Cuts { packing, lengths }.set() == self.set
     }
 
     /// Bytes at the start of each file that are no part of the archive.
@@ -290,6 +303,10 @@ fn check_lengths(header_bytes: u64, lengths: &[u64]) -> Result<(), &'static str>
     if lengths.is_empty() || lengths.len() > MAX_FILES as usize {
         return Err("it is about no file, or about too many");
     }
+    let is_split = header_bytes == HEADER_LEN;
+    if !is_split && (header_bytes > 0 || lengths.len() > 1) {
+        return Err("what its files begin with is neither nothing nor a volume's header");
+    }
     // Each below the limit, so that no sum runs over.
     if lengths.iter().any(|&length| length <= header_bytes || length > MAX_FILE_BYTES) {
         return Err("a file has a length that is not allowed");
@@ -298,6 +315,12 @@ fn check_lengths(header_bytes: u64, lengths: &[u64]) -> Result<(), &'static str>
         return Err("its files are too long together");
     }
     Ok(())
+}
+
+/// Longer pieces would have more zeros behind the files than bytes of them: somebody else would have to hash these.
+fn longest_piece(lengths: &[u64]) -> u64 {
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    longest.next_power_of_two().clamp(MIN_PIECE_BYTES, MAX_PIECE_BYTES)
 }
 
 /// How many pieces these files make; `None` if they are too many to count.
@@ -346,7 +369,39 @@ mod tests {
             assert_eq!(grid.piece_bytes(), piece, "{length}");
             assert_eq!([grid.pieces(), grid.groups(), grid.recovery()], counts, "{length}");
             assert!(grid.group_pieces() <= GROUP_PIECES);
+            assert!(piece <= longest_piece(&[length]), "{length}");
         }
+    }
+
+    #[test]
+    fn no_piece_is_longer_than_the_longest_file() {
+        for (longest, most) in [(1, 4096), (4097, 8192), (GIB, GIB), (1 << 50, 16 * GIB)] {
+            assert_eq!(longest_piece(&[1, longest, 1]), most, "{longest}");
+            let read = |piece_bytes| {
+                let lengths = vec![longest];
+                let pieces = count_pieces(&lengths, piece_bytes).unwrap();
+                let (set, groups) = (Digest::of(b"set"), pieces.div_ceil(MAX_GROUP_PIECES));
+                let (header_bytes, recovery, rows) = (0, 1, vec![1]);
+                Grid::from_index(Parts {
+                    set,
+                    header_bytes,
+                    piece_bytes,
+                    pieces,
+                    lengths,
+                    groups,
+                    recovery,
+                    rows,
+                })
+            };
+            assert!(read(most).is_ok(), "{longest}");
+            for more in [2 * most, 1 << 50] {
+                assert_eq!(read(more), Err("its pieces have a size that is not allowed"), "{longest}");
+            }
+        }
+        // The most that our own writer can need: the longest archive in as many files as there may be.
+        let mut lengths = vec![177; 998];
+        lengths.push((1 << 50) - 998 * 177);
+        assert_eq!(plan(&lengths, "1%", None).piece_bytes(), MAX_PIECE_BYTES);
     }
 
     #[test]
@@ -394,6 +449,21 @@ mod tests {
         for lengths in cases {
             let amount = "1".parse().unwrap();
             assert!(Grid::plan(Digest::of(b""), 176, lengths.to_vec(), amount, None).is_err(), "{lengths:?}");
+        }
+    }
+
+    #[test]
+    fn files_begin_with_nothing_or_with_a_header() {
+        let cases: [(u64, &[u64], bool); 6] = [
+            (0, &[1000], true),
+            (176, &[1000], true),
+            (176, &[1000, 2000], true),
+            (0, &[1000, 2000], false),
+            (1, &[1000], false),
+            (177, &[1000, 2000], false),
+        ];
+        for (header_bytes, lengths, is_right) in cases {
+            assert_eq!(check_lengths(header_bytes, lengths).is_ok(), is_right, "{header_bytes} {lengths:?}");
         }
     }
 

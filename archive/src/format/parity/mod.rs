@@ -17,10 +17,15 @@ pub use amount::Amount;
 pub use grid::{Grid, PiecePlace};
 pub use index::{Header, Index, PieceHash, PieceHasher};
 
+use super::MAX_FILE_BYTES;
+
 /// Smallest piece in bytes: what a disk reads, or fails to read, at a time.
 pub const MIN_PIECE_BYTES: u64 = 4 << 10;
 /// Most pieces of an archive, so that their hashes fit in memory: for 100 GB a piece has 1 MiB.
 pub const MAX_PIECES: u32 = 1 << 17;
+/// Longest piece in bytes: what the longest archive takes, and twice that because each of its files may end in a piece that
+/// is not full.
+pub const MAX_PIECE_BYTES: u64 = 2 * MAX_FILE_BYTES / MAX_PIECES as u64;
 /// Most pieces of a group that we make. With 64 recovery pieces, which is more than the usual 10 %, they make 512, and the
 /// transforms of Reed–Solomon work on powers of two. The more pieces a group has, the more evenly scattered damage falls
 /// on groups; the fewer, the longer the runs that are read at a time with little memory.

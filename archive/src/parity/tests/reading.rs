@@ -3,6 +3,7 @@
 use std::io;
 
 use super::*;
+use crate::format::parity::Grid;
 use crate::parity::mender::Known;
 
 /// A file of which some sectors cannot be read; from some time on, if so wanted.
@@ -109,4 +110,47 @@ fn a_lie_in_the_index_is_no_repair() {
     let medium = Mended::new(None, mender);
     let range = 7 * PIECE as u64..7 * PIECE as u64 + 10;
     assert!(matches!(medium.repair(range), Err(Error::BeyondParity { .. })));
+}
+
+/// Puts a parity file in place of what is there, with an index that may say anything; its hashes are right in themselves.
+fn write_lie(bench: &Bench, set: Digest, header_bytes: u64, lengths: Vec<u64>) {
+    let grid = Grid::plan(set, header_bytes, lengths, "1%".parse().unwrap(), None).unwrap();
+    let (pieces, recovery) = (grid.pieces() as usize, grid.recovery_pieces() as usize);
+    let index = Index { grid, pieces: vec![[1; 16]; pieces], recovery: vec![[2; 16]; recovery] };
+    fs::write(&bench.plan.files[0].path, index.to_pages(1).as_flattened()).unwrap();
+}
+
+#[test]
+fn pieces_longer_than_anything_at_hand_are_not_hashed() {
+    const GIB: u64 = 1 << 30;
+    let bench = Bench::new("10%", None);
+    // Volume 2 would be one piece of 16 GiB, all but its first bytes zeros.
+    bench.change(2, |bytes| bytes[..HEADER_BYTES].fill(0));
+    let lengths = vec![GIB << 19, LENGTHS[1] as u64, GIB];
+    write_lie(&bench, Digest::of(b"another"), HEADER_LEN, lengths);
+    assert!(index_of(&PlainFile::at(&bench.plan.files[0].path)).unwrap().grid.piece_bytes() >= 8 * GIB);
+    for wanted in [None, Some(Digest::of(b"another"))] {
+        assert!(Mender::find(&[bench.volume(2)], wanted).unwrap().is_none());
+    }
+}
+
+#[test]
+fn an_index_with_other_lengths_is_not_of_the_set_that_it_claims() {
+    let bench = Bench::new("10%", None);
+    let set = bench.index().grid.set();
+    let lengths = LENGTHS.map(|length| length as u64);
+    write_lie(&bench, set, HEADER_LEN, lengths.into());
+    assert!(Mender::find(&[bench.dir.path()], Some(set)).unwrap().is_some());
+    let cases = [
+        (HEADER_LEN, vec![lengths[0], lengths[1], lengths[2] - 1]),
+        (HEADER_LEN, vec![lengths[1], lengths[0], lengths[2]]),
+        (HEADER_LEN, vec![lengths[0]]),
+        (0, vec![lengths[0]]),
+    ];
+    for (header_bytes, lengths) in cases {
+        write_lie(&bench, set, header_bytes, lengths.clone());
+        for wanted in [None, Some(set)] {
+            assert!(Mender::find(&[bench.dir.path()], wanted).unwrap().is_none(), "{lengths:?}");
+        }
+    }
 }
