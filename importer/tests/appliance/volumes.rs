@@ -132,6 +132,25 @@ fn sticks_come_one_after_the_other_in_runs_of_their_own() {
 }
 
 #[test]
+fn a_revocation_counts_from_the_first_stick_on() {
+    let courier = Courier::small();
+    let revoked = courier.offer.pack(&ACME, courier.dir.path());
+    let later = ACME.with_another_key();
+    let offer = Offer::new(&later, 2, contents(30..60, 40_000));
+    let volumes = split(&offer, &later, courier.dir.path(), 300 << 10);
+    courier.expect(&["import", revoked.to_str().unwrap(), "--plan"], 0);
+    let stick = courier.dir.path().join("stick");
+    fs::create_dir(&stick).unwrap();
+    fs::copy(&volumes[0], stick.join("acme.001.tar.zst")).unwrap();
+    courier.expect(&["import", "stick", "--plan"], 0);
+    assert_eq!(courier.store().trust().unwrap().newest().version(), 1, "a plan changes nothing");
+    courier.expect(&["import", "stick"], 7);
+    assert_eq!(courier.store().trust().unwrap().newest().version(), 2);
+    courier.expect(&["import", revoked.to_str().unwrap()], 3);
+    assert!(!courier.is_staged());
+}
+
+#[test]
 fn sticks_come_in_any_order() {
     let courier = Courier::large();
     let count = courier.volumes.len();
