@@ -125,7 +125,7 @@ impl Import<'_> {
         if plan.work().next().is_none() {
             return execute(writer, &bundle, plan, &Unwatched);
         }
-        search.keep(writer, &bundle)?;
+        search.keep(writer, &bundle, &plan)?;
         let to_come = volumes.map_or(plan.need.missing_bytes, |volumes| volumes.at_hand_bytes);
         let meter = self.cli.meter("importing", to_come.saturating_sub(plan.need.begun_bytes))?;
         let done = execute(writer, &bundle, plan, &meter);
