@@ -14,7 +14,7 @@ use sealift_archive::bundle::AtHand;
 use sealift_archive::format::volume::Header;
 use sealift_archive::medium::{self, Found, Medium, Parts, VolumeSet};
 use sealift_archive::parity::{Mended, Mender};
-use sealift_archive::{Bundle, Digest, Progress, Release, Source as _};
+use sealift_archive::{Bundle, Digest, Error as ArchiveError, Progress};
 use sealift_store::{Store, Writer};
 use serde::Serialize;
 
@@ -46,14 +46,11 @@ impl Search {
     /// Finds the archive. If its first volume is not at hand, the front stands for it that an earlier import kept.
     ///
     /// # Errors
-    /// As [`medium::find`], or I/O.
+    /// As [`medium::find`]; its `NoArchive` also if nothing is there of the set that was found first, but another archive;
+    /// or I/O.
     pub fn open(&mut self, store: &Store) -> Result<Box<dyn Medium>, Error> {
-        let known = match &self.set {
-            Some(set) => medium::find_set(&self.present(), set)?,
-            None => None,
-        };
-        let volumes = match known {
-            Some(volumes) => volumes,
+        let volumes = match &self.set {
+            Some(set) => medium::find_set(&self.present(), set)?.ok_or_else(|| self.nothing_of_it())?,
             None => match medium::find(&self.places) {
                 Ok(Found::Volumes(volumes)) => volumes,
                 // Parity may know better what is there.
@@ -72,22 +69,24 @@ impl Search {
         Ok(self.with_parity(volumes))
     }
 
-    /// Keeps what is known of an archive in volumes until its releases are staged, so that the next volumes can come
-    /// without the first.
+    fn nothing_of_it(&self) -> ArchiveError {
+        let places: Vec<String> = self.places.iter().map(|place| place.display().to_string()).collect();
+        ArchiveError::NoArchive { place: places.join("`, `") }
+    }
+
+    /// Keeps what is known of an archive in volumes until the releases that the plan brings are staged, so that the next
+    /// volumes can come without the first.
     ///
     /// # Errors
     /// I/O, or the archive's `Damaged` if the medium fails just now.
-    pub fn keep(&self, writer: &Writer, bundle: &Bundle) -> Result<(), Error> {
+    pub fn keep(&self, writer: &Writer, bundle: &Bundle, plan: &Plan) -> Result<(), Error> {
         if self.set.is_none() {
             return Ok(());
         }
-        let releases: Vec<Digest> = bundle.releases().iter().map(Release::digest).collect();
-        for release in &releases {
-            writer.keep_volume_headers(release, &self.headers)?;
-        }
-        if writer.front(&bundle.packing_digest())?.is_none() {
-            let front = bundle.front()?;
-            releases.iter().try_for_each(|release| writer.keep_front(release, &front))?;
+        let front = bundle.front()?;
+        for step in plan.work() {
+            writer.keep_volume_headers(&step.release.digest, &self.headers)?;
+            writer.keep_front(&step.release.digest, &front)?;
         }
         Ok(())
     }
@@ -151,7 +150,7 @@ impl Search {
         match medium::find(&places) {
             Ok(Found::Volumes(other)) => Look::Other(format!("`{}` is another archive", other.name())),
             Ok(Found::File(other)) => Look::Other(format!("`{}` is another archive", other.name())),
-            Err(sealift_archive::Error::BadVolume { file }) => {
+            Err(ArchiveError::BadVolume { file }) => {
                 Look::Other(format!("`{file}` is a volume with a damaged header"))
             }
             Err(_) => Look::Nothing,

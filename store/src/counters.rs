@@ -153,6 +153,9 @@ mod tests {
         let seen =
             place.store.audit().unwrap().into_iter().filter(|r| matches!(r.event, Event::ChannelSeen { .. }));
         assert_eq!(seen.count(), 3, "each edition is told once");
+        let mut forked = candidate.clone();
+        forked.release = CurrentRelease { statement: Digest::of(&[2]), ..channel(7, 4, 1).release };
+        assert_eq!(take(&forked), "SL0309", "a sequence belongs to one statement");
         assert_eq!(take(&candidate), "Fresh", "each channel has a counter of its own");
     }
 }

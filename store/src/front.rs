@@ -64,14 +64,18 @@ fn packing_of(file: &Path, front: &[u8]) -> Option<Digest> {
 }
 
 impl Writer {
-    /// Keeps the front of an archive until this release of it is staged.
+    /// Keeps the front of an archive until this release of it is staged. One that was damaged since is replaced.
     ///
     /// # Errors
     /// I/O.
     pub fn keep_front(&self, release: &Digest, front: &[u8]) -> Result<(), Error> {
         let dir = self.incoming_dir().join(release.hex());
+        let file = dir.join(FRONT_FILE);
+        if fs::read(&file).is_ok_and(|kept| kept == front) {
+            return Ok(());
+        }
         durable::create_dir_all(&dir)?;
-        Ok(durable::write(&dir.join(FRONT_FILE), front)?)
+        Ok(durable::write(&file, front)?)
     }
 
     /// Keeps the headers of all volumes that have come, until this release of the archive is staged.

@@ -328,6 +328,31 @@ mod tests {
     }
 
     #[test]
+    fn an_interrupted_repair_is_kept_until_nothing_is_missing() {
+        let place = Place::new();
+        let content = Content::new(1, &[b"one"]);
+        let release = &content.release;
+        content.stage(&place.writer()).unwrap();
+        let blob = place.store.blob_path(&sealift_archive::Digest::of(b"one"));
+        fs::remove_file(&blob).unwrap();
+        let writer = place.writer();
+        drop(writer.begin(release, "repair", &writer.need(&[release]).unwrap()).unwrap());
+        writer.keep_front(&release.digest(), b"front").unwrap();
+        drop(writer);
+        let is_kept = || {
+            drop(place.writer());
+            place.store.incoming_dir().join(release.digest().hex()).is_dir()
+        };
+        assert!(is_kept());
+        fs::write(&blob, b"one").unwrap();
+        let dir = place.store.release_dir(release.statement.sequence);
+        Recorded::now(State::Failed { reason: "a test".to_owned() }, release.digest()).write(&dir).unwrap();
+        assert!(is_kept());
+        Recorded::now(State::Staged, release.digest()).write(&dir).unwrap();
+        assert!(!is_kept());
+    }
+
+    #[test]
     fn whoever_locks_next_clears_away_what_a_crash_left() {
         let place = Place::new();
         let (old, new) = (Content::new(1, &[b"one"]), Content::new(2, &[b"two"]));

@@ -31,6 +31,8 @@ pub(crate) struct Part {
     check: Check,
     /// How many bytes are durable, as the file's name says.
     durable: u64,
+    /// A write failed: the file may have less than was hashed, and only what is durable counts.
+    is_broken: bool,
 }
 
 /// Where the longest part of a blob is, and how many of its bytes are durable.
@@ -74,14 +76,14 @@ impl Part {
         let path = dir.join(name(&blob.digest, 0));
         let mut options = fs::File::options();
         let file = options.write(true).create_new(true).mode(BLOB_MODE).open(&path)?;
-        Ok(Self { path, file, check: Check::new(blob), durable: 0 })
+        Ok(Self { path, file, check: Check::new(blob), durable: 0, is_broken: false })
     }
 
     /// Goes on with what an earlier try left, hashed again; none if there is nothing of use.
     pub(crate) fn resume(dir: &Path, blob: Blob) -> io::Result<Option<Self>> {
         let Some((path, durable)) = find(dir, &blob.digest)? else { return Ok(None) };
         let file = fs::File::options().read(true).write(true).open(&path)?;
-        let mut part = Self { path, file, check: Check::new(blob), durable };
+        let mut part = Self { path, file, check: Check::new(blob), durable, is_broken: false };
         if part.hash().is_ok() {
             part.file.set_len(durable)?;
             part.file.seek(SeekFrom::End(0))?;
@@ -110,12 +112,23 @@ impl Part {
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), sealift_archive::Error> {
         self.check.update(bytes)?;
-        Ok(self.file.write_all(bytes)?)
+        self.append([bytes])
     }
 
     pub(crate) fn write_hashed(&mut self, content: &Hashed) -> Result<(), sealift_archive::Error> {
         self.check.follow(content)?;
-        Ok(content.pieces().try_for_each(|piece| self.file.write_all(piece))?)
+        self.append(content.pieces())
+    }
+
+    /// Writes what was hashed.
+    fn append<'b>(
+        &mut self,
+        pieces: impl IntoIterator<Item = &'b [u8]>,
+    ) -> Result<(), sealift_archive::Error> {
+        expect_sound(self.is_broken)?;
+        let written = pieces.into_iter().try_for_each(|piece| self.file.write_all(piece));
+        self.is_broken = written.is_err();
+        Ok(written?)
     }
 
     /// Forgets what has come.
@@ -124,18 +137,19 @@ impl Part {
         self.file.set_len(0)?;
         self.file.rewind()?;
         self.check = Check::new(self.check.wanted());
+        self.is_broken = false;
         Ok(())
     }
 
     /// Checks the blob. It is not durable yet; a wrong one is gone.
     pub(crate) fn finish(self) -> Result<Whole, sealift_archive::Error> {
-        let Self { path, file, check, durable } = self;
+        expect_sound(self.is_broken)?;
+        let Self { path, file, check, .. } = self;
         let path = TempPath::try_from_path(path)?;
         let Blob { digest, size } = check.wanted();
         check.finish()?;
-        if durable > 0 {
-            file.set_permissions(std::fs::Permissions::from_mode(BLOB_MODE))?;
-        }
+        // One that was resumed, or restarted after that, is writable still.
+        file.set_permissions(std::fs::Permissions::from_mode(BLOB_MODE))?;
         Ok(Whole { path, file, digest, size })
     }
 
@@ -145,7 +159,7 @@ impl Part {
         if len > self.check.wanted().size {
             return fs::remove_file(&self.path);
         }
-        if len >= MIN_KEPT_BYTES && len > self.durable {
+        if len >= MIN_KEPT_BYTES && len > self.durable && !self.is_broken {
             self.file.set_permissions(std::fs::Permissions::from_mode(PART_MODE))?;
             self.file.sync_all()?;
             self.rename(len)?;
@@ -162,6 +176,10 @@ impl Part {
     }
 }
 
+fn expect_sound(is_broken: bool) -> io::Result<()> {
+    if is_broken { Err(io::Error::other("an earlier write of this blob failed")) } else { Ok(()) }
+}
+
 /// A blob that is checked, but not durable yet; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Whole {
@@ -169,4 +187,43 @@ pub(crate) struct Whole {
     pub(crate) file: fs::File,
     pub(crate) digest: Digest,
     pub(crate) size: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn what_a_full_disk_did_not_take_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = vec![b'c'; 4 * MIB];
+        let blob = Blob::of(&content);
+        let names =
+            || all(dir.path()).unwrap().into_iter().map(|(_, _, durable)| durable).collect::<Vec<_>>();
+        let break_off = |mut part: Part| {
+            let good = std::mem::replace(&mut part.file, fs::File::create("/dev/full").unwrap());
+            let from = usize::try_from(part.len()).unwrap();
+            assert!(part.write(&content[from..]).is_err());
+            part.file = good;
+            assert!(part.write(b"").is_err(), "and nothing follows it");
+            part
+        };
+        break_off(Part::begin(dir.path(), blob).unwrap()).keep().unwrap();
+        assert!(names().is_empty());
+        let mut part = Part::begin(dir.path(), blob).unwrap();
+        part.write(&content[..2 * MIB]).unwrap();
+        part.keep().unwrap();
+        let resume = || Part::resume(dir.path(), blob).unwrap().unwrap();
+        break_off(resume()).keep().unwrap();
+        assert_eq!(names(), [2 * MIB as u64], "what was durable is still");
+        let mut part = break_off(resume());
+        part.restart().unwrap();
+        part.write(&content).unwrap();
+        let whole = part.finish().unwrap();
+        assert_eq!(whole.file.metadata().unwrap().permissions().mode() & 0o777, BLOB_MODE);
+        drop(whole);
+        assert!(break_off(Part::begin(dir.path(), blob).unwrap()).finish().is_err());
+    }
 }

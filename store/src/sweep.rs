@@ -8,7 +8,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use crate::incoming::{self, JOURNAL_FILE};
-use crate::{Error, Writer, parts};
+use crate::{Error, StoredRelease, Writer, parts};
 
 /// How the files begin that `durable` and the intake write before they rename them (tempfile's prefix).
 const TEMPORARY_PREFIX: &str = ".tmp";
@@ -22,10 +22,11 @@ pub(crate) fn leftovers(writer: &Writer) -> Result<(), Error> {
     }
     remove_temporary_below(&writer.trust_dir())?;
     remove_temporary_below(&writer.releases_dir())?;
-    let staged: Vec<_> = writer.releases()?.iter().map(|release| release.digest().hex()).collect();
+    let staged = writer.releases()?;
     for entry in entries(&writer.incoming_dir())? {
-        let is_staged = staged.iter().any(|hex| entry.file_name().as_os_str() == hex.as_str());
-        if is_staged || is_expired(&entry.path()) {
+        let is_it = |release: &&StoredRelease| entry.file_name() == release.digest().hex().as_str();
+        let is_done = staged.iter().find(is_it).is_some_and(|release| is_done(writer, release));
+        if is_done || is_expired(&entry.path()) {
             fs::remove_dir_all(entry.path())?;
         } else {
             incoming::remove_scratch(&entry.path())?;
@@ -43,6 +44,12 @@ fn remove_parts(writer: &Writer) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether nobody has to go on with the import of a release that is here: one that lacks something may be under repair.
+fn is_done(writer: &Writer, release: &StoredRelease) -> bool {
+    // What cannot be looked at may lack anything; that must not stop who locks.
+    release.state().is_served() && writer.is_complete(release).unwrap_or(false)
 }
 
 /// Whether an entry of `incoming/` has no journal, or one that nothing was written to for long.

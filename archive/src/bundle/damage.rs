@@ -50,6 +50,21 @@ pub struct Absent {
     pub blobs: usize,
 }
 
+impl Absent {
+    /// Expects that every volume was at hand.
+    ///
+    /// # Errors
+    /// [`Error::VolumesMissing`].
+    pub fn expect_none(&self, bundle: &Bundle) -> Result<(), Error> {
+        if self.volumes.is_empty() {
+            return Ok(());
+        }
+        let numbers = self.volumes.iter().copied().collect();
+        let count = bundle.medium.parts().map_or(0, |parts| parts.count);
+        Err(Error::VolumesMissing { archive: bundle.name().to_owned(), numbers, count })
+    }
+}
+
 /// A damaged stretch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -199,6 +199,7 @@ fn expect_whole(bundle: &Bundle, place: &str, output: Output) -> Result<(), Erro
     let meter = output.meter("verifying", bundle.packing().length)?;
     let findings = bundle.check(&meter)?;
     meter.finish();
+    findings.absent.expect_none(bundle)?;
     match findings.damages.len() {
         0 => Ok(()),
         count => Err(Error::Damaged { file: place.to_owned(), count }),

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use sealift_archive::bundle::Unverified;
 use sealift_archive::medium::Healed;
-use sealift_archive::{Bundle, Error as ArchiveError, Unwatched};
+use sealift_archive::trust::Signatures;
+use sealift_archive::{Bundle, Error as ArchiveError, Source as _, Unwatched};
 use sealift_fetch::meter::Meter;
 use sealift_store::{Store, Writer};
 use serde::Serialize;
@@ -112,6 +113,9 @@ impl Import<'_> {
     fn load(&mut self, search: &mut Search) -> Result<Done, Error> {
         let (output, writer) = (self.output, self.writer);
         let bundle = open(writer, search, output)?;
+        // Who may sign no longer is known from now on, whatever becomes of this import.
+        let signatures: Signatures = bundle.signatures().into_iter().collect();
+        writer.remember_roots(self.source, bundle.trusted(), &signatures)?;
         let plan = plan_from(writer, &bundle, self.args, self.source)?;
         let volumes = Volumes::of(&bundle, &plan);
         if !self.is_told {
@@ -121,7 +125,7 @@ impl Import<'_> {
         if plan.work().next().is_none() {
             return execute(writer, &bundle, plan, &Unwatched);
         }
-        search.keep(writer, &bundle)?;
+        search.keep(writer, &bundle, &plan)?;
         let to_come = volumes.map_or(plan.need.missing_bytes, |volumes| volumes.at_hand_bytes);
         let meter = self.cli.meter("importing", to_come.saturating_sub(plan.need.begun_bytes))?;
         let done = execute(writer, &bundle, plan, &meter);

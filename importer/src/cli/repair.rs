@@ -64,6 +64,7 @@ pub(super) fn repair(cli: &Cli, output: Output, args: &RepairArgs) -> Result<(),
     let meter = cli.meter("verifying", bundle.packing().length)?;
     let findings = bundle.check(&meter)?;
     meter.finish();
+    findings.absent.expect_none(&bundle)?;
     if let Some(damage) = findings.damages.into_iter().next() {
         let part = format!("frame {}", damage.frame);
         return Err(

@@ -66,15 +66,12 @@ fn load(writer: &Writer, source: &dyn Source, plan: &Plan, progress: &dyn Progre
     let begun = releases
         .map(|release: &Release| writer.begin(release, &plan.source, &plan.need))
         .collect::<Result<Vec<Incoming<'_>>, _>>()?;
-    let signatures: Signatures = source.signatures().into_iter().collect();
-    let Some((first, others)) = begun.split_first() else {
-        // The bundle may have been made again only to tell who may sign from now on.
-        return Ok(writer.remember_roots(&plan.source, source.trusted(), &signatures)?);
-    };
+    let Some((first, others)) = begun.split_first() else { return Ok(()) };
     let intake = first.intake_with(others)?;
     let wanted: BTreeSet<Digest> = plan.need.missing.iter().map(|blob| blob.digest).collect();
     source.copy_blobs(&wanted, &intake, progress)?;
     intake.finish()?;
+    let signatures: Signatures = source.signatures().into_iter().collect();
     for incoming in begun {
         incoming.stage(source.trusted(), &signatures, progress)?;
     }

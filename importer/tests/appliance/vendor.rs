@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use sealift_archive::format::layout::{Layout, LeftOut, Storing};
 use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::packer::{Front, Packer};
 use sealift_archive::release::{BlobListSummary, CHART_TYPE, Descriptor, ManifestInfo};
-use sealift_archive::trust::{RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot, Trusted};
+use sealift_archive::trust::{
+    RoleName, RootChain, RootDraft, SecretKey, Signature, Signatures, TrustRoot, Trusted,
+};
 use sealift_archive::{
     Blob, BlobList, BlobSink, Digest, Progress, Refs, Release, ReleaseName, Source, Statement, Unwatched,
     copy_blob,
@@ -16,9 +18,11 @@ use sealift_archive::{
 
 /// A vendor with one key for trust roots and one for everything else.
 pub(crate) struct Vendor {
-    root_key: SecretKey,
+    root_key: Arc<SecretKey>,
     pub(crate) key: SecretKey,
     pub(crate) root: TrustRoot,
+    /// The version before it, if there is one.
+    former: Option<TrustRoot>,
 }
 
 /// Making a key costs half a second, so the tests of one program share two vendors.
@@ -31,19 +35,35 @@ impl Vendor {
         let members = [(RoleName::Root, &root_key), (RoleName::Release, &key), (RoleName::Pack, &key)];
         let members = members.map(|(role, key)| (role, vec![key.public().clone()]));
         let root = TrustRoot::first(&members.into()).unwrap();
-        Self { root_key, key, root }
+        Self { root_key: Arc::new(root_key), key, root, former: None }
+    }
+
+    /// The same vendor after its key for everything was revoked, and replaced by another.
+    pub(crate) fn with_another_key(&self) -> Self {
+        let key = SecretKey::generate(b"").unwrap().0;
+        let mut draft = RootDraft::after(&self.root);
+        for role in [RoleName::Release, RoleName::Pack] {
+            draft.remove(role, &self.key.public().id());
+            draft.add(role, key.public().clone());
+        }
+        let root = draft.finish().unwrap();
+        Self { root_key: self.root_key.clone(), key, root, former: Some(self.root.clone()) }
+    }
+
+    fn roots(&self) -> impl Iterator<Item = &TrustRoot> {
+        self.former.iter().chain([&self.root])
     }
 
     /// Writes `root.json` and its signature, as `sealift trust init` does.
     pub(crate) fn write_root(&self, dir: &Path) -> PathBuf {
         let file = dir.join("root.json");
         fs_err::write(&file, self.root.bytes()).unwrap();
-        self.root_signature().write_to(dir).unwrap();
+        self.root_signatures().write_to(dir).unwrap();
         file
     }
 
-    fn root_signature(&self) -> Signatures {
-        [Signature::sign(self.root.bytes(), &self.root_key).unwrap()].into_iter().collect()
+    fn root_signatures(&self) -> Signatures {
+        self.roots().map(|root| Signature::sign(root.bytes(), &*self.root_key).unwrap()).collect()
     }
 
     fn signature(&self, document: &[u8]) -> Signatures {
@@ -120,8 +140,8 @@ pub(crate) fn pack(vendor: &Vendor, target: &Path, offers: &[&Offer], bases: &[&
         copy_blob(blob, &mut contents[&blob.digest].as_slice(), &packer, &Unwatched).unwrap();
     }
     let mut roots = RootChain::default();
-    roots.insert("root.json", vendor.root.clone()).unwrap();
-    let mut signatures = vendor.root_signature();
+    vendor.roots().for_each(|root| roots.insert("root.json", root.clone()).unwrap());
+    let mut signatures = vendor.root_signatures();
     let of_releases = releases.iter().flat_map(|release| &release.signatures);
     of_releases.for_each(|signature| signatures.push(signature.clone()));
     let front = Front { releases: &releases, roots, signatures };

@@ -132,6 +132,59 @@ fn sticks_come_one_after_the_other_in_runs_of_their_own() {
 }
 
 #[test]
+fn a_revocation_counts_from_the_first_stick_on() {
+    let courier = Courier::small();
+    let revoked = courier.offer.pack(&ACME, courier.dir.path());
+    let later = ACME.with_another_key();
+    let offer = Offer::new(&later, 2, contents(30..60, 40_000));
+    let volumes = split(&offer, &later, courier.dir.path(), 300 << 10);
+    courier.expect(&["import", revoked.to_str().unwrap(), "--plan"], 0);
+    let stick = courier.dir.path().join("stick");
+    fs::create_dir(&stick).unwrap();
+    fs::copy(&volumes[0], stick.join("acme.001.tar.zst")).unwrap();
+    courier.expect(&["import", "stick", "--plan"], 0);
+    assert_eq!(courier.store().trust().unwrap().newest().version(), 1, "a plan changes nothing");
+    courier.expect(&["import", "stick"], 7);
+    assert_eq!(courier.store().trust().unwrap().newest().version(), 2);
+    courier.expect(&["import", revoked.to_str().unwrap()], 3);
+    assert!(!courier.is_staged());
+}
+
+#[test]
+fn a_front_that_was_damaged_is_kept_anew() {
+    let courier = Courier::small();
+    let rest: Vec<usize> = (2..=courier.volumes.len()).collect();
+    courier.stick("1", &[1]);
+    courier.expect(&["import", "1"], 7);
+    let incoming = courier.dir.path().join("store/incoming");
+    let front = incoming.join(courier.offer.release.digest().hex()).join("front");
+    let good = fs::read(&front).unwrap();
+    let mut bad = good.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    fs::write(&front, bad).unwrap();
+    courier.expect(&["import", "1"], 7);
+    assert!(fs::read(&front).unwrap() == good);
+    courier.stick("rest", &rest);
+    courier.expect(&["import", "rest"], 0);
+    courier.expect_whole();
+}
+
+#[test]
+fn once_a_set_was_found_no_other_archive_stands_for_it() {
+    let courier = Courier::small();
+    let stick = courier.stick("stick", &[1]);
+    let mut search = Search::new(vec![stick.clone()]);
+    search.open(&courier.store()).unwrap();
+    fs::remove_dir_all(&stick).unwrap();
+    fs::create_dir(&stick).unwrap();
+    Offer::new(&ACME, 2, contents(60..62, 40_000)).pack(&ACME, &stick);
+    assert!(search.is_gone());
+    assert_eq!(search.open(&courier.store()).unwrap_err().code().to_string(), "SL0164");
+    courier.fill(&stick, &[2]);
+    assert_eq!(search.open(&courier.store()).unwrap().parts().unwrap().missing[0], 1);
+}
+
+#[test]
 fn sticks_come_in_any_order() {
     let courier = Courier::large();
     let count = courier.volumes.len();
@@ -275,7 +328,7 @@ fn import(courier: &Courier, place: &Path) -> Result<(), Error> {
         let unverified = sealift_archive::bundle::Unverified::on(medium)?;
         let bundle = unverified.verify(store.trust()?)?;
         let plan = plan(&store, &bundle, false)?;
-        search.keep(&writer, &bundle)?;
+        search.keep(&writer, &bundle, &plan)?;
         execute(&writer, &bundle, plan, &Unwatched)
     });
     drop(writer);

@@ -1,7 +1,7 @@
 //! Whether what a channel says is news, and may be believed.
 
 use sealift_archive::release::CurrentRelease;
-use sealift_archive::{Channel, Digest};
+use sealift_archive::{Channel, Digest, ReleaseName};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -69,6 +69,9 @@ impl Situation {
             }
             _ => {}
         }
+        let CurrentRelease { version: named, sequence, statement } = offered.release.clone();
+        let release = ReleaseName { product: offered.product.clone(), version: named, sequence };
+        self.judge_identity(&release, statement)?;
         let now = self.time.map_or(now, |known| known.max(now));
         match (offered.expires <= now, reach) {
             (false, _) => Ok(Freshness::Fresh),

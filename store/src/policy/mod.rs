@@ -186,22 +186,21 @@ impl Situation {
 
     /// A sequence belongs to one statement for good: to the one that is here, or the one that a channel names.
     fn judge_identity(&self, offered: &ReleaseName, digest: Digest) -> Result<(), Error> {
-        let known = self.releases.iter().find(|known| known.sequence() == offered.sequence);
+        let known = self.releases.iter().filter(|known| known.sequence() == offered.sequence);
         let known =
             known.map(|known| (known.digest, format!("{}, which is {} here", known.name, known.state)));
-        let unreadable = self.unreadable.iter().find(|one| one.sequence == offered.sequence);
+        let unreadable = self.unreadable.iter().filter(|one| one.sequence == offered.sequence);
         let unreadable =
             unreadable.map(|one| (one.digest, "a release that is here and cannot be read".to_owned()));
-        let mut channels = self.channels.iter();
-        let named = channels.find(|(_, seen)| seen.release.sequence == offered.sequence);
+        let named = self.channels.iter().filter(|(_, seen)| seen.release.sequence == offered.sequence);
         let named = named
             .map(|(name, seen)| (seen.release.statement, format!("the release that channel `{name}` names")));
-        match known.or(unreadable).or(named) {
-            Some((stored, holder)) if stored != digest => {
+        match known.chain(unreadable).chain(named).find(|(stored, _)| *stored != digest) {
+            Some((stored, holder)) => {
                 let (offered, offered_digest) = (Box::new(offered.clone()), digest);
                 Err(Error::SequenceTaken { offered, offered_digest, stored, holder })
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
