@@ -10,6 +10,9 @@ use std::thread;
 
 use crate::Error;
 
+/// Most cores that check frames at a time: together they hash more than any medium gives, and each has one of up to 16 MiB
+/// in memory.
+const MAX_READING: usize = 12;
 /// Outcomes that may wait for the one ahead of them, so that whoever is done early can go on.
 const WAITING: usize = 2;
 /// Small pieces go together up to so many bytes: for threads to meet costs as much as hashing 50 KB.
@@ -24,7 +27,7 @@ pub(crate) struct Belt {
 impl Belt {
     /// All cores at work, and one piece being read.
     pub(crate) fn reading() -> Self {
-        Self { workers: rayon::current_num_threads() + 1 }
+        Self { workers: rayon::current_num_threads().min(MAX_READING) + 1 }
     }
 
     /// So many at work.

@@ -85,6 +85,10 @@ pub fn replace_link(target: &Path, link: &Path) -> io::Result<()> {
 /// Any I/O error, with the path.
 pub fn free_bytes(dir: &Path) -> io::Result<u64> {
     let stat = rustix::fs::statvfs(dir).map_err(|e| name_path(e.into(), dir))?;
+    // Some file systems in user space do not know how large they are. Whoever writes will see.
+    if stat.f_blocks == 0 {
+        return Ok(u64::MAX);
+    }
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 

@@ -35,7 +35,7 @@ pub use hashed::Hashed;
 pub use progress::{Progress, Unwatched};
 pub use reference::{INTERNAL_HOST, Reference};
 pub use release::{
-    BlobList, Channel, ChannelName, FileName, Platform, Product, Refs, ReleaseName, RepositoryName, Sequence,
-    Statement, Version,
+    BlobList, Channel, ChannelName, FileName, Platform, Product, Receipt, Refs, ReleaseName, RepositoryName,
+    Sequence, Statement, Version,
 };
 pub use source::{BlobSink, BlobWriter, Release, Source, copy_blob};

@@ -4,7 +4,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
+use proptest::prelude::*;
 use sealift_archive::trust::{KeyForm, PublicKey, SecretKey, Signature};
 use sealift_archive::{Error, report};
 use tempfile::TempDir;
@@ -110,6 +112,24 @@ fn a_password_that_would_take_long_is_not_tried() {
     openssl(dir.path(), "pkcs8 -topk8 -iter 10000001 -in sec1 -passout pass:secret -out slow");
     let said = open(dir.path(), "slow", "secret").unwrap_err().to_string();
     assert!(said.contains("stretched more than is reasonable"), "{said}");
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_key_file_holds_it_is_opened_or_refused(at in 0..4096_usize, byte: u8, cut in 0..4096_usize) {
+        static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+            let dir = made_by_openssl();
+            ["sec1-params", "pkcs8", "public"].map(|name| fs_err::read(dir.path().join(name)).unwrap()).into()
+        });
+        for file in FILES.iter() {
+            let mut pem = file.clone();
+            pem[at % file.len()] = byte;
+            pem.truncate(file.len() - cut % file.len());
+            let opened = SecretKey::from_pem("file", &pem, || Err(Error::Interrupted));
+            let read = PublicKey::from_pem("file", &pem);
+            prop_assert!(opened.is_err() || read.is_err(), "it is one or the other");
+        }
+    }
 }
 
 #[test]

@@ -1,9 +1,15 @@
 //! `sealift bundle`: fetch what the lock names, sign, pack.
 //!
-//! Everything is decided by the plan: which blobs come from an earlier bundle, from disk, from registries. Keys are
-//! opened while content is fetched; if they are wrong or too few, fetching stops there.
+//! Everything is decided by the plan: which releases travel along, what is left out, and which blobs come from earlier
+//! bundles, from disk, from registries. Keys are opened while content is fetched; if they are wrong or too few, fetching
+//! stops there.
 
-use std::collections::{BTreeSet, HashSet};
+mod base;
+mod earlier;
+mod error;
+mod known;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,14 +17,14 @@ use fs_err as fs;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use sealift_archive::bundle::Unverified;
 use sealift_archive::format::layout::{Layout, Storing};
+use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::format::volume::{HEADER_LEN, MAX_VOLUMES};
 use sealift_archive::packer::{Front, Packed, Packer};
 use sealift_archive::parity::{self, Amount};
 use sealift_archive::split::VolumeSize;
-use sealift_archive::trust::{KeyId, RoleName, RootChain, Signature, Signatures, Signer, TrustRoot, Trusted};
-use sealift_archive::{Blob, Bundle, Digest, Progress, Release, Source as _, copy_blob, durable};
+use sealift_archive::trust::{KeyId, RoleName, RootChain, Signature, Signatures, Signer, TrustRoot};
+use sealift_archive::{Blob, Bundle, Digest, Progress, Release, ReleaseName, Source, copy_blob, durable};
 use sealift_fetch::Client;
 
 use crate::definition::{Definition, GitSource};
@@ -28,6 +34,10 @@ use crate::local::Local;
 use crate::lock::Lock;
 use crate::trust::Folder;
 use crate::{Error, statement};
+use base::Bases;
+use earlier::{Earlier, Stock};
+pub use error::Error as BundleError;
+use known::Known;
 
 /// What the headers of volumes take at most.
 const MAX_HEADERS_BYTES: u64 = HEADER_LEN * MAX_VOLUMES as u64;
@@ -47,6 +57,13 @@ pub struct Order<'a> {
     pub statement: Option<&'a Path>,
     /// An earlier bundle, whose content need not be fetched again.
     pub previous: Option<&'a Path>,
+    /// Bundles of older releases, which travel along.
+    pub older: &'a [PathBuf],
+    /// What the appliance has already: bundles, folders with statements, receipts.
+    pub bases: &'a [PathBuf],
+    /// Folders with statements and bundles, in which the releases of receipts are looked for, and signatures over older
+    /// statements.
+    pub known: &'a [PathBuf],
     /// The folder for the archive.
     pub out: &'a Path,
     /// zstd's level for what is squeezed.
@@ -63,9 +80,17 @@ pub struct Order<'a> {
 pub struct Plan {
     /// The archive.
     pub path: PathBuf,
-    /// All content.
+    /// The releases in it, by rising sequence.
+    pub releases: Vec<ReleaseName>,
+    /// All content that it carries.
     pub content: Tally,
-    /// What comes from the earlier bundle.
+    /// What it does not carry, because the needed releases have it.
+    pub left_out: Tally,
+    /// The releases that it builds on, by rising sequence.
+    pub needs: Vec<NeededRelease>,
+    /// Releases that a receipt names and nobody here knows the content of.
+    pub unknown: Vec<ReleaseName>,
+    /// What comes from earlier bundles.
     pub from_previous: Tally,
     /// What comes from folders and layouts.
     pub from_disk: Tally,
@@ -87,7 +112,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn of(blobs: impl Iterator<Item = Blob>) -> Self {
+    pub(crate) fn of(blobs: impl Iterator<Item = Blob>) -> Self {
         blobs.fold(Self::default(), |t, b| Self { blobs: t.blobs + 1, bytes: t.bytes + b.size })
     }
 }
@@ -100,13 +125,13 @@ pub struct Planned {
     lock: Lock,
     local: Local,
     base: PathBuf,
-    release: Release,
+    /// The releases that travel along, and last the new one.
+    releases: Vec<Release>,
     layout: Layout,
     root: TrustRoot,
     roots: RootChain,
     signatures: Signatures,
-    previous: Option<Bundle>,
-    from_previous: BTreeSet<Digest>,
+    stock: Stock,
 }
 
 /// Plans a bundle.
@@ -125,45 +150,60 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     if let Some(dir) = order.statement {
         statement::read_signatures(&release, dir)?.iter().for_each(|s| signatures.push(s.clone()));
     }
-    let storing = lock.storing();
-    let layout = Layout::plan(std::slice::from_ref(&release), |digest| {
-        storing.get(digest).copied().unwrap_or(Storing::Stored)
-    })?;
-    let previous = order.previous.map(|path| open_for_content(path, trust.trusted()?)).transpose()?;
-    let from_previous: BTreeSet<Digest> = previous
-        .iter()
-        .flat_map(|bundle| bundle.contents().entries.iter().map(|e| e.blob))
-        // By size too: a manifest may lie about it, and then the registry has to answer for that.
-        .filter(|blob| release.blob_list.size(&blob.digest) == Some(blob.size))
-        .map(|blob| blob.digest)
-        .collect();
+    let known = Known::below(order.known)?;
+    let earlier = Earlier { trusted: trust.trusted()? };
+    let along = earlier.open_all(order.older)?;
+    let mut releases =
+        earlier::older_releases(along.iter().flat_map(Source::releases), &release, &root, &known)?;
+    let bases = Bases::read(order.bases, &known, earlier)?;
+    let name = release.statement.name();
+    releases.push(release);
+    let left_out = bases.leave_out(&releases)?;
+    let needs = left_out.needs.clone();
+
+    let mut wanted: BTreeMap<Digest, u64> = BTreeMap::new();
+    for blob in releases.iter().flat_map(|release| release.blob_list.iter()) {
+        wanted.insert(blob.digest, blob.size);
+    }
+    let is_carried = |digest: &Digest| !left_out.blobs.contains(digest);
+    let at_hand = |digest: &Digest| wanted.get(digest).copied().filter(|_| is_carried(digest));
+    let previous = order.previous.map(|path| earlier.open(path)).transpose()?;
+    let stock = Stock::of(previous.into_iter().chain(along).collect(), at_hand);
     let on_disk: HashSet<Digest> = local.digests().collect();
-    lock.expect_complete(|digest| on_disk.contains(digest) || from_previous.contains(digest))?;
-    let count =
-        |wanted: &dyn Fn(&Digest) -> bool| Tally::of(release.blob_list.iter().filter(|b| wanted(&b.digest)));
-    let name = format!("{}-{}.tar.zst", definition.product, definition.version);
+    lock.expect_complete(|d| on_disk.contains(d) || stock.has(d) || !is_carried(d))?;
+    stock.expect_complete(&releases, is_carried)?;
+
+    let storing = lock.storing();
+    let layout = Layout::plan_delta(&releases, left_out.clone(), |digest| {
+        storing.get(digest).copied().or_else(|| stock.storing(digest)).unwrap_or(Storing::Stored)
+    })?;
+    let count = |wanted: &dyn Fn(&Digest) -> bool| Tally::of(layout.blobs().filter(|b| wanted(&b.digest)));
+    let left_out = wanted.iter().filter(|(digest, _)| !is_carried(digest));
     let volume_bytes = order.volume_size.map(VolumeSize::bytes);
     let expected = |amount| parity::Plan::expected_bytes(layout.max_file_bytes(), volume_bytes, amount);
     let parity_bytes = order.parity.map(expected).transpose()?;
     let plan = Plan {
-        path: order.out.join(name),
+        path: order.out.join(file_name(&name, &needs)),
+        releases: releases.iter().map(|release| release.statement.name()).collect(),
         content: count(&|_| true),
-        from_previous: count(&|d| from_previous.contains(d)),
-        from_disk: count(&|d| on_disk.contains(d) && !from_previous.contains(d)),
-        to_fetch: count(&|d| !on_disk.contains(d) && !from_previous.contains(d)),
+        left_out: Tally::of(left_out.map(|(&digest, &size)| Blob { digest, size })),
+        needs,
+        unknown: bases.unknown,
+        from_previous: count(&|d| stock.has(d)),
+        from_disk: count(&|d| on_disk.contains(d) && !stock.has(d)),
+        to_fetch: count(&|d| !on_disk.contains(d) && !stock.has(d)),
         parity_bytes,
         disk_bytes: disk_bytes(&layout, order.volume_size.is_some(), parity_bytes.unwrap_or(0)),
     };
     let base = order.definition.parent().unwrap_or(Path::new("")).to_owned();
-    Ok(Planned { plan, lock, local, base, release, layout, root, roots, signatures, previous, from_previous })
+    Ok(Planned { plan, lock, local, base, releases, layout, root, roots, signatures, stock })
 }
 
-/// Opens an earlier bundle for its content. The lock vouches for that, so its signers may have lost their role since.
-fn open_for_content(path: &Path, trusted: &Trusted) -> Result<Bundle, Error> {
-    let archive = Unverified::open(path)?;
-    let then = archive.head().roots.iter().next_back().map(TrustRoot::version);
-    let judge = trusted.versions().find(|root| Some(root.version()) == then).unwrap_or(trusted.newest());
-    Ok(archive.verify(judge)?)
+/// `PRODUCT-VERSION.tar.zst`, of a delta `PRODUCT-VERSION.from-BASEVERSION.tar.zst`. An appliance that has all needed
+/// releases runs the newest of them, or did: that is the one in the name.
+fn file_name(name: &ReleaseName, needs: &[NeededRelease]) -> String {
+    let from = needs.last().map(|base| format!(".from-{}", base.version)).unwrap_or_default();
+    format!("{}-{}{from}.tar.zst", name.product, name.version)
 }
 
 /// The most disk that a bundle takes at one time: while it is packed, cut, or protected.
@@ -204,18 +244,22 @@ impl Planned {
         &self.root
     }
 
-    /// The release that is packed.
+    /// The release that is packed, alone or with older ones.
+    ///
+    /// # Panics
+    /// Never: a plan begins with this release.
     #[must_use]
     pub fn release(&self) -> &Release {
-        &self.release
+        self.releases.last().expect("a plan is about a release")
     }
 
-    /// The archive, if an earlier try packed this very release and was stopped before it was cut into volumes.
+    /// The archive, if an earlier try packed these very releases and was stopped before it was cut into volumes.
     #[must_use]
     pub fn packed(&self) -> Option<Bundle> {
         let bundle = Bundle::open(&self.plan.path, &self.root).ok()?;
-        let is_it = bundle.releases().iter().map(Release::digest).eq([self.release.digest()]);
-        is_it.then_some(bundle)
+        let of_it =
+            bundle.releases().iter().map(Release::digest).eq(self.releases.iter().map(Release::digest));
+        (of_it && bundle.needs() == self.plan.needs).then_some(bundle)
     }
 
     /// Opens the archive in the making, with whatever an earlier try left in it.
@@ -229,16 +273,13 @@ impl Planned {
         Ok(Packer::open(&self.plan.path, self.layout.clone(), progress)?)
     }
 
-    /// Brings in what lies on this machine: an earlier bundle, folders, layouts.
+    /// Brings in what lies on this machine: earlier bundles, folders, layouts.
     ///
     /// # Errors
     /// Content that is missing or other than locked.
     pub fn copy_local(&self, packer: &Packer, progress: &dyn Progress) -> Result<(), Error> {
         let missing = || packer.missing().into_iter().map(|b| b.digest).collect::<BTreeSet<_>>();
-        if let Some(previous) = &self.previous {
-            let wanted = missing().intersection(&self.from_previous).copied().collect();
-            previous.copy_blobs(&wanted, packer, progress)?;
-        }
+        self.stock.copy(&missing(), packer, progress)?;
         missing().into_par_iter().try_for_each(|digest| self.local.copy(digest, packer, progress).map(drop))
     }
 
@@ -289,20 +330,22 @@ impl Planned {
         Ok(client.fetch_all(wanted, packer.clone(), progress.clone()).await?)
     }
 
-    /// All signatures over trust root and statement that go along, and the keys that signed the statement. What was made
-    /// by anybody else is left behind.
+    /// All signatures over trust root and statements that go along, and the keys that signed the new statement. What was
+    /// made by anybody else is left behind.
     ///
     /// # Errors
     /// [`sealift_archive::Error::Unsigned`] if they are too few.
     pub fn sign(&self, keys: &Keys) -> Result<(Signatures, Vec<KeyId>), Error> {
         let mut signatures = self.signatures.clone();
+        let release = self.release();
         for key in &keys.release {
-            signatures.push(Signature::sign(&self.release.statement_bytes, &**key)?);
+            signatures.push(Signature::sign(&release.statement_bytes, &**key)?);
         }
-        let (statement, statement_bytes) = (self.release.digest(), &self.release.statement_bytes);
+        let (statement, statement_bytes) = (release.digest(), &release.statement_bytes);
         let signers = self.root.check("release.json", statement_bytes, RoleName::Release, &signatures)?;
         let is_wanted = |s: &&Signature| s.document != statement || signers.contains(&s.key);
-        Ok((signatures.iter().filter(is_wanted).cloned().collect(), signers))
+        let of_older = self.releases.iter().flat_map(|release| &release.signatures);
+        Ok((signatures.iter().filter(is_wanted).chain(of_older).cloned().collect(), signers))
     }
 
     /// Signs the packing and finishes the archive.
@@ -317,7 +360,7 @@ impl Planned {
         level: i32,
         progress: &dyn Progress,
     ) -> Result<Packed, Error> {
-        let front = Front { releases: std::slice::from_ref(&self.release), roots: self.roots, signatures };
+        let front = Front { releases: &self.releases, roots: self.roots, signatures };
         let sign = |packing: &[u8]| {
             let made: Vec<Signature> =
                 keys.pack.iter().map(|key| Signature::sign(packing, &**key)).collect::<Result<_, _>>()?;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use sealift_archive::{Class, Code, Digest, Explain};
+use sealift_archive::{Class, Code, Digest, Explain, ReleaseName};
 
-use crate::{chart, git, image, sbom, trust};
+use crate::{bundle, chart, git, image, sbom, trust};
 
 /// Why a command of `sealift` failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,19 @@ pub enum Error {
     /// A question about packages.
     #[error(transparent)]
     Sbom(#[from] sbom::Error),
+    /// The releases that a bundle is made with.
+    #[error(transparent)]
+    Bundle(#[from] bundle::BundleError),
+    /// An archive does not carry a release that was asked for.
+    #[error("`{}` does not carry a release `{wanted}`", bundle.display())]
+    NoSuchRelease {
+        /// The archive.
+        bundle: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// What it carries.
+        releases: Vec<ReleaseName>,
+    },
     /// Reading or writing a file; the message names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -265,6 +278,7 @@ impl Error {
             Self::Git(error) => Some(error),
             Self::Sbom(error) => Some(error),
             Self::Trust(error) => Some(error),
+            Self::Bundle(error) => Some(error),
             _ => None,
         }
     }
@@ -307,6 +321,7 @@ impl Explain for Error {
             Self::Git(error) => return error.code(),
             Self::Sbom(error) => return error.code(),
             Self::Trust(error) => return error.code(),
+            Self::Bundle(error) => return error.code(),
             Self::Definition { .. } => 401,
             Self::TwoCharts { .. } => 402,
             Self::NoLock { .. } => 403,
@@ -328,6 +343,7 @@ impl Explain for Error {
             Self::Changed { .. } => 466,
             Self::OtherLock { .. } => 467,
             Self::NoRelease { .. } => 468,
+            Self::NoSuchRelease { .. } => 494,
             Self::FileAndFolder { .. } => 469,
             Self::BadFluxFolder { .. } => 439,
             Self::UnreadableChart { .. } => 440,
@@ -383,6 +399,11 @@ impl Explain for Error {
             Self::OtherLock { .. } => "give a RELEASE.lock.json; `sealift lock` writes a new one".into(),
             Self::Changed { .. } => "run `sealift lock` again, look at what changed, and commit the result".into(),
             Self::NotListed { .. } => "give the `sha256sum` file of the same release and architecture".into(),
+            Self::NoSuchRelease { releases, .. } if releases.is_empty() => "name an archive".into(),
+            Self::NoSuchRelease { releases, .. } => {
+                let names: Vec<String> = releases.iter().map(ToString::to_string).collect();
+                format!("it carries {}", names.join(", "))
+            }
             Self::Nowhere { .. } => {
                 "put it back where it lay when it was locked, take it from an earlier bundle (`--previous`), or run `sealift lock` again".into()
             }

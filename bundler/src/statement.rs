@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use sealift_archive::format::MAX_FRONT_PLAIN_BYTES;
 use sealift_archive::release::{self, BlobListSummary, MAX_STATEMENT_BYTES};
 use sealift_archive::trust::{RoleName, Signature, Signatures, Signer, TrustRoot};
 use sealift_archive::{Blob, BlobList, Digest, Refs, Release, Sequence, Statement, durable};
 
 use crate::Error;
 use crate::definition::Definition;
+use crate::files::read_capped;
 use crate::lock::Lock;
 
 /// Name of the statement in its folder.
-const STATEMENT: &str = "release.json";
+pub(crate) const STATEMENT: &str = "release.json";
 /// Names of the documents that lie beside it.
 const BLOB_LIST: &str = "blobs";
 const REFS: &str = "refs.json";
@@ -100,6 +102,23 @@ pub fn write(release: &Release, dir: &Path) -> Result<PathBuf, Error> {
     let statement = dir.join(STATEMENT);
     durable::write(&statement, &release.statement_bytes)?;
     Ok(statement)
+}
+
+/// Reads the statement in a folder, its digest, and the blob list that it vouches for. Who signed it is not looked at.
+///
+/// # Errors
+/// A document that is no statement or too large, [`Error::OtherStatement`] if the blob list is another one, or I/O.
+pub fn read_with_list(dir: &Path) -> Result<(Statement, Digest, BlobList), Error> {
+    let file = dir.join(STATEMENT);
+    let bytes = read_capped(&file, MAX_STATEMENT_BYTES as u64)?;
+    let statement = Statement::parse(&file.display().to_string(), &bytes)?;
+    let list = dir.join(BLOB_LIST);
+    let text = read_capped(&list, MAX_FRONT_PLAIN_BYTES)?;
+    if Digest::of(&text) != statement.blob_list.digest {
+        return Err(Error::OtherStatement { file: list });
+    }
+    let blob_list = BlobList::parse(&list.display().to_string(), &text)?;
+    Ok((statement, Digest::of(&bytes), blob_list))
 }
 
 /// Writes the statement of a release that is signed already, with its documents and signatures: to be signed again.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use fs_err as fs;
-use sealift_archive::format::layout::{Layout, Storing};
+use sealift_archive::format::layout::{Layout, LeftOut, Storing};
+use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::packer::{Front, Packer};
 use sealift_archive::release::{
     API_VERSION, BlobListSummary, CHART_TYPE, Descriptor, FLUX_TYPE, GitRepository, ManifestInfo,
@@ -149,6 +150,11 @@ fn everything() -> Content {
 
 /// A folder with `acme.tar.zst`, which carries these releases, and the trust root that it is signed under.
 fn packed(contents: Vec<Content>) -> TempDir {
+    packed_on(0, contents)
+}
+
+/// The same, but the first releases are not carried: the others build on them.
+fn packed_on(bases: usize, contents: Vec<Content>) -> TempDir {
     let [root_key, key] = [(); 2].map(|()| SecretKey::generate(b"").unwrap().0);
     let members = [(RoleName::Root, &root_key), (RoleName::Release, &key), (RoleName::Pack, &key)];
     let members = members.map(|(role, key)| (role, vec![key.public().clone()]));
@@ -187,10 +193,15 @@ fn packed(contents: Vec<Content>) -> TempDir {
     let root_signature = Signature::sign(root.bytes(), &root_key).unwrap();
     let mut signatures: Signatures = [root_signature].into_iter().collect();
     signatures.write_to(dir.path()).unwrap();
-    let layout = Layout::plan(&releases, |_| Storing::Stored).unwrap();
+    let bases: Vec<Release> = releases.drain(..bases).collect();
+    let left_out = LeftOut {
+        needs: bases.iter().map(NeededRelease::from).collect(),
+        blobs: bases.iter().flat_map(|base| base.blob_list.iter()).map(|blob| blob.digest).collect(),
+    };
+    let layout = Layout::plan_delta(&releases, left_out, |_| Storing::Stored).unwrap();
     let packer = Packer::open(&dir.path().join("acme.tar.zst"), layout, &Unwatched).unwrap();
-    for bytes in blobs.values() {
-        copy_blob(Blob::of(bytes), &mut &bytes[..], &packer, &Unwatched).unwrap();
+    for blob in packer.missing() {
+        copy_blob(blob, &mut blobs[&blob.digest].as_slice(), &packer, &Unwatched).unwrap();
     }
     let mut roots = RootChain::default();
     roots.insert("root.json", root.clone()).unwrap();
@@ -442,6 +453,73 @@ fn each_of_several_releases_has_a_folder_for_its_files() {
     let index = fs::read(dir.path().join("layout/index.json")).unwrap();
     let index: Value = serde_json::from_slice(&index).unwrap();
     assert_eq!(index["manifests"].as_array().unwrap().len(), 6 + 2, "what both have stands there once");
+}
+
+/// The same with another file, and with an image more.
+fn next() -> Content {
+    let mut next = everything();
+    next.file("docs/operator.txt", "of another release\n");
+    let image = next.manifest(CONFIG, &["a layer of a later release"], None);
+    next.name("ghcr.io/acme/later:1.0", &image, None);
+    next
+}
+
+#[test]
+fn one_of_several_releases_is_chosen() {
+    let dir = packed(vec![everything(), next()]);
+    insta::assert_snapshot!(
+        "inspect-several",
+        sealift(dir.path(), &[&["inspect", "acme.tar.zst"], &TRUST[..]].concat())
+    );
+    let inspected = json_of(dir.path(), &["inspect", "acme.tar.zst"]);
+    assert_eq!(
+        inspected["releases"][1]["adds"]["blobs"], 4,
+        "a file, a manifest, its configuration and its layer"
+    );
+
+    let chosen = |arguments: &[&str]| json_of(dir.path(), &[arguments, &["--release", "1.15"]].concat());
+    chosen(&FILES);
+    assert_eq!(fs::read_to_string(dir.path().join("files/docs/operator.txt")).unwrap(), FILE);
+    let exported = chosen(&LAYOUT);
+    assert_eq!(exported["releases"].as_array().unwrap().len(), 1);
+    let sbom = ["sbom", "acme.tar.zst", "--trust", "root.json", "--format", "spdx"];
+    assert_eq!(json_of(dir.path(), &sbom)["error"]["code"], "SL0423");
+    assert!(chosen(&sbom)["name"].as_str().unwrap().contains("1.15"));
+    let diff = ["diff", "acme.tar.zst", "acme.tar.zst", "--trust", "root.json"];
+    let changed =
+        json_of(dir.path(), &[&diff[..], &["--from-release", "15", "--to-release", "1.16"]].concat());
+    assert_eq!(changed["content"]["added"]["blobs"], 4);
+    let unchanged = json_of(dir.path(), &diff);
+    assert_eq!(unchanged["content"]["added"]["blobs"], 0, "the newest of both");
+
+    insta::assert_snapshot!(
+        "no-such-release",
+        sealift(dir.path(), &[&FILES[..], &["--release", "1.4"]].concat())
+    );
+    let refused = json_of(dir.path(), &["diff", "x.json", "acme.tar.zst", "--from-release", "1.4"]);
+    assert_eq!(refused["error"]["code"], "SL0494");
+}
+
+#[test]
+fn a_delta_says_what_it_has_not() {
+    let dir = packed_on(1, vec![everything(), next()]);
+    let run = |arguments: &[&str]| sealift(dir.path(), &[arguments, &TRUST[..]].concat());
+    insta::assert_snapshot!("verify-delta", run(&["verify", "acme.tar.zst"]));
+    insta::assert_snapshot!("inspect-delta", run(&["inspect", "acme.tar.zst"]));
+    let refused: [&[&str]; 5] = [
+        &["export", "acme.tar.zst", "-o", "layout"],
+        &["export", "acme.tar.zst", "-o", "files", "--format", "files"],
+        &["sbom", "acme.tar.zst"],
+        &["sbom", "acme.tar.zst", "--image", "ghcr.io/acme/api:1.5.0"],
+        &["diff", "acme.tar.zst", "acme.tar.zst"],
+    ];
+    for arguments in refused {
+        let said = json_of(dir.path(), &[arguments, &TRUST[..]].concat());
+        assert_eq!(said["error"]["code"], "SL0130", "{arguments:?}: {said}");
+        let message = said["error"]["message"].as_str().unwrap();
+        assert!(message.contains("that is content of acme 1.15 (sequence 15)"), "{message}");
+    }
+    assert!(!dir.path().join("layout").exists() && !dir.path().join("files").exists(), "nothing is begun");
 }
 
 #[test]

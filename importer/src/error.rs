@@ -3,25 +3,35 @@
 use std::io;
 use std::path::PathBuf;
 
+use indicatif::DecimalBytes;
 use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence};
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A source with several releases, which cannot be taken apart yet.
-    #[error("`{source_name}` holds {} releases ({}); this Sealift can only import one at a time", releases.len(), list(releases))]
-    SeveralReleases {
-        /// The source.
-        source_name: String,
-        /// What it holds.
-        releases: Vec<ReleaseName>,
-    },
     /// A source without any release.
     #[error("`{source_name}` holds no release")]
     NoRelease {
         /// The source.
         source_name: String,
+    },
+    /// A delta presumes content that is not here.
+    #[error(
+        "`{source_name}` is a delta and needs {}: {blobs} {}, {}, {} missing", lacks(not_here, not_whole),
+        if *blobs == 1 { "blob" } else { "blobs" }, DecimalBytes(*bytes), if *blobs == 1 { "is" } else { "are" }
+    )]
+    BaseMissing {
+        /// The source.
+        source_name: String,
+        /// The releases that it needs and that are not here.
+        not_here: Vec<ReleaseName>,
+        /// The releases that it needs and that have lost content.
+        not_whole: Vec<ReleaseName>,
+        /// How many blobs are missing.
+        blobs: usize,
+        /// Their bytes.
+        bytes: u64,
     },
     /// No release that is here has this version or sequence.
     #[error("no release with version or sequence `{wanted}` is here")]
@@ -70,14 +80,27 @@ fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// `acme 1.4 (sequence 4), which is not here, and acme 1.5 (sequence 5), which is not whole`
+fn lacks(not_here: &[ReleaseName], not_whole: &[ReleaseName]) -> String {
+    let all = |names: &[ReleaseName]| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    match (not_here, not_whole) {
+        ([], []) => "content that is neither in it nor here".to_owned(),
+        (missing, []) => format!("{}, which is not here", all(missing)),
+        ([], damaged) => format!("{}, which is here and not whole", all(damaged)),
+        (missing, damaged) => {
+            format!("{}, which is not here, and {}, which is here and not whole", all(missing), all(damaged))
+        }
+    }
+}
+
 impl Explain for Error {
     fn code(&self) -> Code {
         Code(match self {
-            Self::SeveralReleases { .. } => 501,
             Self::NoRelease { .. } => 502,
             Self::NoSuchVersion { .. } => 503,
             Self::AmbiguousVersion { .. } => 504,
             Self::NotWhole { .. } => 505,
+            Self::BaseMissing { .. } => 509,
             Self::FurtherVolumes { .. } => 513,
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
@@ -87,7 +110,7 @@ impl Explain for Error {
 
     fn class(&self) -> Class {
         match self {
-            Self::SeveralReleases { .. } | Self::NoRelease { .. } | Self::NotWhole { .. } => Class::Refused,
+            Self::NoRelease { .. } | Self::NotWhole { .. } | Self::BaseMissing { .. } => Class::Refused,
             Self::NoSuchVersion { .. } | Self::AmbiguousVersion { .. } => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
             Self::Store(error) => error.class(),
@@ -98,8 +121,16 @@ impl Explain for Error {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::SeveralReleases { .. } => {
-                "ask the vendor for a bundle of the one release that you need".into()
+            Self::BaseMissing { not_here, not_whole, .. } => {
+                let first = match (not_here.as_slice(), not_whole.as_slice()) {
+                    ([], []) => String::new(),
+                    ([], damaged) => format!("import the bundle of {} again, or ", list(damaged)),
+                    (missing, _) => format!("import the bundle of {} first, or ", list(missing)),
+                };
+                format!(
+                    "{first}ask the vendor for a bundle that carries everything, or for one made for what is here \
+                     (`sealiftctl receipt` says that)"
+                )
             }
             Self::NoSuchVersion { known, .. } if known.is_empty() => {
                 "import one: `sealiftctl import BUNDLE`".into()

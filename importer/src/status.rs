@@ -204,7 +204,10 @@ impl Status {
                 _ => {}
             }
         }
-        next.extend(self.unfinished.iter().map(|import| format!("sealiftctl import {}", import.source)));
+        // What was imported together is finished together.
+        let mut sources: Vec<&String> = self.unfinished.iter().map(|import| &import.source).collect();
+        sources.dedup();
+        next.extend(sources.into_iter().map(|source| format!("sealiftctl import {source}")));
         if next.is_empty() && self.releases.is_empty() {
             next.push("sealiftctl import BUNDLE".to_owned());
         }

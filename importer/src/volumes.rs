@@ -6,14 +6,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use sealift_archive::bundle::AtHand;
+use sealift_archive::format::volume::Header;
 use sealift_archive::medium::{self, Found, Medium, Parts, VolumeSet};
 use sealift_archive::parity::{Mended, Mender};
-use sealift_archive::{Bundle, Digest, Progress, Source as _};
+use sealift_archive::{Bundle, Digest, Progress, Release, Source as _};
 use sealift_store::{Store, Writer};
 use serde::Serialize;
 
@@ -31,13 +32,15 @@ pub struct Search {
     places: Vec<PathBuf>,
     /// The set of volumes that was found first: from then on it is looked for, and nothing else.
     set: Option<Digest>,
+    /// Headers of the volumes of this set that have come so far.
+    headers: Vec<Header>,
 }
 
 impl Search {
     /// In these archives, volumes and folders.
     #[must_use]
     pub fn new(places: Vec<PathBuf>) -> Self {
-        Self { places, set: None }
+        Self { places, set: None, headers: Vec::new() }
     }
 
     /// Finds the archive. If its first volume is not at hand, the front stands for it that an earlier import kept.
@@ -58,12 +61,35 @@ impl Search {
             },
         };
         self.set = Some(volumes.set());
+        let seen = store.volume_headers(&volumes.set())?;
+        let volumes = volumes.with_seen(seen);
+        self.headers = volumes.headers().collect();
         let front = if volumes.volume(1).is_none() { store.front(&volumes.packing())? } else { None };
         let volumes = match front {
             Some(front) => volumes.with_front(front)?,
             None => volumes,
         };
         Ok(self.with_parity(volumes))
+    }
+
+    /// Keeps what is known of an archive in volumes until its releases are staged, so that the next volumes can come
+    /// without the first.
+    ///
+    /// # Errors
+    /// I/O, or the archive's `Damaged` if the medium fails just now.
+    pub fn keep(&self, writer: &Writer, bundle: &Bundle) -> Result<(), Error> {
+        if self.set.is_none() {
+            return Ok(());
+        }
+        let releases: Vec<Digest> = bundle.releases().iter().map(Release::digest).collect();
+        for release in &releases {
+            writer.keep_volume_headers(release, &self.headers)?;
+        }
+        if writer.front(&bundle.packing_digest())?.is_none() {
+            let front = bundle.front()?;
+            releases.iter().try_for_each(|release| writer.keep_front(release, &front))?;
+        }
+        Ok(())
     }
 
     fn with_parity(&self, volumes: VolumeSet) -> Box<dyn Medium> {
@@ -135,8 +161,10 @@ impl Search {
     /// What is there of the places. Where a file was named that is gone, others of its set may be in its folder.
     fn present(&self) -> Vec<PathBuf> {
         let nearest = |place: &PathBuf| {
-            let place = if place.exists() { Some(place.as_path()) } else { place.parent() };
-            place.filter(|place| place.exists()).map(PathBuf::from)
+            let folder =
+                || place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let nearest = if place.exists() { place.as_path() } else { folder() };
+            nearest.exists().then(|| nearest.to_owned())
         };
         self.places.iter().filter_map(nearest).collect()
     }
@@ -185,17 +213,4 @@ impl fmt::Display for Volumes {
         }
         Ok(())
     }
-}
-
-/// Keeps the front of an archive in volumes until its releases are staged, so that the next volumes can come without the
-/// first.
-///
-/// # Errors
-/// I/O, or the archive's `Damaged` if the medium fails just now.
-pub fn keep_front(writer: &Writer, bundle: &Bundle) -> Result<(), Error> {
-    if bundle.medium().parts().is_none() || writer.front(&bundle.packing_digest())?.is_some() {
-        return Ok(());
-    }
-    let front = bundle.front()?;
-    bundle.releases().iter().try_for_each(|release| Ok(writer.keep_front(&release.digest(), &front)?))
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with a store, or with what somebody wants of it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -128,7 +129,7 @@ pub enum Error {
         active: Option<Box<ReleaseName>>,
     },
     /// The step from the active release to this one is not allowed.
-    #[error("{offered} cannot follow {active}, which is active: {}", only_from(upgrade_from))]
+    #[error("{offered} cannot follow {active}, which is active: {}", only_from(upgrade_from, missing))]
     NoPath {
         /// What was offered.
         offered: Box<ReleaseName>,
@@ -138,6 +139,8 @@ pub enum Error {
         upgrade_from: Vec<Version>,
         /// Those of them that are here and come after the active one.
         here: Vec<Version>,
+        /// Of the releases on the way to it, those that are neither here nor offered.
+        missing: BTreeSet<Version>,
     },
     /// A channel of another product than the installed one.
     #[error("channel `{name}` of `{product}` was offered, but this appliance is for `{installed}`{}", and_active(active.as_deref()))]
@@ -234,6 +237,12 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Nothing of which a receipt could be written.
+    #[error("`{}` holds no release that is complete", store.display())]
+    HoldsNothing {
+        /// The store.
+        store: PathBuf,
+    },
     /// What the archive library says of a document, of content, or of space.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -259,15 +268,25 @@ fn instant(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }
 
-fn one_of(versions: &[Version]) -> String {
-    versions.iter().map(Version::as_str).collect::<Vec<_>>().join(" or ")
+fn one_of<'a>(versions: impl IntoIterator<Item = &'a Version>) -> String {
+    versions.into_iter().map(Version::as_str).collect::<Vec<_>>().join(" or ")
 }
 
-fn only_from(versions: &[Version]) -> String {
-    if versions.is_empty() {
+fn only_from(upgrade_from: &[Version], missing: &BTreeSet<Version>) -> String {
+    if upgrade_from.is_empty() {
         return "it is only for an appliance that has no release yet".to_owned();
     }
-    format!("it can only follow {}", one_of(versions))
+    let only = format!("it can only follow {}", one_of(upgrade_from));
+    if is_further_away(upgrade_from, missing) {
+        format!("{only}, and on the way there {} is missing", one_of(missing))
+    } else {
+        only
+    }
+}
+
+/// Whether more is missing than the step before.
+fn is_further_away(upgrade_from: &[Version], missing: &BTreeSet<Version>) -> bool {
+    !missing.is_empty() && !upgrade_from.iter().all(|version| missing.contains(version))
 }
 
 impl Explain for Error {
@@ -297,6 +316,7 @@ impl Explain for Error {
             Self::ChannelBehind { .. } => 322,
             Self::ChannelTaken { .. } => 323,
             Self::ChannelExpired { .. } => 324,
+            Self::HoldsNothing { .. } => 326,
             Self::Archive(error) => return error.code(),
             Self::Io(_) => 399,
         })
@@ -304,7 +324,10 @@ impl Explain for Error {
 
     fn class(&self) -> Class {
         match self {
-            Self::NotAStore { .. } | Self::NoSuchRelease { .. } | Self::NotPinned { .. } => Class::Usage,
+            Self::NotAStore { .. }
+            | Self::NoSuchRelease { .. }
+            | Self::NotPinned { .. }
+            | Self::HoldsNothing { .. } => Class::Usage,
             Self::Busy { .. } => Class::Busy,
             Self::Archive(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
@@ -361,6 +384,11 @@ impl Explain for Error {
             Self::NoPath { active, upgrade_from, .. } if upgrade_from.is_empty() => {
                 format!("ask the vendor for a release that can follow {}", active.version)
             }
+            Self::NoPath { offered, upgrade_from, missing, .. } if is_further_away(upgrade_from, missing) => format!(
+                "import and activate {} first, and what follows it up to {}; or ask the vendor for a bundle that has all of them",
+                one_of(missing),
+                offered.version
+            ),
             Self::NoPath { offered, here, .. } if !here.is_empty() => {
                 format!("activate {} first, which is here; then {}", one_of(here), offered.version)
             }
@@ -386,6 +414,7 @@ impl Explain for Error {
             Self::Failed { .. } | Self::Incomplete { .. } | Self::ActiveUnreadable { .. } => {
                 "import the release again: it brings back only what is missing".into()
             }
+            Self::HoldsNothing { .. } => "import a release: `sealiftctl import BUNDLE`".into(),
             Self::NoGit { .. } => "install the package `git`; it must be on the PATH".into(),
             Self::Git { .. } => "ask the vendor for a new bundle, and show this message".into(),
             Self::Archive(error) => return error.hint(),

@@ -115,7 +115,7 @@ impl Content {
 
     /// Imports it, the whole way.
     pub(crate) fn stage(&self, writer: &Writer) -> Result<StoredRelease, Error> {
-        let need = writer.need(&self.release.blob_list, &self.release.refs)?;
+        let need = writer.need(&[&self.release])?;
         let incoming = writer.begin(&self.release, "fixture", &need)?;
         let intake = incoming.intake()?;
         for blob in &need.missing {

@@ -3,6 +3,7 @@
 //! ```text
 //! incoming/<digest>/journal    what was begun, from where, and how far it came
 //! incoming/<digest>/front      of an archive in volumes: its beginning, from the first of them
+//! incoming/<digest>/volumes    and the headers of those that have come
 //! incoming/<digest>/release/   the release's documents; becomes releases/<sequence> by one rename
 //! incoming/<digest>/git/       packs that are being checked
 //! ```
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use sealift_archive::trust::{Signatures, Trusted};
-use sealift_archive::{Progress, Release, durable};
+use sealift_archive::{BlobList, Progress, Release, durable};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -121,7 +122,18 @@ impl Incoming<'_> {
     /// # Errors
     /// I/O.
     pub fn intake(&self) -> Result<Intake, Error> {
-        Intake::new(&self.release.blob_list, &self.writer.blobs_dir(), self.writer.parts_dir())
+        self.intake_with(&[])
+    }
+
+    /// Where the missing blobs of several imports go that were begun together, so that their source is read once.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn intake_with(&self, others: &[Self]) -> Result<Intake, Error> {
+        let mut list = self.release.blob_list.clone();
+        let lists = others.iter().map(|other| &other.release.blob_list);
+        lists.flat_map(BlobList::iter).try_for_each(|blob| list.insert(blob))?;
+        Intake::new(&list, &self.writer.blobs_dir(), self.writer.parts_dir())
     }
 
     /// Makes the release a staged one: checks that its content is here, brings its Git repositories into the
@@ -253,7 +265,7 @@ mod tests {
         let before = outside_incoming(&place.store);
         {
             let writer = place.writer();
-            let need = writer.need(&content.release.blob_list, &content.release.refs).unwrap();
+            let need = writer.need(&[&content.release]).unwrap();
             assert_eq!((need.missing_blobs, need.missing_bytes), (3, 11));
             let incoming = writer.begin(&content.release, "first try", &need).unwrap();
             let intake = incoming.intake().unwrap();
@@ -268,7 +280,7 @@ mod tests {
         assert_eq!(unfinished.len(), 1);
         assert_eq!((unfinished[0].source.as_str(), unfinished[0].release.sequence.get()), ("first try", 1));
 
-        let need = place.store.need(&content.release.blob_list, &content.release.refs).unwrap();
+        let need = place.store.need(&[&content.release]).unwrap();
         assert_eq!(need.missing_blobs, 2);
         content.stage(&place.writer()).unwrap();
         assert_eq!(place.states(), ["1 staged"]);
@@ -281,7 +293,7 @@ mod tests {
         let place = Place::new();
         let content = Content::new(1, &[b"one"]);
         let writer = place.writer();
-        let need = writer.need(&content.release.blob_list, &content.release.refs).unwrap();
+        let need = writer.need(&[&content.release]).unwrap();
         let incoming = writer.begin(&content.release, "test", &need).unwrap();
         let error = incoming.stage(&(&*ROOT).into(), &Signatures::default(), &Unwatched).unwrap_err();
         assert!(matches!(error, Error::Incomplete { .. }), "{error}");
@@ -293,7 +305,7 @@ mod tests {
         let place = Place::new();
         let content = Content::new(1, &[b"one"]);
         let writer = place.writer();
-        let need = writer.need(&content.release.blob_list, &content.release.refs).unwrap();
+        let need = writer.need(&[&content.release]).unwrap();
         let full = Need { free_bytes: need.needed_bytes - 1, ..need.clone() };
         let said = writer.begin(&content.release, "test", &full).unwrap_err().to_string();
         assert!(
@@ -322,7 +334,7 @@ mod tests {
         let writer = place.writer();
         new.stage(&writer).unwrap();
         for content in [&old, &new] {
-            let need = writer.need(&content.release.blob_list, &content.release.refs).unwrap();
+            let need = writer.need(&[&content.release]).unwrap();
             let incoming = writer.begin(&content.release, "crash", &need).unwrap();
             fs::create_dir(incoming.dir.join(GIT_DIR)).unwrap();
         }

@@ -27,7 +27,7 @@ const BATCH_BYTES: u64 = 32 << 20;
 /// other programs have left in the page cache.
 const MAX_SINGLE_SYNCS: usize = 8;
 
-/// Takes the blobs of one release into the store.
+/// Takes the blobs of a release, or of several at once, into the store.
 #[derive(Debug)]
 pub struct Intake {
     wanted: BTreeMap<Digest, u64>,

@@ -32,6 +32,7 @@ mod lock;
 mod mirror;
 mod parts;
 pub mod policy;
+mod receipt;
 mod release;
 mod repair;
 mod space;

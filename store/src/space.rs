@@ -1,8 +1,8 @@
 //! How much room an import takes, said before its first byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sealift_archive::{Blob, BlobList, Digest, Refs, ReleaseName};
+use sealift_archive::{Blob, BlobList, Digest, Release, ReleaseName};
 use serde::Serialize;
 
 use crate::{Error, Store, parts};
@@ -15,7 +15,7 @@ const BLOCK_BYTES: u64 = 4 << 10;
 /// What else is written: documents, refs, the directory entries of the blobs; and so that the disk is not full after.
 const MARGIN_BYTES: u64 = 64 << 20;
 
-/// What is missing of a release, and whether there is room for it.
+/// What is missing of some releases, and whether there is room for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Need {
@@ -65,18 +65,25 @@ impl Store {
         list.iter().filter(|blob| !is_here(blob)).collect()
     }
 
-    /// What an import of a release with this content takes.
+    /// What an import of these releases takes, all of them together: what they share counts once.
     ///
     /// # Errors
-    /// I/O.
-    pub fn need(&self, list: &BlobList, refs: &Refs) -> Result<Need, Error> {
-        let missing = self.missing(list);
+    /// The archive's `Inconsistent` if two of them give one blob two sizes, or I/O.
+    pub fn need(&self, releases: &[&Release]) -> Result<Need, Error> {
+        let mut list = BlobList::default();
+        releases
+            .iter()
+            .flat_map(|release| release.blob_list.iter())
+            .try_for_each(|blob| list.insert(blob))?;
+        let missing = self.missing(&list);
         let missing_bytes = missing.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size));
         let begun_bytes = self.begun_bytes(&missing)?;
         let blocks =
             missing.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size.div_ceil(BLOCK_BYTES)));
-        let packs = refs.git.values().flat_map(|repository| &repository.packs);
+        let repositories = releases.iter().flat_map(|release| release.refs.git.values());
+        let packs: BTreeSet<&Digest> = repositories.flat_map(|repository| &repository.packs).collect();
         let index_bytes = packs
+            .into_iter()
             .map(|pack| MIN_INDEX_BYTES.max(list.size(pack).unwrap_or(0) / INDEX_SHARE))
             .fold(0, u64::saturating_add);
         Ok(Need {

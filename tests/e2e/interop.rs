@@ -74,6 +74,19 @@ fn stock_tools_list_and_unpack_an_archive() {
     }
 }
 
+#[test]
+fn stock_tools_read_volumes_one_behind_the_other() {
+    let (vendor, archive) = packed();
+    process::run(vendor.sealift().args(["split", "-o", "volumes", "--volume-size", "8MiB"]).arg(&archive));
+    let volumes = vendor.path("volumes");
+    let count = quietly("cd \"$1\"; for v in *.[0-9]*.tar.zst; do zstd -qt \"$v\"; echo; done", &[&volumes]);
+    assert!(count.lines().count() > 1, "one volume is none");
+    for (tar, whole) in [("tar", LISTING[0].1), ("bsdtar", LISTING[2].1)] {
+        let script = format!("cat \"$1\"/*.[0-9]*.tar.zst | zstd -dc | {tar} -tf -");
+        assert_eq!(quietly(&script, &[&volumes]), quietly(whole, &[&archive]), "{tar}");
+    }
+}
+
 /// With the public keys and cosign alone, by someone who reaches nobody.
 #[test]
 fn cosign_verifies_all_that_is_signed() {

@@ -1,5 +1,6 @@
 //! What a courier carries: a stick with FAT32, as it is bought.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,7 +12,7 @@ use crate::{peers, scratch};
 /// Room beside the files. FAT32 has at least 65,525 clusters; with mkfs.vfat's smallest that is 32 MiB.
 const SPARE_BYTES: u64 = 48 << 20;
 
-/// A FAT32 file system with some files, mounted read-only; gone when dropped. Mounting needs root.
+/// A FAT32 file system, mounted; gone when dropped. Mounting needs root.
 ///
 /// The kernel may know no vfat, so the file system is made and filled by programs, and mounted by way of FUSE.
 #[derive(Debug)]
@@ -27,19 +28,24 @@ impl Stick {
     #[must_use]
     pub fn with(files: &[&Path]) -> Self {
         let (dir, mount) = (scratch(), scratch());
-        let image = dir.path().join("stick.img");
         let content: u64 = files.iter().map(|file| fs_err::metadata(file).expect("a file").len()).sum();
-        let blank = fs_err::File::create(&image).expect("a file for the stick");
-        blank.set_len(content + SPARE_BYTES).expect("a sparse file");
-        process::run(Command::new(peers::tool("mkfs.vfat")).args(["-F", "32"]).arg(&image));
+        let image = format(dir.path(), content);
         process::run(Command::new(peers::tool("mcopy")).arg("-i").arg(&image).args(files).arg("::"));
-
-        let mut fusefat = Command::new(peers::tool("fusefat"));
-        // Unmounted whatever ends the program.
-        fusefat.args(["-f", "-o", "ro,auto_unmount"]).arg(&image).arg(mount.path());
-        let mut fusefat = Daemon::start("fusefat", &fusefat, dir.path());
         let last = mount.path().join(name_of(files.last().expect("a file for the stick")));
-        fusefat.await_ready(|_| last.is_file());
+        let fusefat = attach(&image, "ro", mount.path(), dir.path(), |_| last.is_file());
+        Self { mount, _fusefat: fusefat, _dir: dir }
+    }
+
+    /// An empty stick with room for so many bytes, which can be written to.
+    #[must_use]
+    pub fn blank(bytes: u64) -> Self {
+        let (dir, mount) = (scratch(), scratch());
+        let image = format(dir.path(), bytes);
+        // Another file system is there once the mount point is on another device than the folder that it is in.
+        let device = |path: &Path| fs_err::metadata(path).expect("a folder").dev();
+        let above = device(dir.path());
+        let is_mounted = |mount: &Path| device(mount) != above;
+        let fusefat = attach(&image, "rw+", mount.path(), dir.path(), is_mounted);
         Self { mount, _fusefat: fusefat, _dir: dir }
     }
 
@@ -61,6 +67,24 @@ impl Drop for Stick {
         // Lazily: a program of a test that failed may still read from it. A panic here would hide that failure.
         let _ = Command::new("umount").arg("--lazy").arg(self.mount.path()).stderr(Stdio::null()).status();
     }
+}
+
+/// Makes an image of a FAT32 file system with room for so many bytes.
+fn format(dir: &Path, bytes: u64) -> PathBuf {
+    let image = dir.join("stick.img");
+    let blank = fs_err::File::create(&image).expect("a file for the stick");
+    blank.set_len(bytes + SPARE_BYTES).expect("a sparse file");
+    process::run(Command::new(peers::tool("mkfs.vfat")).args(["-F", "32"]).arg(&image));
+    image
+}
+
+fn attach(image: &Path, option: &str, mount: &Path, dir: &Path, is_there: impl Fn(&Path) -> bool) -> Daemon {
+    let mut fusefat = Command::new(peers::tool("fusefat"));
+    // Unmounted whatever ends the program.
+    fusefat.args(["-f", "-o"]).arg(format!("{option},auto_unmount")).arg(image).arg(mount);
+    let mut fusefat = Daemon::start("fusefat", &fusefat, dir);
+    fusefat.await_ready(|_| is_there(mount));
+    fusefat
 }
 
 fn name_of(file: &Path) -> &std::ffi::OsStr {

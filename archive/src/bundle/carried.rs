@@ -87,6 +87,14 @@ impl Bundle {
         })
     }
 
+    /// Refuses to begin with what needs content that is not here.
+    ///
+    /// # Errors
+    /// [`Error::NotCarried`], [`Error::MissingBlob`].
+    pub fn expect_carried<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> Result<(), Error> {
+        digests.into_iter().try_for_each(|digest| self.entry(digest).map(drop))
+    }
+
     /// Where a blob lies.
     pub(super) fn entry(&self, digest: &Digest) -> Result<Entry, Error> {
         let source_name = || self.name().to_owned();

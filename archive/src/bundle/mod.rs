@@ -78,6 +78,11 @@ impl Unverified {
         Ok(Self { medium, head, packing })
     }
 
+    /// Digests of the statements in it.
+    pub fn statements(&self) -> impl Iterator<Item = Digest> {
+        self.head.statements.values().map(|bytes| Digest::of(bytes))
+    }
+
     /// How the releases travel in this file, as it says.
     #[must_use]
     pub fn packing(&self) -> &Packing {

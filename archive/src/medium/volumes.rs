@@ -26,6 +26,8 @@ pub struct VolumeSet {
     total: u64,
     volumes: BTreeMap<u32, Volume>,
     front: Vec<u8>,
+    /// Volumes that are not at hand, but were: where they begin and end is known.
+    seen: BTreeMap<u32, Header>,
     remarks: Vec<Remark>,
 }
 
@@ -74,6 +76,7 @@ impl VolumeSet {
             total,
             volumes: BTreeMap::new(),
             front: Vec::new(),
+            seen: BTreeMap::new(),
             remarks: Vec::new(),
         };
         all.into_iter().for_each(|volume| volumes.take(volume));
@@ -133,6 +136,22 @@ impl VolumeSet {
         Ok(self)
     }
 
+    /// With headers of volumes that were at hand before, so that what is missing is named exactly. Those of other sets are
+    /// passed over.
+    #[must_use]
+    pub fn with_seen(mut self, headers: impl IntoIterator<Item = Header>) -> Self {
+        let is_ours = |header: &Header| header.set == self.set;
+        self.seen = headers.into_iter().filter(is_ours).map(|header| (header.number, header)).collect();
+        self
+    }
+
+    /// Headers of the volumes that are at hand or were before.
+    pub fn headers(&self) -> impl Iterator<Item = Header> + '_ {
+        let at_hand = self.volumes.values().map(|volume| volume.header);
+        let seen = self.seen.values().filter(|header| !self.volumes.contains_key(&header.number));
+        at_hand.chain(seen.copied())
+    }
+
     /// What all its volumes have in common.
     #[must_use]
     pub fn set(&self) -> Digest {
@@ -173,12 +192,23 @@ impl VolumeSet {
         let before = self.volumes.values().rev().find(|volume| volume.header.offset <= offset);
         match before {
             Some(volume) if offset < volume.header.range().end => Ok(volume),
-            before => {
-                let first = before.map_or(1, |volume| volume.header.number + 1);
-                let behind = self.volumes.range(first..).next().map_or(self.count + 1, |(&number, _)| number);
-                Err(self.missing_error((first..behind).collect()))
+            _ => Err(self.missing_error(self.absent_holders(offset))),
+        }
+    }
+
+    fn absent_holders(&self, offset: u64) -> Vec<u32> {
+        let (mut first, mut behind) = (1, self.count + 1);
+        for header in self.headers() {
+            if header.range().contains(&offset) {
+                return vec![header.number];
+            }
+            if header.offset < offset {
+                first = first.max(header.number + 1);
+            } else {
+                behind = behind.min(header.number);
             }
         }
+        (first..behind).collect()
     }
 
     fn missing_error(&self, numbers: Vec<u32>) -> Error {

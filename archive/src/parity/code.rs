@@ -15,7 +15,7 @@ use crate::Error;
 /// Unit of columns: a page of the file system, and a multiple of what the code works on.
 pub(super) const COLUMN_UNIT: usize = 4 << 10;
 /// Memory that all threads together may use for transforms, in bytes.
-const WORK_BYTES: usize = 16 << 20;
+const WORK_BYTES: usize = 12 << 20;
 
 /// Makes recovery pieces, and keeps the memory for it.
 #[derive(Default)]

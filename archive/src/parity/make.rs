@@ -22,7 +22,7 @@ use crate::medium::Medium as _;
 use crate::{Error, Progress, durable};
 
 /// Memory for pieces that are read and recovery pieces that are made of them, in bytes.
-const TILE_BYTES: usize = 24 << 20;
+const TILE_BYTES: usize = 16 << 20;
 
 /// Makes the parity files of a plan.
 pub(super) fn make(plan: &Plan, progress: &dyn Progress) -> Result<(), Error> {

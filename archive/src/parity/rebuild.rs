@@ -12,7 +12,7 @@ use crate::medium::Medium;
 use crate::{Error, Progress};
 
 /// Memory for pieces that are read and pieces that are made again of them, in bytes.
-const TILE_BYTES: usize = 24 << 20;
+const TILE_BYTES: usize = 12 << 20;
 
 /// Takes rebuilt bytes: piece, first byte in it, bytes.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(u32, u64, &[u8]) -> Result<(), Error>;

@@ -97,8 +97,7 @@ impl Receipt {
             product,
             releases,
             trust,
-            // Nobody reads more of it than seconds.
-            created: created.replace_nanosecond(0).unwrap_or(created),
+            created,
         };
         receipt.check("the receipt")?;
         Ok(receipt)

@@ -185,6 +185,9 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
         pack_keys: &args.pack_key,
         statement: args.statement.as_deref(),
         previous: args.previous.as_deref(),
+        older: &args.older,
+        bases: &args.base,
+        known: &args.known,
         out: &args.output,
         level: args.level,
         volume_size: args.volume_size,
@@ -336,8 +339,19 @@ impl Progress for Watched {
 
 fn describe(plan: &Plan) -> Lines {
     let tally = |t: &bundle::Tally| format!("{}, {}", count(t.blobs, "blob"), size(t.bytes));
-    Lines::title(&path(&plan.path))
+    let mut lines = Lines::title(&path(&plan.path));
+    if plan.releases.len() > 1 {
+        lines = plan.releases.iter().fold(lines, |lines, release| lines.line("release", release));
+    }
+    lines = lines
         .line("content", tally(&plan.content))
+        .line_if("left out", (plan.left_out.blobs > 0).then(|| tally(&plan.left_out)));
+    lines = plan.needs.iter().fold(lines, |lines, base| lines.line("needs", base.name()));
+    lines = plan
+        .unknown
+        .iter()
+        .fold(lines, |lines, release| lines.line("unknown", format!("{release}, which the receipt names")));
+    lines
         .line("previous", tally(&plan.from_previous))
         .line("from disk", tally(&plan.from_disk))
         .line("to fetch", tally(&plan.to_fetch))

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use sealift_archive::Source as _;
+
 use super::DiffArgs;
+use super::choice::find;
 use super::look::open;
 use super::output::{Lines, Output, count, size};
 use crate::Error;
@@ -15,8 +18,12 @@ pub(super) fn diff(output: Output, args: &DiffArgs) -> Result<(), Error> {
     let is_archive = |file: &Path| !matches!(end(file), Some("json" | "yaml" | "yml"));
     // Locks do not know what is in layers.
     let packages = !args.no_packages && is_archive(&args.from) && is_archive(&args.to);
-    let side = |file: &Path| read(file, args.trust.as_deref(), packages, output);
-    let difference = Difference::between(&side(&args.from)?, &side(&args.to)?);
+    let side = |file: &Path, release: &Option<String>| {
+        let release = release.as_deref();
+        read(&Wanted { file, release, trust: args.trust.as_deref(), packages }, output)
+    };
+    let (from, to) = (side(&args.from, &args.from_release)?, side(&args.to, &args.to_release)?);
+    let difference = Difference::between(&from, &to);
     if let Some(doubts) = &difference.uncertain {
         for (title, images) in [(&difference.from, &doubts.from), (&difference.to, &doubts.to)] {
             if !images.is_empty() {
@@ -30,9 +37,23 @@ pub(super) fn diff(output: Output, args: &DiffArgs) -> Result<(), Error> {
     output.result(&difference, || describe(&difference))
 }
 
+/// One of the two that are compared.
+struct Wanted<'a> {
+    file: &'a Path,
+    /// Which release of an archive.
+    release: Option<&'a str>,
+    trust: Option<&'a Path>,
+    packages: bool,
+}
+
 /// An archive, a lock, or the lock of a definition, by the end of its name.
-fn read(file: &Path, trust: Option<&Path>, packages: bool, output: Output) -> Result<Side, Error> {
+fn read(wanted: &Wanted<'_>, output: Output) -> Result<Side, Error> {
+    let &Wanted { file, release, trust, packages } = wanted;
     match end(file) {
+        Some("json" | "yaml" | "yml") if release.is_some() => {
+            let wanted = release.unwrap_or_default().to_owned();
+            Err(Error::NoSuchRelease { bundle: file.to_owned(), wanted, releases: Vec::new() })
+        }
         Some("json") => Side::of_lock(file, &Lock::load(file)?),
         Some("yaml" | "yml") => {
             let lock = Lock::read(file, &Definition::read(file)?)?;
@@ -40,11 +61,16 @@ fn read(file: &Path, trust: Option<&Path>, packages: bool, output: Output) -> Re
         }
         _ => {
             let bundle = open(file, trust, output)?;
-            let side = Side::of_bundle(file, &bundle)?;
+            let newest = || Error::NoRelease { bundle: file.to_owned() };
+            let release = match release {
+                Some(release) => find(file, &bundle, release)?,
+                None => bundle.releases().last().ok_or_else(newest)?,
+            };
+            let side = Side::of_release(&bundle, release)?;
             if !packages {
                 return Ok(side);
             }
-            let plan = Plan::of(&bundle, None)?;
+            let plan = Plan::of_some(&bundle, [release], None)?;
             let meter = output.meter("reading layers", plan.bytes())?;
             let bills = plan.read(&meter)?;
             meter.finish();

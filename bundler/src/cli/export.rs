@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use sealift_archive::release::Inventory;
-use sealift_archive::{Bundle, ReleaseName, Source as _};
+use sealift_archive::{Bundle, Release, ReleaseName};
 
 use super::look::open;
 use super::output::{Lines, Output, count, path};
@@ -14,10 +14,11 @@ use crate::{Error, export, statement};
 
 pub(super) fn export(output: Output, args: &ExportArgs) -> Result<(), Error> {
     let bundle = open(&args.bundle, args.trust.as_deref(), output)?;
+    let releases = args.choice.of(&args.bundle, &bundle)?;
     match args.format {
-        Format::OciLayout => oci_layout(output, args, &bundle),
-        Format::Files => files(output, args, &bundle),
-        Format::Statement => statements(output, args, &bundle),
+        Format::OciLayout => oci_layout(output, args, &bundle, &releases),
+        Format::Files => files(output, args, &bundle, &releases),
+        Format::Statement => statements(output, args, &releases),
     }
 }
 
@@ -35,11 +36,16 @@ struct ExportedRelease {
     left_out: Inventory,
 }
 
-fn oci_layout(output: Output, args: &ExportArgs, bundle: &Bundle) -> Result<(), Error> {
-    let meter = output.meter("exporting", export::oci_layout_bytes(bundle))?;
-    export::oci_layout(bundle, &args.output, &meter)?;
+fn oci_layout(
+    output: Output,
+    args: &ExportArgs,
+    bundle: &Bundle,
+    releases: &[&Release],
+) -> Result<(), Error> {
+    let meter = output.meter("exporting", export::oci_layout_bytes(releases))?;
+    export::oci_layout(bundle, releases, &args.output, &meter)?;
     meter.finish();
-    let releases = bundle.releases().iter().map(|release| {
+    let releases = releases.iter().map(|release| {
         let holds = Inventory::of(&release.refs);
         let left_out = Inventory {
             files: holds.files,
@@ -77,9 +83,9 @@ struct ExportedFiles<'a> {
     files: Vec<PathBuf>,
 }
 
-fn files(output: Output, args: &ExportArgs, bundle: &Bundle) -> Result<(), Error> {
-    let meter = output.meter("exporting", export::files_bytes(bundle))?;
-    let files = export::files(bundle, &args.output, &meter)?;
+fn files(output: Output, args: &ExportArgs, bundle: &Bundle, releases: &[&Release]) -> Result<(), Error> {
+    let meter = output.meter("exporting", export::files_bytes(releases))?;
+    let files = export::files(bundle, releases, &args.output, &meter)?;
     meter.finish();
     let exported = ExportedFiles { folder: &args.output, files };
     output.result(&exported, || {
@@ -94,10 +100,10 @@ struct ExportedStatements {
 }
 
 /// Writes each statement to a folder; if there are several, to one below it that is called by the sequence.
-fn statements(output: Output, args: &ExportArgs, bundle: &Bundle) -> Result<(), Error> {
+fn statements(output: Output, args: &ExportArgs, releases: &[&Release]) -> Result<(), Error> {
     let mut statements = Vec::new();
-    for release in bundle.releases() {
-        let dir = match bundle.releases() {
+    for release in releases {
+        let dir = match releases {
             [_] => args.output.clone(),
             _ => args.output.join(release.statement.sequence.to_string()),
         };

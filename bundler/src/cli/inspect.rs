@@ -6,14 +6,16 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::release::{Inventory, Kind};
 use sealift_archive::trust::{KeyId, TrustRoot};
 use sealift_archive::{BlobList, Digest, Reference, Refs, Source as _, Statement};
 
 use super::InspectArgs;
-use super::look::{open, short};
+use super::look::{delta, open, short};
 use super::output::{Lines, Output, count, path, size};
 use crate::Error;
+use crate::bundle::Tally;
 
 /// How wide a table may be, in characters.
 const TABLE_WIDTH: usize = 100;
@@ -30,6 +32,9 @@ struct Inspection<'a> {
     trust_roots: Vec<u64>,
     pack_keys: &'a [KeyId],
     frames: usize,
+    needs: &'a [NeededRelease],
+    #[serde(skip)]
+    delta: Option<String>,
     releases: Vec<InspectedRelease<'a>>,
 }
 
@@ -38,6 +43,10 @@ struct Inspection<'a> {
 struct InspectedRelease<'a> {
     digest: Digest,
     release_keys: &'a [KeyId],
+    /// What the archive carries of it, and of no earlier release in it.
+    adds: Tally,
+    /// What the archive does not carry of it.
+    absent: Tally,
     holds: Inventory,
     statement: &'a Statement,
     refs: &'a Refs,
@@ -55,12 +64,16 @@ pub(super) fn inspect(output: Output, args: &InspectArgs) -> Result<(), Error> {
         trust_roots: bundle.roots().iter().map(TrustRoot::version).collect(),
         pack_keys: bundle.packers(),
         frames: bundle.contents().frames.len(),
+        needs: bundle.needs(),
+        delta: delta(&bundle),
         releases: bundle
             .releases()
             .iter()
             .map(|r| InspectedRelease {
                 digest: r.digest(),
                 release_keys: &r.signers,
+                adds: Tally::of(bundle.added_by(r)),
+                absent: Tally::of(bundle.absent_of(r)),
                 holds: Inventory::of(&r.refs),
                 statement: &r.statement,
                 refs: &r.refs,
@@ -76,7 +89,9 @@ fn describe(bundle: &Path, inspection: &Inspection<'_>) -> String {
         .line("size", size(inspection.bytes))
         .line("format", format!("{}, {} frames", inspection.format, inspection.frames))
         .line("packed by", short(inspection.pack_keys))
+        .line_if("delta", inspection.delta.as_ref())
         .text();
+    let is_plain = inspection.releases.len() == 1 && inspection.needs.is_empty();
     for release in &inspection.releases {
         let statement = release.statement;
         let list = |items: &[String]| if items.is_empty() { "-".to_owned() } else { items.join(", ") };
@@ -92,6 +107,12 @@ fn describe(bundle: &Path, inspection: &Inspection<'_>) -> String {
                 "content",
                 format!("{} blobs, {}", statement.blob_list.count, size(statement.blob_list.content_bytes)),
             );
+        if !is_plain {
+            lines = lines.line("adds", told(release.adds));
+        }
+        if release.absent.blobs > 0 {
+            lines = lines.line("not in it", told(release.absent));
+        }
         lines = lines.line("holds", release.holds);
         if release.holds.attachments > 0 {
             let what = format!("{} (signatures, attestations, SBOMs)", release.holds.attachments);
@@ -105,6 +126,10 @@ fn describe(bundle: &Path, inspection: &Inspection<'_>) -> String {
         text.push_str(&table(&rows(release)));
     }
     text
+}
+
+fn told(tally: Tally) -> String {
+    format!("{}, {}", count(tally.blobs, "blob"), size(tally.bytes))
 }
 
 /// A thing that a release holds, by its name.

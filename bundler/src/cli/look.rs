@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use sealift_archive::bundle::{Damage, Findings, Unverified};
+use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::medium::{self, Medium, Parts, Remark};
 use sealift_archive::parity::Mender;
 use sealift_archive::trust::KeyId;
@@ -14,6 +15,7 @@ use super::VerifyArgs;
 use super::output::{Lines, Output, count, size};
 use super::parity::{self, Examined};
 use crate::Error;
+use crate::bundle::Tally;
 use crate::trust::Folder;
 
 /// How many damaged stretches are listed for people; JSON has all.
@@ -61,6 +63,8 @@ struct Verdict<'a> {
     trust_root: u64,
     release_keys: Vec<KeyId>,
     pack_keys: &'a [KeyId],
+    needs: &'a [NeededRelease],
+    absent: Tally,
     volumes: Option<Parts>,
     remarks: Vec<Remark>,
     #[serde(flatten)]
@@ -94,6 +98,8 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
         trust_root: bundle.trust_root().version(),
         release_keys: bundle.releases().iter().flat_map(|r| r.signers.clone()).collect(),
         pack_keys: bundle.packers(),
+        needs: bundle.needs(),
+        absent: Tally::of(bundle.absent().iter()),
         volumes: bundle.medium().parts(),
         remarks: bundle.medium().remarks(),
         findings,
@@ -113,6 +119,7 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
             .line("signed by", short(&verdict.release_keys))
             .line("packed by", short(verdict.pack_keys))
             .line("trust root", format!("version {}", verdict.trust_root))
+            .line_if("delta", delta(&bundle))
             .line("checked", format!("{} in {}", size(verdict.bytes), count(verdict.findings.blobs, "blob")));
         if let Some(volumes) = &verdict.volumes {
             lines = lines.line("volumes", told(volumes));
@@ -163,6 +170,14 @@ fn told(volumes: &Parts) -> String {
     let missing =
         if missing.is_empty() { String::new() } else { format!("; not at hand: {}", missing.join(", ")) };
     format!("{at_hand} of {all}{missing}")
+}
+
+/// What a delta leaves to others; nothing, if it is none.
+pub(super) fn delta(bundle: &Bundle) -> Option<String> {
+    let needs: Vec<String> = bundle.needs().iter().map(|needed| needed.name().to_string()).collect();
+    let absent = Tally::of(bundle.absent().iter());
+    let (blobs, bytes) = (count(absent.blobs, "blob"), size(absent.bytes));
+    (!needs.is_empty()).then(|| format!("needs {}; {blobs}, {bytes}, not in it", needs.join(" and ")))
 }
 
 /// Keys, as people tell them apart.

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod check;
+mod choice;
 mod diff;
 mod export;
 mod inspect;
@@ -200,6 +201,15 @@ struct SignArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sealift bundle RELEASE.yaml --trust trust/root.json --release-key trust/release.key \\
+      --pack-key trust/pack.key -o out/
+One stick for all appliances from N-2 up:
+  … --with out/acme-1.4.0.tar.zst --with out/acme-1.3.0.tar.zst
+Only what an appliance does not have:
+  … --base out/acme-1.4.0.tar.zst
+  … --base acme-1.4.0.receipt.json --known out/")]
 struct BundleArgs {
     /// The definition
     #[arg(value_name = "RELEASE.yaml")]
@@ -221,6 +231,17 @@ struct BundleArgs {
     /// An earlier bundle: what it holds is not fetched again
     #[arg(long, value_name = "BUNDLE")]
     previous: Option<PathBuf>,
+    /// A bundle of older releases: they travel along, as they were signed; may be repeated
+    #[arg(long = "with", value_name = "BUNDLE")]
+    older: Vec<PathBuf>,
+    /// What is there already and is left out: a bundle (its newest release), a folder with a statement,
+    /// or a receipt; may be repeated
+    #[arg(long, value_name = "BUNDLE|DIR|RECEIPT")]
+    base: Vec<PathBuf>,
+    /// Folder in which the releases of a receipt are looked for, and new signatures over older
+    /// statements; may be repeated
+    #[arg(long, value_name = "DIR")]
+    known: Vec<PathBuf>,
     /// Folder for the archive
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
@@ -332,6 +353,8 @@ struct ExportArgs {
     /// What to turn it into
     #[arg(long, value_enum, default_value_t = Format::OciLayout)]
     format: Format,
+    #[command(flatten)]
+    choice: choice::Choice,
     /// Folder to be made
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -341,7 +364,9 @@ struct ExportArgs {
 #[command(after_help = "\
 Each side is an archive, a lock, or a definition, whose lock is meant:
   sealift diff acme-1.4.0.tar.zst acme-1.5.0.tar.zst --trust trust/root.json
-  git show HEAD:RELEASE.lock.json > before.json && sealift diff before.json RELEASE.yaml")]
+  git show HEAD:RELEASE.lock.json > before.json && sealift diff before.json RELEASE.yaml
+Two releases of one archive:
+  sealift diff acme-1.5.0.tar.zst acme-1.5.0.tar.zst --from-release 1.4.0")]
 struct DiffArgs {
     /// What was
     from: PathBuf,
@@ -353,6 +378,12 @@ struct DiffArgs {
     /// Do not look into layers for packages
     #[arg(long)]
     no_packages: bool,
+    /// The release that is meant of the first archive, by version or sequence; without it, its newest
+    #[arg(long, value_name = "VERSION")]
+    from_release: Option<String>,
+    /// The release that is meant of the second archive; without it, its newest
+    #[arg(long, value_name = "VERSION")]
+    to_release: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -49,7 +49,7 @@ Whole copies of the files that are damaged or missing are written into DIR; noth
 Of several copies of an archive each may have what the others lost: name all folders.
 
 Examples:
-  sealift repair /media/stick/acme-1.5.0.tar.zst --into repaired/ --trust trust/root.json
+  sealift repair /media/stick/acme-1.5.0.tar.zst --into repaired/ --trust trust/
   sealift repair /media/stick1 /media/stick2 --into repaired/")]
 pub(super) struct RepairArgs {
     /// The archive, any of its volumes or parity files, or folders that they are in
@@ -154,7 +154,10 @@ pub(super) fn repair(output: Output, args: &RepairArgs) -> Result<(), Error> {
     let meter = output.meter("repairing", mender.repair_bytes(&files))?;
     let repaired = mender.repair(&args.into, &meter)?;
     meter.finish();
-    let bundle = verified(mender.repaired_medium(&repaired), args.trust.as_deref(), output)?;
+    let medium = mender.repaired_medium(&repaired);
+    // Its tables are not needed any more; what verifies needs memory of its own.
+    drop(mender);
+    let bundle = verified(medium, args.trust.as_deref(), output)?;
     expect_whole(&bundle, &named(&args.places), output)?;
     output.result(&repaired, || conclude(&repaired))
 }

@@ -10,6 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use sealift_archive::{Reference, durable, json};
 
+use super::choice::Choice;
 use super::look::open;
 use super::output::{Output, count, path};
 use crate::sbom::{Bill, Found, Image, Plan, cyclonedx, spdx};
@@ -38,6 +39,8 @@ pub(super) struct SbomArgs {
     /// The trust root to check against; without it, the archive is believed about who made it
     #[arg(long, value_name = "ROOT.json")]
     trust: Option<PathBuf>,
+    #[command(flatten)]
+    choice: Choice,
     /// What to write; SPDX is version 2.3, CycloneDX version 1.6, both in JSON
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -68,7 +71,8 @@ pub(super) fn sbom(output: Output, args: &SbomArgs) -> Result<(), Error> {
         return Err(sbom::Error::WholeAndPart.into());
     }
     let bundle = open(&args.bundle, args.trust.as_deref(), output)?;
-    let plan = Plan::of(&bundle, args.image.as_ref())?;
+    let releases = args.choice.of(&args.bundle, &bundle)?;
+    let plan = Plan::of_some(&bundle, releases, args.image.as_ref())?;
     let meter = output.meter("reading layers", plan.bytes())?;
     let bills = plan.read(&meter)?;
     meter.finish();

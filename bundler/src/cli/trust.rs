@@ -129,7 +129,11 @@ pub(super) fn trust(output: Output, command: &TrustCommand) -> Result<(), Error>
 }
 
 fn init(output: Output, dir: &Path, members: &Members, signer: &SignerArgs) -> Result<(), Error> {
-    let opener = Opener::new(signer.program());
+    let program = signer.program();
+    let mut opener = Opener::new(program.clone());
+    if program.is_some() {
+        opener = opener.watched_by(output.silent_meter("signing")?);
+    }
     let made = trust::init(dir, members, &opener)?;
     output.result(&made, || describe_init(dir, &made))
 }

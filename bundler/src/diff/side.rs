@@ -6,7 +6,6 @@ use std::path::Path;
 use sealift_archive::release::{Kind, ObjectId};
 use sealift_archive::{
     AnyDigest, Blob, BlobList, Bundle, Digest, FileName, Reference, Refs, Release, RepositoryName,
-    Source as _,
 };
 
 use super::packages::{self, Packages};
@@ -58,14 +57,11 @@ impl Side {
         Self::new(path.display().to_string(), &refs, blobs, size_of)
     }
 
-    /// The release of a bundle, or the newest if there are several.
+    /// A release of a bundle.
     ///
     /// # Errors
-    /// A bundle without a release, or damage.
-    pub fn of_bundle(path: &Path, bundle: &Bundle) -> Result<Self, Error> {
-        let Some(release) = bundle.releases().last() else {
-            return Err(Error::NoRelease { bundle: path.to_owned() });
-        };
+    /// The archive's `NotCarried` for a delta without the manifests, or damage.
+    pub fn of_release(bundle: &Bundle, release: &Release) -> Result<Self, Error> {
         let title = release.statement.name().to_string();
         let attached = Attached::of(release);
         let size_of = |digest: &Digest| weigh(bundle, release, &attached, *digest);

@@ -3,18 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use sealift_archive::{Blob, Bundle, Progress, Source as _};
+use sealift_archive::{Blob, Bundle, Progress, Release};
 
 use super::target::Target;
 use crate::Error;
 
-/// Writes the plain files of `bundle` to `dir`, checked, and returns their paths. If it carries several releases, each
-/// has a folder of its own, called by its sequence. Files that are there already are kept if they are right.
+/// Writes the plain files of some releases of `bundle` to `dir`, checked, and returns their paths. If they are several,
+/// each has a folder of its own, called by its sequence. Files that are there already are kept if they are right.
 ///
 /// # Errors
-/// [`Error::Exists`] if something else has the name of a file, before anything is written; damage, or I/O.
-pub fn files(bundle: &Bundle, dir: &Path, progress: &dyn Progress) -> Result<Vec<PathBuf>, Error> {
-    let files = places(bundle, dir);
+/// [`Error::Exists`] if something else has the name of a file, before anything is written; the archive's `NotCarried`;
+/// damage, or I/O.
+pub fn files(
+    bundle: &Bundle,
+    releases: &[&Release],
+    dir: &Path,
+    progress: &dyn Progress,
+) -> Result<Vec<PathBuf>, Error> {
+    let files = places(releases, dir);
+    bundle.expect_carried(files.values().map(|blob| &blob.digest))?;
     let mut target = Target::default();
     for (path, blob) in &files {
         target.add(*blob, path.clone());
@@ -29,13 +36,12 @@ pub fn files(bundle: &Bundle, dir: &Path, progress: &dyn Progress) -> Result<Vec
 
 /// Bytes that [`files`] writes.
 #[must_use]
-pub fn files_bytes(bundle: &Bundle) -> u64 {
-    let blobs: BTreeSet<Blob> = places(bundle, Path::new("")).into_values().collect();
+pub fn files_bytes(releases: &[&Release]) -> u64 {
+    let blobs: BTreeSet<Blob> = places(releases, Path::new("")).into_values().collect();
     blobs.into_iter().map(|blob| blob.size).sum()
 }
 
-fn places(bundle: &Bundle, dir: &Path) -> BTreeMap<PathBuf, Blob> {
-    let releases = bundle.releases();
+fn places(releases: &[&Release], dir: &Path) -> BTreeMap<PathBuf, Blob> {
     let mut places = BTreeMap::new();
     for release in releases {
         let folder = if releases.len() == 1 {

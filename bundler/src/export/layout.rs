@@ -13,9 +13,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use sealift_archive::release::Descriptor;
-use sealift_archive::{
-    AnyDigest, Blob, Bundle, Digest, Progress, Release, Sha512, Source as _, durable, json,
-};
+use sealift_archive::{AnyDigest, Blob, Bundle, Digest, Progress, Release, Sha512, durable, json};
 
 use super::target::Target;
 use crate::Error;
@@ -27,18 +25,24 @@ const SCHEMA_VERSION: u8 = 2;
 /// How much of a manifest is looked at, in bytes; registries take no larger ones.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
-/// Writes the manifests of every release in `bundle`, and what they name, to `dir`, checked blob by blob. `index.json` is
+/// Writes the manifests of some releases of `bundle`, and what they name, to `dir`, checked blob by blob. `index.json` is
 /// written last, so that an interrupted export is no layout yet; blobs that are there already are hashed, and kept if they
 /// are right. Plain files and Git packs are no part of a layout.
 ///
 /// # Errors
-/// [`Error::Exists`] if `dir` is a layout already, damage, or I/O.
-pub fn oci_layout(bundle: &Bundle, dir: &Path, progress: &dyn Progress) -> Result<(), Error> {
+/// [`Error::Exists`] if `dir` is a layout already, the archive's `NotCarried`, damage, or I/O.
+pub fn oci_layout(
+    bundle: &Bundle,
+    releases: &[&Release],
+    dir: &Path,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
     let index_file = dir.join("index.json");
     if index_file.exists() {
         return Err(Error::Exists { path: index_file });
     }
-    let content = Content::of(bundle.releases());
+    let content = Content::of(releases);
+    bundle.expect_carried(content.manifests.iter().chain(&content.rest))?;
     content.write(&content.manifests, bundle, dir, progress)?;
     // A plain file may be part of an image as well, and then an image needs it.
     let mut rest = content.rest.clone();
@@ -48,13 +52,13 @@ pub fn oci_layout(bundle: &Bundle, dir: &Path, progress: &dyn Progress) -> Resul
     }
     content.write(&rest, bundle, dir, progress)?;
     durable::write(&dir.join("oci-layout"), MARKER.as_bytes())?;
-    Ok(durable::write(&index_file, &json::to_document(&Index::of(bundle.releases())))?)
+    Ok(durable::write(&index_file, &json::to_document(&Index::of(releases)))?)
 }
 
 /// Bytes that [`oci_layout`] writes, as far as the front of the archive tells.
 #[must_use]
-pub fn oci_layout_bytes(bundle: &Bundle) -> u64 {
-    let content = Content::of(bundle.releases());
+pub fn oci_layout_bytes(releases: &[&Release]) -> u64 {
+    let content = Content::of(releases);
     content.manifests.iter().chain(&content.rest).filter_map(|digest| content.sizes.get(digest)).sum()
 }
 
@@ -69,7 +73,7 @@ struct Content {
 }
 
 impl Content {
-    fn of(releases: &[Release]) -> Self {
+    fn of(releases: &[&Release]) -> Self {
         let mut content = Self::default();
         let mut other = BTreeSet::new();
         for Release { refs, statement, blob_list, .. } in releases {
@@ -153,7 +157,7 @@ struct Index {
 }
 
 impl Index {
-    fn of(releases: &[Release]) -> Self {
+    fn of(releases: &[&Release]) -> Self {
         let mut named = BTreeMap::new();
         let mut unnamed = BTreeMap::new();
         for refs in releases.iter().map(|release| &release.refs) {

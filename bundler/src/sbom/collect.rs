@@ -37,19 +37,32 @@ impl<'a> Plan<'a> {
     /// Looks at the manifests of a bundle. `only` names the one image that is asked for.
     ///
     /// # Errors
-    /// [`sbom::Error::NoImage`], damage, or I/O.
+    /// As [`Plan::of_some`].
     pub fn of(bundle: &'a Bundle, only: Option<&Reference>) -> Result<Self, Error> {
+        Self::of_some(bundle, bundle.releases(), only)
+    }
+
+    /// Looks at the manifests of some releases of a bundle.
+    ///
+    /// # Errors
+    /// [`sbom::Error::NoImage`], the archive's `NotCarried`, damage, or I/O.
+    pub fn of_some(
+        bundle: &'a Bundle,
+        releases: impl IntoIterator<Item = &'a Release>,
+        only: Option<&Reference>,
+    ) -> Result<Self, Error> {
         let plan = |release| Ok((release, images::of(bundle, release, only)?));
-        let releases = bundle.releases().iter().map(plan).collect::<Result<Vec<_>, Error>>()?;
+        let releases = releases.into_iter().map(plan).collect::<Result<Vec<_>, Error>>()?;
         if let Some(image) = only.filter(|_| releases.iter().all(|(_, images)| images.is_empty())) {
-            let named = bundle.releases().iter().flat_map(|release| &release.refs.images);
+            let named = releases.iter().flat_map(|(release, _)| &release.refs.images);
             let images = named.filter(|(name, found)| Kind::of(name, found) == Kind::Image);
             let images = images.map(|(name, _)| name.to_string()).collect();
             return Err(sbom::Error::NoImage { image: image.to_string(), images }.into());
         }
         let images = releases.iter().flat_map(|(_, images)| images);
         let images = images.filter(|planned| planned.image.layers.len() <= MAX_LAYERS);
-        let layers = images.flat_map(|planned| &planned.image.layers).copied().collect();
+        let layers: BTreeSet<Digest> = images.flat_map(|planned| &planned.image.layers).copied().collect();
+        bundle.expect_carried(&layers)?;
         Ok(Self { bundle, only: only.cloned(), releases, layers })
     }
 

@@ -76,7 +76,9 @@ impl Explain for Error {
                 format!("it carries {}", images.join(", "))
             }
             Self::WholeAndPart => "leave one of `--package` and `--format` out".into(),
-            Self::SeveralReleases { .. } => "leave `--format` out: the table shows all of them".into(),
+            Self::SeveralReleases { .. } => {
+                "name one with `--release`, or leave `--format` out: the table shows all of them".into()
+            }
             Self::NotATime(_) => return None,
         })
     }

@@ -61,9 +61,9 @@ impl Folder {
         for number in versions {
             let file = dir.join(VERSIONS_DIR).join(format!("{number}.json"));
             let root = read_root(&file)?;
-            let same =
+            let is_another =
                 number == after && newest.as_ref().is_some_and(|newest| newest.bytes() != root.bytes());
-            if root.version() != number || same || number > after + 1 {
+            if root.version() != number || is_another || number > after + 1 {
                 return Err(trust::Error::StrayRoot { file, newest: newest_file }.into());
             }
             signatures.extend(Signatures::read_from(&dir, &root.digest())?);

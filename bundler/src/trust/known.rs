@@ -11,7 +11,7 @@ use sealift_archive::{Digest, ReleaseName, Statement};
 
 use crate::{Error, statement, trust};
 
-/// What names of archives end with.
+/// What names of archives and of their volumes end with.
 const ARCHIVE_END: &str = ".tar.zst";
 
 /// Documents that were signed.
@@ -56,19 +56,18 @@ impl Known {
     pub fn read(paths: &[PathBuf]) -> Result<Self, Error> {
         let mut known = Self::default();
         for path in paths {
-            let before = known.0.len();
             if path.is_dir() && !statement::is_in(path) {
                 let mut inside = fs::read_dir(path)?
                     .map(|entry| entry.map(|entry| entry.path()))
                     .collect::<Result<Vec<_>, _>>()?;
                 inside.retain(|path| statement::is_in(path) || is_archive(path));
+                if inside.is_empty() {
+                    return Err(trust::Error::NothingKnown { dir: path.clone() }.into());
+                }
                 inside.sort_unstable();
                 inside.iter().try_for_each(|path| known.add(path))?;
             } else {
                 known.add(path)?;
-            }
-            if known.0.len() == before {
-                return Err(trust::Error::NothingKnown { dir: path.clone() }.into());
             }
         }
         Ok(known)
@@ -86,6 +85,13 @@ impl Known {
         let archive = Unverified::open(path)?;
         let head = archive.head();
         let signatures = head.signatures.clone();
+        // Each volume of a set opens the whole of it.
+        let is_same = |known: &Document| {
+            known.bytes == head.packing && known.signatures.iter().eq(head.signatures.iter())
+        };
+        if self.0.iter().any(is_same) {
+            return Ok(());
+        }
         for (sequence, bytes) in &head.statements {
             let name = format!("releases/{sequence}/release.json");
             let release = Some(Statement::parse(&name, bytes)?.name());

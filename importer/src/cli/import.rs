@@ -1,7 +1,6 @@
 //! `import`.
 
 use std::num::ParseIntError;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -9,21 +8,22 @@ use sealift_archive::bundle::Unverified;
 use sealift_archive::medium::Healed;
 use sealift_archive::{Bundle, Error as ArchiveError, Unwatched};
 use sealift_fetch::meter::Meter;
-use sealift_store::{State, Store, Writer};
+use sealift_store::{Store, Writer};
 use serde::Serialize;
 
-use super::output::{Lines, Output, count, keys, size};
+use super::output::{Lines, Output};
 use super::repair::{WithHealed, warn};
+use super::told::{conclude, describe};
 use super::{Cli, ImportArgs};
 use crate::Error;
-use crate::import::{Action, Done, Plan, execute, plan, record_refusal};
-use crate::volumes::{Search, Volumes, keep_front};
+use crate::import::{Done, Plan, execute, plan, record_refusal};
+use crate::volumes::{Search, Volumes};
 
 pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(), Error> {
     // The journal and the audit log are read in other directories than the command was typed in.
-    let places: Vec<PathBuf> = args.sources.iter().map(std::path::absolute).collect::<Result<_, _>>()?;
-    let source = places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" ");
-    let mut search = Search::new(places);
+    let absolute = args.sources.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
+    let source = absolute.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" ");
+    let mut search = Search::new(args.sources.clone());
     if args.plan.plan {
         let store = cli.store()?;
         let bundle = open(&store, &mut search, output)?;
@@ -118,10 +118,10 @@ impl Import<'_> {
             output.remark(&describe_all(&plan, volumes.as_ref()).end())?;
             self.is_told = true;
         }
-        if plan.action == Action::Nothing {
+        if plan.work().next().is_none() {
             return execute(writer, &bundle, plan, &Unwatched);
         }
-        keep_front(writer, &bundle)?;
+        search.keep(writer, &bundle)?;
         let to_come = volumes.map_or(plan.need.missing_bytes, |volumes| volumes.at_hand_bytes);
         let meter = self.cli.meter("importing", to_come.saturating_sub(plan.need.begun_bytes))?;
         let done = execute(writer, &bundle, plan, &meter);
@@ -165,44 +165,4 @@ fn plan_from(store: &Store, bundle: &Bundle, args: &ImportArgs, source: &str) ->
 
 fn describe_all(plan: &Plan, volumes: Option<&Volumes>) -> Lines {
     describe(plan).line_if("volumes", volumes)
-}
-
-fn describe(plan: &Plan) -> Lines {
-    let action = match plan.action {
-        Action::Import => "import",
-        Action::Repair => "bring back what is missing",
-        Action::Nothing => "nothing: it is here already",
-    };
-    let need = &plan.need;
-    let room = format!("{} needed, {} free", size(need.needed_bytes), size(need.free_bytes));
-    let switch = plan.activation.as_ref().map(|switch| match &switch.from {
-        Some(from) => format!("activate it; {} can be gone back to", from.name()),
-        None => "activate it".to_owned(),
-    });
-    Lines::title(plan.release.name())
-        .line("from", &plan.source)
-        .line("signed by", format_args!("{} (trust root version {})", keys(&plan.signers), plan.trust_root))
-        .line("content", format_args!("{}, {}", count(plan.blobs, "blob"), size(plan.bytes)))
-        .line("holds", plan.holds)
-        .line("missing", format_args!("{}, {}", count(need.missing_blobs, "blob"), size(need.missing_bytes)))
-        .line_if("disk", (plan.action != Action::Nothing).then_some(room))
-        .line("to do", action)
-        .line_if("then", switch)
-}
-
-fn conclude(done: &Done) -> String {
-    let name = done.plan.release.name();
-    if done.activation.is_some() {
-        return Lines::title(format_args!("{name} is active")).next(&["sealiftctl status".to_owned()]);
-    }
-    let title = match done.plan.action {
-        Action::Import => format!("{name} is {}", done.state),
-        Action::Repair => format!("{name} is {} and whole again", done.state),
-        Action::Nothing => format!("{name} is {} already; nothing was to be done", done.state),
-    };
-    let next = match done.state {
-        State::Staged => vec![format!("sealiftctl activate {}", done.plan.release.version)],
-        _ => Vec::new(),
-    };
-    Lines::title(title).next(&next)
 }

@@ -3,9 +3,11 @@
 mod history;
 mod import;
 mod output;
+mod receipt;
 mod repair;
 mod status;
 mod switch;
+mod told;
 mod trust;
 mod verify;
 
@@ -73,6 +75,19 @@ enum Command {
 What was gone back from stays here: `sealiftctl activate` makes it the active one again.
 An activation that was interrupted is given up by a rollback.")]
     Rollback(PlanArgs),
+    /// Write down what is here, so that the vendor can leave it out of the next bundle
+    #[command(after_help = "\
+A receipt names the releases that are complete here, by the digests of their statements, and
+nothing else; it is a few hundred bytes of JSON, to be carried to the vendor by any way.
+
+Examples:
+  sealiftctl receipt                     print it
+  sealiftctl receipt -o /media/stick/    write PRODUCT-VERSION.receipt.json onto a stick")]
+    Receipt {
+        /// File to write to, or the folder for it; without it, standard output
+        #[arg(short, long, value_name = "DIR|FILE")]
+        output: Option<PathBuf>,
+    },
     /// Read the whole store, and say whether it is whole
     Verify(VerifyArgs),
     /// Print completions for a shell
@@ -106,8 +121,17 @@ Compare the fingerprint that is printed with the vendor's, by another way than t
 An import that was interrupted goes on where it stopped: run the same command again.
 Until a release is activated, nothing that runs is changed.
 
+Of an archive with several releases, those are taken that lead from the active one to the newest
+that can be reached, in their order; an appliance without an active one takes the newest. A delta
+is taken if what it leaves out is here.
+
 Volumes on several sticks come one after the other, in any order. On a terminal the import waits for
-the next one; otherwise it ends with exit status 7, what is loaded stays, and the next one goes on:
+the next one; otherwise it ends with exit status 7, what is loaded stays, and the next one goes on.
+
+Examples:
+  sealiftctl import /media/usb/acme-1.5.0.tar.zst --plan
+  sealiftctl import /media/usb/acme-1.5.0.tar.zst --activate
+  sealiftctl import /media/usb/acme-1.6.0.from-1.5.0.tar.zst
   sealiftctl import /media/stick               the first stick, and each one that follows
   sealiftctl import /media/stick1 /media/stick2
   sealiftctl import /media/stick --wait=600    ten minutes for each")]
@@ -118,7 +142,7 @@ struct ImportArgs {
     /// Wait for volumes that are not there yet, for each so many seconds or without an end; 0 not at all
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "forever")]
     wait: Option<import::Patience>,
-    /// Make it the active release as well
+    /// Make it the active release as well; of several, one after the other
     #[arg(long)]
     activate: bool,
     #[command(flatten)]
@@ -162,6 +186,7 @@ impl Cli {
             Command::History => history::history(self, output),
             Command::Activate(args) => switch::activate(self, output, args),
             Command::Rollback(args) => switch::rollback(self, output, args),
+            Command::Receipt { output: target } => receipt::receipt(self, output, target.as_deref()),
             Command::Verify(args) => verify::verify(self, output, args),
             Command::Completions { shell } => {
                 let mut text = Vec::new();

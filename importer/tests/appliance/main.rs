@@ -5,5 +5,6 @@
 mod import;
 mod parity;
 mod sealiftctl;
+mod several;
 mod vendor;
 mod volumes;

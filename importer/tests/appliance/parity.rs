@@ -56,6 +56,10 @@ impl Stick {
 
 const ARCHIVE: &str = "acme-1.1.tar.zst";
 
+/// What happens to a stick.
+type Change = fn(&mut Vec<u8>);
+
+#[expect(clippy::ptr_arg, reason = "it is one of several changes")]
 fn flip_some(bytes: &mut Vec<u8>) {
     for at in [300_000, 900_000, 1_500_000] {
         bytes[at] ^= 8;
@@ -65,7 +69,7 @@ fn flip_some(bytes: &mut Vec<u8>) {
 #[test]
 fn damage_within_the_power_of_parity_is_healed_and_staged() {
     let stick = Stick::new();
-    let cases: [(&str, fn(&mut Vec<u8>), usize); 5] = [
+    let cases: [(&str, Change, usize); 5] = [
         ("a flipped bit in the head", |bytes| bytes[700] ^= 1, 1),
         ("flipped bits in frames", flip_some, 3),
         ("a run of zeros", |bytes| bytes[1_000_000..1_004_096].fill(0), 2),
@@ -99,7 +103,7 @@ fn damage_within_the_power_of_parity_is_healed_and_staged() {
 #[test]
 fn damage_beyond_parity_is_refused_and_never_staged() {
     let stick = Stick::new();
-    let cases: [(&str, fn(&mut Vec<u8>)); 3] = [
+    let cases: [(&str, Change); 3] = [
         ("a long run", |bytes| bytes[400_000..1_400_000].fill(0)),
         ("half is cut off", |bytes| bytes.truncate(bytes.len() / 2)),
         ("all but the head", |bytes| bytes[262_144..].fill(0)),

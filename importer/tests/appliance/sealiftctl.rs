@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::vendor::{ACME, OTHER, Offer, Vendor, contents};
+use crate::vendor::{ACME, OTHER, Offer, Vendor, contents, pack};
 use fs_err as fs;
 use rustix::process::{Pid, Signal};
 use sealift_archive::{BlobList, Statement};
@@ -101,7 +101,7 @@ macro_rules! assert_told {
         insta::with_settings!({
             omit_expression => true,
             filters => vec![
-                (r"/\S+/(acme|root)", "[dir]/$1"),
+                (r"/\S+/(acme|root|all|notes)", "[dir]/$1"),
                 (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "YYYY-MM-DD hh:mm:ss UTC"),
                 (r"(?:[0-9a-f]{4} ){7}[0-9a-f]{4}", "[half a fingerprint]"),
                 (r"signed by   [0-9a-f]{12}", "signed by   [key]"),
@@ -177,6 +177,40 @@ fn what_is_refused() {
 }
 
 #[test]
+fn a_stick_for_every_appliance() {
+    let appliance = Appliance::with_releases(1..=1);
+    let offers = [1, 2, 3, 5].map(|n| Offer::new(&ACME, n, contents(n..n + 3, 100_000)));
+    let [one, two, three, five] = &offers;
+    pack(&ACME, &appliance.path("all.tar.zst"), &[one, two, three, five], &[]);
+    assert_told!("several_plan", appliance.told(&["import", "all.tar.zst", "--plan", "--activate"]));
+    assert_told!("several", appliance.told(&["import", "all.tar.zst"]));
+    assert_told!("several_activate", appliance.told(&["import", "all.tar.zst", "--activate"]));
+    assert_told!("several_no_further", appliance.told(&["import", "all.tar.zst", "--activate"]));
+}
+
+#[test]
+fn only_what_is_new() {
+    let appliance = Appliance::with_releases(1..=1);
+    let offers = [1, 2, 3].map(|n| Offer::new(&ACME, n, contents(n..n + 3, 100_000)));
+    let [one, two, three] = &offers;
+    fs::create_dir(appliance.path("stick")).unwrap();
+    assert_told!("receipt", appliance.told(&["receipt", "-o", "stick"]));
+    let receipt = fs::read(appliance.path("stick/acme-1.1.receipt.json")).unwrap();
+    assert_eq!(appliance.run(&["receipt"]).stdout.len(), receipt.len());
+    pack(&ACME, &appliance.path("acme-1.2.from-1.1.tar.zst"), &[two], &[one]);
+    assert_told!("delta_plan", appliance.told(&["import", "acme-1.2.from-1.1.tar.zst", "--plan"]));
+    appliance.done(&["import", "acme-1.2.from-1.1.tar.zst", "--activate"]);
+    let shared = two.blobs.keys().find(|digest| three.blobs.contains_key(digest)).unwrap();
+    fs::remove_file(appliance.store().blob_path(shared)).unwrap();
+    pack(&ACME, &appliance.path("acme-1.3.from-1.2.tar.zst"), &[three], &[two]);
+    assert_told!("delta_refused", appliance.told(&["import", "acme-1.3.from-1.2.tar.zst"]));
+    let fresh = Appliance::pinned();
+    pack(&ACME, &fresh.path("acme-1.3.from-1.2.tar.zst"), &[three], &[two]);
+    assert_told!("delta_on_a_fresh_one", fresh.told(&["import", "acme-1.3.from-1.2.tar.zst", "--plan"]));
+    assert_told!("receipt_of_nothing", fresh.told(&["receipt"]));
+}
+
+#[test]
 fn a_store_without_trust_takes_nothing() {
     let appliance = Appliance::new();
     let bundle = appliance.bundle(&ACME, 1);
@@ -221,7 +255,11 @@ fn programs_get_json() {
     let bundle = appliance.bundle(&ACME, 2);
     assert_eq!(json(&["import", &bundle, "--plan"])["need"]["missingBlobs"], 1);
     let done = json(&["import", &bundle]);
-    assert_eq!((&done["state"], &done["plan"]["holds"]["charts"]), (&"staged".into(), &1.into()));
+    assert_eq!(
+        (&done["state"], &done["outcomes"][0]["release"]["version"]),
+        (&"staged".into(), &"1.2".into())
+    );
+    assert_eq!(done["plan"]["steps"][0]["holds"]["charts"], 1);
     assert_eq!(json(&["activate", "1.2", "--plan"])["steps"][0]["state"], "activating");
     assert_eq!(json(&["activate", "1.2"])["to"]["version"], "1.2");
     let status = json(&["status"]);
@@ -278,7 +316,7 @@ fn stop_in_the_middle(signal: Signal, status: Option<i32>) {
         let store = appliance.store();
         let kept = fs::read_dir(appliance.path("store/blobs/sha256")).unwrap().count();
         assert!(store.releases().unwrap().is_empty());
-        let need = store.need(&offer.release.blob_list, &offer.release.refs).unwrap();
+        let need = store.need(&[&offer.release]).unwrap();
         assert_eq!(need.missing_blobs, offer.blobs.len() - kept, "what has a name is whole");
         assert_told!("status_interrupted", appliance.told(&["status"]));
         appliance.done(&args);

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use sealift_archive::format::layout::{Layout, Storing};
+use sealift_archive::format::layout::{Layout, LeftOut, Storing};
+use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::packer::{Front, Packer};
 use sealift_archive::release::{BlobListSummary, CHART_TYPE, Descriptor, ManifestInfo};
 use sealift_archive::trust::{RoleName, RootChain, SecretKey, Signature, Signatures, TrustRoot, Trusted};
 use sealift_archive::{
     Blob, BlobList, BlobSink, Digest, Progress, Refs, Release, ReleaseName, Source, Statement, Unwatched,
+    copy_blob,
 };
 
 /// A vendor with one key for trust roots and one for everything else.
@@ -98,21 +100,35 @@ impl Offer {
 
     /// Packs it into `dir`.
     pub(crate) fn pack(&self, vendor: &Vendor, dir: &Path) -> PathBuf {
-        let target = dir.join(format!("acme-{}.tar.zst", self.release.statement.version));
-        let releases = std::slice::from_ref(&self.release);
-        let layout = Layout::plan(releases, |_| Storing::Stored).unwrap();
-        let packer = Packer::open(&target, layout, &Unwatched).unwrap();
-        self.copy_blobs(&self.blobs.keys().copied().collect(), &packer, &Unwatched).unwrap();
-        let mut roots = RootChain::default();
-        roots.insert("root.json", vendor.root.clone()).unwrap();
-        let mut signatures = vendor.root_signature();
-        self.release.signatures.iter().for_each(|signature| signatures.push(signature.clone()));
-        let front = Front { releases, roots, signatures };
-        packer
-            .finish(front, 1, |packing| Ok(vec![Signature::sign(packing, &vendor.key)?]), &Unwatched)
-            .unwrap()
-            .path
+        let name = format!("acme-{}.tar.zst", self.release.statement.version);
+        pack(vendor, &dir.join(name), &[self], &[])
     }
+}
+
+/// Packs several releases into one archive, without what the bases have.
+pub(crate) fn pack(vendor: &Vendor, target: &Path, offers: &[&Offer], bases: &[&Offer]) -> PathBuf {
+    let releases: Vec<Release> = offers.iter().map(|offer| offer.release.clone()).collect();
+    let left_out = LeftOut {
+        needs: bases.iter().map(|base| NeededRelease::from(&base.release)).collect(),
+        blobs: bases.iter().flat_map(|base| base.blobs.keys().copied()).collect(),
+    };
+    let layout = Layout::plan_delta(&releases, left_out, |_| Storing::Stored).unwrap();
+    let packer = Packer::open(target, layout, &Unwatched).unwrap();
+    let contents: BTreeMap<Digest, &Vec<u8>> =
+        offers.iter().flat_map(|offer| offer.blobs.iter().map(|(digest, bytes)| (*digest, bytes))).collect();
+    for blob in packer.missing() {
+        copy_blob(blob, &mut contents[&blob.digest].as_slice(), &packer, &Unwatched).unwrap();
+    }
+    let mut roots = RootChain::default();
+    roots.insert("root.json", vendor.root.clone()).unwrap();
+    let mut signatures = vendor.root_signature();
+    let of_releases = releases.iter().flat_map(|release| &release.signatures);
+    of_releases.for_each(|signature| signatures.push(signature.clone()));
+    let front = Front { releases: &releases, roots, signatures };
+    packer
+        .finish(front, 1, |packing| Ok(vec![Signature::sign(packing, &vendor.key)?]), &Unwatched)
+        .unwrap()
+        .path
 }
 
 impl Source for Offer {

@@ -35,7 +35,7 @@ fn sequence(number: u64) -> Sequence {
 }
 
 /// `acme 1.N` with this sequence, which can follow these.
-fn statement(product: &str, number: u64, at: u64, upgrade_from: &[u64]) -> Statement {
+pub(super) fn statement(product: &str, number: u64, at: u64, upgrade_from: &[u64]) -> Statement {
     let name =
         ReleaseName { product: product.parse().unwrap(), version: version(number), sequence: sequence(at) };
     let nothing = BlobListSummary { digest: Digest::of(b""), count: 0, content_bytes: 0 };
@@ -44,12 +44,12 @@ fn statement(product: &str, number: u64, at: u64, upgrade_from: &[u64]) -> State
     statement
 }
 
-fn digest_of(statement: &Statement) -> Digest {
+pub(super) fn digest_of(statement: &Statement) -> Digest {
     Digest::of(&statement.to_bytes())
 }
 
 /// `acme 1.N` with sequence N, which can follow the one before it.
-fn ordinary(number: u64) -> Statement {
+pub(super) fn ordinary(number: u64) -> Statement {
     statement("acme", number, number, &[number.saturating_sub(1)])
 }
 
@@ -79,12 +79,12 @@ fn believe_expired(reach: Reach) -> Question {
     Question::Believe(Box::new(channel(8, 5, NOW)), reach)
 }
 
-fn failed() -> State {
+pub(super) fn failed() -> State {
     State::Failed { reason: "content is missing".to_owned() }
 }
 
 /// These ordinary releases are here.
-fn here(releases: &[(u64, State)]) -> Situation {
+pub(super) fn here(releases: &[(u64, State)]) -> Situation {
     let known = |(number, state): &(u64, State)| {
         let statement = ordinary(*number);
         Known::new(&statement, digest_of(&statement), state.clone())
@@ -97,11 +97,11 @@ fn here(releases: &[(u64, State)]) -> Situation {
 }
 
 impl Situation {
-    fn floor(self, floor: u64) -> Self {
+    pub(super) fn floor(self, floor: u64) -> Self {
         Self { floor: Some(sequence(floor)), ..self }
     }
 
-    fn installed(self, installed: u64) -> Self {
+    pub(super) fn installed(self, installed: u64) -> Self {
         Self { installed: Some(sequence(installed)), product: Some("acme".parse().unwrap()), ..self }
     }
 
@@ -118,7 +118,7 @@ impl Situation {
     }
 
     /// The statement of the active ordinary release is damaged.
-    fn with_unreadable(mut self, number: u64) -> Self {
+    pub(super) fn with_unreadable(mut self, number: u64) -> Self {
         let digest = digest_of(&ordinary(number));
         let why = "`release.json` is missing".to_owned();
         self.unreadable.push(Unreadable { sequence: sequence(number), digest, state: Active, why });
@@ -134,7 +134,11 @@ impl Situation {
             format!("{verdict:?}")
         }
         match question {
-            Import(offered) => self.judge_import(offered, digest_of(offered)).map(yes),
+            Import(statement) => {
+                let way = self.find_way(&[Offered { statement, digest: digest_of(statement) }], false)?;
+                let end = way.stops.last().expect("a way ends somewhere");
+                Ok(end.here.as_ref().map_or_else(|| "New".to_owned(), |state| format!("Here({state:?})")))
+            }
             Activate(number) => {
                 let target = self.releases.iter().find(|known| known.name.sequence.get() == *number);
                 self.judge_activation(target.expect("a release that is here")).map(yes)

@@ -1,4 +1,4 @@
-//! Which release may be imported, activated or gone back to, and which news is believed: a pure function of what is here
+//! Which releases may be imported, activated or gone back to, and which news is believed: a pure function of what is here
 //! and what is offered.
 //!
 //! - A release is taken if it is above the active one, at or above the floor, of the product that is installed, and on a
@@ -13,13 +13,15 @@
 #[cfg(test)]
 mod cases;
 mod channel;
+mod way;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_archive::{ChannelName, Digest, Product, ReleaseName, Sequence, Statement, Version};
 use time::OffsetDateTime;
 
 pub use channel::{Freshness, Reach, SeenChannel};
+pub use way::{Offered, Passed, Stop, Way, Why};
 
 use crate::{Error, State, Subject};
 
@@ -89,15 +91,6 @@ pub struct Situation {
     pub leaving: Option<Sequence>,
 }
 
-/// What an import of a release would be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Offer {
-    /// It is not here yet, and may come.
-    New,
-    /// It is here, in this state.
-    Here(State),
-}
-
 /// What an activation would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
@@ -114,39 +107,6 @@ impl Situation {
     #[must_use]
     pub fn active(&self) -> Option<&Known> {
         self.releases.iter().find(|known| known.state == State::Active)
-    }
-
-    /// Judges a release that a source offers, whose signatures are good.
-    ///
-    /// # Errors
-    /// The first rule that it breaks.
-    pub fn judge_import(&self, offered: &Statement, digest: Digest) -> Result<Offer, Error> {
-        let name = offered.name();
-        if let Some(here) = self.judge_identity(&name, digest)? {
-            return Ok(here);
-        }
-        self.expect_readable_active()?;
-        self.judge_product(&name)?;
-        match (self.active(), self.installed) {
-            (Some(active), _) if active.sequence() > offered.sequence => {
-                return Err(Error::BelowActive {
-                    offered: Box::new(name),
-                    active: Box::new(active.name.clone()),
-                });
-            }
-            (None, Some(installed)) if installed > offered.sequence => {
-                return Err(Error::BelowInstalled { offered: Box::new(name), installed });
-            }
-            _ => {}
-        }
-        self.judge_floor(&name)?;
-        if let Some(active) = self.active() {
-            let on_the_way = self.reachable_from(active);
-            if !offered.upgrade_from.iter().any(|from| on_the_way.contains(&from)) {
-                return Err(self.no_path(name, active, &offered.upgrade_from));
-            }
-        }
-        Ok(Offer::New)
     }
 
     /// Judges the activation of a release that is here.
@@ -175,7 +135,9 @@ impl Situation {
                 Err(Error::BelowActive { offered, active })
             }
             Some(active) if target.upgrade_from.contains(&active.name.version) => Ok(Move::Forward),
-            Some(active) => Err(self.no_path(target.name.clone(), active, &target.upgrade_from)),
+            Some(active) => {
+                Err(self.no_path(target.name.clone(), active, &target.upgrade_from, BTreeSet::new()))
+            }
         }
     }
 
@@ -223,33 +185,37 @@ impl Situation {
     }
 
     /// A sequence belongs to one statement for good: to the one that is here, or the one that a channel names.
-    fn judge_identity(&self, offered: &ReleaseName, digest: Digest) -> Result<Option<Offer>, Error> {
-        let taken = |stored: Digest, holder: String| Error::SequenceTaken {
-            offered: Box::new(offered.clone()),
-            offered_digest: digest,
-            stored,
-            holder,
-        };
-        if let Some(known) = self.releases.iter().find(|known| known.sequence() == offered.sequence) {
-            return if known.digest == digest {
-                Ok(Some(Offer::Here(known.state.clone())))
-            } else {
-                Err(taken(known.digest, format!("{}, which is {} here", known.name, known.state)))
-            };
-        }
-        if let Some(one) = self.unreadable.iter().find(|one| one.sequence == offered.sequence) {
-            return if one.digest == digest {
-                Ok(Some(Offer::Here(one.state.clone())))
-            } else {
-                Err(taken(one.digest, "a release that is here and cannot be read".to_owned()))
-            };
-        }
-        let named = self.channels.iter().find(|(_, seen)| seen.release.sequence == offered.sequence);
-        match named {
-            Some((name, seen)) if seen.release.statement != digest => {
-                Err(taken(seen.release.statement, format!("the release that channel `{name}` names")))
+    fn judge_identity(&self, offered: &ReleaseName, digest: Digest) -> Result<(), Error> {
+        let known = self.releases.iter().find(|known| known.sequence() == offered.sequence);
+        let known =
+            known.map(|known| (known.digest, format!("{}, which is {} here", known.name, known.state)));
+        let unreadable = self.unreadable.iter().find(|one| one.sequence == offered.sequence);
+        let unreadable =
+            unreadable.map(|one| (one.digest, "a release that is here and cannot be read".to_owned()));
+        let mut channels = self.channels.iter();
+        let named = channels.find(|(_, seen)| seen.release.sequence == offered.sequence);
+        let named = named
+            .map(|(name, seen)| (seen.release.statement, format!("the release that channel `{name}` names")));
+        match known.or(unreadable).or(named) {
+            Some((stored, holder)) if stored != digest => {
+                let (offered, offered_digest) = (Box::new(offered.clone()), digest);
+                Err(Error::SequenceTaken { offered, offered_digest, stored, holder })
             }
-            _ => Ok(None),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing goes behind the release that is active, nor, if none is, behind one that was.
+    fn judge_order(&self, offered: &ReleaseName) -> Result<(), Error> {
+        match (self.active(), self.installed) {
+            (Some(active), _) if active.sequence() > offered.sequence => {
+                let (offered, active) = (Box::new(offered.clone()), Box::new(active.name.clone()));
+                Err(Error::BelowActive { offered, active })
+            }
+            (None, Some(installed)) if installed > offered.sequence => {
+                Err(Error::BelowInstalled { offered: Box::new(offered.clone()), installed })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -277,7 +243,13 @@ impl Situation {
         self.active().map(|active| Box::new(active.name.clone()))
     }
 
-    fn no_path(&self, offered: ReleaseName, active: &Known, upgrade_from: &[Version]) -> Error {
+    fn no_path(
+        &self,
+        offered: ReleaseName,
+        active: &Known,
+        upgrade_from: &[Version],
+        missing: BTreeSet<Version>,
+    ) -> Error {
         let is_here = |version: &&Version| {
             let later = self.releases.iter().filter(|known| known.sequence() > active.sequence());
             later.filter(|known| known.state.is_served()).any(|known| known.name.version == **version)
@@ -287,19 +259,8 @@ impl Situation {
             active: Box::new(active.name.clone()),
             here: upgrade_from.iter().filter(is_here).cloned().collect(),
             upgrade_from: upgrade_from.to_vec(),
+            missing,
         }
-    }
-
-    /// The versions that can be active after allowed steps forward through releases that are here.
-    fn reachable_from<'a>(&'a self, active: &'a Known) -> Vec<&'a Version> {
-        let mut reachable = vec![&active.name.version];
-        let later = self.releases.iter().filter(|known| known.sequence() > active.sequence());
-        for known in later.filter(|known| known.state.is_served()) {
-            if known.upgrade_from.iter().any(|from| reachable.contains(&from)) {
-                reachable.push(&known.name.version);
-            }
-        }
-        reachable
     }
 }
 

@@ -1,0 +1,82 @@
+//! Doing what a plan says: the medium is read once, then each release is staged in its turn, then each is activated.
+
+use std::collections::BTreeSet;
+
+use sealift_archive::trust::Signatures;
+use sealift_archive::{Digest, Progress, Release, Source};
+use sealift_store::{Activation, Incoming, State, Subject, Writer};
+use serde::Serialize;
+
+use super::Plan;
+use crate::Error;
+
+/// What an import did.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Done {
+    /// The plan that it followed.
+    pub plan: Plan,
+    /// The state that the release at the end of the way is in now.
+    #[serde(flatten)]
+    pub state: State,
+    /// The releases of the plan's steps, and their states now.
+    pub outcomes: Vec<Outcome>,
+    /// The switches that were made.
+    pub activations: Vec<Activation>,
+}
+
+/// A release and what became of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// The release.
+    pub release: Subject,
+    /// Its state.
+    #[serde(flatten)]
+    pub state: State,
+}
+
+/// Does what the plan says. Nothing becomes active before everything is staged.
+///
+/// # Errors
+/// Damage in the source, a full disk, the archive's `Interrupted`, or I/O.
+pub fn execute(
+    writer: &Writer,
+    source: &dyn Source,
+    plan: Plan,
+    progress: &dyn Progress,
+) -> Result<Done, Error> {
+    load(writer, source, &plan, progress)?;
+    let mut activations = Vec::new();
+    for switch in &plan.activations {
+        progress.go_on()?;
+        activations.push(writer.activate(switch.to.sequence)?);
+    }
+    let state = |release: &Subject| Ok::<_, Error>(writer.release(release.sequence)?.state().clone());
+    let outcome =
+        |release: &Subject| Ok::<_, Error>(Outcome { release: release.clone(), state: state(release)? });
+    let outcomes = plan.steps.iter().map(|step| outcome(&step.release)).collect::<Result<_, _>>()?;
+    Ok(Done { state: state(&plan.release)?, plan, outcomes, activations })
+}
+
+/// Brings the content of all steps in at once, since the source may be a stick that is changed for the next one on the
+/// way; then stages each release, the earliest first.
+fn load(writer: &Writer, source: &dyn Source, plan: &Plan, progress: &dyn Progress) -> Result<(), Error> {
+    let wanted: BTreeSet<Digest> = plan.work().map(|step| step.release.digest).collect();
+    let releases = source.releases().iter().filter(|release| wanted.contains(&release.digest()));
+    let begun = releases
+        .map(|release: &Release| writer.begin(release, &plan.source, &plan.need))
+        .collect::<Result<Vec<Incoming<'_>>, _>>()?;
+    let signatures: Signatures = source.signatures().into_iter().collect();
+    let Some((first, others)) = begun.split_first() else {
+        // The bundle may have been made again only to tell who may sign from now on.
+        return Ok(writer.remember_roots(&plan.source, source.trusted(), &signatures)?);
+    };
+    let intake = first.intake_with(others)?;
+    let wanted: BTreeSet<Digest> = plan.need.missing.iter().map(|blob| blob.digest).collect();
+    source.copy_blobs(&wanted, &intake, progress)?;
+    intake.finish()?;
+    for incoming in begun {
+        incoming.stage(source.trusted(), &signatures, progress)?;
+    }
+    Ok(())
+}
