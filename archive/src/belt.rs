@@ -15,6 +15,8 @@ use crate::Error;
 const MAX_READING: usize = 12;
 /// Outcomes that may wait for the one ahead of them, so that whoever is done early can go on.
 const WAITING: usize = 2;
+/// Small pieces go together up to so many bytes: for threads to meet costs as much as hashing 50 KB.
+const BATCH_BYTES: u64 = 512 << 10;
 
 /// How much goes on at a time.
 #[derive(Clone, Copy, Debug)]
@@ -33,16 +35,18 @@ impl Belt {
         Self { workers: workers.max(1) }
     }
 
-    /// How many pieces are under way at most.
+    /// How many pieces are under way at most; small ones that go together count as one.
     pub(crate) const fn slots(self) -> usize {
         self.workers + WAITING
     }
 
     /// Runs until there is nothing left, or until `hand_on` fails: `take` fills a slot for a job, `work` makes the outcome
-    /// of it, and `hand_on`, on the thread that called, gets that with the slot.
+    /// of it, and `hand_on`, on the thread that called, gets that with the slot. `weigh` says how many bytes a slot holds
+    /// then.
     pub(crate) fn run<J, S, T>(
         self,
         jobs: impl Iterator<Item = J> + Send,
+        weigh: impl Fn(&J) -> u64 + Send,
         take: impl Fn(&J, &mut S) + Sync,
         work: impl Fn(J, &mut S) -> T + Sync,
         mut hand_on: impl FnMut(T, &mut S) -> Result<(), Error>,
@@ -52,49 +56,71 @@ impl Belt {
         S: Default + Send,
         T: Send,
     {
-        let source = Mutex::new(jobs.enumerate());
-        let hall = Hall::new(self);
+        let source = Mutex::new(batches(jobs, weigh).enumerate());
+        let hall = Hall::<Vec<T>, Vec<S>>::new(self);
         thread::scope(|scope| {
             for _ in 0..self.workers {
                 scope.spawn(|| {
                     let _leaving = Leaving(&hall);
                     loop {
                         let next = {
-                            // Held until the piece is there: the next one waits behind it.
+                            // Held until the pieces are there: the next ones wait behind them.
                             let mut source = lock(&source);
-                            let Some(mut slot) = hall.free_slot() else { return };
-                            source.next().map(|(number, job)| {
-                                take(&job, &mut slot);
-                                (number, job, slot)
+                            let Some(mut slots) = hall.free_slot() else { return };
+                            source.next().map(|(number, batch)| {
+                                // The first one keeps its memory, the others are small.
+                                slots.resize_with(1, S::default);
+                                slots.resize_with(batch.len(), S::default);
+                                batch.iter().zip(&mut slots).for_each(|(job, slot)| take(job, slot));
+                                (number, batch, slots)
                             })
                         };
-                        let Some((number, job, mut slot)) = next else { return };
-                        let outcome = work(job, &mut slot);
-                        hall.put_down(number, outcome, slot);
+                        let Some((number, batch, mut slots)) = next else { return };
+                        let outcomes = batch.into_iter().zip(&mut slots).map(|(job, slot)| work(job, slot));
+                        hall.put_down(number, outcomes.collect(), slots);
                     }
                 });
             }
             let _closing = Closing(&hall);
-            let mut number = 0;
-            while let Some((outcome, mut slot)) = hall.pick_up(number) {
-                hand_on(outcome, &mut slot)?;
-                hall.give_back(slot);
-                number += 1;
+            while let Some((outcomes, mut slots)) = hall.pick_up() {
+                let mut pairs = outcomes.into_iter().zip(&mut slots);
+                pairs.try_for_each(|(outcome, slot)| hand_on(outcome, slot))?;
+                hall.give_back(slots);
             }
             Ok(())
         })
     }
 }
 
+/// Jobs that go together, one after the other.
+fn batches<J>(jobs: impl Iterator<Item = J>, weigh: impl Fn(&J) -> u64) -> impl Iterator<Item = Vec<J>> {
+    let mut jobs = jobs.peekable();
+    std::iter::from_fn(move || {
+        let first = jobs.next()?;
+        let mut weight = weigh(&first);
+        let mut batch = vec![first];
+        while let Some(job) = jobs.next_if(|job| weight + weigh(job) <= BATCH_BYTES) {
+            weight += weigh(&job);
+            batch.push(job);
+        }
+        Some(batch)
+    })
+}
+
 /// Where workers and the one who hands on meet.
 struct Hall<T, S> {
     floor: Mutex<Floor<T, S>>,
-    changed: Condvar,
+    /// There is a slot. Only the worker who is about to take something waits for that.
+    slot: Condvar,
+    /// The outcome is there that is wanted next.
+    outcome: Condvar,
 }
 
 struct Floor<T, S> {
     free: Vec<S>,
     done: BTreeMap<usize, (T, S)>,
+    /// The number that is handed on next.
+    wanted: usize,
     workers: usize,
     /// Nobody wants what is not done yet.
     closed: bool,
@@ -103,46 +129,59 @@ struct Floor<T, S> {
 impl<T, S: Default> Hall<T, S> {
     fn new(belt: Belt) -> Self {
         let free = std::iter::repeat_with(S::default).take(belt.slots()).collect();
-        let floor = Floor { free, done: BTreeMap::new(), workers: belt.workers, closed: false };
-        Self { floor: Mutex::new(floor), changed: Condvar::new() }
+        let floor = Floor { free, done: BTreeMap::new(), wanted: 0, workers: belt.workers, closed: false };
+        Self { floor: Mutex::new(floor), slot: Condvar::new(), outcome: Condvar::new() }
     }
 
     /// Waits for a slot; `None` once nobody wants more.
     fn free_slot(&self) -> Option<S> {
-        self.wait(|floor| if floor.closed { Some(None) } else { floor.free.pop().map(Some) })
+        let mut floor = lock(&self.floor);
+        loop {
+            match floor.free.pop() {
+                _ if floor.closed => return None,
+                None => floor = self.slot.wait(floor).unwrap_or_else(PoisonError::into_inner),
+                slot => return slot,
+            }
+        }
     }
 
     fn put_down(&self, number: usize, outcome: T, slot: S) {
-        self.change(|floor| drop(floor.done.insert(number, (outcome, slot))));
+        let mut floor = lock(&self.floor);
+        floor.done.insert(number, (outcome, slot));
+        if number == floor.wanted {
+            self.outcome.notify_one();
+        }
     }
 
-    /// Waits for the outcome of this number; `None` if it does not come any more.
-    fn pick_up(&self, number: usize) -> Option<(T, S)> {
-        self.wait(|floor| match floor.done.remove(&number) {
-            None if floor.workers > 0 => None,
-            found => Some(found),
-        })
+    /// Waits for the next outcome; `None` if it does not come any more.
+    fn pick_up(&self) -> Option<(T, S)> {
+        let mut floor = lock(&self.floor);
+        loop {
+            let wanted = floor.wanted;
+            match floor.done.remove(&wanted) {
+                None if floor.workers > 0 => {
+                    floor = self.outcome.wait(floor).unwrap_or_else(PoisonError::into_inner);
+                }
+                found => {
+                    floor.wanted += 1;
+                    return found;
+                }
+            }
+        }
     }
 
     fn give_back(&self, slot: S) {
-        self.change(|floor| floor.free.push(slot));
+        lock(&self.floor).free.push(slot);
+        self.slot.notify_one();
     }
 }
 
 impl<T, S> Hall<T, S> {
-    fn change(&self, change: impl FnOnce(&mut Floor<T, S>)) {
-        change(&mut lock(&self.floor));
-        self.changed.notify_all();
-    }
-
-    fn wait<R>(&self, mut look: impl FnMut(&mut Floor<T, S>) -> Option<R>) -> R {
-        let mut floor = lock(&self.floor);
-        loop {
-            if let Some(found) = look(&mut floor) {
-                return found;
-            }
-            floor = self.changed.wait(floor).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Has everybody look again who waits.
+    fn alter(&self, alter: impl FnOnce(&mut Floor<T, S>)) {
+        alter(&mut lock(&self.floor));
+        self.slot.notify_all();
+        self.outcome.notify_all();
     }
 }
 
@@ -151,7 +190,7 @@ struct Leaving<'a, T, S>(&'a Hall<T, S>);
 
 impl<T, S> Drop for Leaving<'_, T, S> {
     fn drop(&mut self) {
-        self.0.change(|floor| {
+        self.0.alter(|floor| {
             floor.workers -= 1;
             floor.closed |= thread::panicking();
         });
@@ -163,7 +202,7 @@ struct Closing<'a, T, S>(&'a Hall<T, S>);
 
 impl<T, S> Drop for Closing<'_, T, S> {
     fn drop(&mut self) {
-        self.0.change(|floor| floor.closed = true);
+        self.0.alter(|floor| floor.closed = true);
     }
 }
 
@@ -181,9 +220,12 @@ mod tests {
 
     /// Squares of numbers: what was taken, and what was handed on.
     fn squares(workers: usize, numbers: usize, until: usize) -> (Vec<usize>, Vec<usize>, Result<(), Error>) {
+        // Some go together, some alone.
+        let weights = [BATCH_BYTES, 1, 2, BATCH_BYTES / 2, BATCH_BYTES * 2];
         let (taken, mut handed_on) = (Mutex::new(Vec::new()), Vec::new());
         let ended = Belt::of(workers).run(
             0..numbers,
+            |number| weights[number % weights.len()],
             |&number, slot| {
                 *slot = number;
                 lock(&taken).push(number);
@@ -224,7 +266,7 @@ mod tests {
             under_way.fetch_sub(1, Ordering::SeqCst);
             Ok(())
         };
-        belt.run(0..10_000_usize, take, |_, (): &mut ()| (), hand_on).unwrap();
+        belt.run(0..10_000_usize, |_| BATCH_BYTES, take, |_, (): &mut ()| (), hand_on).unwrap();
         assert!((1..=belt.slots()).contains(&most.into_inner()));
     }
 
@@ -234,7 +276,8 @@ mod tests {
             let (taken, squares, ended) = squares(workers, 1000, 5);
             assert_eq!(squares, [0, 1, 4, 9, 16]);
             assert!(matches!(ended, Err(Error::Interrupted)));
-            assert!(taken.len() <= 6 + Belt::of(workers).slots(), "{} taken", taken.len());
+            // No batch of these has more than three.
+            assert!(taken.len() <= 6 + 3 * Belt::of(workers).slots(), "{} taken", taken.len());
         }
     }
 
@@ -245,6 +288,7 @@ mod tests {
             let run = || {
                 Belt::of(3).run(
                     0..100_usize,
+                    |number| BATCH_BYTES / (1 + *number as u64 % 3),
                     |&number, (): &mut ()| at(number, taking),
                     |number, (): &mut ()| {
                         at(number, working);

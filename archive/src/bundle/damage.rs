@@ -87,6 +87,7 @@ pub(super) fn find(bundle: &Bundle, progress: &dyn Progress) -> Result<Findings,
     let mut survey = Survey::default();
     Belt::reading().run(
         stretches(contents),
+        |stretch| stretch.task(contents).weight(bundle),
         |stretch, slot| stretch.task(contents).read(bundle, slot),
         |stretch: Stretch, slot: &mut Slot| {
             let checked = stretch.check(bundle, slot);

@@ -42,6 +42,7 @@ pub(super) fn copy_blobs(
     let mut copy = Copy { sink, progress, writer: None, broken: None, missing: BTreeSet::new() };
     Belt::reading().run(
         parts_by_frame(&bundle.contents.frames, &jobs).filter(|(task, _)| !lost.has_all_of(task)),
+        |(task, _)| task.weight(bundle),
         |(task, _), slot| task.read(bundle, slot),
         |(task, parts): (Task, Vec<Part>), slot: &mut Slot| {
             let content = task.check(bundle, slot);

@@ -155,6 +155,12 @@ impl Task {
         self.chained.as_ref().map(|span| span.entry.blob.digest)
     }
 
+    /// The most bytes of memory that the frame and its content take.
+    pub(super) fn weight(&self, bundle: &Bundle) -> u64 {
+        let frame = bundle.contents.frames[self.frame as usize];
+        u64::from(frame.length) + u64::from(frame.plain_length)
+    }
+
     /// Reads the frame, whatever is in it.
     pub(super) fn read(&self, bundle: &Bundle, slot: &mut Slot) {
         let memory = std::mem::take(&mut slot.memory);

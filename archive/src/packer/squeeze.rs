@@ -47,6 +47,7 @@ pub(super) fn write(
     let mut offset = layout.stored_bytes;
     belt(level).map_err(|e| packer.name_error(&e))?.run(
         (0_u64..).zip(cut(layout.spool_bytes, SQUEEZED_PLAIN_BYTES)),
+        |&(_, plain_length)| plain_length,
         |&(number, plain_length), plain: &mut Plain| {
             plain.bytes.resize(usize::try_from(plain_length).unwrap_or(0), 0);
             let read = packer.spool.file().read_exact_at(&mut plain.bytes, number * SQUEEZED_PLAIN_BYTES);
