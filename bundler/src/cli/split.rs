@@ -79,7 +79,7 @@ struct Protected {
 
 pub(super) fn join(output: Output, args: &JoinArgs) -> Result<(), Error> {
     let bundle = open_all(&args.volumes, args.trust.as_deref(), output)?;
-    let target = if args.output.is_dir() {
+    let target = if durable::is_folder(&args.output) {
         args.output.join(format!("{}.tar.zst", split::name_of(&bundle)))
     } else {
         args.output.clone()
