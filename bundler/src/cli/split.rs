@@ -163,7 +163,7 @@ fn conclude(title: &str, done: &Done, place: &Path) -> String {
 fn end(lines: Lines, done: &Done, place: &Path) -> String {
     lines
         .line("read back", count(done.files.len(), "file"))
-        .end(&format!("next: sealift verify {} --trust ROOT.json", path(place)))
+        .end(&format!("next: sealift verify {} --trust TRUST", path(place)))
 }
 
 #[cfg(test)]
