@@ -65,6 +65,12 @@ pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether a place is meant as a folder: it is one, or is written as one, with `/` at its end.
+#[must_use]
+pub fn is_folder(place: &Path) -> bool {
+    place.is_dir() || place.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
 /// Points the symbolic link `link` at `target`, atomically and durably.
 ///
 /// # Errors

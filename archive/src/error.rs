@@ -345,6 +345,14 @@ pub enum Error {
         /// The smallest that is possible.
         smallest: u64,
     },
+    /// A volume is wanted that the archive does not have.
+    #[error("there is no volume {number}: this archive makes {count}")]
+    NoSuchVolume {
+        /// The number that was asked for.
+        number: u32,
+        /// How many there are.
+        count: u32,
+    },
     /// What is to be written is there already, as something else.
     #[error("`{path}` is there already, and is something else")]
     Occupied {
@@ -481,6 +489,7 @@ impl Explain for Error {
             Self::SeveralArchives { .. } => 163,
             Self::NoArchive { .. } => 164,
             Self::VolumeTooSmall { .. } => 165,
+            Self::NoSuchVolume { .. } => 172,
             Self::Occupied { .. } => 166,
             Self::WrittenWrong { .. } => 167,
             Self::RootKeyReused { .. } => 122,
@@ -507,6 +516,7 @@ impl Explain for Error {
             | Self::SeveralArchives { .. }
             | Self::NoArchive { .. }
             | Self::VolumeTooSmall { .. }
+            | Self::NoSuchVolume { .. }
             | Self::Occupied { .. } => Class::Usage,
             Self::SignerFailed { .. } | Self::SignerSilent { .. } | Self::NotItsSignature { .. } => {
                 Class::Failed
@@ -544,6 +554,7 @@ impl Explain for Error {
             Self::BadVolume { .. } | Self::VolumeCut { .. } => "copy this volume again from where it came from".into(),
             Self::SeveralArchives { .. } => "name one of them, or a volume of it".into(),
             Self::NoArchive { .. } => "name an archive, one of its volumes, or the folder that it is in".into(),
+            Self::NoSuchVolume { count, .. } => format!("give numbers from 1 to {count}"),
             Self::Occupied { .. } => "move it away, or choose another place".into(),
             Self::WrittenWrong { .. } => "the medium is not to be trusted: take another one".into(),
             Self::Malformed(_) => "this is no damage, it was made so: do not use it, and ask who made it".into(),

@@ -8,6 +8,7 @@ mod base;
 mod earlier;
 mod error;
 mod known;
+mod place;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -98,6 +99,8 @@ pub struct Plan {
     pub to_fetch: Tally,
     /// About how much parity there will be, in bytes.
     pub parity_bytes: Option<u64>,
+    /// Whether something else is at its path, such as an archive of other releases, and goes.
+    pub replaces: bool,
     /// The most disk that it takes at one time, in bytes.
     pub disk_bytes: u64,
 }
@@ -138,7 +141,8 @@ pub struct Planned {
 ///
 /// # Errors
 /// A lock that is missing or stale, a trust root, statement or earlier bundle that does not fit; [`Error::Nowhere`] for
-/// all that is gone from this machine and is nowhere else.
+/// all that is gone from this machine and is nowhere else; volumes that are too small; what is in the way of volumes and
+/// parity.
 pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let definition = Definition::read(order.definition)?;
     let lock = Lock::read(order.definition, &definition)?;
@@ -193,10 +197,13 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
         from_disk: count(&|d| on_disk.contains(d) && !stock.has(d)),
         to_fetch: count(&|d| !on_disk.contains(d) && !stock.has(d)),
         parity_bytes,
+        replaces: false,
         disk_bytes: disk_bytes(&layout, order.volume_size.is_some(), parity_bytes.unwrap_or(0)),
     };
     let base = order.definition.parent().unwrap_or(Path::new("")).to_owned();
-    Ok(Planned { plan, lock, local, base, releases, layout, root, roots, signatures, stock })
+    let mut planned = Planned { plan, lock, local, base, releases, layout, root, roots, signatures, stock };
+    planned.plan.replaces = place::check(&planned, order)?;
+    Ok(planned)
 }
 
 /// `PRODUCT-VERSION.tar.zst`, of a delta `PRODUCT-VERSION.from-BASEVERSION.tar.zst`. An appliance that has all needed
@@ -256,7 +263,12 @@ impl Planned {
     /// The archive, if an earlier try packed these very releases and was stopped before it was cut into volumes.
     #[must_use]
     pub fn packed(&self) -> Option<Bundle> {
-        let bundle = Bundle::open(&self.plan.path, &self.root).ok()?;
+        self.packed_at(&self.plan.path)
+    }
+
+    /// The archive at a path, or in volumes of which this is one, if it is of these very releases.
+    fn packed_at(&self, path: &Path) -> Option<Bundle> {
+        let bundle = Bundle::open(path, &self.root).ok()?;
         let of_it =
             bundle.releases().iter().map(Release::digest).eq(self.releases.iter().map(Release::digest));
         (of_it && bundle.needs() == self.plan.needs).then_some(bundle)

@@ -159,6 +159,10 @@ fn volumes_are_cut_one_at_a_time_and_joined_from_several_folders() {
     vendor.run(&format!("join {sticks} -o joined.tar.zst")).expect(2, &["SL0166"]);
     vendor.run("join stick3 stick1 -o other.tar.zst").expect(7, &["SL0160", "volume 2 of 3"]);
     vendor.run("join stick3 -o other.tar.zst").expect(7, &["SL0160", "volumes 1 and 2 of 3"]);
+    vendor
+        .run("split all -o twice --only 3-4 --volume-size 5M")
+        .expect(2, &["SL0172", "no volume 4", "makes 3"]);
+    vendor.run("join all -o new/folder/").expect(0, &["new/folder/acme-1.0.0.tar.zst", "--trust TRUST"]);
     // Without --trust it says whom it believes.
     vendor.run("split all -o twice --volume-size 8M").expect(0, &["note: without --trust"]);
     assert_eq!(vendor.names("twice").len(), 2);
@@ -203,4 +207,37 @@ fn damage_is_told_by_volume() {
     fs::write(vendor.path("out").join(VOLUMES[0]), "").unwrap();
     verify("").expect(7, &["note: `out/acme-1.0.0.001.tar.zst` is a volume with a damaged header", "SL0160"]);
     assert!(Path::new(&vendor.path("out")).is_dir());
+}
+
+#[test]
+fn what_cannot_end_is_refused_by_the_plan() {
+    let vendor = Vendor::new();
+    let cut = format!("{BUNDLE} -o out --volume-size 5M --parity 1");
+    for plan in ["", " --plan"] {
+        vendor.run(&format!("{BUNDLE} -o out --volume-size 1M{plan}")).expect(2, &["SL0165", "is the least"]);
+        assert!(!vendor.path("out").exists(), "nothing was begun");
+    }
+    vendor.run(&cut).expect(0, &[]);
+    vendor.run(&cut).expect(0, &["acme-1.0.0.003.tar.zst  ", "was there"]);
+    let names = vendor.names("out");
+    let other_cut = format!("{BUNDLE} -o out --volume-size 8M");
+    vendor.run(&format!("{other_cut} --plan")).expect(2, &["SL0166", "acme-1.0.0.001.tar.zst", "hint: move"]);
+    fs::write(vendor.path("notes.txt"), "other\n").unwrap();
+    vendor.run("lock RELEASE.yaml").expect(0, &[]);
+    vendor.run(&cut).expect(2, &["SL0166", "acme-1.0.0.001.tar.zst", "hint: move"]);
+    assert_eq!(vendor.names("out"), names, "nothing was begun");
+    for volume in VOLUMES {
+        fs::remove_file(vendor.path("out").join(volume)).unwrap();
+    }
+    vendor.run(&format!("{cut} --plan")).expect(2, &["SL0166", "acme-1.0.0.p01.par"]);
+    let whole = format!("{BUNDLE} -o out");
+    vendor.run(&format!("{whole} --parity 10%")).expect(2, &["SL0166", "acme-1.0.0.p01.par"]);
+    let said = vendor.run(&whole).expect(0, &[]).text;
+    assert!(!said.contains("replaces"), "{said}");
+    fs::write(vendor.path("notes.txt"), "another\n").unwrap();
+    vendor.run("lock RELEASE.yaml").expect(0, &[]);
+    vendor.run(&format!("{whole} --plan")).expect(0, &["replaces   what is there"]);
+    vendor.run(&whole).expect(0, &["replaces   what is there"]);
+    let said = vendor.run(&whole).expect(0, &[]).text;
+    assert!(!said.contains("replaces"), "{said}");
 }

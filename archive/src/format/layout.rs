@@ -243,6 +243,14 @@ impl Layout {
         Digest::of(text.as_bytes())
     }
 
+    /// The most that each piece can measure that is never cut, in bytes: the front, each frame, the tail.
+    pub fn max_piece_lengths(&self) -> impl Iterator<Item = u64> + '_ {
+        let frames = self.stored.iter().flat_map(|place| place.frames());
+        let frames =
+            frames.chain(cut(self.spool_bytes, SQUEEZED_PLAIN_BYTES)).chain([member::END_LEN as u64]);
+        std::iter::once(self.data_offset).chain(frames.map(frame::stored_len))
+    }
+
     /// The most that the finished file can measure, in bytes; exact if nothing is squeezed.
     #[must_use]
     pub fn max_file_bytes(&self) -> u64 {

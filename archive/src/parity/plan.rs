@@ -119,7 +119,10 @@ impl Plan {
     }
 
     /// Refuses to write over anything but parity files of the same plan.
-    fn expect_free(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Occupied`].
+    pub fn expect_free(&self) -> Result<(), Error> {
         let plan = self.empty_index().header(1).plan();
         for file in &self.files {
             let is_there = fs::symlink_metadata(&file.path).is_ok();

@@ -1,6 +1,5 @@
 //! Writing one file of an archive's pieces: under another name until it has been read back.
 
-use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
@@ -9,6 +8,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use fs_err as fs;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -24,6 +25,9 @@ const HEADER_BYTES: usize = HEADER_LEN as usize;
 /// How much is written before the medium has to have it. Memory takes gigabytes at once, and what a stick is then busy with
 /// for minutes can neither be watched nor stopped.
 const SYNC_BYTES: u64 = 32 << 20;
+/// What is added to the names of files in the making: not what a packer adds, whose unfinished archive may lie there.
+const SPLITTING: &str = ".splitting";
+const JOINING: &str = ".joining";
 
 /// A file that is there and right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +50,8 @@ pub(super) struct Content<'a> {
     /// What stands before the pieces, if it is a volume; the hash is filled in.
     pub(super) header: Option<Header>,
     pub(super) pieces: Range<usize>,
+    /// Whether a damaged one is there, in whose place it comes.
+    pub(super) replaces: bool,
 }
 
 /// Writes a file, reads it back, and gives it its name.
@@ -54,8 +60,8 @@ pub(super) fn write(
     content: Content<'_>,
     progress: &dyn Progress,
 ) -> Result<Written, Error> {
-    let Content { target, header, pieces } = content;
-    let mut partial = Partial::beside(target)?;
+    let Content { target, header, pieces, replaces } = content;
+    let mut partial = Partial::beside(target, if header.is_some() { SPLITTING } else { JOINING })?;
     let (to_writer, from_reader) = sync_channel(PIECES_AHEAD);
     let wanted = thread::scope(|scope| {
         let reading = scope.spawn(move || read_pieces(bundle, pieces, &to_writer));
@@ -71,7 +77,7 @@ pub(super) fn write(
         return Err(Error::WrittenWrong { file: target.display().to_string() });
     }
     let bytes = wanted.header.len() as u64 + wanted.length;
-    partial.put_in_place(target)?;
+    partial.put_in_place(target, replaces)?;
     Ok(Written { path: target.to_owned(), bytes, read_back: held.how, was_there: false })
 }
 
@@ -110,9 +116,9 @@ struct Partial {
 }
 
 impl Partial {
-    fn beside(target: &Path) -> Result<Self, Error> {
-        let mut name = OsString::from(target);
-        name.push(".partial");
+    fn beside(target: &Path, ending: &str) -> Result<Self, Error> {
+        let mut name = target.as_os_str().to_owned();
+        name.push(ending);
         let path = PathBuf::from(name);
         let file = durable::open_locked(&path)?;
         let partial = Self { file, path, is_in_place: false };
@@ -154,10 +160,26 @@ impl Partial {
         Ok(Wanted { header, digest, length })
     }
 
-    fn put_in_place(mut self, target: &Path) -> Result<(), Error> {
-        fs::rename(&self.path, target)?;
+    fn put_in_place(mut self, target: &Path, replaces: bool) -> Result<(), Error> {
+        if replaces {
+            fs::rename(&self.path, target)?;
+        } else {
+            rename_if_free(&self.path, target)?;
+        }
         self.is_in_place = true;
         Ok(durable::sync_dir(durable::parent_of(target))?)
+    }
+}
+
+/// Renames, but never over what came to be there since it was planned.
+fn rename_if_free(from: &Path, to: &Path) -> Result<(), Error> {
+    let occupied = || Error::Occupied { path: to.display().to_string() };
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => Err(occupied()),
+        // Not every file system or kernel can do both in one step, and then neither can be told from a real error.
+        Err(_) if fs::symlink_metadata(to).is_ok() => Err(occupied()),
+        Err(_) => Ok(fs::rename(from, to)?),
     }
 }
 
@@ -167,5 +189,26 @@ impl Drop for Partial {
             // The cause is told; what is left behind is begun anew by the next try.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_appeared_in_between_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, packing) = (dir.path().join("a.tar.zst"), dir.path().join("a.tar.zst.partial"));
+        fs::write(&packing, "fetched").unwrap();
+        let partial = Partial::beside(&target, JOINING).unwrap();
+        fs::write(&target, "other").unwrap();
+        let refused = partial.put_in_place(&target, false);
+        assert!(matches!(refused, Err(Error::Occupied { .. })), "{refused:?}");
+        assert_eq!(fs::read(&target).unwrap(), b"other");
+        assert_eq!(fs::read(&packing).unwrap(), b"fetched");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        Partial::beside(&target, SPLITTING).unwrap().put_in_place(&target, true).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"");
     }
 }

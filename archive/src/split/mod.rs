@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Serialize;
 
+use crate::format::layout::Layout;
 use crate::format::volume::{Cuts, HEADER_LEN, Header, MAX_VOLUMES};
 use crate::{Bundle, Digest, Error, Progress, Source as _, durable};
 
@@ -100,6 +101,8 @@ pub struct Planned<'b> {
 struct Part {
     header: Option<Header>,
     pieces: Range<usize>,
+    /// Whether a volume of this number is there, perhaps cut short or damaged.
+    replaces: bool,
 }
 
 /// What an archive is called: the name of its file without the ending, or what its volumes' names begin with.
@@ -109,10 +112,19 @@ pub fn name_of(bundle: &Bundle) -> String {
     name.strip_suffix(ENDING).map(str::to_owned).unwrap_or(name)
 }
 
+/// Refuses volumes that may be too small for an archive that is not made yet; what will be squeezed is counted as if it
+/// did not shrink.
+///
+/// # Errors
+/// [`Error::VolumeTooSmall`].
+pub fn expect_large_enough(size: VolumeSize, layout: &Layout) -> Result<(), Error> {
+    cut(&layout.max_piece_lengths().collect::<Vec<_>>(), size).map(drop)
+}
+
 /// Plans to cut an archive into volumes.
 ///
 /// # Errors
-/// [`Error::VolumeTooSmall`], [`Error::Occupied`], [`Error::NoSpace`], [`Error::VolumesMissing`] if the archive itself lies in
+/// [`Error::VolumeTooSmall`], [`Error::NoSuchVolume`], [`Error::Occupied`], [`Error::NoSpace`], [`Error::VolumesMissing`] if the archive itself lies in
 /// volumes that are not all at hand, or I/O.
 pub fn plan_split<'b>(bundle: &'b Bundle, order: &Order<'_>) -> Result<Planned<'b>, Error> {
     expect_whole(bundle)?;
@@ -120,14 +132,19 @@ pub fn plan_split<'b>(bundle: &'b Bundle, order: &Order<'_>) -> Result<Planned<'
     let ranges = cut(&lengths, order.size)?;
     let stretch = |range: &Range<usize>| lengths[range.clone()].iter().sum();
     let cuts = Cuts { packing: bundle.packing_digest(), lengths: ranges.iter().map(stretch).collect() };
+    let count = u32::try_from(ranges.len()).unwrap_or(u32::MAX);
+    if let Some(number) = order.only.as_ref().map(|only| *only.end()).filter(|&last| last > count) {
+        return Err(Error::NoSuchVolume { number, count });
+    }
     let is_wanted = |number| order.only.as_ref().is_none_or(|only| only.contains(&number));
     let (mut parts, mut files) = (Vec::new(), Vec::new());
     for (header, pieces) in cuts.headers().zip(ranges).filter(|(header, _)| is_wanted(header.number)) {
         let path = order.dir.join(format!("{}.{:03}{ENDING}", order.name, header.number));
         let is_there = is_there(&path, &header)?;
         let (number, bytes) = (Some(header.number), header.file_length());
+        let replaces = fs::symlink_metadata(&path).is_ok();
         files.push(PlannedFile { path, number, bytes, is_there });
-        parts.push(Part { header: Some(header), pieces });
+        parts.push(Part { header: Some(header), pieces, replaces });
     }
     let plan = plan(bundle, Some(cuts.set()), files, order.dir)?;
     Ok(Planned { plan, bundle, parts })
@@ -145,7 +162,7 @@ pub fn plan_join<'b>(bundle: &'b Bundle, target: &Path) -> Result<Planned<'b>, E
     let bytes = bundle.packing().length;
     let file = PlannedFile { path: target.to_owned(), number: None, bytes, is_there: false };
     let plan = plan(bundle, None, vec![file], durable::parent_of(target))?;
-    let parts = vec![Part { header: None, pieces: 0..bundle.piece_lengths().count() }];
+    let parts = vec![Part { header: None, pieces: 0..bundle.piece_lengths().count(), replaces: false }];
     Ok(Planned { plan, bundle, parts })
 }
 
@@ -174,7 +191,8 @@ impl Planned<'_> {
                 Some(header) if file.is_there => file::find(&file.path, header, progress)?,
                 _ => None,
             };
-            let content = file::Content { target: &file.path, header: part.header, pieces: part.pieces };
+            let Part { header, pieces, replaces } = part;
+            let content = file::Content { target: &file.path, header, pieces, replaces };
             files.push(there.map_or_else(|| file::write(bundle, content, progress), Ok)?);
         }
         Ok(Done { set: plan.set, files })

@@ -135,6 +135,11 @@ fn one_volume_at_a_time_is_enough() {
         assert_eq!(names(dir), [name.to_str().unwrap()]);
         assert!(same(&dir.join(name), by_hand));
     }
+    let count = u32::try_from(shelf.volumes.len()).unwrap();
+    let dir = &shelf.dir.path().join("beyond");
+    let order = Order { dir, name: "acme-1.0", size: size(VOLUME_BYTES), only: Some(count..=count + 1) };
+    let refused = plan_split(&bundle, &order);
+    assert!(matches!(refused, Err(Error::NoSuchVolume { count: c, .. }) if c == count), "{refused:?}");
 }
 
 #[test]

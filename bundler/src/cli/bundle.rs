@@ -351,7 +351,9 @@ fn describe(plan: &Plan) -> Lines {
         .unknown
         .iter()
         .fold(lines, |lines, release| lines.line("unknown", format!("{release}, which the receipt names")));
+    let replaced = "what is there: it is no archive of these releases, and goes";
     lines
+        .line_if("replaces", plan.replaces.then_some(replaced))
         .line("previous", tally(&plan.from_previous))
         .line("from disk", tally(&plan.from_disk))
         .line("to fetch", tally(&plan.to_fetch))

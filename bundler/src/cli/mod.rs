@@ -203,7 +203,7 @@ struct SignArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sealift bundle RELEASE.yaml --trust trust/root.json --release-key trust/release.key \\
+  sealift bundle RELEASE.yaml --trust trust/ --release-key trust/release.key \\
       --pack-key trust/pack.key -o out/
 One stick for all appliances from N-2 up:
   … --with out/acme-1.4.0.tar.zst --with out/acme-1.3.0.tar.zst
@@ -267,14 +267,14 @@ Everything is read, and from the medium, not from memory. Volumes are looked for
 that is named; name several folders if they are not in one. Exit status 7 if some are missing.
 
 Examples:
-  sealift verify acme-1.5.0.tar.zst --trust trust/root.json
-  sealift verify /media/stick --trust trust/root.json")]
+  sealift verify acme-1.5.0.tar.zst --trust trust/
+  sealift verify /media/stick --trust trust/")]
 struct VerifyArgs {
     /// The archive, a volume of it, or a folder that holds one; may be several
     #[arg(value_name = "ARCHIVE", required = true)]
     bundle: Vec<PathBuf>,
-    /// The trust root to check against
-    #[arg(long, value_name = "ROOT.json")]
+    /// The trust folder, or root.json in it
+    #[arg(long, value_name = "TRUST")]
     trust: PathBuf,
 }
 
@@ -304,8 +304,8 @@ struct SplitArgs {
     /// Make parity: `10%` of the archive, or so much that any so many volumes may be lost (`1`)
     #[arg(long, value_name = "AMOUNT", conflicts_with = "only")]
     parity: Option<Amount>,
-    /// The trust root to check against; without it, the archive is believed about who made it
-    #[arg(long, value_name = "ROOT.json")]
+    /// The trust folder, or root.json in it; without it, the archive is believed about who made it
+    #[arg(long, value_name = "TRUST")]
     trust: Option<PathBuf>,
     /// Say what would be done, and stop
     #[arg(long)]
@@ -326,8 +326,8 @@ struct JoinArgs {
     /// Folder for the archive, or its name
     #[arg(short, long, value_name = "DIR|FILE", default_value = ".")]
     output: PathBuf,
-    /// The trust root to check against; without it, the archive is believed about who made it
-    #[arg(long, value_name = "ROOT.json")]
+    /// The trust folder, or root.json in it; without it, the archive is believed about who made it
+    #[arg(long, value_name = "TRUST")]
     trust: Option<PathBuf>,
     /// Say what would be done, and stop
     #[arg(long)]
@@ -338,8 +338,8 @@ struct JoinArgs {
 struct InspectArgs {
     /// The archive
     bundle: PathBuf,
-    /// The trust root to check against; without it, the archive is believed about who made it
-    #[arg(long, value_name = "ROOT.json")]
+    /// The trust folder, or root.json in it; without it, the archive is believed about who made it
+    #[arg(long, value_name = "TRUST")]
     trust: Option<PathBuf>,
 }
 
@@ -347,8 +347,8 @@ struct InspectArgs {
 struct ExportArgs {
     /// The archive
     bundle: PathBuf,
-    /// The trust root to check against; without it, the archive is believed about who made it
-    #[arg(long, value_name = "ROOT.json")]
+    /// The trust folder, or root.json in it; without it, the archive is believed about who made it
+    #[arg(long, value_name = "TRUST")]
     trust: Option<PathBuf>,
     /// What to turn it into
     #[arg(long, value_enum, default_value_t = Format::OciLayout)]
@@ -363,7 +363,7 @@ struct ExportArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each side is an archive, a lock, or a definition, whose lock is meant:
-  sealift diff acme-1.4.0.tar.zst acme-1.5.0.tar.zst --trust trust/root.json
+  sealift diff acme-1.4.0.tar.zst acme-1.5.0.tar.zst --trust trust/
   git show HEAD:RELEASE.lock.json > before.json && sealift diff before.json RELEASE.yaml
 Two releases of one archive:
   sealift diff acme-1.5.0.tar.zst acme-1.5.0.tar.zst --from-release 1.4.0")]
@@ -372,8 +372,8 @@ struct DiffArgs {
     from: PathBuf,
     /// What is
     to: PathBuf,
-    /// The trust root to check archives against; without it, they are believed about who made them
-    #[arg(long, value_name = "ROOT.json")]
+    /// The trust folder, or root.json in it, for archives; without it, they are believed about who made them
+    #[arg(long, value_name = "TRUST")]
     trust: Option<PathBuf>,
     /// Do not look into layers for packages
     #[arg(long)]

@@ -35,8 +35,8 @@ pub(super) struct ParityArgs {
     /// Folder for the parity files; without it, where the archive is
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// The trust root to verify against; without it, the archive is believed about who made it
-    #[arg(long, value_name = "ROOT.json")]
+    /// The trust folder, or root.json in it; without it, the archive is believed about who made it
+    #[arg(long, value_name = "TRUST")]
     trust: Option<PathBuf>,
     /// Say what would be made, and stop
     #[arg(long)]
@@ -58,8 +58,8 @@ pub(super) struct RepairArgs {
     /// Folder for the repaired files
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
-    /// The trust root to verify the result against; without it, the archive is believed about who made it
-    #[arg(long, value_name = "ROOT.json")]
+    /// The trust folder, or root.json in it; without it, the archive is believed about who made it
+    #[arg(long, value_name = "TRUST")]
     trust: Option<PathBuf>,
     /// Look for damage, say what would be written, and stop
     #[arg(long)]

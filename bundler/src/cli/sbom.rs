@@ -36,8 +36,8 @@ Exit status 1 if no image holds the package; other statuses as for all commands.
 pub(super) struct SbomArgs {
     /// The archive
     bundle: PathBuf,
-    /// The trust root to check against; without it, the archive is believed about who made it
-    #[arg(long, value_name = "ROOT.json")]
+    /// The trust folder, or root.json in it; without it, the archive is believed about who made it
+    #[arg(long, value_name = "TRUST")]
     trust: Option<PathBuf>,
     #[command(flatten)]
     choice: Choice,

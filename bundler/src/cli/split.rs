@@ -79,7 +79,7 @@ struct Protected {
 
 pub(super) fn join(output: Output, args: &JoinArgs) -> Result<(), Error> {
     let bundle = open_all(&args.volumes, args.trust.as_deref(), output)?;
-    let target = if args.output.is_dir() {
+    let target = if durable::is_folder(&args.output) {
         args.output.join(format!("{}.tar.zst", split::name_of(&bundle)))
     } else {
         args.output.clone()
@@ -163,7 +163,7 @@ fn conclude(title: &str, done: &Done, place: &Path) -> String {
 fn end(lines: Lines, done: &Done, place: &Path) -> String {
     lines
         .line("read back", count(done.files.len(), "file"))
-        .end(&format!("next: sealift verify {} --trust ROOT.json", path(place)))
+        .end(&format!("next: sealift verify {} --trust TRUST", path(place)))
 }
 
 #[cfg(test)]

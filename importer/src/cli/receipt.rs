@@ -19,6 +19,9 @@ pub(super) fn receipt(cli: &Cli, output: Output, target: Option<&Path>) -> Resul
     let receipt = cli.store()?.receipt()?;
     let Some(target) = target else { return output.bytes(&receipt.to_bytes()) };
     let file = place(target, &receipt);
+    durable::create_dir_all(
+        file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+    )?;
     durable::write(&file, &receipt.to_bytes())?;
     output.result(&Written { file: &file, receipt: &receipt }, || {
         let lines = Lines::title("Wrote a receipt").line("file", file.display());
@@ -30,5 +33,5 @@ pub(super) fn receipt(cli: &Cli, output: Output, target: Option<&Path>) -> Resul
 
 /// The file, or one of its own name in a folder.
 fn place(target: &Path, receipt: &Receipt) -> PathBuf {
-    if target.is_dir() { target.join(receipt.file_name()) } else { target.to_owned() }
+    if durable::is_folder(target) { target.join(receipt.file_name()) } else { target.to_owned() }
 }
