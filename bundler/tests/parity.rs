@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use fs_err as fs;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -62,7 +64,62 @@ impl Vendor {
     }
 
     fn json(&self, arguments: &str, status: i32) -> Value {
-        serde_json::from_str(&self.run(&format!("--json {arguments}"), status, &[])).unwrap()
+        let told = self.run(&format!("--json {arguments}"), status, &[]);
+        UniqueKeys.deserialize(&mut serde_json::Deserializer::from_str(&told)).unwrap();
+        serde_json::from_str(&told).unwrap()
+    }
+}
+
+/// Reads JSON and refuses an object that has a key twice, which most parsers take without a word.
+#[derive(Clone, Copy)]
+struct UniqueKeys;
+
+impl<'de> DeserializeSeed<'de> for UniqueKeys {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueKeys {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut keys = BTreeSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if keys.contains(&key) {
+                return Err(A::Error::custom(format!("`{key}` twice")));
+            }
+            keys.insert(key);
+            map.next_value_seed(self)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 }
 
@@ -188,4 +245,21 @@ fn a_volume_may_be_lost() {
     vendor.run("split joined.tar.zst -o cut --volume-size 5M --parity 10%", 0, &["cut/joined.p01.par"]);
     vendor.run("split joined.tar.zst -o cut --only 1 --parity 10%", 2, &["--only"]);
     vendor.run("verify cut --trust trust/root.json", 0, &["Good: ", "parity     whole"]);
+}
+
+#[test]
+fn damage_stays_damage_when_parity_cannot_be_used() {
+    let vendor = Vendor::new();
+    vendor.run(&format!("{BUNDLE} -o out --volume-size 5M --parity 1"), 0, &[]);
+    fs::write(vendor.path("out/acme-1.0.0.p01.par"), vec![0; 100_000]).unwrap();
+    let verify = "verify out --trust trust/root.json";
+    vendor.run(verify, 3, &["Good: ", "error[SL0498]: the parity of"]);
+    let second = vendor.path("out/acme-1.0.0.002.tar.zst");
+    let good = damage(&second, &[1_000_000]);
+    vendor.run(verify, 3, &["DAMAGED: ", "error[SL0415]"]);
+    let told = vendor.json(verify, 3);
+    assert!(told["leftOut"]["blobs"] == 0 && told["absent"]["volumes"].as_array().is_some(), "{told}");
+    fs::write(&second, good).unwrap();
+    fs::remove_file(&second).unwrap();
+    vendor.run(verify, 3, &["NOT WHOLE: ", "error[SL0155]"]);
 }

@@ -251,7 +251,9 @@ pub(super) fn examine_unopened(output: Output, places: &[PathBuf], error: Archiv
     output.result(&examined, || {
         examined.describe(places, Lines::title(&format!("DAMAGED: {}", named(places)))).text()
     })?;
-    examined.verdict(places)
+    examined.verdict(places, false)?;
+    // Parity that cannot be used says nothing about the archive.
+    Err(error.into())
 }
 
 impl Examined {
@@ -275,14 +277,14 @@ impl Examined {
         lines
     }
 
-    /// What is to be done, as an error.
-    pub(super) fn verdict(self, places: &[PathBuf]) -> Result<(), Error> {
+    /// What parity says is to be done, as an error. Parity that cannot be used says nothing of an archive that is not whole.
+    pub(super) fn verdict(self, places: &[PathBuf], archive_is_whole: bool) -> Result<(), Error> {
         let file = typed(places);
         let only_parity = self.survey.damages.is_empty() && self.survey.cut.is_empty();
         if self.is_whole() {
             Ok(())
         } else if self.unusable.is_some() {
-            Err(Error::Repairable { file, only_parity: true })
+            if archive_is_whole { Err(Error::Repairable { file, only_parity: true }) } else { Ok(()) }
         } else if self.repairable {
             Err(Error::Repairable { file, only_parity })
         } else {
