@@ -420,10 +420,10 @@ impl Explain for Error {
                 "put a file in its place, or take it out; Flux would leave it out without a word".into()
             }
             Self::Repairable { only_parity: true, .. } => {
-                "the archive is whole: `sealift parity` makes parity for it in a new folder".into()
+                "the archive is whole: `sealift parity --trust ROOT.json` makes parity for it in a new folder".into()
             }
             Self::Repairable { file, .. } => {
-                format!("while it can still be read: `sealift repair {file} --into DIR`")
+                format!("while it can still be read: `sealift repair {file} --into DIR --trust ROOT.json`")
             }
             Self::Damaged { .. } => {
                 "copy the file again from where it came from; if it stays damaged, make a new one".into()

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use fs_err as fs;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -61,8 +63,70 @@ impl Vendor {
         out
     }
 
+    /// Runs `sealift`; its exit status.
+    fn refused(&self, arguments: &str) -> i32 {
+        let mut command = Command::cargo_bin("sealift").unwrap();
+        let output = command.current_dir(self.0.path()).args(arguments.split(' ')).output().unwrap();
+        output.status.code().unwrap()
+    }
+
     fn json(&self, arguments: &str, status: i32) -> Value {
-        serde_json::from_str(&self.run(&format!("--json {arguments}"), status, &[])).unwrap()
+        let told = self.run(&format!("--json {arguments}"), status, &[]);
+        UniqueKeys.deserialize(&mut serde_json::Deserializer::from_str(&told)).unwrap();
+        serde_json::from_str(&told).unwrap()
+    }
+}
+
+/// Reads JSON and refuses an object that has a key twice, which most parsers take without a word.
+#[derive(Clone, Copy)]
+struct UniqueKeys;
+
+impl<'de> DeserializeSeed<'de> for UniqueKeys {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueKeys {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut keys = BTreeSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if keys.contains(&key) {
+                return Err(A::Error::custom(format!("`{key}` twice")));
+            }
+            keys.insert(key);
+            map.next_value_seed(self)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 }
 
@@ -116,7 +180,14 @@ fn an_archive_is_protected_damaged_and_repaired() {
     vendor.run(repair, 0, &["Repaired, and verified whole", "3 pieces made again"]);
     assert!(fs::read(vendor.path("repaired/acme-1.0.0.tar.zst")).unwrap() == good);
     assert!(fs::read(&archive).unwrap() != good, "the damaged one is as it was");
-    vendor.run(repair, 2, &["error[SL0166]"]);
+    vendor.run(repair, 0, &["Repaired, and verified whole"]);
+    fs::create_dir(vendor.path("occupied")).unwrap();
+    fs::write(vendor.path("occupied/acme-1.0.0.tar.zst"), "mine").unwrap();
+    vendor.run("repair out --into occupied", 2, &["error[SL0166]"]);
+    // What is not what the trust root stands for gets no name.
+    vendor.run("trust init other-trust", 0, &[]);
+    let status = vendor.refused("repair out --into refused --trust other-trust/root.json");
+    assert!(status != 0 && fs::read_dir(vendor.path("refused")).unwrap().count() == 0);
     fs::write(&archive, &good).unwrap();
     vendor.run("repair out --into other", 0, &["Good: nothing to repair"]);
     vendor.run("repair repaired --into other", 2, &["error[SL0171]"]);
@@ -127,6 +198,8 @@ fn an_archive_is_protected_damaged_and_repaired() {
         3,
         &["Good: ", "parity     damaged: out/acme-1.0.0.p01.par, bytes", "error[SL0498]: the parity of"],
     );
+    let parts = ["The archive is whole, its parity is damaged", "next: make it again"];
+    vendor.run("repair out --into other", 0, &parts);
     fs::write(&parity, "nonsense").unwrap();
     vendor.run(verify, 3, &["Good: ", "damaged at both ends", "error[SL0498]: the parity of"]);
     fs::remove_file(&parity).unwrap();
@@ -188,4 +261,25 @@ fn a_volume_may_be_lost() {
     vendor.run("split joined.tar.zst -o cut --volume-size 5M --parity 10%", 0, &["cut/joined.p01.par"]);
     vendor.run("split joined.tar.zst -o cut --only 1 --parity 10%", 2, &["--only"]);
     vendor.run("verify cut --trust trust/root.json", 0, &["Good: ", "parity     whole"]);
+}
+
+#[test]
+fn damage_stays_damage_when_parity_cannot_be_used() {
+    let vendor = Vendor::new();
+    vendor.run(&format!("{BUNDLE} -o out --volume-size 5M --parity 1"), 0, &[]);
+    for entry in fs::read_dir(vendor.path("out")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "par") {
+            fs::write(path, vec![0; 100_000]).unwrap();
+        }
+    }
+    let verify = "verify out --trust trust/root.json";
+    vendor.run(verify, 3, &["Good: ", "error[SL0498]: the parity of"]);
+    let second = vendor.path("out/acme-1.0.0.002.tar.zst");
+    damage(&second, &[1_000_000]);
+    vendor.run(verify, 3, &["DAMAGED: ", "error[SL0415]"]);
+    let told = vendor.json(verify, 3);
+    assert!(told["leftOut"].is_object() && told["absent"]["volumes"].is_array(), "{told}");
+    fs::remove_file(&second).unwrap();
+    vendor.run(verify, 7, &["NOT WHOLE: ", "error[SL0160]"]);
 }

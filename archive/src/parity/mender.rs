@@ -66,6 +66,12 @@ impl Mender {
         Ok(self.pieces[piece as usize])
     }
 
+    /// How many files the archive has.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.archive.len()
+    }
+
     /// Whether any file of the archive is at hand.
     pub(super) fn has_any_file(&self) -> bool {
         self.archive.iter().any(|copies| !copies.is_empty())

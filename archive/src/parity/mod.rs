@@ -28,5 +28,5 @@ pub use gather::index_of;
 pub use mended::{Mended, open};
 pub use mender::Mender;
 pub use plan::{Plan, Planned};
-pub use repair::{Repaired, RepairedFile};
+pub use repair::{Repaired, RepairedFile, Written};
 pub use survey::{Beyond, Lack, LostStretch, Survey, WrongLength};

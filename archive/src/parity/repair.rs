@@ -1,10 +1,12 @@
 //! Repairing into another folder: whole copies of the files that are damaged or missing. Where they come from nothing is
-//! changed.
+//! changed. Copies get their names when whoever asked for them has verified what they make up.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fs_err as fs;
 use serde::Serialize;
@@ -18,6 +20,11 @@ use crate::format::volume::Header;
 use crate::medium::{self, Medium};
 
 use crate::{Error, Progress, durable};
+
+/// Ending of a copy that nobody has verified yet; `.partial` is what packing goes on with.
+const ENDING: &str = ".repairing";
+/// Unit of `st_blocks` in bytes, whatever the file system.
+const BLOCK_BYTES: u64 = 512;
 
 /// What was repaired.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -45,11 +52,21 @@ pub struct RepairedFile {
     pub pieces: usize,
 }
 
-/// A copy in the making.
+/// Copies that are written, and not yet verified as an archive. They are gone with this, unless they are kept.
+#[derive(Debug)]
+#[must_use = "copies that are not kept are removed"]
+pub struct Written {
+    repaired: Repaired,
+    copies: Vec<Copy>,
+}
+
+/// A copy in the making, which is removed if nothing comes of it.
+#[derive(Debug)]
 struct Copy {
     file: usize,
     target: PathBuf,
     partial: fs::File,
+    is_kept: bool,
 }
 
 impl Mender {
@@ -58,13 +75,14 @@ impl Mender {
     pub fn repairs(&self, into: &Path) -> Vec<RepairedFile> {
         let grid = &self.index.grid;
         let files = 0..grid.lengths().len();
+        let names = self.file_names();
         let damaged = files.filter(|&file| !self.has_whole_copy(file));
         damaged
             .map(|file| {
                 let lost = |&piece: &u32| self.pieces[piece as usize] == Known::Lost;
                 RepairedFile {
                     number: file + 1,
-                    path: into.join(self.file_name(file)),
+                    path: into.join(&names[file]),
                     bytes: grid.lengths()[file],
                     pieces: grid.pieces_of_file(file).filter(lost).count(),
                 }
@@ -86,50 +104,72 @@ impl Mender {
         if survey.is_repairable() { Ok(()) } else { Err(self.beyond_parity(survey.beyond.clone())) }
     }
 
-    /// Writes whole copies of all files that are damaged or missing into a folder.
+    /// Writes whole copies of all files that are damaged or missing into a folder. One that is there and right is done.
     ///
     /// # Errors
     /// [`Error::BeyondParity`] before anything is written if something is lost for good, [`Error::NoSpace`],
     /// [`Error::Occupied`], [`Error::WrittenWrong`], [`Error::Interrupted`], or I/O.
-    pub fn repair(&mut self, into: &Path, progress: &dyn Progress) -> Result<Repaired, Error> {
+    pub fn repair(&mut self, into: &Path, progress: &dyn Progress) -> Result<Written, Error> {
         // What was surveyed before is not read again.
         let survey = self.survey(progress)?;
         self.expect_repairable(&survey)?;
         let planned = self.repairs(into);
         durable::create_dir_all(into)?;
+        let (mut copies, mut needed, mut reclaimed) = (Vec::new(), 0, 0);
         for file in &planned {
-            if file.path.exists() {
-                return Err(Error::Occupied { path: file.path.display().to_string() });
+            if self.is_done(file, progress)? {
+                continue;
             }
+            let copy = Copy::open(file)?;
+            needed += file.bytes;
+            reclaimed += copy.partial.metadata()?.blocks() * BLOCK_BYTES;
+            copies.push(copy);
         }
-        let needed = planned.iter().map(|file| file.bytes).sum();
-        let free = durable::free_bytes(into)?;
+        let free = durable::free_bytes(into)?.saturating_add(reclaimed);
         if free < needed {
             return Err(Error::NoSpace { place: into.display().to_string(), needed, free });
         }
-        let copies: Vec<Copy> = planned.iter().map(Copy::open).collect::<Result<_, Error>>()?;
+        for copy in &copies {
+            copy.partial.set_len(0)?;
+            copy.partial.set_len(self.index.grid.lengths()[copy.file])?;
+        }
         self.copy_good(&copies, progress)?;
         self.write_lost(&copies, progress)?;
         for copy in &copies {
             copy.partial.sync_all()?;
             self.read_back(copy, progress)?;
         }
-        for copy in &copies {
-            fs::rename(copy.partial.path(), &copy.target)?;
-        }
-        durable::sync_dir(into)?;
         let (pieces, bytes) = (survey.pieces, survey.bytes);
-        Ok(Repaired { files: planned, pieces, bytes })
+        Ok(Written { repaired: Repaired { files: planned, pieces, bytes }, copies })
+    }
+
+    /// Whether a copy is there already, of a run that was interrupted.
+    fn is_done(&self, planned: &RepairedFile, progress: &dyn Progress) -> Result<bool, Error> {
+        let path = &planned.path;
+        if !path.exists() {
+            return Ok(false);
+        }
+        let occupied = || Error::Occupied { path: path.display().to_string() };
+        let found = fs::metadata(path)?;
+        if !found.is_file() || found.len() != planned.bytes {
+            return Err(occupied());
+        }
+        match self.read_pieces(planned.number - 1, path, progress) {
+            Ok(true) => {}
+            Ok(false) => return Err(occupied()),
+            Err(error) => return Err(error),
+        }
+        progress.advance(planned.bytes);
+        Ok(true)
     }
 
     /// The archive as it is after a repair: copies that were written, and files that were whole.
     #[must_use]
-    pub fn repaired_medium(&self, repaired: &Repaired) -> Box<dyn Medium> {
+    pub fn repaired_medium(&self, written: &Written) -> Box<dyn Medium> {
         let mut files: Vec<Option<Arc<dyn Medium>>> = Vec::new();
         for (file, copies) in self.archive.iter().enumerate() {
-            let written = repaired.files.iter().find(|written| written.number == file + 1);
-            files.push(match written {
-                Some(written) => Some(Arc::new(PlainFile::at(&written.path))),
+            files.push(match written.path(file) {
+                Some(path) => Some(Arc::new(PlainFile::at(path))),
                 None => self.whole_copy(file).map(|copy| Arc::clone(&copies[copy])),
             });
         }
@@ -143,11 +183,20 @@ impl Mender {
         Box::new(Assembled::new(self.stem.clone(), self.index.grid.clone(), files))
     }
 
-    /// As the damaged file is called; its own name if it has none that can be read.
-    fn file_name(&self, file: usize) -> PathBuf {
-        let first = self.archive[file].first();
-        let name = first.and_then(|first| Path::new(first.name()).file_name().map(PathBuf::from));
-        name.unwrap_or_else(|| self.planned_name(file).into())
+    /// What copies are called: as the damaged files are, or by its own name what is not at hand; all by their own
+    /// names if two in different folders have the same.
+    fn file_names(&self) -> Vec<PathBuf> {
+        let files = 0..self.archive.len();
+        let found = |file: usize| {
+            let first = self.archive[file].first();
+            let name = first.and_then(|first| Path::new(first.name()).file_name().map(PathBuf::from));
+            name.unwrap_or_else(|| self.planned_name(file).into())
+        };
+        let names: Vec<PathBuf> = files.clone().map(found).collect();
+        if names.iter().collect::<BTreeSet<_>>().len() == names.len() {
+            return names;
+        }
+        files.map(|file| self.planned_name(file).into()).collect()
     }
 
     fn has_whole_copy(&self, file: usize) -> bool {
@@ -228,27 +277,61 @@ impl Mender {
             });
             return if is_right { Ok(()) } else { Err(wrong()) };
         }
-        let written = PlainFile::at(copy.partial.path());
+        let is_right = self.read_pieces(copy.file, copy.partial.path(), progress)?;
+        if is_right { Ok(()) } else { Err(wrong()) }
+    }
+
+    /// Reads all pieces of a file from the medium. Says whether they are what they should be.
+    fn read_pieces(&self, file: usize, path: &Path, progress: &dyn Progress) -> Result<bool, Error> {
+        let grid = &self.index.grid;
+        let written = PlainFile::at(path);
         written.forget_cached()?;
+        let is_right = AtomicBool::new(true);
         let mut buffers = vec![Vec::new(); threads::count(READ_BYTES, 4 * READ_BYTES)];
-        threads::each(&mut buffers, grid.pieces_of_file(copy.file), |buffer, piece| {
+        threads::each(&mut buffers, grid.pieces_of_file(file), |buffer, piece| {
             progress.go_on()?;
             let place = grid.place(piece).range;
             progress.advance(place.end - place.start);
             let found = pieces::hash(&written, &place, grid.piece_bytes(), buffer)?;
-            if found == self.index.pieces[piece as usize] { Ok(()) } else { Err(wrong()) }
-        })
+            if found != self.index.pieces[piece as usize] {
+                is_right.store(false, Ordering::Relaxed);
+            }
+            Ok(())
+        })?;
+        Ok(is_right.into_inner())
+    }
+}
+
+impl Written {
+    /// Gives the copies their names, once what they make up has been verified.
+    ///
+    /// # Errors
+    /// I/O. Copies that have their names by then are found by the next run.
+    pub fn keep(mut self) -> Result<Repaired, Error> {
+        for copy in &mut self.copies {
+            fs::rename(copy.partial.path(), &copy.target)?;
+            copy.is_kept = true;
+        }
+        if let Some(copy) = self.copies.first() {
+            durable::sync_dir(durable::parent_of(&copy.target))?;
+        }
+        Ok(std::mem::take(&mut self.repaired))
+    }
+
+    /// Where a file of the archive is by now, if it was repaired.
+    fn path(&self, file: usize) -> Option<&Path> {
+        let copy = self.copies.iter().find(|copy| copy.file == file);
+        let done = || self.repaired.files.iter().find(|done| done.number == file + 1);
+        copy.map(|copy| copy.partial.path()).or_else(|| done().map(|done| done.path.as_path()))
     }
 }
 
 impl Copy {
     fn open(planned: &RepairedFile) -> Result<Self, Error> {
         let mut name = planned.path.as_os_str().to_owned();
-        name.push(".partial");
+        name.push(ENDING);
         let partial = durable::open_locked(Path::new(&name))?;
-        partial.set_len(0)?;
-        partial.set_len(planned.bytes)?;
-        Ok(Self { file: planned.number - 1, target: planned.path.clone(), partial })
+        Ok(Self { file: planned.number - 1, target: planned.path.clone(), partial, is_kept: false })
     }
 
     fn write(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
@@ -257,5 +340,14 @@ impl Copy {
             io::Error::new(e.kind(), message)
         };
         Ok(self.partial.file().write_all_at(bytes, at).map_err(named)?)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // If it stays, the next run begins with it.
+            let _ = fs::remove_file(self.partial.path());
+        }
     }
 }

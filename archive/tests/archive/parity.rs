@@ -79,12 +79,13 @@ impl One {
         assert!(fs::read(&self.archive).unwrap() == damaged, "{what}: the medium is as it was");
         let into = self.dir.path().join("into");
         let mut mender = Mender::find(&[&self.archive], None).unwrap().unwrap();
-        let repaired = mender.repair(&into, &Unwatched).unwrap_or_else(|e| panic!("{what}: {e}"));
-        assert_eq!(repaired.files.len(), 1, "{what}");
-        assert!(fs::read(&repaired.files[0].path).unwrap() == self.good, "{what}");
-        let bundle = Unverified::on(mender.repaired_medium(&repaired)).unwrap();
+        let written = mender.repair(&into, &Unwatched).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let bundle = Unverified::on(mender.repaired_medium(&written)).unwrap();
         let findings = bundle.verify(&self.vendor.root).unwrap().check(&Unwatched).unwrap();
         assert!(findings.is_whole(), "{what}: {findings:?}");
+        let repaired = written.keep().unwrap();
+        assert_eq!(repaired.files.len(), 1, "{what}");
+        assert!(fs::read(&repaired.files[0].path).unwrap() == self.good, "{what}");
         fs::remove_dir_all(&into).unwrap();
         fs::write(&self.archive, &self.good).unwrap();
         pieces
@@ -254,15 +255,16 @@ impl Set {
         self.shelf.read(self.shelf.folder()).unwrap_or_else(|e| panic!("{what}: {e}"));
         let into = self.shelf.dir.path().join("into");
         let mut mender = Mender::find(&[self.shelf.folder()], None).unwrap().unwrap();
-        let repaired = mender.repair(&into, &Unwatched).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let written = mender.repair(&into, &Unwatched).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let bundle = Unverified::on(mender.repaired_medium(&written)).unwrap();
+        let bundle = bundle.verify(&self.shelf.vendor.root).unwrap();
+        assert!(bundle.check(&Unwatched).unwrap().is_whole(), "{what}");
+        let repaired = written.keep().unwrap();
         let found: Vec<usize> = repaired.files.iter().map(|file| file.number).collect();
         assert_eq!(found, numbers, "{what}");
         for file in &repaired.files {
             assert!(fs::read(&file.path).unwrap() == self.good[file.number - 1], "{what}: {file:?}");
         }
-        let bundle = Unverified::on(mender.repaired_medium(&repaired)).unwrap();
-        let bundle = bundle.verify(&self.shelf.vendor.root).unwrap();
-        assert!(bundle.check(&Unwatched).unwrap().is_whole(), "{what}");
         fs::remove_dir_all(&into).unwrap();
         self.restore();
     }

@@ -64,7 +64,7 @@ struct Verdict<'a> {
     release_keys: Vec<KeyId>,
     pack_keys: &'a [KeyId],
     needs: &'a [NeededRelease],
-    absent: Tally,
+    left_out: Tally,
     volumes: Option<Parts>,
     remarks: Vec<Remark>,
     #[serde(flatten)]
@@ -99,7 +99,7 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
         release_keys: bundle.releases().iter().flat_map(|r| r.signers.clone()).collect(),
         pack_keys: bundle.packers(),
         needs: bundle.needs(),
-        absent: Tally::of(bundle.absent().iter()),
+        left_out: Tally::of(bundle.absent().iter()),
         volumes: bundle.medium().parts(),
         remarks: bundle.medium().remarks(),
         findings,
@@ -140,7 +140,7 @@ pub(super) fn verify(output: Output, args: &VerifyArgs) -> Result<(), Error> {
         }
     })?;
     if let Some(parity) = verdict.parity {
-        parity.verdict(&args.bundle)?;
+        parity.verdict(&args.bundle, verdict.findings.is_whole())?;
     }
     let (archive, absent) = (bundle.name().to_owned(), verdict.findings.absent.volumes);
     match (verdict.findings.damages.len(), verdict.volumes) {

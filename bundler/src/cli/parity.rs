@@ -152,32 +152,41 @@ pub(super) fn repair(output: Output, args: &RepairArgs) -> Result<(), Error> {
         return Ok(mender.expect_repairable(&survey)?);
     }
     let meter = output.meter("repairing", mender.repair_bytes(&files))?;
-    let repaired = mender.repair(&args.into, &meter)?;
+    let written = mender.repair(&args.into, &meter)?;
     meter.finish();
-    let medium = mender.repaired_medium(&repaired);
+    let medium = mender.repaired_medium(&written);
     // Its tables are not needed any more; what verifies needs memory of its own.
     drop(mender);
     let bundle = verified(medium, args.trust.as_deref(), output)?;
     expect_whole(&bundle, &named(&args.places), output)?;
+    let repaired = written.keep()?;
     output.result(&repaired, || conclude(&repaired))
 }
 
 fn describe_repair(files: &[RepairedFile], survey: &Survey) -> String {
+    let only_parity = files.is_empty() && survey.is_repairable() && !survey.parity_damages.is_empty();
     let title = match files {
+        [] if only_parity => "The archive is whole, its parity is damaged",
         [] if survey.is_repairable() => "Good: nothing to repair",
         [] => "LOST",
         _ => "To be repaired",
     };
     let lines = findings(Lines::title(title), survey);
     let write = |file: &RepairedFile| format!("{}  {}", path(&file.path), size(file.bytes));
-    files.iter().fold(lines, |lines, file| lines.line("write", write(file))).text()
+    let lines = files.iter().fold(lines, |lines, file| lines.line("write", write(file)));
+    if only_parity {
+        return lines.end(
+            "next: make it again, in a new folder: sealift parity ARCHIVE --output DIR --trust ROOT.json",
+        );
+    }
+    lines.text()
 }
 
 fn conclude(repaired: &Repaired) -> String {
     let mut lines = Lines::title("Repaired, and verified whole");
     for file in &repaired.files {
         let what = match file.pieces {
-            0 => "from another copy".to_owned(),
+            0 => "taken from another copy".to_owned(),
             pieces => format!("{} made again", count(pieces, "piece")),
         };
         lines = lines.line("written", format!("{}  {}, {what}", path(&file.path), size(file.bytes)));
@@ -252,7 +261,9 @@ pub(super) fn examine_unopened(output: Output, places: &[PathBuf], error: Archiv
     output.result(&examined, || {
         examined.describe(places, Lines::title(&format!("DAMAGED: {}", named(places)))).text()
     })?;
-    examined.verdict(places)
+    examined.verdict(places, false)?;
+    // Parity that cannot be used says nothing about the archive.
+    Err(error.into())
 }
 
 impl Examined {
@@ -276,14 +287,14 @@ impl Examined {
         lines
     }
 
-    /// What is to be done, as an error.
-    pub(super) fn verdict(self, places: &[PathBuf]) -> Result<(), Error> {
+    /// What parity says is to be done, as an error. Parity that cannot be used says nothing of an archive that is not whole.
+    pub(super) fn verdict(self, places: &[PathBuf], archive_is_whole: bool) -> Result<(), Error> {
         let file = typed(places);
         let only_parity = self.survey.damages.is_empty() && self.survey.cut.is_empty();
         if self.is_whole() {
             Ok(())
         } else if self.unusable.is_some() {
-            Err(Error::Repairable { file, only_parity: true })
+            if archive_is_whole { Err(Error::Repairable { file, only_parity: true }) } else { Ok(()) }
         } else if self.repairable {
             Err(Error::Repairable { file, only_parity })
         } else {

@@ -58,9 +58,9 @@ pub(super) fn repair(cli: &Cli, output: Output, args: &RepairArgs) -> Result<(),
         return Ok(mender.expect_repairable(&survey)?);
     }
     let meter = cli.meter("repairing", mender.repair_bytes(&files))?;
-    let repaired = mender.repair(&args.into, &meter)?;
+    let written = mender.repair(&args.into, &meter)?;
     meter.finish();
-    let bundle = Unverified::on(mender.repaired_medium(&repaired))?.verify(trusted)?;
+    let bundle = Unverified::on(mender.repaired_medium(&written))?.verify(trusted)?;
     let meter = cli.meter("verifying", bundle.packing().length)?;
     let findings = bundle.check(&meter)?;
     meter.finish();
@@ -71,11 +71,16 @@ pub(super) fn repair(cli: &Cli, output: Output, args: &RepairArgs) -> Result<(),
             ArchiveError::Damaged { file: damage.file, part, start: damage.start, end: damage.end }.into()
         );
     }
-    output.result(&repaired, || conclude(&repaired, args))
+    let repaired = written.keep()?;
+    output.result(&repaired, || conclude(&repaired, mender.files(), args))
 }
 
 fn describe(files: &[RepairedFile], survey: &Survey) -> String {
+    let only_parity = files.is_empty() && survey.is_repairable() && !survey.parity_damages.is_empty();
     let title = match files {
+        [] if only_parity => {
+            "The archive is whole, its parity is damaged: the vendor makes it again (`sealift parity`)"
+        }
         [] if survey.is_repairable() => "Good: nothing to repair",
         [] => "LOST",
         _ => "To be repaired",
@@ -88,13 +93,20 @@ fn describe(files: &[RepairedFile], survey: &Survey) -> String {
     files.iter().fold(lines, |lines, file| lines.line("write", write(file))).end()
 }
 
-fn conclude(repaired: &Repaired, args: &RepairArgs) -> String {
+fn conclude(repaired: &Repaired, files: usize, args: &RepairArgs) -> String {
     let lines = Lines::title("Repaired, and verified whole");
     let written = |file: &RepairedFile| {
-        format!("{}  {}, {} made again", file.path.display(), size(file.bytes), count(file.pieces, "piece"))
+        let what = match file.pieces {
+            0 => "taken from another copy".to_owned(),
+            pieces => format!("{} made again", count(pieces, "piece")),
+        };
+        format!("{}  {}, {what}", file.path.display(), size(file.bytes))
     };
     let lines = repaired.files.iter().fold(lines, |lines, file| lines.line("written", written(file)));
-    lines.next(&[format!("sealiftctl import {}", args.into.display())])
+    // Volumes that were whole are where they were.
+    let others = if repaired.files.len() < files { args.places.as_slice() } else { &[] };
+    let places = std::iter::once(&args.into).chain(others).map(|place| place.display().to_string());
+    lines.next(&[format!("sealiftctl import {}", places.collect::<Vec<_>>().join(" "))])
 }
 
 /// What was done, and what the medium could not give and parity could.

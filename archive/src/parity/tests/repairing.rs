@@ -9,7 +9,7 @@ fn what_is_whole_needs_no_repair() {
     assert!(survey.is_whole() && survey.is_repairable(), "{survey:?}");
     let (groups, pieces, recovery) = (bench.plan.groups, bench.plan.group_pieces, bench.plan.recovery);
     assert_eq!((groups, pieces, recovery), (2, 245, 25));
-    let repaired = bench.mender().repair(&bench.dir.path().join("into"), &Unwatched).unwrap();
+    let repaired = bench.mender().repair(&bench.dir.path().join("into"), &Unwatched).unwrap().keep().unwrap();
     assert!(repaired.files.is_empty() && repaired.pieces == 0);
 }
 
@@ -100,7 +100,7 @@ fn parity_that_is_damaged_itself_still_mends() {
         let flipped: usize = survey.parity_damages.iter().filter(|d| !d.is_missing).map(|d| d.pieces).sum();
         assert!((4..=6).contains(&flipped), "{case}: {survey:?}");
         let into = bench.dir.path().join("into");
-        let repaired = mender.repair(&into, &Unwatched).unwrap();
+        let repaired = mender.repair(&into, &Unwatched).unwrap().keep().unwrap();
         assert!(fs::read(&repaired.files[0].path).unwrap() == bench.content[0], "{case}");
         fs::remove_dir_all(&into).unwrap();
         bench.restore();
@@ -147,7 +147,7 @@ fn what_one_copy_has_lost_another_may_have() {
     let alone = Mender::find(&[bench.dir.path()], None).unwrap().unwrap().survey(&Unwatched).unwrap();
     assert!(!alone.is_repairable());
     let mut mender = Mender::find(&[bench.dir.path(), copy.as_path()], None).unwrap().unwrap();
-    let repaired = mender.repair(&bench.dir.path().join("into"), &Unwatched).unwrap();
+    let repaired = mender.repair(&bench.dir.path().join("into"), &Unwatched).unwrap().keep().unwrap();
     assert_eq!((repaired.files.len(), repaired.pieces), (1, 0));
     assert!(fs::read(&repaired.files[0].path).unwrap() == bench.content[0]);
 }
@@ -166,7 +166,7 @@ fn a_volume_is_known_by_its_content_when_its_header_is_lost() {
     let survey = mender.survey(&Unwatched).unwrap();
     assert_eq!(survey.pieces, 3, "{survey:?}");
     let into = bench.dir.path().join("into");
-    for file in mender.repair(&into, &Unwatched).unwrap().files {
+    for file in mender.repair(&into, &Unwatched).unwrap().keep().unwrap().files {
         assert!(fs::read(&file.path).unwrap() == bench.content[file.number - 1], "{file:?}");
     }
 }
@@ -183,7 +183,10 @@ fn an_interrupted_repair_leaves_nothing_that_counts() {
     };
     let stop = StopAfter(AtomicU64::new(mender.repair_bytes(&files) / 2));
     assert!(matches!(mender.repair(&into, &stop), Err(Error::Interrupted)));
-    assert!(!files[0].path.exists());
+    assert_eq!(fs::read_dir(&into).unwrap().count(), 0);
+    // Nor does one whose result nobody wants, as it did not verify.
+    drop(mender.repair(&into, &Unwatched).unwrap());
+    assert_eq!(fs::read_dir(&into).unwrap().count(), 0);
     bench.expect_repaired("at the second try");
 }
 
@@ -195,4 +198,43 @@ fn what_is_in_the_way_stays() {
     let error = bench.mender().repair(bench.dir.path(), &Unwatched).unwrap_err();
     assert!(matches!(error, Error::Occupied { .. }), "{error}");
     assert!(fs::read(bench.volume(2)).unwrap() == damaged);
+}
+
+#[test]
+fn a_repair_goes_on_where_it_was_interrupted() {
+    let bench = Bench::new("10%", None);
+    let into = bench.dir.path().join("into");
+    fs::create_dir(&into).unwrap();
+    for number in [1, 2] {
+        bench.change(number, |bytes| bytes[5000] ^= 1);
+    }
+    // The first copy has its name; of the second there is what a power cut left, and of a packer what it goes on with.
+    let [first, second] = [1, 2].map(|number| into.join(bench.volume(number).file_name().unwrap()));
+    fs::write(&first, &bench.content[0]).unwrap();
+    fs::write(into.join("acme.002.tar.zst.repairing"), vec![7; 1_000_000]).unwrap();
+    fs::write(into.join("acme.002.tar.zst.partial"), "packed").unwrap();
+    let repaired = bench.mender().repair(&into, &Unwatched).unwrap().keep().unwrap();
+    assert_eq!(repaired.files.len(), 2);
+    assert!(fs::read(&first).unwrap() == bench.content[0] && fs::read(second).unwrap() == bench.content[1]);
+    assert_eq!(fs::read(into.join("acme.002.tar.zst.partial")).unwrap(), b"packed");
+    assert_eq!(fs::read_dir(&into).unwrap().count(), 3);
+}
+
+#[test]
+fn volumes_of_one_name_in_different_folders_are_told_apart() {
+    let bench = Bench::new("10%", None);
+    for number in [1, 2] {
+        let folder = bench.dir.path().join(format!("s{number}"));
+        fs::create_dir(&folder).unwrap();
+        bench.change(number, |bytes| bytes[5000] ^= 1);
+        fs::rename(bench.volume(number), folder.join("v.tar.zst")).unwrap();
+    }
+    let places = [bench.dir.path().to_owned(), bench.dir.path().join("s1"), bench.dir.path().join("s2")];
+    let mut mender = Mender::find(&places, None).unwrap().unwrap();
+    let into = bench.dir.path().join("into");
+    let repaired = mender.repair(&into, &Unwatched).unwrap().keep().unwrap();
+    assert_eq!(repaired.files.len(), 2);
+    for file in repaired.files {
+        assert!(fs::read(&file.path).unwrap() == bench.content[file.number - 1], "{file:?}");
+    }
 }
