@@ -3,15 +3,11 @@
 //! After a power cut either the old content is there or the new, never a mixture. Everything that Sealift
 //! replaces goes through here.
 
-use std::fs::TryLockError;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use tempfile::{NamedTempFile, TempDir};
-
-use crate::Error;
 
 /// Replaces (or makes) `path` with `content`, atomically and durably. Mode 0644.
 ///
@@ -98,30 +94,6 @@ pub fn free_bytes(dir: &Path) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Opens a file in the making and keeps everybody else out of it. Whoever finishes it renames it.
-///
-/// # Errors
-/// [`Error::Busy`], or any I/O error, with the path.
-pub(crate) fn open_locked(partial: &Path) -> Result<fs::File, Error> {
-    loop {
-        let file =
-            fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(partial)?;
-        match file.file().try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Busy { place: partial.display().to_string() });
-            }
-            Err(TryLockError::Error(error)) => return Err(name_path(error, partial).into()),
-        }
-        // Whoever had it may have finished in between: then this is the finished file, under its own name by now.
-        match fs::metadata(partial) {
-            Ok(named) if named.ino() == file.metadata()?.ino() => return Ok(file),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
-}
-
 /// The directory that a file is in.
 pub(crate) fn parent_of(path: &Path) -> &Path {
     match path.parent() {
@@ -130,7 +102,7 @@ pub(crate) fn parent_of(path: &Path) -> &Path {
     }
 }
 
-fn name_path(error: io::Error, path: &Path) -> io::Error {
+pub(crate) fn name_path(error: io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), Named { path: path.to_owned(), error })
 }
 

@@ -15,6 +15,7 @@ mod explain;
 pub mod format;
 mod hashed;
 pub mod json;
+pub mod making;
 pub mod medium;
 pub mod packer;
 pub mod parity;

@@ -13,6 +13,7 @@ use rustix::fs::OFlags;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::file::unread;
 use super::forget_cached;
 use crate::{Digest, Error, Progress};
 
@@ -64,10 +65,6 @@ pub fn read_back(path: &Path, unhashed: usize, progress: &dyn Progress) -> Resul
 }
 
 fn read(file: &fs::File, how: ReadBack, unhashed: usize, progress: &dyn Progress) -> Result<Held, Error> {
-    let named = |error: io::Error| {
-        let message = format!("failed to read `{}`: {error}", file.path().display());
-        io::Error::new(error.kind(), message)
-    };
     let mut memory = vec![0; READ_BYTES + ALIGN];
     let start = memory.as_ptr().align_offset(ALIGN).min(ALIGN);
     let buffer = &mut memory[start..start + READ_BYTES];
@@ -81,7 +78,7 @@ fn read(file: &fs::File, how: ReadBack, unhashed: usize, progress: &dyn Progress
             Ok(0) => break,
             Ok(n) => n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(named(error).into()),
+            Err(error) => return Err(unread(file.path(), &error).into()),
         };
         let (first, rest) = buffer[..n].split_at(n.min(unhashed - held.len()));
         held.extend_from_slice(first);

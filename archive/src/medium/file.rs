@@ -32,6 +32,16 @@ impl FileMedium {
     }
 }
 
+/// Reads from an offset on; an error names the file.
+pub(crate) fn read_exact_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    file.file().read_exact_at(buffer, offset).map_err(|error| unread(file.path(), &error))
+}
+
+/// An I/O error that names the file that could not be read.
+pub(super) fn unread(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("failed to read `{}`: {error}", path.display()))
+}
+
 impl Medium for FileMedium {
     fn name(&self) -> &str {
         &self.name
@@ -42,8 +52,7 @@ impl Medium for FileMedium {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
-        let named = |e: io::Error| io::Error::new(e.kind(), format!("failed to read `{}`: {e}", self.name));
-        Ok(self.file.file().read_exact_at(buffer, offset).map_err(named)?)
+        Ok(read_exact_at(&self.file, buffer, offset)?)
     }
 
     fn forget_cached(&self) -> Result<(), Error> {

@@ -23,6 +23,7 @@ use crate::Error;
 
 pub use afresh::{Held, ReadBack, read_back};
 pub use file::FileMedium;
+pub(crate) use file::read_exact_at;
 pub use remark::{Remark, RemarkKind};
 pub(crate) use search::{ARCHIVE_ENDING, files_ending};
 pub use search::{Found, find, find_set, open, open_all};

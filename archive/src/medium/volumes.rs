@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::file::read_exact_at;
 use super::{Medium, Parts, Place, Remark, RemarkKind, forget_cached};
 use crate::format::HEAD_BYTES;
 use crate::format::head::Head;
@@ -51,11 +51,7 @@ impl Volume {
 
     /// Fills the buffer from this place in the archive on, which is in this volume.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let file = fs::File::open(&self.path)?;
-        file.file().read_exact_at(buffer, HEADER_LEN + (offset - self.header.offset)).map_err(|e| {
-            let message = format!("failed to read `{}`: {e}", self.path.display());
-            io::Error::new(e.kind(), message)
-        })
+        read_exact_at(&fs::File::open(&self.path)?, buffer, HEADER_LEN + (offset - self.header.offset))
     }
 
     fn is_gone(&self) -> bool {

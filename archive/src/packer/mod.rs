@@ -9,9 +9,7 @@ mod slot;
 mod squeeze;
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,7 +22,7 @@ use crate::format::layout::{Layout, cut};
 use crate::format::packing::{Packing, Page};
 use crate::format::{HEAD_BYTES, PAGE_PLAIN_BYTES, frame, member};
 use crate::trust::{RootChain, Signature, Signatures};
-use crate::{Blob, BlobSink, BlobWriter, Digest, Error, Progress, Release, durable};
+use crate::{Blob, BlobSink, BlobWriter, Digest, Error, Progress, Release, durable, making};
 use journal::{Found, Journal};
 use slot::Slot;
 
@@ -90,7 +88,7 @@ impl Packer {
     pub fn open(target: &Path, layout: Layout, progress: &dyn Progress) -> Result<Self, Error> {
         let paths = Paths::beside(target);
         expect_space(&paths, &layout)?;
-        let file = durable::open_locked(&paths.partial)?;
+        let file = making::open_locked(&paths.partial)?;
         let (journal, mut found) = Journal::open(&paths.journal, layout.digest())?;
         let spool =
             fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&paths.spool)?;
@@ -158,7 +156,7 @@ impl Packer {
         let squeezed = squeeze::write(&self, level, progress, &mut frames)?;
         let tail = frame::stored(&[0; member::END_LEN]);
         let tail_at = self.layout.data_offset + self.layout.stored_bytes + squeezed;
-        self.file.file().write_all_at(&tail, tail_at).map_err(|e| self.name_error(&e))?;
+        making::write_all_at(&self.file, &tail, tail_at)?;
         let length = tail_at + tail.len() as u64;
         self.file.set_len(length)?;
 
@@ -176,7 +174,7 @@ impl Packer {
             head.statements.insert(release.statement.sequence, release.statement_bytes.clone());
         }
         head.packing = packing;
-        self.file.file().write_all_at(&head.encode()?, 0).map_err(|e| self.name_error(&e))?;
+        making::write_all_at(&self.file, &head.encode()?, 0)?;
         progress.go_on()?;
         self.put_in_place()?;
         Ok(Packed {
@@ -245,15 +243,16 @@ impl Packer {
         let mut start = 0;
         for plain_length in cut(plain.len() as u64, PAGE_PLAIN_BYTES) {
             let end = start + usize::try_from(plain_length).unwrap_or(usize::MAX);
-            let page = squeeze::frame(&plain[start..end], FRONT_LEVEL).map_err(|e| self.name_error(&e))?;
-            self.file.file().write_all_at(&page, offset).map_err(|e| self.name_error(&e))?;
+            let page = squeeze::frame(&plain[start..end], FRONT_LEVEL)
+                .map_err(|e| making::unwritten(&self.paths.partial, &e))?;
+            making::write_all_at(&self.file, &page, offset)?;
             let length = page.len() as u64;
             pages.push(Page { offset, length, plain_length, digest: Digest::of(&page) });
             offset += length;
             start = end;
         }
         let filler = frame::filler(self.layout.data_offset - offset);
-        self.file.file().write_all_at(&filler, offset).map_err(|e| self.name_error(&e))?;
+        making::write_all_at(&self.file, &filler, offset)?;
         Ok(pages)
     }
 
@@ -265,10 +264,6 @@ impl Packer {
         fs::rename(&self.paths.partial, &self.paths.target)?;
         durable::sync_dir(durable::parent_of(&self.paths.target))
     }
-
-    fn name_error(&self, error: &io::Error) -> Error {
-        name_error(&self.paths.partial, error)
-    }
 }
 
 impl BlobSink for Packer {
@@ -279,15 +274,10 @@ impl BlobSink for Packer {
 
 impl Paths {
     fn beside(target: &Path) -> Self {
-        let with = |suffix: &str| {
-            let mut name = OsString::from(target);
-            name.push(suffix);
-            PathBuf::from(name)
-        };
         Self {
-            partial: with(".partial"),
-            journal: with(".partial.journal"),
-            spool: with(".partial.spool"),
+            partial: making::beside(target, ".partial"),
+            journal: making::beside(target, ".partial.journal"),
+            spool: making::beside(target, ".partial.spool"),
             target: target.to_owned(),
         }
     }
@@ -295,16 +285,8 @@ impl Paths {
 
 /// Refuses to begin what cannot end for want of room. What an earlier try occupies counts as free.
 fn expect_space(paths: &Paths, layout: &Layout) -> Result<(), Error> {
-    const SECTOR: u64 = 512;
-    let place = durable::parent_of(&paths.target);
-    let occupied = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.blocks() * SECTOR);
-    let earlier = occupied(&paths.partial) + occupied(&paths.spool);
-    let free = durable::free_bytes(place)?.saturating_add(earlier);
-    let needed = layout.max_disk_bytes();
-    if free < needed {
-        return Err(Error::NoSpace { place: place.display().to_string(), needed, free });
-    }
-    Ok(())
+    let reclaimed = making::occupied_bytes(&paths.partial) + making::occupied_bytes(&paths.spool);
+    making::expect_room(durable::parent_of(&paths.target), layout.max_disk_bytes(), reclaimed)
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -312,10 +294,6 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn name_error(path: &Path, error: &io::Error) -> Error {
-    Error::Io(io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display())))
 }
 
 /// The format counts these in 32 bits; the layout has made sure that they fit.

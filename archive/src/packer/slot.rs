@@ -6,11 +6,11 @@
 
 use std::os::unix::fs::FileExt as _;
 
-use super::{Packer, lock, name_error};
+use super::{Packer, lock};
 use crate::format::frame::StoredEncoder;
 use crate::format::layout::{SpoolPlace, StoredPlace};
 use crate::format::member;
-use crate::{Blob, BlobWriter, Check, Error, Hashed};
+use crate::{Blob, BlobWriter, Check, Error, Hashed, making};
 
 /// How much is gathered before it is written: few system calls, and little memory for each of many slots.
 const WRITE_BYTES: usize = 256 << 10;
@@ -97,8 +97,8 @@ impl<'a> Slot<'a> {
             Place::Stored(_, framer) => framer.push(&header, &self.check, self.packer, self.replaying),
             Place::Spool(place) => {
                 let at = place.offset - member::HEADER_LEN;
-                let written = self.packer.spool.file().write_all_at(&header, at);
-                written.map_err(|e| name_error(&self.packer.paths.spool, &e))
+                let written = making::write_all_at(&self.packer.spool, &header, at);
+                written.map_err(Error::from)
             }
         }
     }
@@ -166,8 +166,8 @@ impl<'a> Slot<'a> {
             Place::Stored(_, framer) => framer.push(bytes, &self.check, self.packer, self.replaying),
             Place::Spool(_) if self.replaying => Ok(()),
             Place::Spool(place) => {
-                let written = self.packer.spool.file().write_all_at(bytes, place.offset + offset);
-                written.map_err(|e| name_error(&self.packer.paths.spool, &e))
+                let written = making::write_all_at(&self.packer.spool, bytes, place.offset + offset);
+                written.map_err(Error::from)
             }
         };
         // What has passed the check and is not there must not be noted for a later try.
@@ -191,8 +191,8 @@ impl<'a> Slot<'a> {
                 }
             }
             Place::Spool(place) => {
-                let written = self.packer.spool.file().write_all_at(zeros, place.offset + blob.size);
-                written.map_err(|e| name_error(&self.packer.paths.spool, &e))?;
+                let written = making::write_all_at(&self.packer.spool, zeros, place.offset + blob.size);
+                written.map_err(Error::from)?;
             }
         }
         if !self.replaying {
@@ -317,7 +317,7 @@ impl Framer {
     /// content passes the hash when it is read back, not the headers and padding around it.
     fn flush(&mut self, packer: &Packer, replaying: bool) -> Result<(), Error> {
         if !(replaying && self.stands_there(packer)) {
-            packer.file.file().write_all_at(&self.buffer, self.at).map_err(|e| packer.name_error(&e))?;
+            making::write_all_at(&packer.file, &self.buffer, self.at)?;
         }
         self.at += self.buffer.len() as u64;
         self.buffer.clear();

@@ -7,12 +7,12 @@ use std::os::unix::fs::FileExt as _;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
-use super::{Packer, name_error, narrow};
+use super::{Packer, narrow};
 use crate::belt::Belt;
 use crate::format::contents::Frame;
 use crate::format::layout::cut;
 use crate::format::{SQUEEZED_PLAIN_BYTES, frame as stored_frame};
-use crate::{Digest, Error, Progress};
+use crate::{Digest, Error, Progress, making};
 
 /// The memory that squeezing may take, in bytes: with many cores or a high level not all of them are at work.
 const MEMORY_BYTES: usize = 80 << 20;
@@ -45,7 +45,7 @@ pub(super) fn write(
         return Ok(0);
     }
     let mut offset = layout.stored_bytes;
-    belt(level).map_err(|e| packer.name_error(&e))?.run(
+    belt(level).map_err(|e| making::unwritten(&packer.paths.partial, &e))?.run(
         (0_u64..).zip(cut(layout.spool_bytes, SQUEEZED_PLAIN_BYTES)),
         |&(_, plain_length)| plain_length,
         |&(number, plain_length), plain: &mut Plain| {
@@ -61,9 +61,9 @@ pub(super) fn write(
         |squeezed, _| {
             progress.go_on()?;
             let Squeezed { number, plain_length, bytes, hash } =
-                squeezed.map_err(|e| name_error(&packer.paths.spool, &e))?;
+                squeezed.map_err(|e| making::unwritten(&packer.paths.spool, &e))?;
             let at = layout.data_offset + offset;
-            packer.file.file().write_all_at(&bytes, at).map_err(|e| packer.name_error(&e))?;
+            making::write_all_at(&packer.file, &bytes, at)?;
             let begun = layout.squeezed.partition_point(|p| p.start().0 <= number);
             frames.push(Frame {
                 offset,

@@ -5,10 +5,8 @@
 //! the same plan goes on there. Memory is bounded, whatever the archive: [`TILE_BYTES`] for what is read and made, as much
 //! again for the transforms and their tables, and the hashes.
 
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fs_err as fs;
 
@@ -19,7 +17,7 @@ use super::plan::Plan;
 use super::threads;
 use crate::format::parity::{Grid, Index, PieceHash, PieceHasher, page};
 use crate::medium::Medium as _;
-use crate::{Error, Progress, durable};
+use crate::{Error, Progress, durable, making};
 
 /// Memory for pieces that are read and recovery pieces that are made of them, in bytes.
 const TILE_BYTES: usize = 16 << 20;
@@ -88,11 +86,9 @@ struct Maker<'a> {
 impl<'a> Maker<'a> {
     fn open(plan: &'a Plan) -> Result<Self, Error> {
         let grid = &plan.grid;
-        let partials = plan.files.iter().map(|file| durable::open_locked(&file.partial()));
+        let partials = plan.files.iter().map(|file| making::open_locked(&file.partial()));
         let partials = partials.collect::<Result<Vec<_>, Error>>()?;
-        let mut journal_path = plan.files[0].partial().into_os_string();
-        journal_path.push(".journal");
-        let journal_path = PathBuf::from(journal_path);
+        let journal_path = making::beside(&plan.files[0].partial(), ".journal");
         let (journal, earlier) = Journal::open(&journal_path, &plan.digest()?)?;
         for (file, planned) in partials.iter().zip(&plan.files) {
             if earlier.is_empty() {
@@ -269,8 +265,7 @@ impl<'a> Maker<'a> {
             }
             hasher.update(buffer);
             let (file, start) = grid.recovery_place(u32::try_from(row).unwrap_or(u32::MAX), group);
-            let file = &partials[file];
-            file.file().write_all_at(buffer, start + at).map_err(|e| name_error(file.path(), &e))
+            Ok(making::write_all_at(&partials[file], buffer, start + at)?)
         })
     }
 
@@ -278,7 +273,7 @@ impl<'a> Maker<'a> {
     fn finish(self, progress: &dyn Progress) -> Result<(), Error> {
         for (number, (file, planned)) in (1..).zip(self.partials.iter().zip(&self.plan.files)) {
             for (place, page) in self.pages(number, planned.bytes) {
-                file.file().write_all_at(&page, place).map_err(|e| name_error(file.path(), &e))?;
+                making::write_all_at(file, &page, place)?;
             }
             file.sync_all()?;
         }
@@ -326,8 +321,4 @@ impl<'a> Maker<'a> {
             if found == *expected { Ok(()) } else { Err(wrong(file)) }
         })
     }
-}
-
-fn name_error(path: &Path, error: &io::Error) -> Error {
-    Error::Io(io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display())))
 }

@@ -1,15 +1,13 @@
 //! Reading pieces from files.
 
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use crate::Error;
 use crate::format::parity::{PieceHash, PieceHasher};
-use crate::medium::{Medium, forget_cached};
+use crate::medium::{Medium, forget_cached, read_exact_at};
 
 /// How much of a piece is read at a time to be hashed.
 pub(super) const READ_BYTES: usize = 256 << 10;
@@ -38,8 +36,7 @@ impl Medium for PlainFile {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
-        let named = |e: io::Error| io::Error::new(e.kind(), format!("failed to read `{}`: {e}", self.name));
-        Ok(fs::File::open(&self.path)?.file().read_exact_at(buffer, offset).map_err(named)?)
+        Ok(read_exact_at(&fs::File::open(&self.path)?, buffer, offset)?)
     }
 
     fn forget_cached(&self) -> Result<(), Error> {

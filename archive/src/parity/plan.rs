@@ -11,7 +11,7 @@ use super::gather::ParityFile;
 use super::make;
 use crate::format::parity::{Amount, Grid, Index};
 use crate::format::volume::{HEADER_LEN, MAX_VOLUMES};
-use crate::{Digest, Error, Progress, durable};
+use crate::{Digest, Error, Progress, durable, making};
 
 /// The journal has a line of hexadecimal characters for each group.
 const JOURNAL_BYTES_PER_HASH: u64 = 34;
@@ -139,18 +139,10 @@ impl Plan {
 
     /// Refuses to begin what cannot end for want of room. What an earlier try occupies counts as free.
     fn expect_space(&self) -> Result<(), Error> {
-        const SECTOR: u64 = 512;
-        let folder = durable::parent_of(&self.files[0].path);
-        let occupied =
-            |file: &Planned| fs::metadata(file.partial()).map_or(0, |found| found.blocks() * SECTOR);
-        let earlier: u64 = self.files.iter().map(occupied).sum();
+        let earlier: u64 = self.files.iter().map(|file| making::occupied_bytes(&file.partial())).sum();
         let hashes = u64::from(self.grid.pieces() + self.grid.recovery_pieces());
         let needed = self.bytes() + hashes * JOURNAL_BYTES_PER_HASH;
-        let free = durable::free_bytes(folder)?.saturating_add(earlier);
-        if free < needed {
-            return Err(Error::NoSpace { place: folder.display().to_string(), needed, free });
-        }
-        Ok(())
+        making::expect_room(durable::parent_of(&self.files[0].path), needed, earlier)
     }
 
     fn empty_index(&self) -> Index {
@@ -175,8 +167,6 @@ impl Plan {
 impl Planned {
     /// What it is called until it is finished.
     pub(super) fn partial(&self) -> PathBuf {
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(".partial");
-        name.into()
+        making::beside(&self.path, ".partial")
     }
 }

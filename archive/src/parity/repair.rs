@@ -2,8 +2,6 @@
 //! changed. Copies get their names when whoever asked for them has verified what they make up.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,14 +15,12 @@ use super::pieces::{self, PlainFile, READ_BYTES};
 use super::survey::Survey;
 use super::threads;
 use crate::format::volume::Header;
+use crate::making::{self, Draft};
 use crate::medium::{self, Medium};
-
 use crate::{Error, Progress, durable};
 
 /// Ending of a copy that nobody has verified yet; `.partial` is what packing goes on with.
 const ENDING: &str = ".repairing";
-/// Unit of `st_blocks` in bytes, whatever the file system.
-const BLOCK_BYTES: u64 = 512;
 
 /// What was repaired.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -60,13 +56,12 @@ pub struct Written {
     copies: Vec<Copy>,
 }
 
-/// A copy in the making, which is removed if nothing comes of it.
+/// A copy in the making.
 #[derive(Debug)]
 struct Copy {
     file: usize,
     target: PathBuf,
-    partial: fs::File,
-    is_kept: bool,
+    draft: Draft,
 }
 
 impl Mender {
@@ -120,23 +115,19 @@ impl Mender {
             if self.is_done(file, progress)? {
                 continue;
             }
-            let copy = Copy::open(file)?;
+            let draft = Draft::beside(&file.path, ENDING)?;
             needed += file.bytes;
-            reclaimed += copy.partial.metadata()?.blocks() * BLOCK_BYTES;
-            copies.push(copy);
+            reclaimed += making::occupied_bytes(draft.path());
+            copies.push(Copy { file: file.number - 1, target: file.path.clone(), draft });
         }
-        let free = durable::free_bytes(into)?.saturating_add(reclaimed);
-        if free < needed {
-            return Err(Error::NoSpace { place: into.display().to_string(), needed, free });
-        }
+        making::expect_room(into, needed, reclaimed)?;
         for copy in &copies {
-            copy.partial.set_len(0)?;
-            copy.partial.set_len(self.index.grid.lengths()[copy.file])?;
+            copy.draft.reset(self.index.grid.lengths()[copy.file])?;
         }
         self.copy_good(&copies, progress)?;
         self.write_lost(&copies, progress)?;
         for copy in &copies {
-            copy.partial.sync_all()?;
+            copy.draft.sync_all()?;
             self.read_back(copy, progress)?;
         }
         let (pieces, bytes) = (survey.pieces, survey.bytes);
@@ -227,7 +218,7 @@ impl Mender {
                 let length = (place.end - at).min(READ_BYTES as u64);
                 buffer.resize(usize::try_from(length).unwrap_or(0), 0);
                 self.archive[copy.file][source].read_exact_at(buffer, at)?;
-                copy.write(buffer, at)?;
+                copy.draft.write_all_at(buffer, at)?;
                 progress.advance(length);
                 at += length;
             }
@@ -251,7 +242,7 @@ impl Mender {
                     let from = place.range.end.min(place.range.start + at);
                     let there = (place.range.end - from).min(bytes.len() as u64);
                     progress.advance(there);
-                    copy.write(&bytes[..usize::try_from(there).unwrap_or(0)], from)
+                    Ok(copy.draft.write_all_at(&bytes[..usize::try_from(there).unwrap_or(0)], from)?)
                 },
                 progress,
             )?;
@@ -269,7 +260,7 @@ impl Mender {
         let wrong = || Error::WrittenWrong { file: copy.target.display().to_string() };
         if grid.header_bytes() > 0 {
             let header_bytes = usize::try_from(grid.header_bytes()).unwrap_or(usize::MAX);
-            let held = medium::read_back(copy.partial.path(), header_bytes, progress)?;
+            let held = medium::read_back(copy.draft.path(), header_bytes, progress)?;
             let header = Header::parse(&held.start).filter(|header| header.set == grid.set());
             let is_right = header.is_some_and(|header| {
                 (header.number as usize, header.digest, header.length)
@@ -277,7 +268,7 @@ impl Mender {
             });
             return if is_right { Ok(()) } else { Err(wrong()) };
         }
-        let is_right = self.read_pieces(copy.file, copy.partial.path(), progress)?;
+        let is_right = self.read_pieces(copy.file, copy.draft.path(), progress)?;
         if is_right { Ok(()) } else { Err(wrong()) }
     }
 
@@ -309,8 +300,7 @@ impl Written {
     /// I/O. Copies that have their names by then are found by the next run.
     pub fn keep(mut self) -> Result<Repaired, Error> {
         for copy in &mut self.copies {
-            fs::rename(copy.partial.path(), &copy.target)?;
-            copy.is_kept = true;
+            copy.draft.replace(&copy.target)?;
         }
         if let Some(copy) = self.copies.first() {
             durable::sync_dir(durable::parent_of(&copy.target))?;
@@ -322,32 +312,6 @@ impl Written {
     fn path(&self, file: usize) -> Option<&Path> {
         let copy = self.copies.iter().find(|copy| copy.file == file);
         let done = || self.repaired.files.iter().find(|done| done.number == file + 1);
-        copy.map(|copy| copy.partial.path()).or_else(|| done().map(|done| done.path.as_path()))
-    }
-}
-
-impl Copy {
-    fn open(planned: &RepairedFile) -> Result<Self, Error> {
-        let mut name = planned.path.as_os_str().to_owned();
-        name.push(ENDING);
-        let partial = durable::open_locked(Path::new(&name))?;
-        Ok(Self { file: planned.number - 1, target: planned.path.clone(), partial, is_kept: false })
-    }
-
-    fn write(&self, bytes: &[u8], at: u64) -> Result<(), Error> {
-        let named = |e: io::Error| {
-            let message = format!("failed to write `{}`: {e}", self.partial.path().display());
-            io::Error::new(e.kind(), message)
-        };
-        Ok(self.partial.file().write_all_at(bytes, at).map_err(named)?)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            // If it stays, the next run begins with it.
-            let _ = fs::remove_file(self.partial.path());
-        }
+        copy.map(|copy| copy.draft.path()).or_else(|| done().map(|done| done.path.as_path()))
     }
 }

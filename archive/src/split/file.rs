@@ -1,19 +1,16 @@
 //! Writing one file of an archive's pieces: under another name until it has been read back.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use fs_err as fs;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::format::volume::{HEADER_LEN, Header};
+use crate::making::Draft;
 use crate::medium::{ReadBack, read_back};
 use crate::{Bundle, Digest, Error, Progress, durable};
 
@@ -61,23 +58,29 @@ pub(super) fn write(
     progress: &dyn Progress,
 ) -> Result<Written, Error> {
     let Content { target, header, pieces, replaces } = content;
-    let mut partial = Partial::beside(target, if header.is_some() { SPLITTING } else { JOINING })?;
+    let mut draft = Draft::beside(target, if header.is_some() { SPLITTING } else { JOINING })?;
+    draft.reset(0)?;
     let (to_writer, from_reader) = sync_channel(PIECES_AHEAD);
     let wanted = thread::scope(|scope| {
         let reading = scope.spawn(move || read_pieces(bundle, pieces, &to_writer));
-        let written = partial.fill(header, &from_reader, progress);
+        let written = fill(&mut draft, header, &from_reader, progress);
         // Without its receiver the reader stops at the next piece.
         drop(from_reader);
         let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // The reader's error is the cause: the writer only noticed that nothing came any more.
         read.and(written)
     })?;
-    let held = read_back(&partial.path, wanted.header.len(), progress)?;
+    let held = read_back(draft.path(), wanted.header.len(), progress)?;
     if (&held.start, held.digest, held.length) != (&wanted.header, wanted.digest, wanted.length) {
         return Err(Error::WrittenWrong { file: target.display().to_string() });
     }
     let bytes = wanted.header.len() as u64 + wanted.length;
-    partial.put_in_place(target, replaces)?;
+    if replaces {
+        draft.replace(target)?;
+    } else {
+        draft.put_if_free(target)?;
+    }
+    durable::sync_dir(durable::parent_of(target))?;
     Ok(Written { path: target.to_owned(), bytes, read_back: held.how, was_there: false })
 }
 
@@ -107,108 +110,34 @@ struct Wanted {
     length: u64,
 }
 
-/// A file in the making, locked; gone when dropped.
-#[derive(Debug)]
-struct Partial {
-    file: fs::File,
-    path: PathBuf,
-    is_in_place: bool,
-}
-
-impl Partial {
-    fn beside(target: &Path, ending: &str) -> Result<Self, Error> {
-        let mut name = target.as_os_str().to_owned();
-        name.push(ending);
-        let path = PathBuf::from(name);
-        let file = durable::open_locked(&path)?;
-        let partial = Self { file, path, is_in_place: false };
-        partial.file.set_len(0)?;
-        Ok(partial)
+/// Writes the pieces as they come.
+fn fill(
+    draft: &mut Draft,
+    header: Option<Header>,
+    pieces: &Receiver<Vec<u8>>,
+    progress: &dyn Progress,
+) -> Result<Wanted, Error> {
+    if header.is_some() {
+        // Its hash is known at the end.
+        draft.file().write_all(&[0; HEADER_BYTES])?;
     }
-
-    fn fill(
-        &mut self,
-        header: Option<Header>,
-        pieces: &Receiver<Vec<u8>>,
-        progress: &dyn Progress,
-    ) -> Result<Wanted, Error> {
-        if header.is_some() {
-            // Its hash is known at the end.
-            self.file.write_all(&[0; HEADER_BYTES])?;
+    let mut hash = Sha256::new();
+    let (mut length, mut unsynced) = (0, 0);
+    for piece in pieces {
+        progress.go_on()?;
+        hash.update(&piece);
+        draft.file().write_all(&piece)?;
+        length += piece.len() as u64;
+        unsynced += piece.len() as u64;
+        if unsynced >= SYNC_BYTES {
+            draft.file().sync_data()?;
+            unsynced = 0;
         }
-        let mut hash = Sha256::new();
-        let (mut length, mut unsynced) = (0, 0);
-        for piece in pieces {
-            progress.go_on()?;
-            hash.update(&piece);
-            self.file.write_all(&piece)?;
-            length += piece.len() as u64;
-            unsynced += piece.len() as u64;
-            if unsynced >= SYNC_BYTES {
-                self.file.sync_data()?;
-                unsynced = 0;
-            }
-            progress.advance(piece.len() as u64);
-        }
-        let digest = Digest::from_raw(hash.finalize().into());
-        let header = header.map(|header| Header { digest, ..header }.encode()).unwrap_or_default();
-        self.file.file().write_all_at(&header, 0).map_err(|e| {
-            let message = format!("failed to write `{}`: {e}", self.path.display());
-            io::Error::new(e.kind(), message)
-        })?;
-        self.file.sync_all()?;
-        Ok(Wanted { header, digest, length })
+        progress.advance(piece.len() as u64);
     }
-
-    fn put_in_place(mut self, target: &Path, replaces: bool) -> Result<(), Error> {
-        if replaces {
-            fs::rename(&self.path, target)?;
-        } else {
-            rename_if_free(&self.path, target)?;
-        }
-        self.is_in_place = true;
-        Ok(durable::sync_dir(durable::parent_of(target))?)
-    }
-}
-
-/// Renames, but never over what came to be there since it was planned.
-fn rename_if_free(from: &Path, to: &Path) -> Result<(), Error> {
-    let occupied = || Error::Occupied { path: to.display().to_string() };
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        Err(Errno::EXIST) => Err(occupied()),
-        // Not every file system or kernel can do both in one step, and then neither can be told from a real error.
-        Err(_) if fs::symlink_metadata(to).is_ok() => Err(occupied()),
-        Err(_) => Ok(fs::rename(from, to)?),
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.is_in_place {
-            // The cause is told; what is left behind is begun anew by the next try.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_appeared_in_between_is_not_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let (target, packing) = (dir.path().join("a.tar.zst"), dir.path().join("a.tar.zst.partial"));
-        fs::write(&packing, "fetched").unwrap();
-        let partial = Partial::beside(&target, JOINING).unwrap();
-        fs::write(&target, "other").unwrap();
-        let refused = partial.put_in_place(&target, false);
-        assert!(matches!(refused, Err(Error::Occupied { .. })), "{refused:?}");
-        assert_eq!(fs::read(&target).unwrap(), b"other");
-        assert_eq!(fs::read(&packing).unwrap(), b"fetched");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
-        Partial::beside(&target, SPLITTING).unwrap().put_in_place(&target, true).unwrap();
-        assert_eq!(fs::read(&target).unwrap(), b"");
-    }
+    let digest = Digest::from_raw(hash.finalize().into());
+    let header = header.map(|header| Header { digest, ..header }.encode()).unwrap_or_default();
+    draft.write_all_at(&header, 0)?;
+    draft.sync_all()?;
+    Ok(Wanted { header, digest, length })
 }

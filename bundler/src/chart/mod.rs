@@ -29,6 +29,8 @@ pub use metadata::{ApiVersion, ChartType, Dependency, Maintainer, Metadata};
 pub use repository::{Found, Repository};
 pub use version::{ChartName, ChartVersion};
 
+use sealift_archive::making;
+
 use crate::files::read_capped;
 
 /// A packed chart.
@@ -58,9 +60,7 @@ impl Chart {
     /// As [`Chart::from_bytes`], or I/O.
     pub fn from_file(file: &Path) -> Result<Self, crate::Error> {
         let tgz = read_capped(file, MAX_TGZ_BYTES)?;
-        let mut beside = file.as_os_str().to_owned();
-        beside.push(".prov");
-        let provenance = match read_capped(Path::new(&beside), provenance::MAX_PROVENANCE_BYTES) {
+        let provenance = match read_capped(&making::beside(file, ".prov"), provenance::MAX_PROVENANCE_BYTES) {
             Err(crate::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
             read => Some(read?),
         };

@@ -1,14 +1,13 @@
 //! `split` and `join`.
 
 use std::ops::RangeInclusive;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::str::FromStr;
 
 use sealift_archive::parity::Amount;
 pub(super) use sealift_archive::split::Done;
 use sealift_archive::split::{self, Plan, Planned};
-use sealift_archive::{Bundle, Source as _, durable};
+use sealift_archive::{Bundle, Source as _, durable, making};
 use serde::Serialize;
 
 use super::look::open_all;
@@ -16,9 +15,6 @@ use super::output::{Lines, Output, count, path, size};
 use super::parity;
 use super::{JoinArgs, SplitArgs};
 use crate::{Error, bundle};
-
-/// Unit in which the system counts what a file occupies.
-const SECTOR_BYTES: u64 = 512;
 
 /// Numbers of volumes, as they are typed: `2`, `2-4`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,17 +104,8 @@ pub(super) fn resume(
 /// occupies counts as free.
 pub(super) fn expect_room(plan: &bundle::Plan) -> Result<(), Error> {
     let dir = plan.path.parent().filter(|dir| dir.is_dir()).unwrap_or(Path::new("."));
-    let earlier = |ending: &str| {
-        let mut name = plan.path.clone().into_os_string();
-        name.push(ending);
-        Path::new(&name).metadata().map_or(0, |metadata| metadata.blocks() * SECTOR_BYTES)
-    };
-    let free = durable::free_bytes(dir)?.saturating_add(earlier(".partial") + earlier(".partial.spool"));
-    let needed = plan.disk_bytes;
-    if needed <= free {
-        return Ok(());
-    }
-    Err(sealift_archive::Error::NoSpace { place: path(dir), needed, free }.into())
+    let earlier = |ending| making::occupied_bytes(&making::beside(&plan.path, ending));
+    Ok(making::expect_room(dir, plan.disk_bytes, earlier(".partial") + earlier(".partial.spool"))?)
 }
 
 /// Cuts an archive into volumes beside it, and removes it once all of them have been read back.
