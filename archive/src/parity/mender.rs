@@ -4,6 +4,7 @@
 //! Nothing is believed of a file but pieces whose hash is right; of a file there may be several copies, each with damage
 //! of its own.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::code::{Part, Shape};
@@ -92,56 +93,27 @@ impl Mender {
     }
 
     /// Looks at those of these pieces of which nothing is known yet.
-    pub(super) fn look_at_pieces(&mut self, mut all: Vec<u32>, progress: &dyn Progress) -> Result<(), Error> {
-        let (index, archive) = (&self.index, &self.archive);
-        all.retain(|&piece| self.pieces[piece as usize] == Known::Nothing);
-        let mut found = vec![Known::Nothing; all.len()];
+    pub(super) fn look_at_pieces(&mut self, all: Vec<u32>, progress: &dyn Progress) -> Result<(), Error> {
         let (threads, _) = self.shape().decoding();
-        threads::each(
-            &mut vec![Vec::new(); threads],
-            all.iter().zip(&mut found),
-            |buffer, (&piece, found)| {
-                progress.go_on()?;
-                let place = index.grid.place(piece);
-                let hash = |file: &dyn Medium, buffer: &mut Vec<u8>| {
-                    pieces::hash(file, &place.range, index.grid.piece_bytes(), buffer)
-                };
-                *found = look(&archive[place.file], index.pieces[piece as usize], buffer, hash)?;
-                progress.advance(place.range.end - place.range.start);
-                Ok(())
-            },
-        )?;
-        all.iter().zip(found).for_each(|(&piece, found)| self.pieces[piece as usize] = found);
-        Ok(())
+        let (index, archive) = (&self.index, &self.archive);
+        let sought = |piece: u32| {
+            let place = index.grid.place(piece);
+            Sought { copies: &archive[place.file], range: place.range, hash: index.pieces[piece as usize] }
+        };
+        look_at_all(&mut self.pieces, all, threads, index.grid.piece_bytes(), sought, progress)
     }
 
     /// Looks at those of these recovery pieces (by their place in the index) of which nothing is known yet.
-    pub(super) fn look_at_recovery(
-        &mut self,
-        mut all: Vec<u32>,
-        progress: &dyn Progress,
-    ) -> Result<(), Error> {
+    pub(super) fn look_at_recovery(&mut self, all: Vec<u32>, progress: &dyn Progress) -> Result<(), Error> {
+        let (threads, _) = self.shape().decoding();
         let (index, parity) = (&self.index, &self.parity);
         let (groups, piece_bytes) = (index.grid.groups(), index.grid.piece_bytes());
-        all.retain(|&piece| self.recovery[piece as usize] == Known::Nothing);
-        let mut found = vec![Known::Nothing; all.len()];
-        let (threads, _) = self.shape().decoding();
-        threads::each(
-            &mut vec![Vec::new(); threads],
-            all.iter().zip(&mut found),
-            |buffer, (&piece, found)| {
-                progress.go_on()?;
-                let (file, start) = index.grid.recovery_place(piece / groups, piece % groups);
-                let hash = |file: &dyn Medium, buffer: &mut Vec<u8>| {
-                    pieces::hash(file, &(start..start + piece_bytes), piece_bytes, buffer)
-                };
-                *found = look(&parity[file], index.recovery[piece as usize], buffer, hash)?;
-                progress.advance(piece_bytes);
-                Ok(())
-            },
-        )?;
-        all.iter().zip(found).for_each(|(&piece, found)| self.recovery[piece as usize] = found);
-        Ok(())
+        let sought = |piece: u32| {
+            let (file, start) = index.grid.recovery_place(piece / groups, piece % groups);
+            let range = start..start + piece_bytes;
+            Sought { copies: &parity[file], range, hash: index.recovery[piece as usize] }
+        };
+        look_at_all(&mut self.recovery, all, threads, piece_bytes, sought, progress)
     }
 
     /// The lost pieces of a group, as far as is known.
@@ -230,16 +202,41 @@ impl Mender {
     }
 }
 
+/// Where a piece must be, and what it must be.
+struct Sought<'a> {
+    copies: &'a Copies,
+    range: Range<u64>,
+    hash: PieceHash,
+}
+
+/// Finds out about those of these pieces of which nothing is known yet.
+fn look_at_all<'a>(
+    known: &mut [Known],
+    mut all: Vec<u32>,
+    threads: usize,
+    piece_bytes: u64,
+    sought: impl Fn(u32) -> Sought<'a> + Sync,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    all.retain(|&piece| known[piece as usize] == Known::Nothing);
+    let mut found = vec![Known::Nothing; all.len()];
+    let jobs = all.iter().zip(&mut found);
+    threads::each(&mut vec![Vec::new(); threads], jobs, |buffer, (&piece, found)| {
+        progress.go_on()?;
+        let sought = sought(piece);
+        *found = look(&sought, piece_bytes, buffer)?;
+        progress.advance(sought.range.end - sought.range.start);
+        Ok(())
+    })?;
+    all.iter().zip(found).for_each(|(&piece, found)| known[piece as usize] = found);
+    Ok(())
+}
+
 /// Looks for a copy that has the piece.
-fn look(
-    copies: &Copies,
-    expected: PieceHash,
-    buffer: &mut Vec<u8>,
-    hash: impl Fn(&dyn Medium, &mut Vec<u8>) -> Result<PieceHash, Error>,
-) -> Result<Known, Error> {
-    for (number, copy) in copies.iter().enumerate() {
-        match hash(&**copy, buffer) {
-            Ok(found) if found == expected => return Ok(Known::Good(number)),
+fn look(sought: &Sought<'_>, piece_bytes: u64, buffer: &mut Vec<u8>) -> Result<Known, Error> {
+    for (number, copy) in sought.copies.iter().enumerate() {
+        match pieces::hash(&**copy, &sought.range, piece_bytes, buffer) {
+            Ok(found) if found == sought.hash => return Ok(Known::Good(number)),
             Ok(_) => {}
             Err(error) if is_loss(&error) => {}
             Err(error) => return Err(error),
