@@ -167,11 +167,7 @@ fn release() -> (Release, HashSet<Digest>) {
         }
     }
     let refs_bytes = refs.to_bytes();
-    let summary = BlobListSummary {
-        digest: Digest::of(list.to_text().as_bytes()),
-        count: list.len() as u64,
-        content_bytes: list.total_bytes(),
-    };
+    let summary = BlobListSummary::of(&list);
     let name = ReleaseName {
         product: "acme".parse().unwrap(),
         version: "1.0".parse().unwrap(),

@@ -29,11 +29,7 @@ pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
     let refs_bytes = refs.to_bytes();
     // What a reader would refuse must not be signed.
     Refs::parse("refs.json", &refs_bytes)?;
-    let summary = BlobListSummary {
-        digest: Digest::of(blob_list.to_text().as_bytes()),
-        count: blob_list.len() as u64,
-        content_bytes: blob_list.total_bytes(),
-    };
+    let summary = BlobListSummary::of(&blob_list);
     let mut statement = Statement::new(definition.name(), summary, Blob::of(&refs_bytes));
     statement.floor = definition.floor.unwrap_or(Sequence::FIRST);
     statement.platforms = definition.platforms.chosen().map(<[_]>::to_vec).unwrap_or_default();

@@ -168,11 +168,7 @@ fn packed_on(bases: usize, contents: Vec<Content>) -> TempDir {
             blob_list.insert(Blob::of(bytes)).unwrap();
         }
         blobs.extend(content.blobs);
-        let summary = BlobListSummary {
-            digest: Digest::of(blob_list.to_text().as_bytes()),
-            count: blob_list.len() as u64,
-            content_bytes: blob_list.total_bytes(),
-        };
+        let summary = BlobListSummary::of(&blob_list);
         let name = ReleaseName {
             product: "acme".parse().unwrap(),
             version: format!("1.{sequence}").parse().unwrap(),

@@ -91,11 +91,7 @@ impl Content {
         for content in contents {
             blob_list.insert(Blob::of(content)).unwrap();
         }
-        let summary = BlobListSummary {
-            digest: Digest::of(blob_list.to_text().as_bytes()),
-            count: blob_list.len() as u64,
-            content_bytes: blob_list.total_bytes(),
-        };
+        let summary = BlobListSummary::of(&blob_list);
         let name = ReleaseName {
             product: "acme".parse().unwrap(),
             version: format!("1.{sequence}").parse().unwrap(),

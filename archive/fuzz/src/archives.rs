@@ -102,15 +102,9 @@ fn release(sequence: u64, refs: Refs, parts: &BTreeMap<Digest, Part>) -> Release
         sequence: sequence.try_into().expect("a sequence"),
     };
     let refs_bytes = refs.to_bytes();
-    let statement = Statement::new(name, summary(&blob_list), Blob::of(&refs_bytes));
+    let statement = Statement::new(name, BlobListSummary::of(&blob_list), Blob::of(&refs_bytes));
     let statement_bytes = statement.to_bytes();
     Release { statement, statement_bytes, signatures: vec![], signers: vec![], blob_list, refs, refs_bytes }
-}
-
-/// What a statement says about a list.
-pub(super) fn summary(list: &BlobList) -> BlobListSummary {
-    let digest = Digest::of(list.to_text().as_bytes());
-    BlobListSummary { digest, count: list.len() as u64, content_bytes: list.total_bytes() }
 }
 
 /// Opens one of the archives.

@@ -11,7 +11,7 @@ use sealift_archive::release::BlobListSummary;
 use sealift_archive::trust::Signature;
 use sealift_archive::{Blob, BlobList, Digest, Release, Sequence, Source as _, Statement};
 
-use super::archives::{ARCHIVES, open, summary};
+use super::archives::{ARCHIVES, open};
 use super::edits::{Edits, Step};
 use super::head;
 use super::vendor::VENDOR;
@@ -226,7 +226,7 @@ impl Papers {
             let mut document = Statement::parse("release.json", &statement).expect("our own statement");
             document.refs = Blob::of(&refs);
             document.blob_list = match BlobList::parse("blobs", &list) {
-                Ok(list) => summary(&list),
+                Ok(list) => BlobListSummary::of(&list),
                 Err(_) => BlobListSummary { digest: Digest::of(&list), ..document.blob_list },
             };
             statement = document.to_bytes();

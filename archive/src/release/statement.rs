@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blob_list::MAX_LINE_BYTES;
 use super::{API_VERSION, FileName, Platform, Product, ReleaseName, Sequence, Version, expect_kind};
-use crate::{Blob, Digest, Error, json};
+use crate::{Blob, BlobList, Digest, Error, json};
 
 const KIND: &str = "Statement";
 
@@ -65,6 +65,13 @@ pub struct BlobListSummary {
 }
 
 impl BlobListSummary {
+    /// What a statement says of this list.
+    #[must_use]
+    pub fn of(list: &BlobList) -> Self {
+        let digest = Digest::of(list.to_text().as_bytes());
+        Self { digest, count: list.len() as u64, content_bytes: list.total_bytes() }
+    }
+
     /// The most that its text can measure, in bytes.
     #[must_use]
     pub fn max_text_bytes(&self) -> u64 {

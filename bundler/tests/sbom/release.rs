@@ -148,11 +148,7 @@ impl Draft {
             blob_list.insert(Blob::of(bytes)).unwrap();
         }
         let refs_bytes = self.refs.to_bytes();
-        let summary = BlobListSummary {
-            digest: Digest::of(blob_list.to_text().as_bytes()),
-            count: blob_list.len() as u64,
-            content_bytes: blob_list.total_bytes(),
-        };
+        let summary = BlobListSummary::of(&blob_list);
         let name = ReleaseName {
             product: "acme".parse().unwrap(),
             version: "1.5.0".parse().unwrap(),

@@ -105,11 +105,7 @@ impl Offer {
         let mut statement = Statement::new(name, nothing, Blob::of(&refs_bytes));
         statement.upgrade_from = vec![format!("1.{}", sequence - 1).parse().unwrap()];
         change(&mut statement, &mut blob_list);
-        statement.blob_list = BlobListSummary {
-            digest: Digest::of(blob_list.to_text().as_bytes()),
-            count: blob_list.len() as u64,
-            content_bytes: blob_list.total_bytes(),
-        };
+        statement.blob_list = BlobListSummary::of(&blob_list);
         let statement_bytes = statement.to_bytes();
         let signatures = vendor.signature(&statement_bytes).iter().cloned().collect();
         let signers = vec![vendor.key.public().id()];
