@@ -11,9 +11,8 @@
 
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use sealift_archive::durable;
-use sealift_archive::trust::{MAX_ROOT_BYTES, RoleName, Signatures, TrustRoot, Trusted};
+use sealift_archive::trust::{RoleName, Signatures, TrustRoot, Trusted, read_root_file, versions_in};
 
 use crate::audit::Event;
 use crate::{Error, Store, Writer};
@@ -61,17 +60,7 @@ impl Store {
 
     /// The versions that followed, by rising number.
     fn versions_kept(&self) -> Result<Vec<u64>, Error> {
-        let dir = self.trust_dir().join(FOLLOWING_DIR);
-        if !dir.is_dir() {
-            return Ok(Vec::new());
-        }
-        let mut versions = Vec::new();
-        for entry in fs::read_dir(dir)? {
-            let name = entry?.file_name();
-            versions.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse::<u64>().ok()));
-        }
-        versions.sort_unstable();
-        Ok(versions)
+        Ok(versions_in(&self.trust_dir().join(FOLLOWING_DIR))?)
     }
 
     fn following_file(&self, version: u64) -> PathBuf {
@@ -130,7 +119,7 @@ impl RootFile {
     /// I/O, or a file that is no trust root.
     pub fn read(file: &Path) -> Result<Self, Error> {
         let name = file.display().to_string();
-        let root = TrustRoot::parse(&name, &read_limited(file)?)?;
+        let root = TrustRoot::parse(&name, &read_root_file(file)?)?;
         let dir = file.parent().unwrap_or(Path::new(""));
         let has_signatures = dir.join(SIGNATURES_DIR).is_dir();
         let signatures = has_signatures.then(|| Signatures::read_from(dir, &root.digest())).transpose()?;
@@ -142,21 +131,13 @@ fn read_root(path: &Path) -> Result<Option<TrustRoot>, Error> {
     if !path.exists() {
         return Ok(None);
     }
-    let root = TrustRoot::parse(&path.display().to_string(), &read_limited(path)?);
+    let root = TrustRoot::parse(&path.display().to_string(), &read_root_file(path)?);
     root.map(Some).map_err(|error| Error::TrustDamaged { path: path.to_owned(), why: error.to_string() })
-}
-
-/// Reads a file up to one byte more than a trust root may have: the parser then says that it is too large.
-fn read_limited(path: &Path) -> Result<Vec<u8>, Error> {
-    use std::io::Read as _;
-
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MAX_ROOT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
     use sealift_archive::Unwatched;
     use sealift_archive::trust::{RootDraft, SecretKey, Signature};
 

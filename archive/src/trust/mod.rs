@@ -5,6 +5,7 @@ mod draft;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod folder;
 mod keys;
 mod root;
 mod secret;
@@ -14,6 +15,7 @@ mod signer;
 pub use chain::{RootChain, Trusted};
 pub use draft::RootDraft;
 pub use error::Shortfall;
+pub use folder::{read_root_file, versions_in};
 pub use keys::{KeyId, PublicKey};
 pub use root::{MAX_ROOT_BYTES, Role, RoleName, Roles, TrustRoot};
 pub use secret::{KeyForm, MAX_KEY_BYTES, SecretKey};

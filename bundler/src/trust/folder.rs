@@ -8,14 +8,12 @@
 //!
 //! `root.json` is written last: whatever happens before leaves a draft, or nothing.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-
-use fs_err as fs;
 
 use sealift_archive::durable;
 use sealift_archive::trust::{
-    KeyId, MAX_ROOT_BYTES, RoleName, RootChain, Signature, Signatures, Signer, TrustRoot, Trusted,
+    KeyId, RoleName, RootChain, Signature, Signatures, Signer, TrustRoot, Trusted, read_root_file,
+    versions_in,
 };
 
 use super::Version;
@@ -51,7 +49,7 @@ impl Folder {
         } else {
             (path.parent().unwrap_or(Path::new("")).to_owned(), path.to_owned())
         };
-        let versions = versions(&dir.join(VERSIONS_DIR))?;
+        let versions = versions_in(&dir.join(VERSIONS_DIR))?;
         // Version 1 may still be waiting for signatures.
         let nothing_counts = !versions.is_empty() && !newest_file.exists();
         let newest = if nothing_counts { None } else { Some(read_root(&newest_file)?) };
@@ -220,22 +218,6 @@ fn follow(roots: Vec<TrustRoot>, signatures: &Signatures) -> Result<Option<Trust
     Ok(trusted)
 }
 
-fn versions(dir: &Path) -> Result<Vec<u64>, Error> {
-    if !dir.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut versions = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        versions.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse::<u64>().ok()));
-    }
-    versions.sort_unstable();
-    Ok(versions)
-}
-
-/// Reads a file up to one byte more than a trust root may have: the parser then says that it is too large.
 fn read_root(file: &Path) -> Result<TrustRoot, Error> {
-    let mut bytes = Vec::new();
-    fs::File::open(file)?.take(MAX_ROOT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(TrustRoot::parse(&file.display().to_string(), &bytes)?)
+    Ok(TrustRoot::parse(&file.display().to_string(), &read_root_file(file)?)?)
 }
