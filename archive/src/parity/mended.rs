@@ -87,6 +87,20 @@ impl Mender {
     pub fn of_archive(places: &[impl AsRef<Path>]) -> Result<Option<Self>, Error> {
         look(places).1
     }
+
+    /// Finds what can mend the archive in these places.
+    ///
+    /// # Errors
+    /// As [`Mender::of_archive`]; what is wrong with the places, or else [`Error::NoParity`], if there is no parity.
+    pub fn required(places: &[impl AsRef<Path>]) -> Result<Self, Error> {
+        let (found, mender) = look(places);
+        if let Some(mender) = mender? {
+            return Ok(mender);
+        }
+        found?;
+        let places: Vec<String> = places.iter().map(|place| place.as_ref().display().to_string()).collect();
+        Err(Error::NoParity { place: places.join("`, `") })
+    }
 }
 
 /// What is in these places, and what mends it.

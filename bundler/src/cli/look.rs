@@ -22,7 +22,7 @@ use crate::trust::Folder;
 const DAMAGES_SHOWN: usize = 20;
 
 /// What is told to whoever looks without a trust root.
-pub(super) const UNTRUSTED: &str =
+const UNTRUSTED: &str =
     "note: without --trust, nothing says that this archive is from whom it claims to be from";
 
 /// Opens an archive with a trust root, or with the one that it brings itself.
@@ -36,7 +36,15 @@ pub(super) fn open_all(
     root: Option<&Path>,
     output: Output,
 ) -> Result<Bundle, Error> {
-    let medium = find(places, output)?;
+    verified(find(places, output)?, root, output)
+}
+
+/// Verifies the front of the archive on a medium.
+pub(super) fn verified(
+    medium: Box<dyn Medium>,
+    root: Option<&Path>,
+    output: Output,
+) -> Result<Bundle, Error> {
     if let Some(root) = root {
         return Ok(Unverified::on(medium)?.verify(Folder::read(root)?.trusted()?)?);
     }

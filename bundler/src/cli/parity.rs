@@ -1,19 +1,18 @@
 //! `parity` and `repair`, and what `verify` says about parity.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use sealift_archive::bundle::Unverified;
 use sealift_archive::medium;
 pub(super) use sealift_archive::parity::Plan;
 use sealift_archive::parity::{Amount, Files, LostStretch, Mender, Repaired, RepairedFile, Survey};
 use sealift_archive::{Bundle, Error as ArchiveError};
 
-use super::look::UNTRUSTED;
+use super::look::verified;
 use super::output::{Lines, Output, count, path, size};
 use crate::Error;
-use crate::trust::Folder;
 
 /// How many lost stretches are listed for people; JSON has all.
 const STRETCHES_SHOWN: usize = 20;
@@ -138,11 +137,7 @@ struct RepairPlan<'a> {
 }
 
 pub(super) fn repair(output: Output, args: &RepairArgs) -> Result<(), Error> {
-    let Some(mut mender) = Mender::of_archive(&args.places)? else {
-        // What is wrong with the place is told first, if that is why.
-        medium::find(&args.places)?;
-        return Err(ArchiveError::NoParity { place: named(&args.places) }.into());
-    };
+    let mut mender = Mender::required(&args.places)?;
     let meter = output.meter("looking for damage", mender.survey_bytes())?;
     let survey = mender.survey(&meter)?;
     meter.finish();
@@ -192,16 +187,6 @@ fn conclude(repaired: &Repaired) -> String {
         lines = lines.line("written", format!("{}  {}, {what}", path(&file.path), size(file.bytes)));
     }
     lines.end("next: copy them, with the files that were whole, to another medium; this one is going bad")
-}
-
-fn verified(medium: Box<dyn medium::Medium>, root: Option<&Path>, output: Output) -> Result<Bundle, Error> {
-    let unverified = Unverified::on(medium)?;
-    if let Some(root) = root {
-        return Ok(unverified.verify(Folder::read(root)?.trusted()?)?);
-    }
-    output.remark(UNTRUSTED)?;
-    let own = unverified.own_root()?.clone();
-    Ok(unverified.verify(&own)?)
 }
 
 fn expect_whole(bundle: &Bundle, place: &str, output: Output) -> Result<(), Error> {
@@ -312,13 +297,8 @@ fn findings(mut lines: Lines, survey: &Survey) -> Lines {
         format!("{}, bytes {} to {} ({})", lost.file, lost.start, lost.end, count(lost.pieces, "piece"))
     };
     for (label, damages) in [("lost", &survey.damages), ("parity", &survey.parity_damages)] {
-        let mut told = Vec::new();
-        for lost in damages {
-            let text = tell(lost);
-            if !told.contains(&text) {
-                told.push(text);
-            }
-        }
+        let mut seen = HashSet::new();
+        let told: Vec<String> = damages.iter().map(tell).filter(|text| seen.insert(text.clone())).collect();
         let damaged = if label == "parity" { "damaged: " } else { "" };
         for text in told.iter().take(STRETCHES_SHOWN) {
             lines = lines.line(label, format!("{damaged}{text}"));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealift_archive::Error as ArchiveError;
 use sealift_archive::bundle::Unverified;
-use sealift_archive::medium::{self, Healed};
+use sealift_archive::medium::Healed;
 use sealift_archive::parity::{Mender, Repaired, RepairedFile, Survey};
 use serde::Serialize;
 
@@ -43,12 +43,7 @@ struct Plan<'a> {
 pub(super) fn repair(cli: &Cli, output: Output, args: &RepairArgs) -> Result<(), Error> {
     // Whoever trusts nobody yet learns it before anything is read.
     let trusted = cli.store()?.trust()?;
-    let Some(mut mender) = Mender::of_archive(&args.places)? else {
-        // What is wrong with the place is told first, if that is why.
-        medium::find(&args.places)?;
-        let places: Vec<String> = args.places.iter().map(|place| place.display().to_string()).collect();
-        return Err(ArchiveError::NoParity { place: places.join("`, `") }.into());
-    };
+    let mut mender = Mender::required(&args.places)?;
     let meter = cli.meter("looking for damage", mender.survey_bytes())?;
     let survey = mender.survey(&meter)?;
     meter.finish();
