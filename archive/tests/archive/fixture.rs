@@ -49,29 +49,12 @@ impl Content {
             list.insert(Blob::of(&content)).unwrap();
             blobs.insert(Digest::of(&content), content);
         }
-        let refs = Refs::default();
-        let refs_bytes = refs.to_bytes();
-        let summary = BlobListSummary {
-            digest: Digest::of(list.to_text().as_bytes()),
-            count: list.len() as u64,
-            content_bytes: list.total_bytes(),
-        };
         let name = ReleaseName {
             product: "acme".parse().unwrap(),
             version: "1.0".parse().unwrap(),
             sequence: 3.try_into().unwrap(),
         };
-        let statement = Statement::new(name, summary, Blob::of(&refs_bytes));
-        let statement_bytes = statement.to_bytes();
-        let release = Release {
-            statement,
-            statement_bytes,
-            signatures: Vec::new(),
-            signers: Vec::new(),
-            blob_list: list,
-            refs,
-            refs_bytes,
-        };
+        let release = release_of(name, list);
         Self { blobs, release }
     }
 
@@ -144,6 +127,15 @@ pub(crate) fn noise(seed: u64, size: usize) -> Vec<u8> {
     } else {
         next().iter().cycle().take(size).copied().collect()
     }
+}
+
+/// A release that nobody has signed yet, with nothing but content.
+pub(crate) fn release_of(name: ReleaseName, blob_list: BlobList) -> Release {
+    let (refs, refs_bytes) = (Refs::default(), Refs::default().to_bytes());
+    let statement = Statement::new(name, BlobListSummary::of(&blob_list), Blob::of(&refs_bytes));
+    let statement_bytes = statement.to_bytes();
+    let (signatures, signers) = (Vec::new(), Vec::new());
+    Release { statement, statement_bytes, signatures, signers, blob_list, refs, refs_bytes }
 }
 
 /// Keeps blobs in memory once they are checked.

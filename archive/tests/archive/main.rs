@@ -11,6 +11,7 @@ mod once;
 #[path = "../second_reader/mod.rs"]
 mod other_reader;
 mod parity;
+mod releases;
 mod second_reader;
 mod several;
 mod shelf;

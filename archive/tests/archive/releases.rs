@@ -1,28 +1,25 @@
 //! Several releases in one file, and files that leave out what is there already.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod second_reader;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
 
 use sealift_archive::format::HEAD_BYTES;
 use sealift_archive::format::head::Head;
 use sealift_archive::format::layout::{Layout, LeftOut, Storing};
 use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::packer::{Front, Packer};
-use sealift_archive::release::BlobListSummary;
 use sealift_archive::trust::{RoleName, RootChain, SecretKey, Signature, TrustRoot};
 use sealift_archive::{
-    Blob, BlobList, BlobSink, BlobWriter, Bundle, Check, Digest, Error, Explain as _, Refs, Release,
-    ReleaseName, Source as _, Statement, Unwatched, copy_blob,
+    Blob, BlobList, Bundle, Digest, Error, Explain as _, Release, ReleaseName, Source as _, Unwatched,
+    copy_blob,
 };
-use second_reader::SecondReader;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::fixture::{Memory, release_of};
+use crate::other_reader::SecondReader;
 
 /// One key for the trust root and one for everything else; making one takes half a second.
 static ROOT_KEY: LazyLock<SecretKey> = LazyLock::new(|| SecretKey::generate(b"").unwrap().0);
@@ -61,20 +58,7 @@ fn named(product: &str, version: &str, sequence: u64, numbers: impl IntoIterator
         version: version.parse().unwrap(),
         sequence: sequence.try_into().unwrap(),
     };
-    with_list(name, blob_list)
-}
-
-fn with_list(name: ReleaseName, blob_list: BlobList) -> Release {
-    let (refs, refs_bytes) = (Refs::default(), Refs::default().to_bytes());
-    let summary = BlobListSummary {
-        digest: Digest::of(blob_list.to_text().as_bytes()),
-        count: blob_list.len() as u64,
-        content_bytes: blob_list.total_bytes(),
-    };
-    let statement = Statement::new(name, summary, Blob::of(&refs_bytes));
-    let statement_bytes = statement.to_bytes();
-    let (signatures, signers) = (Vec::new(), Vec::new());
-    Release { statement, statement_bytes, signatures, signers, blob_list, refs, refs_bytes }
+    release_of(name, blob_list)
 }
 
 fn left_out(needs: &[&Release], numbers: impl IntoIterator<Item = u8>) -> LeftOut {
@@ -100,42 +84,6 @@ fn pack(dir: &TempDir, name: &str, layout: Layout, releases: &[Release]) -> Path
 
 fn open(path: &Path) -> Result<Bundle, Error> {
     Bundle::open(path, &*ROOT)
-}
-
-/// Keeps blobs in memory once they are checked.
-#[derive(Default)]
-struct Memory(Mutex<BTreeMap<Digest, Vec<u8>>>);
-
-struct InMemory<'a> {
-    memory: &'a Memory,
-    check: Check,
-    bytes: Vec<u8>,
-}
-
-impl BlobSink for Memory {
-    fn open(&self, blob: Blob) -> Result<Box<dyn BlobWriter + '_>, Error> {
-        Ok(Box::new(InMemory { memory: self, check: Check::new(blob), bytes: Vec::new() }))
-    }
-}
-
-impl BlobWriter for InMemory<'_> {
-    fn position(&self) -> u64 {
-        self.check.seen()
-    }
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.bytes.extend_from_slice(bytes);
-        self.check.update(bytes)
-    }
-    fn restart(&mut self) -> Result<(), Error> {
-        self.bytes.clear();
-        Ok(())
-    }
-    fn finish(self: Box<Self>) -> Result<(), Error> {
-        let digest = self.check.wanted().digest;
-        self.check.finish()?;
-        self.memory.0.lock().unwrap().insert(digest, self.bytes);
-        Ok(())
-    }
 }
 
 #[test]
@@ -303,7 +251,7 @@ fn releases_that_do_not_belong_together_are_refused_though_they_are_signed() {
         let size = if blob == Blob::of(&content(2)) { blob.size + 1 } else { blob.size };
         other_size.insert(Blob { size, ..blob }).unwrap();
     });
-    let lying = with_list(good[1].statement.name(), other_size);
+    let lying = release_of(good[1].statement.name(), other_size);
     let cases = [
         ("two products", [good[0].clone(), named("acne", "1.4", 4, 1..4)], "SL0131"),
         ("one version", [good[0].clone(), named("acme", "1.3", 4, 1..4)], "SL0131"),

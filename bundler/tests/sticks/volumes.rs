@@ -1,101 +1,16 @@
 //! A release that does not fit on one stick: made in volumes, looked at, damaged, cut otherwise, joined.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+use std::path::Path;
 
-use std::path::{Path, PathBuf};
-
-use assert_cmd::Command;
 use fs_err as fs;
-use serde_json::Value;
-use tempfile::TempDir;
 
-const DEFINITION: &str = "\
-apiVersion: sealift/v1
-kind: Release
-product: acme
-version: 1.0.0
-sequence: 1
-platforms: all
-files:
-  - {name: disk.img, path: disk.img}
-  - {name: notes.txt, path: notes.txt}
-";
-const BUNDLE: &str =
-    "bundle RELEASE.yaml --trust trust/root.json --release-key trust/release.key --pack-key trust/pack.key";
-
-/// What was said, and the exit status.
-struct Said {
-    text: String,
-    out: String,
-    status: i32,
-}
-
-impl Said {
-    fn expect(self, status: i32, parts: &[&str]) -> Self {
-        assert_eq!(self.status, status, "{}", self.text);
-        for part in parts {
-            assert!(self.text.contains(part), "`{part}` is not said: {}", self.text);
-        }
-        self
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap()
-    }
-}
-
-/// A vendor with a locked release of 12 MB.
-struct Vendor(TempDir);
-
-impl Vendor {
-    fn new() -> Self {
-        let vendor = Self(TempDir::new().unwrap());
-        let mut state = 7_u64;
-        let noise = std::iter::repeat_with(|| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        });
-        fs::write(vendor.path("disk.img"), noise.take(1_500_000).flatten().collect::<Vec<u8>>()).unwrap();
-        fs::write(vendor.path("notes.txt"), "hello\n").unwrap();
-        fs::write(vendor.path("RELEASE.yaml"), DEFINITION).unwrap();
-        vendor.run("trust init trust").expect(0, &[]);
-        vendor.run("lock RELEASE.yaml").expect(0, &[]);
-        vendor
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, arguments: &str) -> Said {
-        let mut command = Command::cargo_bin("sealift").unwrap();
-        command.current_dir(self.0.path()).args(arguments.split(' ')).env("COSIGN_PASSWORD", "secret");
-        let output = command.output().unwrap();
-        let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-        Said {
-            text: format!("$ sealift {arguments}\n{out}{err}"),
-            out,
-            status: output.status.code().unwrap(),
-        }
-    }
-
-    fn names(&self, dir: &str) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.path(dir))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort_unstable();
-        names
-    }
-}
+use crate::vendor::{BUNDLE, Vendor};
 
 const VOLUMES: [&str; 3] = ["acme-1.0.0.001.tar.zst", "acme-1.0.0.002.tar.zst", "acme-1.0.0.003.tar.zst"];
 
 #[test]
 fn a_release_is_bundled_into_volumes_and_used_like_one_file() {
-    let vendor = Vendor::new();
+    let vendor = Vendor::new(12_000_000);
     let plan = vendor.run(&format!("--json {BUNDLE} -o out --volume-size 5M --plan")).expect(0, &[]).json();
     let whole = vendor.run(&format!("--json {BUNDLE} -o out --plan")).expect(0, &[]).json();
     assert!(
@@ -120,7 +35,7 @@ fn a_release_is_bundled_into_volumes_and_used_like_one_file() {
 
 #[test]
 fn what_was_packed_and_not_cut_is_not_packed_again() {
-    let vendor = Vendor::new();
+    let vendor = Vendor::new(12_000_000);
     vendor.run(&format!("{BUNDLE} -o out")).expect(0, &[]);
     let archive = fs::read(vendor.path("out/acme-1.0.0.tar.zst")).unwrap();
     vendor.run(&format!("{BUNDLE} -o out --volume-size 1M")).expect(2, &["SL0165"]);
@@ -133,7 +48,7 @@ fn what_was_packed_and_not_cut_is_not_packed_again() {
 
 #[test]
 fn volumes_are_cut_one_at_a_time_and_joined_from_several_folders() {
-    let vendor = Vendor::new();
+    let vendor = Vendor::new(12_000_000);
     vendor.run(&format!("{BUNDLE} -o out")).expect(0, &[]);
     let split = "split out/acme-1.0.0.tar.zst --volume-size 5M --trust trust/root.json";
     vendor.run(&format!("{split} -o all")).expect(0, &["acme-1.0.0.002.tar.zst", "read back  3 files"]);
@@ -170,7 +85,7 @@ fn volumes_are_cut_one_at_a_time_and_joined_from_several_folders() {
 
 #[test]
 fn damage_is_told_by_volume() {
-    let vendor = Vendor::new();
+    let vendor = Vendor::new(12_000_000);
     vendor.run(&format!("{BUNDLE} -o out --volume-size 5M")).expect(0, &[]);
     let second = vendor.path("out").join(VOLUMES[1]);
     let good = fs::read(&second).unwrap();
@@ -211,7 +126,7 @@ fn damage_is_told_by_volume() {
 
 #[test]
 fn what_cannot_end_is_refused_by_the_plan() {
-    let vendor = Vendor::new();
+    let vendor = Vendor::new(12_000_000);
     let cut = format!("{BUNDLE} -o out --volume-size 5M --parity 1");
     for plan in ["", " --plan"] {
         vendor.run(&format!("{BUNDLE} -o out --volume-size 1M{plan}")).expect(2, &["SL0165", "is the least"]);
