@@ -2,7 +2,8 @@
 //!
 //! So a medium is read from front to back, although several threads read it; and whoever gets the outcomes gets them as if
 //! one thread had done everything. What is under way is bounded: each piece has a slot from when it is taken until its
-//! outcome has been handed on, and there are [`Belt::slots`] of them. A slot keeps its memory from piece to piece.
+//! outcome has been handed on, and there are [`Belt::slots`] of them; what the slots hold together is bounded too. A slot
+//! keeps its memory from piece to piece.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,8 @@ use crate::Error;
 const MAX_READING: usize = 12;
 /// Outcomes that may wait for the one ahead of them, so that whoever is done early can go on.
 const WAITING: usize = 2;
+/// What the slots of frames that are being read may hold together, in bytes. A single frame may be more.
+const READING_BYTES: u64 = 64 << 20;
 /// Small pieces go together up to so many bytes: for threads to meet costs as much as hashing 50 KB.
 const BATCH_BYTES: u64 = 512 << 10;
 
@@ -22,17 +25,19 @@ const BATCH_BYTES: u64 = 512 << 10;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Belt {
     workers: usize,
+    /// Bytes that all slots may hold, unless a single batch has more.
+    room: u64,
 }
 
 impl Belt {
     /// All cores at work, and one piece being read.
     pub(crate) fn reading() -> Self {
-        Self { workers: rayon::current_num_threads().min(MAX_READING) + 1 }
+        Self { workers: rayon::current_num_threads().min(MAX_READING) + 1, room: READING_BYTES }
     }
 
     /// So many at work.
     pub(crate) fn of(workers: usize) -> Self {
-        Self { workers: workers.max(1) }
+        Self { workers: workers.max(1), room: u64::MAX }
     }
 
     /// How many pieces are under way at most; small ones that go together count as one.
@@ -63,37 +68,39 @@ impl Belt {
                 scope.spawn(|| {
                     let _leaving = Leaving(&hall);
                     loop {
-                        let next = {
+                        let (number, batch, mut kept) = {
                             // Held until the pieces are there: the next ones wait behind them.
                             let mut source = lock(&source);
-                            let Some(mut slots) = hall.free_slot() else { return };
-                            source.next().map(|(number, batch)| {
-                                // The first one keeps its memory, the others are small.
-                                slots.resize_with(1, S::default);
-                                slots.resize_with(batch.len(), S::default);
-                                batch.iter().zip(&mut slots).for_each(|(job, slot)| take(job, slot));
-                                (number, batch, slots)
-                            })
+                            let Some((number, (weight, batch))) = source.next() else { return };
+                            let Some(mut kept) = hall.free_slot(weight) else { return };
+                            // The first one keeps its memory, the others are small.
+                            kept.slot.resize_with(1, S::default);
+                            kept.slot.resize_with(batch.len(), S::default);
+                            batch.iter().zip(&mut kept.slot).for_each(|(job, slot)| take(job, slot));
+                            (number, batch, kept)
                         };
-                        let Some((number, batch, mut slots)) = next else { return };
-                        let outcomes = batch.into_iter().zip(&mut slots).map(|(job, slot)| work(job, slot));
-                        hall.put_down(number, outcomes.collect(), slots);
+                        let pairs = batch.into_iter().zip(&mut kept.slot);
+                        let outcomes = pairs.map(|(job, slot)| work(job, slot)).collect();
+                        hall.put_down(number, outcomes, kept);
                     }
                 });
             }
             let _closing = Closing(&hall);
-            while let Some((outcomes, mut slots)) = hall.pick_up() {
-                let mut pairs = outcomes.into_iter().zip(&mut slots);
+            while let Some((outcomes, mut kept)) = hall.pick_up() {
+                let mut pairs = outcomes.into_iter().zip(&mut kept.slot);
                 pairs.try_for_each(|(outcome, slot)| hand_on(outcome, slot))?;
-                hall.give_back(slots);
+                hall.give_back(kept);
             }
             Ok(())
         })
     }
 }
 
-/// Jobs that go together, one after the other.
-fn batches<J>(jobs: impl Iterator<Item = J>, weigh: impl Fn(&J) -> u64) -> impl Iterator<Item = Vec<J>> {
+/// Jobs that go together, one after the other, and what they weigh.
+fn batches<J>(
+    jobs: impl Iterator<Item = J>,
+    weigh: impl Fn(&J) -> u64,
+) -> impl Iterator<Item = (u64, Vec<J>)> {
     let mut jobs = jobs.peekable();
     std::iter::from_fn(move || {
         let first = jobs.next()?;
@@ -103,7 +110,7 @@ fn batches<J>(jobs: impl Iterator<Item = J>, weigh: impl Fn(&J) -> u64) -> impl 
             weight += weigh(&job);
             batch.push(job);
         }
-        Some(batch)
+        Some((weight, batch))
     })
 }
 
@@ -117,8 +124,12 @@ struct Hall<T, S> {
 }
 
 struct Floor<T, S> {
-    free: Vec<S>,
-    done: BTreeMap<usize, (T, S)>,
+    /// The one that was used last is the last.
+    free: Vec<Kept<S>>,
+    /// What all slots hold, and what they may.
+    held: u64,
+    room: u64,
+    done: BTreeMap<usize, (T, Kept<S>)>,
     /// The number that is handed on next.
     wanted: usize,
     workers: usize,
@@ -126,35 +137,69 @@ struct Floor<T, S> {
     closed: bool,
 }
 
+/// A slot, and the bytes that it may hold, used or not.
+#[derive(Default)]
+struct Kept<S> {
+    bytes: u64,
+    slot: S,
+}
+
+impl<T, S: Default> Floor<T, S> {
+    /// The slot for a batch of this weight. If there is no room for that, memory is let go that is not in use.
+    fn take_slot(&mut self, weight: u64) -> Option<Kept<S>> {
+        loop {
+            let bytes = self.free.last()?.bytes;
+            let others = self.held - bytes;
+            // One that is larger than all the room is let in when it is alone.
+            if others == 0 || others + weight.max(bytes) <= self.room {
+                let slot = self.free.pop()?.slot;
+                self.held = others + weight.max(bytes);
+                return Some(Kept { bytes: weight.max(bytes), slot });
+            }
+            let idle = self.free.iter_mut().find(|kept| kept.bytes > 0)?;
+            self.held -= idle.bytes;
+            *idle = Kept::default();
+        }
+    }
+}
+
 impl<T, S: Default> Hall<T, S> {
     fn new(belt: Belt) -> Self {
-        let free = std::iter::repeat_with(S::default).take(belt.slots()).collect();
-        let floor = Floor { free, done: BTreeMap::new(), wanted: 0, workers: belt.workers, closed: false };
+        let free = std::iter::repeat_with(Kept::default).take(belt.slots()).collect();
+        let floor = Floor {
+            free,
+            held: 0,
+            room: belt.room,
+            done: BTreeMap::new(),
+            wanted: 0,
+            workers: belt.workers,
+            closed: false,
+        };
         Self { floor: Mutex::new(floor), slot: Condvar::new(), outcome: Condvar::new() }
     }
 
-    /// Waits for a slot; `None` once nobody wants more.
-    fn free_slot(&self) -> Option<S> {
+    /// Waits for a slot and for room; `None` once nobody wants more.
+    fn free_slot(&self, weight: u64) -> Option<Kept<S>> {
         let mut floor = lock(&self.floor);
-        loop {
-            match floor.free.pop() {
-                _ if floor.closed => return None,
+        while !floor.closed {
+            match floor.take_slot(weight) {
                 None => floor = self.slot.wait(floor).unwrap_or_else(PoisonError::into_inner),
-                slot => return slot,
+                kept => return kept,
             }
         }
+        None
     }
 
-    fn put_down(&self, number: usize, outcome: T, slot: S) {
+    fn put_down(&self, number: usize, outcome: T, kept: Kept<S>) {
         let mut floor = lock(&self.floor);
-        floor.done.insert(number, (outcome, slot));
+        floor.done.insert(number, (outcome, kept));
         if number == floor.wanted {
             self.outcome.notify_one();
         }
     }
 
     /// Waits for the next outcome; `None` if it does not come any more.
-    fn pick_up(&self) -> Option<(T, S)> {
+    fn pick_up(&self) -> Option<(T, Kept<S>)> {
         let mut floor = lock(&self.floor);
         loop {
             let wanted = floor.wanted;
@@ -170,8 +215,8 @@ impl<T, S: Default> Hall<T, S> {
         }
     }
 
-    fn give_back(&self, slot: S) {
-        lock(&self.floor).free.push(slot);
+    fn give_back(&self, kept: Kept<S>) {
+        lock(&self.floor).free.push(kept);
         self.slot.notify_one();
     }
 }
@@ -268,6 +313,27 @@ mod tests {
         };
         belt.run(0..10_000_usize, |_| BATCH_BYTES, take, |_, (): &mut ()| (), hand_on).unwrap();
         assert!((1..=belt.slots()).contains(&most.into_inner()));
+    }
+
+    #[test]
+    fn no_more_bytes_are_under_way_than_there_is_room_for() {
+        const ROOM: u64 = 10 * BATCH_BYTES;
+        let belt = Belt { room: ROOM, ..Belt::of(20) };
+        let weigh = |number: &u64| if *number == 500 { 3 * ROOM } else { BATCH_BYTES * (1 + number % 4) };
+        let (under_way, most) = (Mutex::new(0), Mutex::new(0));
+        let take = |number: &u64, (): &mut ()| {
+            let mut now = lock(&under_way);
+            assert!(*now + weigh(number) <= ROOM || *now == 0, "{number} beside {now} bytes");
+            *now += weigh(number);
+            let mut most = lock(&most);
+            *most = (*now).max(*most);
+        };
+        let hand_on = |number, (): &mut ()| {
+            *lock(&under_way) -= weigh(&number);
+            Ok(())
+        };
+        belt.run(0..1000_u64, weigh, take, |number, (): &mut ()| number, hand_on).unwrap();
+        assert_eq!(most.into_inner().unwrap(), 3 * ROOM);
     }
 
     #[test]

@@ -155,15 +155,19 @@ impl Task {
         self.chained.as_ref().map(|span| span.entry.blob.digest)
     }
 
-    /// The most bytes of memory that the frame and its content take.
+    /// The most bytes of memory that the frame and its content take: those of a chained blob are one and the same.
     pub(super) fn weight(&self, bundle: &Bundle) -> u64 {
         let frame = bundle.contents.frames[self.frame as usize];
-        u64::from(frame.length) + u64::from(frame.plain_length)
+        let plain_length = if self.chained.is_some() { 0 } else { frame.plain_length };
+        u64::from(frame.length) + u64::from(plain_length)
     }
 
     /// Reads the frame, whatever is in it.
     pub(super) fn read(&self, bundle: &Bundle, slot: &mut Slot) {
         let memory = std::mem::take(&mut slot.memory);
+        if self.chained.is_some() {
+            slot.plain = Vec::new();
+        }
         slot.read = Some(bundle.reader().read(place(bundle, self.frame), memory));
     }
 

@@ -15,7 +15,7 @@ use crate::format::{SQUEEZED_PLAIN_BYTES, frame as stored_frame};
 use crate::{Digest, Error, Progress, making};
 
 /// The memory that squeezing may take, in bytes: with many cores or a high level not all of them are at work.
-const MEMORY_BYTES: usize = 80 << 20;
+const MEMORY_BYTES: usize = 64 << 20;
 
 /// The content of a frame, and memory that is used for one after the other.
 #[derive(Default)]
