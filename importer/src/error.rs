@@ -65,6 +65,16 @@ pub enum Error {
         /// The archive's `VolumesMissing`.
         missing: sealift_archive::Error,
     },
+    /// The appliance's configuration is not what it should be.
+    #[error("`{}`{place}: {why}", file.display())]
+    Config {
+        /// The configuration.
+        file: PathBuf,
+        /// ` line 3, column 5`, if known.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
     /// What the archive library says.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -102,6 +112,7 @@ impl Explain for Error {
             Self::NotWhole { .. } => 505,
             Self::BaseMissing { .. } => 509,
             Self::FurtherVolumes { .. } => 513,
+            Self::Config { .. } => 520,
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
             Self::Io(_) => 599,
@@ -111,7 +122,7 @@ impl Explain for Error {
     fn class(&self) -> Class {
         match self {
             Self::NoRelease { .. } | Self::NotWhole { .. } | Self::BaseMissing { .. } => Class::Refused,
-            Self::NoSuchVersion { .. } | Self::AmbiguousVersion { .. } => Class::Usage,
+            Self::NoSuchVersion { .. } | Self::AmbiguousVersion { .. } | Self::Config { .. } => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
@@ -146,6 +157,7 @@ impl Explain for Error {
                  any order; with `--wait` the import waits for them"
                     .into()
             }
+            Self::Config { .. } => "`docs/operator.md` shows all keys".into(),
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::NoRelease { .. } | Self::Io(_) => return None,

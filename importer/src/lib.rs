@@ -4,6 +4,7 @@
 //! hidden behind `sealift_archive::Source`, where it goes is the business of `sealift_store`.
 
 pub mod cli;
+pub mod config;
 mod error;
 pub mod import;
 pub mod status;

@@ -48,6 +48,9 @@ pub struct Cli {
         default_value = "/var/lib/sealift"
     )]
     store: PathBuf,
+    /// The appliance's configuration; without it, /etc/sealift/appliance.yaml if there is one
+    #[arg(long, global = true, value_name = "FILE", env = "SEALIFT_CONFIG")]
+    config: Option<PathBuf>,
     /// Print results, plans and errors as JSON
     #[arg(long, global = true)]
     json: bool,

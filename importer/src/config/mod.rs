@@ -1,0 +1,119 @@
+//! `/etc/sealift/appliance.yaml`: how an appliance activates, mirrors and takes sticks. Whoever built the image wrote it;
+//! everything in it has a default, so an appliance without it works too.
+
+mod activation;
+mod media;
+mod mirror;
+mod receipt;
+
+use std::io::Read as _;
+use std::path::Path;
+
+use fs_err as fs;
+use serde::Deserialize;
+
+use crate::Error;
+pub use activation::Activation;
+pub use media::Media;
+pub use mirror::Mirror;
+pub use receipt::Receipt;
+
+/// Where it is looked for if no other place is named.
+pub const DEFAULT_PATH: &str = "/etc/sealift/appliance.yaml";
+const API_VERSION: &str = "sealift/v1";
+const KIND: &str = "Appliance";
+/// Largest configuration, in bytes. Ours are about 2 KB.
+const MAX_BYTES: u64 = 256 << 10;
+
+/// The configuration of an appliance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    api_version: String,
+    kind: String,
+    /// What belongs to letting a release run.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Where releases are fetched from; none for an appliance that is offline.
+    #[serde(default)]
+    pub mirror: Option<Mirror>,
+    /// What is done with sticks.
+    #[serde(default)]
+    pub media: Media,
+    /// How receipts are written.
+    #[serde(default)]
+    pub receipt: Receipt,
+}
+
+impl Config {
+    /// Reads the configuration; with no path, the one at [`DEFAULT_PATH`], if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the place of the mistake, or I/O.
+    pub fn read(path: Option<&Path>) -> Result<Self, Error> {
+        let file = match fs::File::open(path.unwrap_or(Path::new(DEFAULT_PATH))) {
+            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            file => file?,
+        };
+        let name = file.path().to_owned();
+        let refuse = |place: String, why: String| Error::Config { file: name.clone(), place, why };
+        let mut text = String::new();
+        file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(refuse(String::new(), format!("it is longer than {MAX_BYTES} bytes")));
+        }
+        let config: Self = serde_saphyr::from_str(&text).map_err(|error| {
+            let place = error.location().map(|l| format!(" line {}, column {}", l.line(), l.column()));
+            refuse(place.unwrap_or_default(), error.without_snippet().to_string())
+        })?;
+        for (key, found, wanted) in
+            [("apiVersion", &config.api_version, API_VERSION), ("kind", &config.kind, KIND)]
+        {
+            if found != wanted {
+                return Err(refuse(String::new(), format!("`{key}` is `{found}`, not `{wanted}`")));
+            }
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, Error> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("appliance.yaml");
+        fs::write(&path, text).unwrap();
+        Config::read(Some(&path))
+    }
+
+    #[test]
+    fn everything_has_a_default() {
+        assert_eq!(Config::read(None).unwrap(), Config::default());
+        let read = read("apiVersion: sealift/v1\nkind: Appliance\n").unwrap();
+        let named = (API_VERSION.to_owned(), KIND.to_owned());
+        assert_eq!(read, Config { api_version: named.0, kind: named.1, ..Config::default() });
+        let missing = Config::read(Some(Path::new("/nowhere/appliance.yaml"))).unwrap_err().to_string();
+        assert!(missing.contains("/nowhere/appliance.yaml"), "{missing}");
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        let head = "apiVersion: sealift/v1\nkind: Appliance\n";
+        let long = format!("{head}# {}", "x".repeat(1 << 18));
+        let cases = [
+            ("kind: Appliance", "apiVersion"),
+            ("apiVersion: sealift/v2\nkind: Appliance", "`apiVersion` is `sealift/v2`"),
+            ("apiVersion: sealift/v1\nkind: Release", "`kind` is `Release`"),
+            (&format!("{head}mirrors: {{}}"), "line 3, column 1: unknown field `mirrors`"),
+            (&long, "longer than"),
+        ];
+        for (text, wanted) in cases {
+            let said = read(text).unwrap_err().to_string();
+            assert!(said.contains(wanted) && said.contains("appliance.yaml"), "{wanted}: {said}");
+        }
+    }
+}
