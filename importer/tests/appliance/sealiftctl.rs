@@ -15,8 +15,8 @@ use tempfile::TempDir;
 /// How long anything here may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-struct Appliance {
-    dir: TempDir,
+pub(crate) struct Appliance {
+    pub(crate) dir: TempDir,
 }
 
 impl Appliance {
@@ -33,7 +33,7 @@ impl Appliance {
     }
 
     /// With these releases imported and activated, one after the other.
-    fn with_releases(sequences: RangeInclusive<u64>) -> Self {
+    pub(crate) fn with_releases(sequences: RangeInclusive<u64>) -> Self {
         let appliance = Self::pinned();
         for sequence in sequences {
             let bundle = appliance.bundle(&ACME, sequence);
@@ -43,7 +43,7 @@ impl Appliance {
     }
 
     /// Packs `acme 1.N`, and says the archive's name.
-    fn bundle(&self, vendor: &Vendor, sequence: u64) -> String {
+    pub(crate) fn bundle(&self, vendor: &Vendor, sequence: u64) -> String {
         self.bundle_with(vendor, sequence, |_, _| ())
     }
 
@@ -64,11 +64,11 @@ impl Appliance {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
-    fn done(&self, args: &[&str]) {
+    pub(crate) fn done(&self, args: &[&str]) {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -86,11 +86,11 @@ impl Appliance {
         )
     }
 
-    fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::open(&self.path("store")).unwrap()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }
@@ -339,7 +339,7 @@ fn stop_at_the_first_blob(mut import: Child, blobs: &Path, signal: Signal) -> Ex
 }
 
 /// Changes a byte in the middle of a file.
-fn flip_a_byte(path: &Path) {
+pub(crate) fn flip_a_byte(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let middle = bytes.len() * 3 / 4;
     bytes[middle] ^= 1;
