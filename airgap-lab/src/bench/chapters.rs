@@ -1,4 +1,4 @@
-//! What is measured: create, import, latency, size, verify.
+//! What is measured: create, import, latency, size, verify, growth.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::content::{LARGE, LAYERED, MANY, Set};
+use super::content::{GROWING, LARGE, LAYERED, MANY, Set};
 use super::measure::{Figures, Meter, number};
 use super::peers::Peers;
 use super::scratch::Scratch;
@@ -189,6 +189,29 @@ impl Bench {
         chapter.row("sealiftctl import with fsync", vec![imported]);
         chapter.bar("bar 128 MiB");
         Ok([chapter, self.verify(&bundled.archive)?])
+    }
+
+    /// Releases of ten to ten thousand small blobs, for what each of them costs.
+    pub(super) fn growth(&self) -> io::Result<Chapter> {
+        let mut chapter = Chapter::new("growth", "layers of 10 kB, from an archive into a store".to_owned());
+        for set in GROWING {
+            let dir = self.scratch.within("growth")?;
+            let offer = Offer::new(set, Config::default())?;
+            let definition =
+                Vendor::define(&dir.path().join("ours"), FIRST, offer.registry.addr(), &offer.images)?;
+            self.vendor.lock(&self.meter, &definition)?;
+            let archive = self.vendor.bundle(&self.meter, &definition, None)?.archive;
+            let runs: io::Result<Vec<Figures>> = (0..self.runs)
+                .map(|_| {
+                    let store = self.scratch.within("store")?;
+                    self.vendor.import(&self.meter, &archive, &store.path().join("store"))
+                })
+                .collect();
+            // A configuration and a manifest an image.
+            let blobs = set.layers() + 2 * set.images;
+            chapter.row(&format!("{blobs} blobs"), runs?);
+        }
+        Ok(chapter)
     }
 
     fn verify(&self, archive: &Path) -> io::Result<Chapter> {
