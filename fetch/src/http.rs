@@ -198,7 +198,8 @@ pub(crate) fn failure(error: &reqwest::Error, place: Place) -> Failure {
 }
 
 /// Whether there was an answer, and a certificate in it that we do not trust.
-pub(crate) fn is_untrusted(error: &reqwest::Error) -> bool {
+#[must_use]
+pub fn is_untrusted(error: &reqwest::Error) -> bool {
     matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
 }
 
@@ -217,7 +218,8 @@ fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Erro
 }
 
 /// The last cause, which is the one that says something: those above it only say that something failed.
-pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
+#[must_use]
+pub fn innermost(error: &(dyn StdError + 'static)) -> String {
     causes(error).last().map_or_else(String::new, ToString::to_string)
 }
 

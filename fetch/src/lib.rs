@@ -32,7 +32,7 @@ mod transfer;
 
 pub use client::{Client, Kind, MAX_MANIFEST_BYTES, Manifest, Origin, Wanted};
 pub use error::{Error, Place, Said, Status};
-pub use http::{is_loopback, without_secrets};
+pub use http::{innermost, is_loopback, is_untrusted, without_secrets};
 
 pub use meter::{Interrupt, Meter};
 pub use options::{Options, Retry};
