@@ -30,6 +30,15 @@ const MAX_UPLOADS: usize = 8;
 const MAY_NOT: [Status; 3] = [Status(401), Status(403), Status(405)];
 
 impl Client {
+    /// The size of a blob in the repository, in bytes; `None` if it does not have it.
+    ///
+    /// # Errors
+    /// What the registry or the network says.
+    pub async fn blob_size(&self, repository: &Reference, digest: Digest) -> Result<Option<u64>, Error> {
+        let subject = || Subject::Repository { reference: repository, path: format!("blobs/{digest}") };
+        self.inner().again_and_again(|| self.inner().size_of(subject())).await
+    }
+
     /// Which of these blobs the repository does not have. One with another size than this one is missing.
     ///
     /// # Errors
@@ -129,19 +138,24 @@ impl Client {
 impl Inner {
     async fn has(&self, repository: &Reference, blob: Blob) -> Result<bool, Failure> {
         let subject = Subject::Written { reference: repository, path: format!("blobs/{}", blob.digest) };
-        let request = Request { method: Method::HEAD, ..Request::whole(subject) };
+        let size = self.size_of(subject).await.map_err(|failure| failure.map(may_not_write))?;
+        Ok(size == Some(blob.size))
+    }
+
+    async fn size_of(&self, blob: Subject<'_>) -> Result<Option<u64>, Failure> {
+        let request = Request { method: Method::HEAD, ..Request::whole(blob) };
         let answer = match request.send(self).await {
             Ok(answer) => answer,
             // The storage behind a registry may have lost what the registry knows of.
             Err(Failure::Final(Error::Answer { status, .. } | Error::SentAstray { status, .. }))
                 if status == Status(404) =>
             {
-                return Ok(false);
+                return Ok(None);
             }
-            Err(failure) => return Err(failure.map(may_not_write)),
+            Err(failure) => return Err(failure),
         };
         let length = answer.response.headers().get(CONTENT_LENGTH);
-        Ok(length.and_then(|length| length.to_str().ok()?.parse().ok()) == Some(blob.size))
+        Ok(length.and_then(|length| length.to_str().ok()?.parse().ok()))
     }
 
     async fn put_manifest(&self, tagged: &Reference, media_type: &str, bytes: Bytes) -> Result<(), Failure> {
