@@ -32,7 +32,7 @@ impl Budget {
     }
 }
 
-/// Tells progress, and each byte only once: one that is fetched again after a restart is not told again.
+/// Tells progress, and each byte only once: one that comes again after a restart is not told again.
 #[derive(Clone)]
 pub(crate) struct Told {
     progress: Arc<dyn Progress>,
@@ -44,7 +44,7 @@ impl Told {
         Self { progress, highest: Arc::default() }
     }
 
-    fn position(&self, position: u64) {
+    pub(crate) fn position(&self, position: u64) {
         let before = self.highest.fetch_max(position, Ordering::Relaxed);
         if position > before {
             self.progress.advance(position - before);
