@@ -11,6 +11,7 @@ use url::Host;
 
 use crate::error::{Error, Place};
 use crate::options::Options;
+use crate::proxy::Proxy;
 use crate::retry::Failure;
 
 /// Redirects that are followed for one request. Registries use one or two.
@@ -38,8 +39,13 @@ pub(crate) struct Http {
 impl Http {
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         let certificates = read_certificates(options)?;
-        let outside = build(options, &certificates, |builder| builder)?;
-        let loopback = if PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some()) {
+        let proxy = options.proxy.as_ref().map(Proxy::build).transpose()?;
+        let outside = build(options, &certificates, |builder| match &proxy {
+            Some(proxy) => builder.proxy(proxy.clone()),
+            None => builder,
+        })?;
+        let is_named = || PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some());
+        let loopback = if proxy.is_some() || is_named() {
             build(options, &certificates, ClientBuilder::no_proxy)?
         } else {
             outside.clone()
