@@ -12,6 +12,7 @@ use url::Host;
 
 use crate::error::{Error, Place};
 use crate::options::Options;
+use crate::proxy::Proxy;
 use crate::retry::Failure;
 
 /// Redirects that are followed for one request. Registries use one or two.
@@ -125,8 +126,13 @@ fn pair(
         Some(silence) => builder.read_timeout(silence),
         None => builder,
     };
-    let outside = build(options, certificates, patient)?;
-    let loopback = if PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some()) {
+    let proxy = options.proxy.as_ref().map(Proxy::build).transpose()?;
+    let outside = build(options, certificates, |builder| match &proxy {
+        Some(proxy) => patient(builder).proxy(proxy.clone()),
+        None => patient(builder),
+    })?;
+    let is_named = || PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some());
+    let loopback = if proxy.is_some() || is_named() {
         build(options, certificates, |builder| patient(builder).no_proxy())?
     } else {
         outside.clone()

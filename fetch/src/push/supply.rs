@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
-use sealift_archive::{Blob, Error};
+use sealift_archive::{Blob, Error, Progress};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -32,6 +32,7 @@ pub(super) struct Supply {
     queue: tokio::sync::Mutex<Queue>,
     state: Mutex<State>,
     told: Told,
+    progress: Arc<dyn Progress>,
 }
 
 struct Queue {
@@ -60,7 +61,12 @@ struct State {
 
 impl Supply {
     /// Has the blob written from its first byte on.
-    pub(super) fn open(content: Arc<dyn Outgoing>, blob: Blob, told: Told) -> Arc<Self> {
+    pub(super) fn open(
+        content: Arc<dyn Outgoing>,
+        blob: Blob,
+        told: Told,
+        progress: Arc<dyn Progress>,
+    ) -> Arc<Self> {
         let (sender, pieces) = mpsc::channel(QUEUED_PIECES);
         tokio::task::spawn_blocking(move || {
             let mut pipe = Pipe { queue: sender, position: 0 };
@@ -76,7 +82,7 @@ impl Supply {
         });
         let queue = Queue { pieces, rest: Bytes::new(), position: 0 };
         let state = State { waiting: Waiting::ForNetwork(Instant::now()), failure: None };
-        Arc::new(Self { queue: tokio::sync::Mutex::new(queue), state: Mutex::new(state), told })
+        Arc::new(Self { queue: tokio::sync::Mutex::new(queue), state: Mutex::new(state), told, progress })
     }
 
     /// The next `bytes` bytes, as the body of a request that is made now.
@@ -122,7 +128,7 @@ impl Supply {
         let len = queue.rest.len().min(usize::try_from(most).unwrap_or(usize::MAX));
         let piece = queue.rest.split_to(len);
         queue.position += len as u64;
-        self.told.position(queue.position);
+        self.told.position(queue.position, &*self.progress);
         Ok(piece)
     }
 

@@ -60,7 +60,7 @@ struct Sent {
 impl Upload<'_> {
     /// Pushes the blob.
     pub(super) async fn run(&self) -> Result<(), Error> {
-        let told = Told::new(Arc::clone(self.progress));
+        let told = Told::default();
         match self.client.again_and_again(|| self.whole(&told)).await {
             Err(Error::Answer { status: Status(413), .. }) if self.blob.size > CHUNK_BYTES => {
                 self.client.again_and_again(|| self.in_chunks(&told)).await
@@ -71,7 +71,8 @@ impl Upload<'_> {
 
     async fn whole(&self, told: &Told) -> Result<(), Failure> {
         let session = self.begin().await?;
-        let supply = Supply::open(Arc::clone(self.content), self.blob, told.clone());
+        let supply =
+            Supply::open(Arc::clone(self.content), self.blob, told.clone(), Arc::clone(self.progress));
         let sent = Sent { method: Method::PUT, from: None, bytes: self.blob.size };
         let response = self.send(&session, self.finishing(&session), sent, &supply).await?;
         self.expect(&response, StatusCode::CREATED)
@@ -79,7 +80,8 @@ impl Upload<'_> {
 
     async fn in_chunks(&self, told: &Told) -> Result<(), Failure> {
         let mut session = self.begin().await?;
-        let supply = Supply::open(Arc::clone(self.content), self.blob, told.clone());
+        let supply =
+            Supply::open(Arc::clone(self.content), self.blob, told.clone(), Arc::clone(self.progress));
         let chunk = CHUNK_BYTES.max(session.least_chunk);
         let mut at = 0;
         while at < self.blob.size {
