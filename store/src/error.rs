@@ -177,7 +177,7 @@ pub enum Error {
         seen: Digest,
     },
     /// News that are no news any more, where fresh ones should be had.
-    #[error("version {version} of channel `{name}` expired at {}, and now it is {}{}", instant(*expired), instant(*now), and_active(active.as_deref()))]
+    #[error("version {version} of channel `{name}` expired at {}{}{}", instant(*expired), since(*expired, *now), and_active(active.as_deref()))]
     ChannelExpired {
         /// The channel.
         name: ChannelName,
@@ -185,7 +185,7 @@ pub enum Error {
         version: u64,
         /// When it expired.
         expired: OffsetDateTime,
-        /// What time it is taken to be.
+        /// What this machine's clock says. If that is earlier, it was later before.
         now: OffsetDateTime,
         /// What is active.
         active: Option<Box<ReleaseName>>,
@@ -286,6 +286,15 @@ fn and_active(active: Option<&ReleaseName>) -> String {
 /// `2026-11-23T02:44:00Z`
 fn instant(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
+}
+
+/// What the clock says about something that has expired.
+fn since(expired: OffsetDateTime, now: OffsetDateTime) -> String {
+    if now < expired {
+        format!("; this machine's clock says {}, and had passed that before", instant(now))
+    } else {
+        format!(", and now it is {}", instant(now))
+    }
 }
 
 fn one_of<'a>(versions: impl IntoIterator<Item = &'a Version>) -> String {
@@ -429,7 +438,8 @@ impl Explain for Error {
                 "do not follow it: ask the vendor why one version says two things".into()
             }
             Self::ChannelExpired { .. } => {
-                "check this machine's clock, which may once have been ahead, and its way to the vendor; an appliance that is meant to have none is set to be offline"
+                "check this machine's clock and its way to the vendor, and ask the vendor for the next edition of the channel; it is \
+                 believed whatever the clock said meanwhile; an appliance that is meant to be offline has no `mirror` in its configuration"
                     .into()
             }
             Self::Failed { .. } | Self::Incomplete { .. } | Self::ActiveUnreadable { .. } => {

@@ -213,12 +213,8 @@ impl Incoming<'_> {
         for mirror in mirrors {
             mirror.publish(&scratch)?;
         }
-        // Git fsyncs part of what it writes; this is the rest of it, before anything relies on it.
-        if !mirrors.is_empty() {
-            rustix::fs::syncfs(fs::File::open(self.writer.git_dir())?.file())
-                .map_err(std::io::Error::from)?;
-        }
-        Ok(())
+        // Before anything relies on it.
+        if mirrors.is_empty() { Ok(()) } else { mirror::sync(&self.writer.git_dir()) }
     }
 
     /// Gives the documents their place. If the release is there already, it is repaired.

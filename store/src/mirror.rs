@@ -51,6 +51,11 @@ pub(crate) fn check(store: &Store, name: &RepositoryName) -> Result<Option<Strin
     }
 }
 
+/// Makes durable what Git wrote here: by itself it fsyncs part of that.
+pub(crate) fn sync(dir: &Path) -> Result<(), Error> {
+    Ok(rustix::fs::syncfs(fs::File::open(dir)?.file()).map_err(std::io::Error::from)?)
+}
+
 /// The repositories that have a mirror.
 pub(crate) fn names(store: &Store) -> Result<BTreeSet<RepositoryName>, Error> {
     let mut names = BTreeSet::new();
@@ -160,8 +165,14 @@ impl Mirror<'_> {
     /// Moves what was prepared into the mirror, and writes the refs. Can be repeated after a crash at any point.
     pub(crate) fn publish(&self, scratch: &Path) -> Result<(), Error> {
         let git = self.git(self.store.git_path(self.name));
-        git.run("init", &["--bare", "--quiet", "--template="], "")?;
-        let prepared = self.scratch_dir(scratch).join("objects");
+        let prepared = self.scratch_dir(scratch);
+        if !git.dir.is_dir() {
+            // It takes its place whole: Git makes a repository of many files, and not all of them durable.
+            sync(&prepared)?;
+            fs::rename(&prepared, &git.dir)?;
+            durable::sync_dir(&self.store.git_dir())?;
+        }
+        let prepared = prepared.join("objects");
         for digest in &self.repository.packs {
             let blob = self.store.blob_path(digest);
             let name = pack_name(&blob)?;

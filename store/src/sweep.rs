@@ -11,6 +11,10 @@ use crate::{Error, StoredRelease, Writer, parts};
 
 /// How the files begin that `durable` and the intake write before they rename them (tempfile's prefix).
 pub(crate) const TEMPORARY_PREFIX: &str = ".tmp";
+/// How the files end by which Git locks a ref or its configuration (gitglossary(7); no ref's name ends so).
+const GIT_LOCK_SUFFIX: &str = ".lock";
+/// Where Git keeps objects: nothing is locked there, and there are many.
+const GIT_OBJECTS_DIR: &str = "objects";
 
 /// Removes partial files, and imports that are done or never began. What has only become old is for a collection to
 /// remove, which says so.
@@ -28,9 +32,25 @@ pub(crate) fn leftovers(writer: &Writer) -> Result<(), Error> {
             fs::remove_dir_all(entry.path())?;
         } else {
             incoming::remove_scratch(&entry.path())?;
+            // Its documents become a release's with all that lies beside them.
+            remove_temporary_below(&entry.path())?;
         }
     }
+    remove_git_locks_below(&writer.git_dir())?;
     remove_parts(writer)
+}
+
+/// Removes the locks of a Git that did not come to its end: nobody else does, and the next one stops at them.
+fn remove_git_locks_below(dir: &Path) -> Result<(), Error> {
+    for entry in entries(dir)? {
+        let name = entry.file_name();
+        if name.as_encoded_bytes().ends_with(GIT_LOCK_SUFFIX.as_bytes()) {
+            fs::remove_file(entry.path())?;
+        } else if entry.file_type()?.is_dir() && name != GIT_OBJECTS_DIR {
+            remove_git_locks_below(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes parts that are of no use: nothing of them is durable, or the blob is here.
