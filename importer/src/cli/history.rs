@@ -46,6 +46,13 @@ fn describe(record: &Record) -> String {
         Event::RolledBack { release, from } => {
             title(format!("{} became active by a rollback", release.name())).line_if("before", before(from))
         }
+        Event::ActivationFailed { release, phase, reason, went_back } => {
+            let end = if *went_back { "all was undone" } else { "it stopped there" };
+            title(format!("activating {} failed", release.name()))
+                .line("phase", phase)
+                .line("reason", reason)
+                .line("end", end)
+        }
         Event::Failed { release, reason } => {
             title(format!("{} failed", release.name())).line("reason", reason)
         }
