@@ -98,6 +98,17 @@ pub enum Event {
         /// Bytes that came free.
         freed_bytes: u64,
     },
+    /// A release was to become the active one, and something was in the way.
+    ActivationFailed {
+        /// The release.
+        release: Subject,
+        /// The phase in which it failed.
+        phase: String,
+        /// What went wrong.
+        reason: String,
+        /// Whether all that was done is undone; else it stopped there.
+        went_back: bool,
+    },
     /// A release turned out to be incomplete.
     Failed {
         /// The release.
