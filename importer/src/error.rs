@@ -93,6 +93,9 @@ pub enum Error {
     /// What the store says.
     #[error(transparent)]
     Store(#[from] sealift_store::Error),
+    /// What the cluster says.
+    #[error(transparent)]
+    Flux(#[from] crate::flux::Error),
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -129,6 +132,7 @@ impl Explain for Error {
             Self::NotForTerminals => 581,
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
+            Self::Flux(error) => return error.code(),
             Self::Io(_) => 599,
         })
     }
@@ -143,6 +147,7 @@ impl Explain for Error {
             | Self::NotForTerminals => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
             Self::Store(error) => error.class(),
+            Self::Flux(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) => Class::Failed,
         }
@@ -184,6 +189,7 @@ impl Explain for Error {
             }
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
+            Self::Flux(error) => return error.hint(),
             Self::NoRelease { .. } | Self::Io(_) => return None,
         })
     }

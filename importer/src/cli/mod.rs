@@ -1,5 +1,6 @@
 //! The command line of `sealiftctl`.
 
+mod gc;
 mod history;
 mod import;
 mod output;
@@ -83,6 +84,8 @@ An activation that was interrupted is given up by a rollback.")]
     Receipt(receipt::ReceiptArgs),
     /// Read the whole store, and say whether it is whole
     Verify(VerifyArgs),
+    /// Give back the room of what nothing needs any more
+    Gc(gc::GcArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -181,6 +184,7 @@ impl Cli {
             Command::Rollback(args) => switch::rollback(self, output, args),
             Command::Receipt(args) => receipt::receipt(self, output, args),
             Command::Verify(args) => verify::verify(self, output, args),
+            Command::Gc(args) => gc::gc(self, output, args),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(*shell, &mut Self::command(), "sealiftctl", &mut text);
