@@ -71,8 +71,8 @@ enum Command {
     Repair(repair::RepairArgs),
     /// Show what runs, what can follow, what is wrong and what to do next
     Status,
-    /// Show what was verified, by which key, from where, and when
-    History,
+    /// Show what was verified, by which key, from where, when and by whom
+    History(history::HistoryArgs),
     /// Make a release that is here the active one
     Activate(ActivateArgs),
     /// Go back to the release that was active before
@@ -179,7 +179,7 @@ impl Cli {
             Command::Import(args) => import::import(self, output, args),
             Command::Repair(args) => repair::repair(self, output, args),
             Command::Status => status::status(self, output),
-            Command::History => history::history(self, output),
+            Command::History(args) => history::history(self, output, args),
             Command::Activate(args) => switch::activate(self, output, args),
             Command::Rollback(args) => switch::rollback(self, output, args),
             Command::Receipt(args) => receipt::receipt(self, output, args),

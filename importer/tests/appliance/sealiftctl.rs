@@ -10,7 +10,7 @@ use fs_err as fs;
 use rustix::process::{Pid, Signal};
 use sealift_archive::age::{self, Identity};
 use sealift_archive::{BlobList, Receipt, Statement};
-use sealift_store::Store;
+use sealift_store::{Actor, Record, Store};
 use tempfile::TempDir;
 
 /// How long anything here may take.
@@ -110,6 +110,7 @@ macro_rules! assert_told {
                 (r"sha256:[0-9a-f]{64}", "[digest]"),
                 (r"[0-9.]+ [kMGT]?B free", "[room] free"),
                 (r"free, [0-9.]+ [kMGT]?B used", "free, [room] used"),
+                (r"  by          .+", "  by          [who]"),
                 (r"process \d+", "process [pid]"),
                 (r"bytes \d+ to \d+", "bytes [from] to [to]"),
                 (r"wrong: less than 10 % of the disk is free\n", ""),
@@ -148,6 +149,11 @@ fn an_update_and_back() {
     assert_told!("activate_by_sequence", appliance.told(&["activate", "2"]));
     assert_told!("activate_unknown", appliance.told(&["activate", "9"]));
     assert_told!("history", appliance.told(&["history"]));
+    assert_told!("history_since", appliance.told(&["history", "--since", "2200-01-01"]));
+    assert_told!("history_bad_since", appliance.told(&["history", "--since", "yesterday"]));
+    let records: Vec<Record> =
+        serde_json::from_slice(&appliance.run(&["history", "--json", "--since=1d"]).stdout).unwrap();
+    assert!(records.len() == 7 && records.iter().all(|record| record.by == Some(Actor::current())));
     assert_told!("verify", appliance.told(&["verify"]));
 }
 
