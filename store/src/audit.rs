@@ -115,6 +115,17 @@ pub enum Event {
         /// The Git mirrors that were made again.
         mirrors: BTreeSet<RepositoryName>,
     },
+    /// A release was to become the active one, and something was in the way.
+    ActivationFailed {
+        /// The release.
+        release: Subject,
+        /// The phase in which it failed.
+        phase: String,
+        /// What went wrong.
+        reason: String,
+        /// Whether all that was done is undone; else it stopped there.
+        went_back: bool,
+    },
     /// A release turned out to be incomplete.
     Failed {
         /// The release.

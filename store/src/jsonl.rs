@@ -1,4 +1,4 @@
-//! Files that only grow, one JSON object a line: the audit log and an import's journal.
+//! Files that only grow, one JSON object a line: the audit log and the journals.
 
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
@@ -11,7 +11,10 @@ use serde::de::DeserializeOwned;
 /// Appends one object, durably.
 ///
 /// A power cut may leave half a line; what comes after begins on a line of its own, so it costs no other entry.
-pub(crate) fn append<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+///
+/// # Errors
+/// I/O.
+pub fn append<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let is_new = !path.exists();
     let mut file = fs::File::options().read(true).append(true).create(true).open(path)?;
     let mut line = Vec::new();

@@ -7,6 +7,7 @@ use std::path::Path;
 use fs_err as fs;
 
 use crate::incoming::{self, JOURNAL_FILE};
+use crate::store::ACTIVATION;
 use crate::{Error, StoredRelease, Writer, parts};
 
 /// How the files begin that `durable` and the intake write before they rename them (tempfile's prefix).
@@ -23,6 +24,7 @@ pub(crate) fn leftovers(writer: &Writer) -> Result<(), Error> {
         remove_if_temporary(&entry)?;
     }
     remove_temporary_below(&writer.trust_dir())?;
+    remove_temporary_below(&writer.root().join(ACTIVATION))?;
     remove_temporary_below(&writer.releases_dir())?;
     let staged = writer.releases()?;
     for entry in entries(&writer.incoming_dir())? {

@@ -118,6 +118,13 @@ fn describe(record: &Record) -> String {
                 .line_if("releases", names(releases))
                 .line_if("imports", names(imports))
         }
+        Event::ActivationFailed { release, phase, reason, went_back } => {
+            let end = if *went_back { "all was undone" } else { "it stopped there" };
+            title(format!("activating {} failed", release.name()))
+                .line("phase", phase)
+                .line("reason", reason)
+                .line("end", end)
+        }
         Event::Failed { release, reason } => {
             title(format!("{} failed", release.name())).line("reason", reason)
         }
