@@ -334,7 +334,7 @@ fn describe_channels(channels: &[Shown]) -> String {
     let row = |cells: [&str; 7]| cells.map(str::to_owned);
     let mut rows =
         vec![row(["channel", "no.", "release", "sequence", "floor", "expires (UTC)", "signed by"])];
-    let mut remarks = String::new();
+    let mut remarks = Vec::new();
     for Shown { channel, signers, standing } in channels {
         let mut keys = signers.iter().map(KeyId::short);
         rows.push([
@@ -347,15 +347,16 @@ fn describe_channels(channels: &[Shown]) -> String {
             keys.next().unwrap_or_else(|| "nobody".to_owned()),
         ]);
         rows.extend(keys.map(|key| row(["", "", "", "", "", "", &key])));
-        remarks += &match standing {
-            Standing::Good => String::new(),
+        let name = channel.name;
+        match standing {
+            Standing::Good => {}
             Standing::Expired => {
-                format!("{} has EXPIRED: appliances that are online refuse it\n", channel.name)
+                remarks.push(format!("{name} has EXPIRED: appliances that are online refuse it\n"));
             }
             Standing::SignedByFormer => {
-                format!("{} is signed by keys that have lost the role: sign it again\n", channel.name)
+                remarks.push(format!("{name} is signed by keys that have lost the role: sign it again\n"));
             }
-        };
+        }
     }
     let widths: Vec<usize> =
         (0..7).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or_default()).collect();
@@ -364,5 +365,5 @@ fn describe_channels(channels: &[Shown]) -> String {
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
-    rows.iter().map(line).collect::<String>() + &remarks
+    rows.iter().map(line).chain(remarks).collect()
 }

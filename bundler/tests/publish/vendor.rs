@@ -94,7 +94,7 @@ impl Vendor {
 
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::cargo_bin("sealift").unwrap();
-        command.current_dir(self.0.path()).args(arguments.split(' '));
+        command.current_dir(self.0.path()).args(arguments.split_whitespace());
         command.env("DOCKER_CONFIG", self.0.path()).env_remove("RUST_LOG");
         command
     }
