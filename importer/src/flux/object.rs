@@ -163,6 +163,12 @@ impl Object {
         requested.is_none() || requested == self.status.last_handled_reconcile_at.as_ref()
     }
 
+    /// Whether its controller is at it right now, and not only going to try again.
+    pub(super) fn is_in_progress(&self) -> bool {
+        let is_it = |c: &Condition| c.name == "Reconciling" && c.is_true() && c.reason == "Progressing";
+        self.status.conditions.iter().any(is_it)
+    }
+
     /// Whether its controller has seen its latest definition.
     pub(super) fn is_observed(&self) -> bool {
         self.status.observed_generation == Some(self.metadata.generation)
@@ -187,13 +193,13 @@ impl Object {
 
     /// Whether it has applied this revision of its source. True where its status does not say which it applied.
     pub(super) fn has_applied(&self, revision: &str) -> bool {
-        let (applied, offered) = if self.spec.source_ref.is_some() {
-            (&self.status.last_applied_revision, Some(revision))
-        } else {
-            // `1.2.0@sha256:…`: tags of charts are moved, so the digest counts.
-            (&self.status.last_attempted_revision_digest, revision.rsplit_once('@').map(|(_, digest)| digest))
-        };
-        applied.as_deref().zip(offered).is_none_or(|(applied, offered)| applied == offered)
+        if self.spec.source_ref.is_some() {
+            return self.status.last_applied_revision.as_deref().is_none_or(|applied| applied == revision);
+        }
+        // Of `1.2.0@sha256:…` the digest is kept; of a revision without such a version all of it.
+        let digest = revision.rsplit_once('@').map_or(revision, |(_, digest)| digest);
+        let attempted = self.status.last_attempted_revision_digest.as_deref();
+        attempted.is_none_or(|attempted| [digest, revision].contains(&attempted))
     }
 }
 
