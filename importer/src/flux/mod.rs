@@ -14,14 +14,13 @@ mod standing;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::api::{Api, Ask, Deadline};
 use self::kind::{APPLIERS, CHARTS, SOURCES, Served};
-use self::object::{Object, Page, REQUESTED};
-
+use self::object::{Object, Page};
 use crate::activation::{self, Readiness};
 
 pub use self::error::Error;
@@ -108,15 +107,10 @@ impl Cluster {
         let mut poked = 0;
         for (kinds, is_awaited) in [(&SOURCES[..], true), (&CHARTS, true), (&APPLIERS, false)] {
             let kinds = kind::served(&self.api, kinds, deadline)?;
-            for (served, object) in self.list(&kinds, deadline)? {
-                let patch = json!({ "metadata": { "annotations": { REQUESTED: now } } });
-                if is_reconciled(&object) && self.change(served, &object, &patch, deadline)? {
-                    poked += 1;
-                }
-            }
+            poked += self.settle(&kinds, "poked", |object| object.to_poke(&now), deadline)?;
             if is_awaited {
                 // Whatever they found: whether that is good is the business of `look`.
-                let has_looked = |object: &Object| !is_reconciled(object) || object.is_handled();
+                let has_looked = |object: &Object| !object.is_reconciled() || object.is_handled();
                 self.wait_for(&kinds, has_looked, self.patience.fetch, deadline)?;
             }
         }
@@ -126,16 +120,10 @@ impl Cluster {
     /// Looks once whether all that Flux reconciles is ready.
     pub fn look(&self) -> Result<Standing, Error> {
         let deadline = Deadline::after(self.patience.look);
-        let [appliers, sources] = [&APPLIERS[..], &[&SOURCES[..], &CHARTS].concat()]
-            .map(|kinds| kind::served(&self.api, kinds, deadline));
-        let (appliers, sources) = (appliers?, sources?);
+        let appliers = kind::served(&self.api, &APPLIERS, deadline)?;
+        let sources = kind::served(&self.api, &[&SOURCES[..], &CHARTS].concat(), deadline)?;
         if appliers.is_empty() {
-            let mut standing = Standing::default();
-            standing.add(
-                "Flux".to_owned(),
-                "the cluster serves neither Kustomizations nor HelmReleases".to_owned(),
-            );
-            return Ok(standing);
+            return Ok(Standing::without_flux());
         }
         // In this order; see `standing::judge`.
         let appliers = self.list(&appliers, deadline)?;
@@ -265,11 +253,6 @@ impl activation::Flux for Cluster {
         let standing = self.look()?;
         Ok(if standing.is_ready() { Readiness::Ready } else { Readiness::NotYet(standing.to_string()) })
     }
-}
-
-/// Whether its controller looks at it at all.
-fn is_reconciled(object: &Object) -> bool {
-    !object.is_suspended() && !object.is_going() && !object.is_static()
 }
 
 fn by_kind(objects: Vec<(&Served, Object)>) -> Vec<(&'static str, Object)> {

@@ -7,9 +7,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 /// Marks what Sealift suspended, with the time. It lives on the object, so that it outlasts whoever set it.
-pub(super) const SUSPENDED: &str = "sealift/suspended";
+const SUSPENDED: &str = "sealift/suspended";
 /// By this annotation Flux is asked to look now; the controller repeats its value in the status.
-pub(super) const REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
+const REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
 
 /// A page of objects.
 #[derive(Deserialize)]
@@ -132,9 +132,11 @@ impl Object {
         self.metadata.deletion_timestamp.is_some()
     }
 
-    /// Whether no controller looks after it: where charts lie in a registry, a `HelmRepository` is an address and no more.
-    pub(super) fn is_static(&self) -> bool {
-        self.spec.repository_type.as_deref() == Some("oci")
+    /// Whether its controller looks at it at all.
+    pub(super) fn is_reconciled(&self) -> bool {
+        // Where charts lie in a registry, a `HelmRepository` is an address and no more.
+        let is_static = self.spec.repository_type.as_deref() == Some("oci");
+        !self.is_suspended() && !self.is_going() && !is_static
     }
 
     /// The patch that suspends it, unless it is suspended already, by whomever.
@@ -149,6 +151,14 @@ impl Object {
         let spec = if self.is_suspended() { json!({ "suspend": null }) } else { json!({}) };
         let wanted = self.is_marked() && !self.is_going();
         wanted.then(|| self.patch(&json!({ SUSPENDED: null }), &spec))
+    }
+
+    /// The patch that asks its controller to look, unless it was asked with this time already. No version is named: whatever it is
+    /// meanwhile, it is to be looked at.
+    pub(super) fn to_poke(&self, now: &str) -> Option<Value> {
+        let wanted =
+            self.is_reconciled() && self.metadata.annotations.get(REQUESTED).is_none_or(|asked| asked != now);
+        wanted.then(|| json!({ "metadata": { "annotations": { REQUESTED: now } } }))
     }
 
     /// A change of this object as it is now: if it has changed since, the server answers 409.

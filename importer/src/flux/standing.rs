@@ -44,7 +44,13 @@ impl Standing {
         self.waiting.is_empty()
     }
 
-    pub(super) fn add(&mut self, object: String, why: String) {
+    /// That of a cluster which serves none of Flux's objects.
+    pub(super) fn without_flux() -> Self {
+        let why = "the cluster serves neither Kustomizations nor HelmReleases".to_owned();
+        Self { judged: 1, waiting: vec![Waiting { object: "Flux".to_owned(), why }], more: 0 }
+    }
+
+    fn add(&mut self, object: String, why: String) {
         if self.waiting.len() < MAX_WAITING {
             self.waiting.push(Waiting { object, why });
         } else {
@@ -83,7 +89,8 @@ pub(super) fn judge(appliers: &[(&str, Object)], sources: &[(&str, Object)]) -> 
         .collect();
     let mut standing = Standing::default();
     for (kind, object) in sources.iter().chain(appliers) {
-        if object.is_going() || object.is_static() || (object.is_suspended() && !object.is_marked()) {
+        let is_ours = object.is_suspended() && object.is_marked() && !object.is_going();
+        if !object.is_reconciled() && !is_ours {
             continue;
         }
         standing.judged += 1;
