@@ -71,7 +71,7 @@ setup: ## install Debian packages, build the peers and the test images (only wha
 test-cluster: ## test with a Kubernetes API server and Flux (builds them: half an hour, the first time)
 	tests/setup --cluster
 	cargo build --locked --workspace --bins
-	cargo test --locked -p sealift-tests --features cluster --test cluster $(RUN_AS_ROOT)
+	cargo test --locked -p sealift-tests --features cluster --test cluster -- --test-threads=1
 
 .PHONY: fuzz
 fuzz: setup ## fuzz everything that reads an archive, each target FUZZ_SECONDS (600) long

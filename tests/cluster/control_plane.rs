@@ -196,12 +196,9 @@ impl ControlPlane {
         ]);
         api.args(["--client-ca-file", "admin.ca", "--authorization-mode", "RBAC", "--profiling=false"]);
         api.args(["--service-account-issuer", "https://kubernetes.default.svc"]);
-        api.args([
-            "--service-account-key-file",
-            "server.key",
-            "--service-account-signing-key-file",
-            "server.key",
-        ]);
+        // Of the key only the public half is read from here, and that is in the certificate.
+        api.args(["--service-account-key-file", "server.crt"]);
+        api.args(["--service-account-signing-key-file", "server.key"]);
         self.api_server = Some(Daemon::start("kube-apiserver", &api, self.dir.path()));
         wait_for("the API server", || {
             self.get("/readyz").map(|_| ()).ok_or_else(|| self.log("kube-apiserver"))
