@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use indicatif::DecimalBytes;
-use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence};
+use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence, io_hint};
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +160,8 @@ impl Explain for Error {
             Self::Config { .. } => "`docs/operator.md` shows all keys".into(),
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
-            Self::NoRelease { .. } | Self::Io(_) => return None,
+            Self::Io(error) => return io_hint(error),
+            Self::NoRelease { .. } => return None,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use sealift_archive::{
-    ChannelName, Class, Code, Digest, Explain, Product, ReleaseName, RepositoryName, Sequence, Version,
+    ChannelName, Class, Code, Digest, Explain, Product, ReleaseName, RepositoryName, Sequence, Version, io_hint,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -418,7 +418,7 @@ impl Explain for Error {
             Self::NoGit { .. } => "install the package `git`; it must be on the PATH".into(),
             Self::Git { .. } => "ask the vendor for a new bundle, and show this message".into(),
             Self::Archive(error) => return error.hint(),
-            Self::Io(_) => return None,
+            Self::Io(error) => return io_hint(error),
         })
     }
 }

@@ -253,9 +253,13 @@ mod tests {
     fn each_release_has_its_own_namespace_over_shared_objects() {
         let place = Place::new();
         let writer = place.writer();
-        for (sequence, commits) in [(1, 1), (2, 3)] {
-            Content::with_git(sequence, commits).stage(&writer).unwrap();
-        }
+        let config =
+            || fs::metadata(place.store.git_path(&"fleet".parse().unwrap()).join("config")).unwrap().ino();
+        Content::with_git(1, 1).stage(&writer).unwrap();
+        let made = config();
+        Content::with_git(2, 3).stage(&writer).unwrap();
+        // Git writes its configuration anew without an fsync.
+        assert_eq!(config(), made, "what is served from is not made again");
         for (namespace, commits) in [("1", "1"), ("2", "3")] {
             let main = format!("refs/namespaces/{namespace}/refs/heads/main");
             assert_eq!(git(&place, "rev-list", &["--count", &main]).trim(), commits);
