@@ -76,8 +76,9 @@ pub trait Explain: Error {
 #[must_use]
 pub fn io_hint(error: &io::Error) -> Option<String> {
     use io::ErrorKind::{
-        AlreadyExists, BrokenPipe, DirectoryNotEmpty, InvalidData, InvalidFilename, InvalidInput, IsADirectory,
-        NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        AlreadyExists, BrokenPipe, DirectoryNotEmpty, InvalidData, InvalidFilename, InvalidInput,
+        IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
     };
 
     Some(match error.kind() {

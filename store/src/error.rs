@@ -5,7 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use sealift_archive::{
-    ChannelName, Class, Code, Digest, Explain, Product, ReleaseName, RepositoryName, Sequence, Version, io_hint,
+    ChannelName, Class, Code, Digest, Explain, Product, ReleaseName, RepositoryName, Sequence, Version,
+    io_hint,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

@@ -156,9 +156,17 @@ impl Mirror<'_> {
             }
         }
         git.run("update-ref", &["--stdin"], &changes)?;
-        let head = self.in_namespace(&self.repository.head);
-        git.run("symbolic-ref", &[&self.in_namespace("HEAD"), &head], "")?;
-        Ok(())
+        let head = (self.in_namespace("HEAD"), Target::Ref(self.in_namespace(&self.repository.head)));
+        if present.get(&head.0) == Some(&head.1) { Ok(()) } else { self.write_head(git, &head.0) }
+    }
+
+    /// As `git symbolic-ref` does it (gitrepository-layout(5)), which fsyncs nothing: after a power cut, an empty file
+    /// would be a broken ref in the midst of what is served.
+    fn write_head(&self, git: &Git, name: &str) -> Result<(), Error> {
+        let file = git.dir.join(name);
+        file.parent().map_or(Ok(()), durable::create_dir_all)?;
+        let target = self.in_namespace(&self.repository.head);
+        Ok(durable::write(&file, format!("ref: {target}\n").as_bytes())?)
     }
 
     /// The release's refs as they are in the mirror. Git fails here if an object is missing.

@@ -13,7 +13,7 @@ use crate::sweep::{choose, sweep};
 
 const NAME: &str = "release.tar.zst";
 /// Reads that a short run tries.
-const FEW: usize = 12;
+const FEW: usize = 8;
 /// An odd number, so that nothing fits.
 const SHORT_BYTES: u32 = 1021;
 
