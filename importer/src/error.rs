@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use indicatif::DecimalBytes;
 use sealift_archive::age::{self, Recipient};
-use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence};
+use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence, io_hint};
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
@@ -190,7 +190,8 @@ impl Explain for Error {
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Flux(error) => return error.hint(),
-            Self::NoRelease { .. } | Self::Io(_) => return None,
+            Self::Io(error) => return io_hint(error),
+            Self::NoRelease { .. } => return None,
         })
     }
 }
