@@ -75,6 +75,12 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// What the vendor's endpoint offers cannot be taken.
+    #[error(transparent)]
+    Online(#[from] crate::online::Error),
+    /// What servers and the network say.
+    #[error(transparent)]
+    Fetch(#[from] sealift_fetch::Error),
     /// What the archive library says.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -113,6 +119,8 @@ impl Explain for Error {
             Self::BaseMissing { .. } => 509,
             Self::FurtherVolumes { .. } => 513,
             Self::Config { .. } => 520,
+            Self::Online(error) => return error.code(),
+            Self::Fetch(error) => return error.code(),
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
             Self::Io(_) => 599,
@@ -124,6 +132,8 @@ impl Explain for Error {
             Self::NoRelease { .. } | Self::NotWhole { .. } | Self::BaseMissing { .. } => Class::Refused,
             Self::NoSuchVersion { .. } | Self::AmbiguousVersion { .. } | Self::Config { .. } => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
+            Self::Online(error) => error.class(),
+            Self::Fetch(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) => Class::Failed,
@@ -158,6 +168,8 @@ impl Explain for Error {
                     .into()
             }
             Self::Config { .. } => "`docs/operator.md` shows all keys".into(),
+            Self::Online(error) => return error.hint(),
+            Self::Fetch(error) => return crate::online::hint(error),
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::NoRelease { .. } | Self::Io(_) => return None,

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 mod error;
 pub mod import;
+pub mod online;
 pub mod status;
 pub mod volumes;
 
