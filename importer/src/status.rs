@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use sealift_archive::release::Inventory;
 use sealift_archive::{Digest, Product, Sequence, Version};
 use sealift_store::policy::Known;
-use sealift_store::{Disk, Error as StoreError, Holder, State, Store, StoredRelease, Subject, Unfinished};
+use sealift_store::{
+    Disk, Error as StoreError, Failure, Holder, LastTry, State, Store, StoredRelease, Subject, Unfinished,
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -37,6 +39,8 @@ pub struct Status {
     pub busy: Option<Holder>,
     /// Imports that were begun and not finished.
     pub unfinished: Vec<Unfinished>,
+    /// What came of the last try to hear from the vendor.
+    pub online: Option<LastTry>,
     /// What is wrong.
     pub problems: Vec<String>,
     /// What to do next.
@@ -144,6 +148,13 @@ impl Status {
                 None
             }
         };
+        let online = match store.last_try() {
+            Ok(online) => online,
+            Err(error) => {
+                tell(error)?;
+                None
+            }
+        };
         let mut status = Self {
             store: store.root().to_owned(),
             active,
@@ -154,6 +165,7 @@ impl Status {
             disk: store.disk()?,
             busy: store.holder()?,
             unfinished: store.unfinished()?,
+            online,
             problems,
             next: Vec::new(),
         };
@@ -170,6 +182,12 @@ impl Status {
         }
         if self.disk.free_bytes < self.disk.total_bytes / 100 * LOW_DISK_PERCENT {
             self.problems.push(format!("less than {LOW_DISK_PERCENT} % of the disk is free"));
+        }
+        if let Some(LastTry { source, channel, failure: Some(failure), .. }) = &self.online {
+            let Failure { message, hint, .. } = failure;
+            let hint = hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
+            self.problems
+                .push(format!("channel `{channel}` of `{source}` was not mirrored: {message}{hint}"));
         }
         if self.busy.is_some() {
             // What looks unfinished is being done.
@@ -207,7 +225,10 @@ impl Status {
         // What was imported together is finished together.
         let mut sources: Vec<&String> = self.unfinished.iter().map(|import| &import.source).collect();
         sources.dedup();
-        next.extend(sources.into_iter().map(|source| format!("sealiftctl import {source}")));
+        next.extend(sources.into_iter().map(|source| match source.contains("://") {
+            true => "sealiftctl mirror".to_owned(),
+            false => format!("sealiftctl import {source}"),
+        }));
         if next.is_empty() && self.releases.is_empty() {
             next.push("sealiftctl import BUNDLE".to_owned());
         }

@@ -88,8 +88,12 @@ mod tests {
     #[test]
     fn what_may_pass_is_tried_again_and_nothing_else() {
         let patience = Patience { tries: 4, first_wait: Duration::from_millis(1) };
-        let cases: [(&[fn() -> Error], bool, usize); 4] =
-            [(&[], true, 1), (&[away, away], true, 3), (&[away, refused], false, 2), (&[away; 9], false, 4)];
+        let cases: [(&[fn() -> Error], bool, usize); 4] = [
+            (&[], true, 1),
+            (&[away, away], true, 3),
+            (&[away, refused], false, 2),
+            (&[away, away, away, away, away], false, 4),
+        ];
         for (failures, works, expected) in cases {
             let (mut tried, mut told) = (0, 0);
             let once = || {

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod import;
+mod mirror;
 mod parity;
+mod published;
 mod sealiftctl;
 mod several;
 mod vendor;
