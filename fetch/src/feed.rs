@@ -33,12 +33,12 @@ impl Budget {
     }
 }
 
-/// Tells progress, and each byte only once: one that is fetched again after a restart is not told again.
+/// Tells progress, and each byte only once: one that comes again after a restart is not told again.
 #[derive(Clone, Default)]
 pub(crate) struct Told(Arc<AtomicU64>);
 
 impl Told {
-    fn position(&self, position: u64, progress: &dyn Progress) {
+    pub(crate) fn position(&self, position: u64, progress: &dyn Progress) {
         let before = self.0.fetch_max(position, Ordering::Relaxed);
         if position > before {
             progress.advance(position - before);

@@ -87,6 +87,9 @@ pub enum Error {
     /// What the store says.
     #[error(transparent)]
     Store(#[from] sealift_store::Error),
+    /// What the cluster says.
+    #[error(transparent)]
+    Flux(#[from] crate::flux::Error),
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -123,6 +126,7 @@ impl Explain for Error {
             Self::Fetch(error) => return error.code(),
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
+            Self::Flux(error) => return error.code(),
             Self::Io(_) => 599,
         })
     }
@@ -135,6 +139,7 @@ impl Explain for Error {
             Self::Online(error) => error.class(),
             Self::Fetch(error) => error.class(),
             Self::Store(error) => error.class(),
+            Self::Flux(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) => Class::Failed,
         }
@@ -172,6 +177,7 @@ impl Explain for Error {
             Self::Fetch(error) => return crate::online::hint(error),
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
+            Self::Flux(error) => return error.hint(),
             Self::NoRelease { .. } | Self::Io(_) => return None,
         })
     }

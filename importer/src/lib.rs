@@ -3,9 +3,11 @@
 //! What an import does is a [`import::Plan`] first; [`import::execute`] follows it. Where the release comes from is
 //! hidden behind `sealift_archive::Source`, where it goes is the business of `sealift_store`.
 
+pub mod activation;
 pub mod cli;
 pub mod config;
 mod error;
+pub mod flux;
 pub mod import;
 pub mod online;
 pub mod status;

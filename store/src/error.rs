@@ -243,6 +243,26 @@ pub enum Error {
         /// The store.
         store: PathBuf,
     },
+    /// Something that stays cannot be read, so nobody can say what it needs.
+    #[error("nothing can be removed, because `{}` cannot be read, and what it needs is not known: {why}", dir.display())]
+    Unaccounted {
+        /// Its directory.
+        dir: PathBuf,
+        /// Whether it is an unfinished import, and no release.
+        is_import: bool,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is too little room, and some can be made.
+    #[error("{no_space}")]
+    NoRoom {
+        /// The archive's `NoSpace`.
+        no_space: sealift_archive::Error,
+        /// Bytes that a collection would free.
+        collectable: u64,
+        /// Bytes that would be missing then.
+        still_missing: u64,
+    },
     /// What the archive library says of a document, of content, or of space.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -326,7 +346,8 @@ impl Explain for Error {
             Self::ChannelTaken { .. } => 323,
             Self::ChannelExpired { .. } => 324,
             Self::HoldsNothing { .. } => 326,
-            Self::Archive(error) => return error.code(),
+            Self::Unaccounted { .. } => 370,
+            Self::NoRoom { no_space: error, .. } | Self::Archive(error) => return error.code(),
             Self::Io(_) => 399,
         })
     }
@@ -338,7 +359,7 @@ impl Explain for Error {
             | Self::NotPinned { .. }
             | Self::HoldsNothing { .. } => Class::Usage,
             Self::Busy { .. } => Class::Busy,
-            Self::Archive(error) => error.class(),
+            Self::NoRoom { no_space: error, .. } | Self::Archive(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::BadPointer { .. }
             | Self::Damaged { .. }
@@ -427,6 +448,18 @@ impl Explain for Error {
             Self::HoldsNothing { .. } => "import a release: `sealiftctl import BUNDLE`".into(),
             Self::NoGit { .. } => "install the package `git`; it must be on the PATH".into(),
             Self::Git { .. } => "ask the vendor for a new bundle, and show this message".into(),
+            Self::Unaccounted { is_import: true, .. } => {
+                "import its release again, which mends it; or `sealiftctl gc --unfinished`, which gives it up".into()
+            }
+            Self::Unaccounted { .. } => {
+                "`sealiftctl verify --repair BUNDLE` mends it from the archive that it came from".into()
+            }
+            Self::NoRoom { collectable, still_missing: 0, .. } => {
+                format!("`sealiftctl gc` frees {collectable} bytes, which is enough")
+            }
+            Self::NoRoom { collectable, still_missing, .. } => {
+                format!("`sealiftctl gc` frees {collectable} bytes; {still_missing} more are needed")
+            }
             Self::Archive(error) => return error.hint(),
             Self::Io(_) => return None,
         })

@@ -25,6 +25,7 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod front;
+mod gc;
 mod git;
 mod incoming;
 mod intake;
@@ -49,6 +50,7 @@ pub use activation::{Activation, Mark, Step};
 pub use audit::{Event, Record, Subject};
 pub use counters::Counters;
 pub use error::Error;
+pub use gc::{Collection, Collector, GiveUp, Goes, Item, Staying, Stays, What};
 pub use incoming::{Incoming, Unfinished};
 pub use intake::Intake;
 pub use lock::{Holder, Writer};

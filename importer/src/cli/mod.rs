@@ -1,5 +1,6 @@
 //! The command line of `sealiftctl`.
 
+mod gc;
 mod history;
 mod import;
 mod mirror;
@@ -96,6 +97,8 @@ Examples:
     },
     /// Read the whole store, and say whether it is whole
     Verify(VerifyArgs),
+    /// Give back the room of what nothing needs any more
+    Gc(gc::GcArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -212,6 +215,7 @@ impl Cli {
             Command::Rollback(args) => switch::rollback(self, output, args),
             Command::Receipt { output: target } => receipt::receipt(self, output, target.as_deref()),
             Command::Verify(args) => verify::verify(self, output, args),
+            Command::Gc(args) => gc::gc(self, output, args),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(*shell, &mut Self::command(), "sealiftctl", &mut text);
