@@ -179,8 +179,8 @@ fn what_is_new_comes_and_nothing_else() {
         let told = scene.mirror();
         assert_eq!((&told["outcome"], &told["done"]["state"]), (&"done".into(), &"staged".into()), "{told}");
         assert_eq!(scene.releases(), "1.4 active, 1.5 staged");
+        let seen = scene.asked();
         if kind == Kind::Web {
-            let seen = scene.asked();
             let release = &five.release;
             let documents = [
                 tree.bytes(Published::Channel(ChannelName::Stable)).len(),
