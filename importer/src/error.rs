@@ -87,6 +87,12 @@ pub enum Error {
     /// An encrypted receipt on a terminal.
     #[error("the receipt is encrypted, and a terminal shows text")]
     NotForTerminals,
+    /// What the vendor's endpoint offers cannot be taken.
+    #[error(transparent)]
+    Online(#[from] crate::online::Error),
+    /// What servers and the network say.
+    #[error(transparent)]
+    Fetch(#[from] sealift_fetch::Error),
     /// What the archive library says.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -130,6 +136,8 @@ impl Explain for Error {
             Self::Config { .. } => 520,
             Self::NotEncrypted { .. } => 580,
             Self::NotForTerminals => 581,
+            Self::Online(error) => return error.code(),
+            Self::Fetch(error) => return error.code(),
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
             Self::Flux(error) => return error.code(),
@@ -146,6 +154,8 @@ impl Explain for Error {
             | Self::NotEncrypted { .. }
             | Self::NotForTerminals => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
+            Self::Online(error) => error.class(),
+            Self::Fetch(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Flux(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
@@ -187,6 +197,8 @@ impl Explain for Error {
             Self::NotForTerminals => {
                 "name a file or folder with `-o`; `--plain` shows what would be encrypted".into()
             }
+            Self::Online(error) => return error.hint(),
+            Self::Fetch(error) => return crate::online::hint(error),
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Flux(error) => return error.hint(),

@@ -4,7 +4,9 @@
 
 mod gc;
 mod import;
+mod mirror;
 mod parity;
+mod published;
 mod sealiftctl;
 mod several;
 mod vendor;
