@@ -75,6 +75,9 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// What is wrong with an activation.
+    #[error(transparent)]
+    Activation(#[from] crate::activation::Error),
     /// What the archive library says.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -113,6 +116,7 @@ impl Explain for Error {
             Self::BaseMissing { .. } => 509,
             Self::FurtherVolumes { .. } => 513,
             Self::Config { .. } => 520,
+            Self::Activation(error) => return error.code(),
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
             Self::Io(_) => 599,
@@ -124,6 +128,7 @@ impl Explain for Error {
             Self::NoRelease { .. } | Self::NotWhole { .. } | Self::BaseMissing { .. } => Class::Refused,
             Self::NoSuchVersion { .. } | Self::AmbiguousVersion { .. } | Self::Config { .. } => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
+            Self::Activation(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) => Class::Failed,
@@ -158,6 +163,7 @@ impl Explain for Error {
                     .into()
             }
             Self::Config { .. } => "`docs/operator.md` shows all keys".into(),
+            Self::Activation(error) => return error.hint(),
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::NoRelease { .. } | Self::Io(_) => return None,

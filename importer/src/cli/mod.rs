@@ -1,5 +1,6 @@
 //! The command line of `sealiftctl`.
 
+mod appliance;
 mod history;
 mod import;
 mod output;
@@ -19,6 +20,7 @@ use sealift_fetch::meter::Meter;
 use sealift_store::{Store, Writer};
 
 use crate::Error;
+use crate::config::Config;
 use output::Output;
 
 /// Takes releases from a stick into an appliance's store, and says which one runs
@@ -71,13 +73,21 @@ enum Command {
     Status,
     /// Show what was verified, by which key, from where, and when
     History,
-    /// Make a release that is here the active one
+    /// Make a release that is here the active one, or go on with that
+    #[command(after_help = "\
+What fails before the point of no return is undone by itself. What fails behind it stops: the same
+command tries again from there, and `sealiftctl rollback` goes back.")]
     Activate(ActivateArgs),
-    /// Go back to the release that was active before
+    /// Go back to the release that was active before, or to an earlier one
     #[command(after_help = "\
 What was gone back from stays here: `sealiftctl activate` makes it the active one again.
-An activation that was interrupted is given up by a rollback.")]
-    Rollback(PlanArgs),
+An activation that was interrupted, or has stopped, is given up by a rollback.")]
+    Rollback(RollbackArgs),
+    /// Go on with an activation that was interrupted; run at every start of the machine
+    Resume,
+    /// Do one thing that only root may do, for a process on the other end of standard input
+    #[command(hide = true)]
+    HostHelper,
     /// Write down what is here, so that the vendor can leave it out of the next bundle
     #[command(after_help = "\
 A receipt names the releases that are complete here, by the digests of their statements, and
@@ -157,7 +167,26 @@ struct ActivateArgs {
     /// Version or sequence of the release
     version: String,
     #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
     plan: PlanArgs,
+}
+
+#[derive(Debug, Args)]
+struct RollbackArgs {
+    /// Version or sequence of a release that was active before; without it, the newest of them
+    version: Option<String>,
+    #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+#[derive(Debug, Args)]
+struct ConsentArgs {
+    /// Go back even where that means something for data; without it, this is said first
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -189,6 +218,8 @@ impl Cli {
             Command::History => history::history(self, output),
             Command::Activate(args) => switch::activate(self, output, args),
             Command::Rollback(args) => switch::rollback(self, output, args),
+            Command::Resume => switch::resume(self, output),
+            Command::HostHelper => switch::host_helper(self),
             Command::Receipt { output: target } => receipt::receipt(self, output, target.as_deref()),
             Command::Verify(args) => verify::verify(self, output, args),
             Command::Completions { shell } => {
@@ -212,6 +243,10 @@ impl Cli {
     /// A meter for long work on so many bytes; Ctrl-C stops what it watches.
     fn meter(&self, what: &str, bytes: u64) -> Result<Meter, Error> {
         Ok(Meter::of_command(what, bytes, self.json)?)
+    }
+
+    fn config(&self) -> Result<Config, Error> {
+        Config::read(self.config.as_deref())
     }
 
     fn store(&self) -> Result<Store, Error> {

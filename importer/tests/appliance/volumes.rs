@@ -15,6 +15,7 @@ use sealift_importer::volumes::Search;
 use sealift_store::{RootFile, Store};
 use tempfile::TempDir;
 
+use crate::outside::engine;
 use crate::vendor::{ACME, OTHER, Offer, Vendor, contents};
 
 /// How long anything here may take.
@@ -329,7 +330,7 @@ fn import(courier: &Courier, place: &Path) -> Result<(), Error> {
         let bundle = unverified.verify(store.trust()?)?;
         let plan = plan(&store, &bundle, false)?;
         search.keep(&writer, &bundle, &plan)?;
-        execute(&writer, &bundle, plan, &Unwatched)
+        execute(&writer, &bundle, plan, &Unwatched, &engine())
     });
     drop(writer);
     let staged = store.releases().unwrap();
