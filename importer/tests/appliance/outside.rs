@@ -28,17 +28,26 @@ pub(crate) fn engine() -> Engine<'static> {
 /// All of it.
 #[derive(Default)]
 pub(crate) struct Outside {
-    calls: Mutex<Vec<String>>,
-    /// What fails, by its call.
+    pub(crate) calls: Mutex<Vec<String>>,
+    /// What fails, by how its call begins.
     pub(crate) failing: Option<&'static str>,
+    /// The same for something else.
+    pub(crate) also_failing: Option<&'static str>,
+    /// Whether it works when it is called again.
+    pub(crate) is_once: bool,
     /// How often somebody may ask whether to go on before the answer is no; 0: ever.
     pub(crate) patience: usize,
-    asked: AtomicUsize,
+    pub(crate) asked: AtomicUsize,
 }
 
 impl Outside {
     pub(crate) fn failing(call: &'static str) -> Self {
         Self { failing: Some(call), ..Self::default() }
+    }
+
+    /// It works again on the way back.
+    pub(crate) fn failing_once(call: &'static str) -> Self {
+        Self { is_once: true, ..Self::failing(call) }
     }
 
     pub(crate) fn patient(patience: usize) -> Self {
@@ -65,8 +74,12 @@ impl Outside {
 
     /// Takes note of a call; says whether it is to fail.
     fn take(&self, call: &str) -> bool {
-        self.calls.lock().unwrap().push(call.to_owned());
-        self.failing.is_some_and(|failing| call.starts_with(failing))
+        let mut calls = self.calls.lock().unwrap();
+        let is_it = |failing: Option<&str>| failing.is_some_and(|failing| call.starts_with(failing));
+        // Waiting for health asks again and again.
+        let is_second = self.is_once && call != "flux ready" && calls.iter().any(|before| before == call);
+        calls.push(call.to_owned());
+        (is_it(self.failing) && !is_second) || is_it(self.also_failing)
     }
 
     fn answer(&self, call: &str) -> Result<(), Error> {
