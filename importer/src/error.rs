@@ -84,6 +84,9 @@ pub enum Error {
     /// What the store says.
     #[error(transparent)]
     Store(#[from] sealift_store::Error),
+    /// What the cluster says.
+    #[error(transparent)]
+    Flux(#[from] crate::flux::Error),
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -119,6 +122,7 @@ impl Explain for Error {
             Self::Activation(error) => return error.code(),
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
+            Self::Flux(error) => return error.code(),
             Self::Io(_) => 599,
         })
     }
@@ -130,6 +134,7 @@ impl Explain for Error {
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
             Self::Activation(error) => error.class(),
             Self::Store(error) => error.class(),
+            Self::Flux(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) => Class::Failed,
         }
@@ -166,6 +171,7 @@ impl Explain for Error {
             Self::Activation(error) => return error.hint(),
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
+            Self::Flux(error) => return error.hint(),
             Self::NoRelease { .. } | Self::Io(_) => return None,
         })
     }

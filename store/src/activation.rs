@@ -100,8 +100,8 @@ impl Store {
     /// # Errors
     /// I/O.
     pub fn situation(&self) -> Result<Situation, Error> {
-        let Counters { product, installed, floor, channels, time } = self.counters()?;
-        let mut situation = Situation { product, floor, installed, channels, time, ..Situation::default() };
+        let Counters { product, installed, floor, channels, .. } = self.counters()?;
+        let mut situation = Situation { product, floor, installed, channels, ..Situation::default() };
         for release in self.releases()? {
             if release.is_being_left() {
                 situation.leaving = Some(release.sequence());

@@ -89,6 +89,15 @@ pub enum Event {
         /// What was active before.
         from: Option<Subject>,
     },
+    /// What nothing needs was removed.
+    Collected {
+        /// The releases that went.
+        releases: Vec<Subject>,
+        /// The imports that were given up.
+        imports: Vec<Subject>,
+        /// Bytes that came free.
+        freed_bytes: u64,
+    },
     /// A release was to become the active one, and something was in the way.
     ActivationFailed {
         /// The release.

@@ -12,6 +12,7 @@
 //! trust/                     pinned root, the versions that followed, counters
 //! activation/journal         an activation under way
 //! audit.jsonl                what was verified, by which key, from where, when; append only
+//! online.json                what came of the last try to hear from the vendor
 //! lock                       held (flock) by whoever writes
 //! ```
 //!
@@ -25,12 +26,14 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod front;
+mod gc;
 mod git;
 mod incoming;
 mod intake;
 pub mod jsonl;
 mod lock;
 mod mirror;
+mod online;
 mod parts;
 pub mod policy;
 mod receipt;
@@ -48,9 +51,11 @@ pub use activation::{Activation, Mark, Step, Switch, Until};
 pub use audit::{Event, Record, Subject};
 pub use counters::Counters;
 pub use error::Error;
+pub use gc::{Collection, Collector, GiveUp, Goes, Item, Staying, Stays, What};
 pub use incoming::{Incoming, Unfinished};
 pub use intake::Intake;
 pub use lock::{Holder, Writer};
+pub use online::{Failure, LastTry};
 pub use release::StoredRelease;
 pub use repair::Repairs;
 pub use space::{Disk, Need};

@@ -49,7 +49,7 @@ impl Writer {
         if scratch.is_dir() {
             fs::remove_dir_all(&scratch)?;
         }
-        rustix::fs::syncfs(fs::File::open(self.git_dir())?.file()).map_err(std::io::Error::from)?;
+        mirror::sync(&self.git_dir())?;
         Ok(repairs)
     }
 

@@ -38,6 +38,14 @@ pub(super) const MANY: Set =
 pub(super) const LARGE: Set =
     Set { name: "large", images: 4, base_bytes: 200_000_000, own_layers: 3, own_layer_bytes: 150_000_000 };
 
+/// Small layers, each release with ten times as many as the one before: for what a blob costs, whatever its size.
+pub(super) const GROWING: [Set; 4] =
+    [growing("ten", 1), growing("hundred", 10), growing("thousand", 100), growing("myriad", 1000)];
+
+const fn growing(name: &'static str, images: usize) -> Set {
+    Set { name, images, base_bytes: 10_000, own_layers: 10, own_layer_bytes: 10_000 }
+}
+
 impl Set {
     /// Different layers.
     pub(super) const fn layers(&self) -> usize {
@@ -86,7 +94,12 @@ mod tests {
 
     #[test]
     fn sets_are_as_large_as_they_say() {
-        let cases = [(LAYERED, 5, 288_000_000), (MANY, 121, 54_080_000), (LARGE, 13, 2_000_000_000)];
+        let cases = [
+            (LAYERED, 5, 288_000_000),
+            (MANY, 121, 54_080_000),
+            (LARGE, 13, 2_000_000_000),
+            (GROWING[3], 10_001, 100_010_000),
+        ];
         for (set, layers, bytes) in cases {
             assert_eq!((set.layers(), set.bytes()), (layers, bytes), "{}", set.name);
         }

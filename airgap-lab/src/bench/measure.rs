@@ -65,7 +65,7 @@ impl Figures {
 
     /// How many times the other's figures.
     pub(super) fn over(self, other: Self) -> Self {
-        let ratio = |a, b| both(a, b, |a, b| a / b);
+        let ratio = |a: Option<f64>, b: Option<f64>| both(a, b.filter(|b| *b > 0.0), |a, b| a / b);
         Self {
             wall: self.wall / other.wall,
             cpu: ratio(self.cpu, other.cpu),

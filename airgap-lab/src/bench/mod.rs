@@ -56,6 +56,8 @@ enum Question {
     Latency,
     /// Two gigabytes, for memory and for verifying
     Size,
+    /// From ten blobs to ten thousand
+    Growth,
 }
 
 /// All that was measured, for programs.
@@ -103,6 +105,7 @@ fn answer(bench: &Bench, question: Question) -> io::Result<Vec<Chapter>> {
     let mut chapters = match question {
         Question::Create => vec![bench.create()?],
         Question::Import => vec![bench.import()?],
+        Question::Growth => vec![bench.growth()?],
         Question::Latency => bench.latency()?.into(),
         Question::Size => match free_bytes(bench)? {
             free if free < LARGE_NEEDS_BYTES => return Ok(vec![no_room(free)]),

@@ -18,6 +18,8 @@ const KIND: &str = "Channel";
 
 /// Largest channel, in bytes. Ours are about 500.
 pub const MAX_CHANNEL_BYTES: usize = 16 << 10;
+/// Most earlier releases in a channel: more steps than any vendor supports.
+pub const MAX_EARLIER: usize = 16;
 
 /// A product's channels.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -64,6 +66,10 @@ pub struct Channel {
     pub version: u64,
     /// The release that is current.
     pub release: CurrentRelease,
+    /// Releases before it that are published too, by rising sequence: the steps for those who are further behind. At most
+    /// [`MAX_EARLIER`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<CurrentRelease>,
     /// The lowest sequence that is still allowed.
     pub floor: Sequence,
     /// When this is no longer news: whoever is online and hears nothing later is being kept from hearing it. In UTC.
@@ -105,6 +111,7 @@ impl Channel {
             version,
             floor: release.sequence,
             release,
+            earlier: Vec::new(),
             expires: expires.to_offset(UtcOffset::UTC),
             requires: Vec::new(),
         }
@@ -140,6 +147,15 @@ impl Channel {
         if channel.floor > channel.release.sequence {
             return refuse("its floor is above the release that it names");
         }
+        if channel.earlier.len() > MAX_EARLIER {
+            let (size, limit) = (channel.earlier.len() as u64, MAX_EARLIER as u64);
+            let what = format!("the number of earlier releases in {document}");
+            return Err(Error::TooLarge { what, size, limit });
+        }
+        let way: Vec<_> = channel.earlier.iter().chain([&channel.release]).collect();
+        if way.windows(2).any(|pair| pair[0].sequence >= pair[1].sequence) {
+            return refuse("the sequences of its releases do not rise to the current one");
+        }
         if !channel.expires.offset().is_utc() {
             return refuse("it does not say in UTC when it expires");
         }
@@ -171,7 +187,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused_with_the_reason() {
         type Change = fn(&mut serde_json::Value);
-        let cases: [(&str, Change); 10] = [
+        let cases: [(&str, Change); 12] = [
             ("known since Sealift 9.1", |v| {
                 v["requires"] = serde_json::json!([{"feature": "rings", "since": "9.1"}]);
                 v["somethingNew"] = true.into();
@@ -182,6 +198,10 @@ mod tests {
             ("sealift/v2", |v| v["apiVersion"] = "sealift/v2".into()),
             ("versions go from 1", |v| v["version"] = 0.into()),
             ("floor is above", |v| v["floor"] = 16.into()),
+            ("do not rise", |v| v["earlier"] = serde_json::json!([v["release"]])),
+            ("number of earlier", |v| {
+                v["earlier"] = std::iter::repeat_n(v["release"].clone(), MAX_EARLIER + 1).collect();
+            }),
             ("unknown variant", |v| v["name"] = "nightly".into()),
             ("not valid", |v| v["expires"] = "tomorrow".into()),
             ("in UTC", |v| v["expires"] = "2026-12-01T00:00:00+01:00".into()),

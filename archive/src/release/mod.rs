@@ -1,15 +1,17 @@
-//! What a release is: its signed statement, the list of its content, and what its names point at.
+//! What a release is: its signed statement, the list of its content, and what its names point at; and the documents that
+//! speak of releases: channels, receipts, and envelopes for publishing.
 
 mod blob_list;
 mod channel;
 mod inventory;
 mod names;
+pub mod published;
 mod receipt;
 mod refs;
 mod statement;
 
 pub use blob_list::BlobList;
-pub use channel::{Channel, ChannelName, CurrentRelease, MAX_CHANNEL_BYTES};
+pub use channel::{Channel, ChannelName, CurrentRelease, MAX_CHANNEL_BYTES, MAX_EARLIER};
 pub use inventory::{CHART_TYPE, FLUX_TYPE, Inventory, Kind};
 pub use names::{FileName, ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
 pub use receipt::{Held, HeldState, MAX_RECEIPT_BYTES, MAX_RECEIPT_RELEASES, Receipt, TrustCounters};

@@ -115,12 +115,6 @@ pub enum Error {
         /// What is active.
         active: Box<ReleaseName>,
     },
-    /// The configuration names a cluster, and this program cannot speak with one.
-    #[error("this sealiftctl was built without what it takes to reach the cluster of `{}`", kubeconfig.display())]
-    NoCluster {
-        /// Where the configuration says that it is.
-        kubeconfig: PathBuf,
-    },
 }
 
 fn back_at(active: Option<&ReleaseName>) -> String {
@@ -153,7 +147,6 @@ impl Explain for Error {
             Self::Program { .. } => 535,
             Self::Restart { .. } => 536,
             Self::NotEarlier { .. } => 537,
-            Self::NoCluster { .. } => 538,
         })
     }
 
@@ -165,7 +158,7 @@ impl Explain for Error {
             | Self::Program { .. }
             | Self::NotEarlier { .. } => Class::Refused,
             Self::UnderWay { .. } | Self::StillAtWork { .. } => Class::Busy,
-            Self::NotConfigured { .. } | Self::NoCluster { .. } => Class::Usage,
+            Self::NotConfigured { .. } => Class::Usage,
             Self::WentBack { .. }
             | Self::Stopped { .. }
             | Self::Journal { .. }
@@ -213,7 +206,6 @@ impl Explain for Error {
             Self::Program { .. } => "ask the vendor".to_owned(),
             Self::Restart { .. } => "`sealiftctl resume` goes on".to_owned(),
             Self::NotEarlier { .. } => "`sealiftctl status` lists the releases that are here".to_owned(),
-            Self::NoCluster { .. } => "take `flux` out of the configuration".to_owned(),
         })
     }
 }

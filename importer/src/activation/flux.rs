@@ -1,11 +1,12 @@
-//! What an activation asks of Flux. The engine knows no cluster: whoever implements [`Flux`] does.
+//! What an activation asks of Flux. The engine knows no cluster; [`Cluster`] does, and stand-ins of tests know none either.
 
 use crate::Error;
+use crate::flux::Cluster;
 
-/// The Flux of this appliance's cluster. Every call blocks, ends within a minute (a cluster that does not answer is an
-/// error, not a wait), and is harmless to repeat: after a crash the engine calls again what it may have called before.
+/// The Flux of this appliance's cluster. Every call blocks, ends within minutes (a cluster that does not answer is an error,
+/// not a wait), and is harmless to repeat: after a crash the engine calls again what it may have called before.
 pub trait Flux {
-    /// Keeps Flux from acting on anything until [`Flux::resume`], and returns once nothing is being acted on.
+    /// Keeps Flux from beginning anything until [`Flux::resume`].
     ///
     /// # Errors
     /// The cluster does not answer, or refuses.
@@ -39,4 +40,23 @@ pub enum Readiness {
     Ready,
     /// Something is not: what, in words for an operator, such as ``Kustomization `apps`: timeout waiting for web``.
     NotYet(String),
+}
+
+impl Flux for Cluster {
+    fn suspend(&self) -> Result<(), Error> {
+        Ok(Self::suspend(self).map(drop)?)
+    }
+
+    fn resume(&self) -> Result<(), Error> {
+        Ok(Self::resume(self).map(drop)?)
+    }
+
+    fn poke(&self) -> Result<(), Error> {
+        Ok(Self::poke(self).map(drop)?)
+    }
+
+    fn ready(&self) -> Result<Readiness, Error> {
+        let seen = Self::ready(self)?;
+        Ok(if seen.is_ready() { Readiness::Ready } else { Readiness::NotYet(seen.to_string()) })
+    }
 }

@@ -12,6 +12,7 @@ mod gate;
 mod host;
 mod journal;
 mod phase;
+mod plain;
 mod plan;
 mod programs;
 mod socket;

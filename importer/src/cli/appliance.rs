@@ -15,11 +15,12 @@ use crate::activation::{
     self, DEFAULT_SOCKET, Direct, Engine, Flux, Host, News, Phase, Readiness, Restart, Socket, Watcher,
 };
 use crate::config::activation::{Activation as Config, FluxAccess};
+use crate::flux::Cluster;
 
 /// What an [`Engine`] stands on.
 pub(super) struct Appliance<'a> {
     config: &'a Config,
-    flux: Option<Cluster<'a>>,
+    flux: Option<InTurn<'a>>,
     host: Box<dyn Host + 'a>,
     again: Again,
     told: Told,
@@ -35,7 +36,7 @@ impl<'a> Appliance<'a> {
     ) -> Result<Self, Error> {
         Ok(Self {
             config,
-            flux: config.flux.as_ref().map(Cluster),
+            flux: config.flux.as_ref().map(InTurn),
             host: host(store, config),
             again: Again::new(cli),
             told: Told { output },
@@ -47,7 +48,7 @@ impl<'a> Appliance<'a> {
     pub(super) fn engine(&self, has_consent: bool) -> Engine<'_> {
         Engine {
             config: self.config,
-            flux: self.flux.as_ref().map(|cluster| cluster as &dyn Flux),
+            flux: self.flux.as_ref().map(|flux| flux as &dyn Flux),
             host: &*self.host,
             restart: &self.again,
             watcher: &self.told,
@@ -58,30 +59,29 @@ impl<'a> Appliance<'a> {
 }
 
 /// The cluster's Flux. It is spoken with only when its turn comes: an import has to do without a cluster.
-struct Cluster<'a>(&'a FluxAccess);
+struct InTurn<'a>(&'a FluxAccess);
 
-impl Cluster<'_> {
-    fn connect(&self) -> Result<Box<dyn Flux>, Error> {
-        let FluxAccess { kubeconfig, .. } = self.0;
-        Err(activation::Error::NoCluster { kubeconfig: kubeconfig.clone() }.into())
+impl InTurn<'_> {
+    fn open(&self) -> Result<Cluster, Error> {
+        Ok(Cluster::open(&self.0.kubeconfig, self.0.namespace.as_deref())?)
     }
 }
 
-impl Flux for Cluster<'_> {
+impl Flux for InTurn<'_> {
     fn suspend(&self) -> Result<(), Error> {
-        self.connect()?.suspend()
+        Flux::suspend(&self.open()?)
     }
 
     fn resume(&self) -> Result<(), Error> {
-        self.connect()?.resume()
+        Flux::resume(&self.open()?)
     }
 
     fn poke(&self) -> Result<(), Error> {
-        self.connect()?.poke()
+        Flux::poke(&self.open()?)
     }
 
     fn ready(&self) -> Result<Readiness, Error> {
-        self.connect()?.ready()
+        Flux::ready(&self.open()?)
     }
 }
 

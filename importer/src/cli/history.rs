@@ -3,7 +3,7 @@
 use sealift_store::{Event, Record, Subject};
 
 use super::Cli;
-use super::output::{Lines, Output, instant, keys};
+use super::output::{Lines, Output, instant, keys, size};
 use crate::Error;
 
 pub(super) fn history(cli: &Cli, output: Output) -> Result<(), Error> {
@@ -45,6 +45,15 @@ fn describe(record: &Record) -> String {
         }
         Event::RolledBack { release, from } => {
             title(format!("{} became active by a rollback", release.name())).line_if("before", before(from))
+        }
+        Event::Collected { releases, imports, freed_bytes } => {
+            let names = |subjects: &[Subject]| {
+                let names: Vec<String> = subjects.iter().map(|subject| subject.name().to_string()).collect();
+                (!names.is_empty()).then(|| names.join(", "))
+            };
+            title(format!("what nothing needs was removed: {}", size(*freed_bytes)))
+                .line_if("releases", names(releases))
+                .line_if("imports", names(imports))
         }
         Event::ActivationFailed { release, phase, reason, went_back } => {
             let end = if *went_back { "all was undone" } else { "it stopped there" };

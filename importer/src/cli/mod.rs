@@ -1,6 +1,7 @@
 //! The command line of `sealiftctl`.
 
 mod appliance;
+mod gc;
 mod history;
 mod import;
 mod output;
@@ -103,6 +104,8 @@ Examples:
     },
     /// Read the whole store, and say whether it is whole
     Verify(VerifyArgs),
+    /// Give back the room of what nothing needs any more
+    Gc(gc::GcArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -222,6 +225,7 @@ impl Cli {
             Command::HostHelper => switch::host_helper(self),
             Command::Receipt { output: target } => receipt::receipt(self, output, target.as_deref()),
             Command::Verify(args) => verify::verify(self, output, args),
+            Command::Gc(args) => gc::gc(self, output, args),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(*shell, &mut Self::command(), "sealiftctl", &mut text);

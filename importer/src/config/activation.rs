@@ -41,13 +41,9 @@ pub struct Activation {
 pub struct FluxAccess {
     /// The file that says where the cluster is, and who we are to it.
     pub kubeconfig: PathBuf,
-    /// The namespace of what is suspended and looked at.
-    #[serde(default = "flux_system")]
-    pub namespace: String,
-}
-
-fn flux_system() -> String {
-    "flux-system".to_owned()
+    /// The namespace of what is suspended and looked at; without it, all of them.
+    #[serde(default)]
+    pub namespace: Option<String>,
 }
 
 /// A program and its arguments; no shell reads it.
@@ -337,7 +333,7 @@ mod tests {
     #[test]
     fn everything_that_can_be_said() {
         let read = read(
-            "flux: {kubeconfig: /etc/rancher/k3s/k3s.yaml}
+            "flux: {kubeconfig: /etc/rancher/k3s/k3s.yaml, namespace: flux-system}
 preflight: [{name: disk, command: [/checks/disk]}]
 hooks:
   - {name: os, command: [/hooks/os], timeout: 90s}
@@ -359,7 +355,7 @@ helper: /run/sealift/host.sock
 ",
         )
         .unwrap();
-        assert_eq!(read.flux.unwrap().namespace, "flux-system");
+        assert_eq!(read.flux.unwrap().namespace.as_deref(), Some("flux-system"));
         assert_eq!(read.preflight[0].timeout, MINUTE);
         let hooks: Vec<_> = read.hooks.iter().map(|hook| (hook.name.as_str(), hook.timeout)).collect();
         assert_eq!(hooks, [("os", 90 * SECOND), ("k3s", 120 * MINUTE)]);

@@ -2,28 +2,13 @@
 //! that fail where a test wants it.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex};
 
-use sealift_archive::{Progress, Unwatched};
+use sealift_archive::Progress;
 use sealift_importer::Error;
 use sealift_importer::activation::{Action, Engine, Flux, Host, News, Readiness, Restart, Trouble, Watcher};
 use sealift_importer::config::activation::Activation as Config;
-
-/// An engine for appliances on which nothing but registry and Git switches.
-pub(crate) fn engine() -> Engine<'static> {
-    static CONFIG: LazyLock<Config> = LazyLock::new(Config::default);
-    static NOBODY: LazyLock<Outside> = LazyLock::new(Outside::default);
-    Engine {
-        config: &CONFIG,
-        flux: None,
-        host: &*NOBODY,
-        restart: &*NOBODY,
-        watcher: &*NOBODY,
-        progress: &Unwatched,
-        has_consent: false,
-    }
-}
 
 /// All of it.
 #[derive(Default)]

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use sealift_archive::{Bundle, Class, Digest, Explain as _, Receipt, Source as _, Unwatched};
 use sealift_importer::Error;
+use sealift_importer::activation::Engine;
 use sealift_importer::import::{Action, Done, Plan, execute, plan};
 use sealift_store::policy::Why;
 use sealift_store::{Event, RootFile, Store};
 use tempfile::TempDir;
 
-use crate::outside::engine;
 use crate::vendor::{ACME, Offer, contents, pack};
 
 /// Bytes of a blob here.
@@ -60,7 +60,7 @@ impl Appliance {
         let writer = self.store.lock("test").unwrap();
         let source = Bundle::open(bundle, &ACME.root).unwrap();
         let plan = plan(&writer, &source, activate)?;
-        execute(&writer, &source, plan, &Unwatched, &engine())
+        execute(&writer, &source, plan, &Unwatched, &Engine::plain())
     }
 
     fn states(&self) -> String {
@@ -152,7 +152,7 @@ fn what_was_interrupted_between_two_steps_is_finished() {
     let first = pack(&ACME, &appliance.dir.path().join("first.tar.zst"), &[&offer(4)], &[]);
     let first = Bundle::open(&first, &ACME.root).unwrap();
     let only = plan(&writer, &first, true).unwrap();
-    execute(&writer, &first, only, &Unwatched, &engine()).unwrap();
+    execute(&writer, &first, only, &Unwatched, &Engine::plain()).unwrap();
     for release in &source.releases()[1..] {
         let need = writer.need(&[release]).unwrap();
         drop(writer.begin(release, "stick", &need).unwrap());

@@ -1,0 +1,7 @@
+//! Power cuts, full disks, failing media: an appliance serves the old release or the new one, whatever happens when.
+
+mod disk;
+mod mount;
+mod power;
+mod scenario;
+mod sweep;

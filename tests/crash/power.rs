@@ -1,0 +1,57 @@
+//! The power goes at every operation that changes the disk: whatever of it is there when the power comes back, the old
+//! release or the new one is served, and the next try ends as if nothing had been.
+
+use fastrand::Rng;
+
+use crate::disk::crash_states;
+use crate::mount::Mounted;
+use crate::scenario::{Scenario, place};
+use crate::sweep::{choose, is_soak, sweep, tell};
+
+/// States of each command that a short run looks at.
+const FEW: usize = 40;
+/// What the kernel may have written back by itself, after each operation of a long run.
+const SHUFFLES: usize = 2;
+const SEED: u64 = 6;
+
+fn cut_at_every_operation(scenario: &Scenario) {
+    let mounted = Mounted::logged(scenario.start.clone());
+    scenario.command.run(mounted.path()).expect("nothing goes wrong on this disk");
+    let log = mounted.take_log();
+    drop(mounted);
+    let shuffles = if is_soak() { SHUFFLES } else { 0 };
+    let states = crash_states(&scenario.start, &log, shuffles, &mut Rng::with_seed(SEED));
+    let (name, distinct) = (scenario.name, states.distinct.len());
+    tell(&format!("{name}: {} operations, {} states, {distinct} distinct", log.len(), states.made));
+    sweep(name, &choose(states.distinct, FEW), |(what, disk)| {
+        let dir = place();
+        let store = dir.path().join("store");
+        disk.write(&store);
+        scenario.trouble(&store).map_err(|trouble| format!("{name}, {what}: {trouble}"))
+    });
+}
+
+#[test]
+fn the_power_goes_during_the_first_import() {
+    cut_at_every_operation(&Scenario::first_import());
+}
+
+#[test]
+fn the_power_goes_during_an_upgrade() {
+    cut_at_every_operation(&Scenario::upgrade());
+}
+
+#[test]
+fn the_power_goes_during_an_activation() {
+    cut_at_every_operation(&Scenario::activation());
+}
+
+#[test]
+fn the_power_goes_during_a_rollback() {
+    cut_at_every_operation(&Scenario::rollback());
+}
+
+#[test]
+fn the_power_goes_during_a_repair() {
+    cut_at_every_operation(&Scenario::repair());
+}

@@ -1,0 +1,58 @@
+//! How much is tried, and by how many hands.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// Set by `make soak`: everything is tried.
+const SOAK: &str = "SEALIFT_SOAK";
+/// How many failures are told.
+const MAX_TOLD: usize = 8;
+
+/// Whether everything is to be tried, and not a part of it.
+pub(crate) fn is_soak() -> bool {
+    std::env::var_os(SOAK).is_some()
+}
+
+/// `few` of these, evenly over all of them; all of them in a long run.
+pub(crate) fn choose<T>(all: Vec<T>, few: usize) -> Vec<T> {
+    if is_soak() || all.len() <= few {
+        return all;
+    }
+    let count = all.len();
+    let is_chosen = |number: usize| (number + 1) * few / count > number * few / count;
+    all.into_iter().enumerate().filter(|(number, _)| is_chosen(*number)).map(|(_, one)| one).collect()
+}
+
+/// Tries all of these, two or more at a time; the test fails if one of them says what is wrong.
+pub(crate) fn sweep<T: Sync>(what: &str, all: &[T], attempt: impl Fn(&T) -> Result<(), String> + Sync) {
+    let begun = Instant::now();
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let hands = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..hands {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(failure) = attempt(one) {
+                        failures.lock().expect("nobody panics here").push(failure);
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().expect("nobody panics here");
+    tell(&format!(
+        "{what}: {} tried, {} failed, {:.1} s",
+        all.len(),
+        failures.len(),
+        begun.elapsed().as_secs_f64()
+    ));
+    let told: Vec<String> = failures.iter().take(MAX_TOLD).cloned().collect();
+    assert!(failures.is_empty(), "{what}: {} of {} failed:\n{}", failures.len(), all.len(), told.join("\n"));
+}
+
+/// Says something to whoever watches the tests.
+#[expect(clippy::print_stderr, reason = "what was tried is the news of these tests")]
+pub(crate) fn tell(what: &str) {
+    eprintln!("{what}");
+}
