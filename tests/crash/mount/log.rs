@@ -28,8 +28,8 @@ const BUFFER_BYTES: usize = MAX_WRITE_BYTES as usize + (64 << 10);
 /// Puts itself between the kernel and whoever serves; returns the end to serve from.
 pub(super) fn with_syncfs(kernel: OwnedFd) -> OwnedFd {
     // Packets, since a request is one read, and an answer one write.
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .expect("a socket pair");
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("a socket pair");
     let (requests, answers) = (std::sync::Arc::new((kernel, ours)), ());
     let () = answers;
     let ends = std::sync::Arc::clone(&requests);
