@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod forecast;
 mod gc;
 mod import;
+mod mend;
 mod parity;
 mod sealiftctl;
 mod several;
