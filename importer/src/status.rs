@@ -7,7 +7,8 @@ use sealift_archive::release::Inventory;
 use sealift_archive::{Digest, Product, Sequence, Version};
 use sealift_store::policy::Known;
 use sealift_store::{
-    Disk, Error as StoreError, GiveUp, Holder, State, Store, StoredRelease, Subject, Unfinished,
+    Disk, Error as StoreError, Failure, GiveUp, Holder, LastTry, State, Store, StoredRelease, Subject,
+    Unfinished,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -41,6 +42,8 @@ pub struct Status {
     pub busy: Option<Holder>,
     /// Imports that were begun and not finished.
     pub unfinished: Vec<Unfinished>,
+    /// What came of the last try to hear from the vendor.
+    pub online: Option<LastTry>,
     /// What is wrong.
     pub problems: Vec<String>,
     /// What to do next.
@@ -148,6 +151,13 @@ impl Status {
                 None
             }
         };
+        let online = match store.last_try() {
+            Ok(online) => online,
+            Err(error) => {
+                tell(error)?;
+                None
+            }
+        };
         let mut status = Self {
             store: store.root().to_owned(),
             active,
@@ -160,6 +170,7 @@ impl Status {
             collectable_bytes: store.plan_collection(GiveUp::Expired).ok().map(|plan| plan.freed_bytes),
             busy: store.holder()?,
             unfinished: store.unfinished()?,
+            online,
             problems,
             next: Vec::new(),
         };
@@ -176,6 +187,12 @@ impl Status {
         }
         if self.is_disk_low() {
             self.problems.push(format!("less than {LOW_DISK_PERCENT} % of the disk is free"));
+        }
+        if let Some(LastTry { source, channel, failure: Some(failure), .. }) = &self.online {
+            let Failure { message, hint, .. } = failure;
+            let hint = hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
+            self.problems
+                .push(format!("channel `{channel}` of `{source}` was not mirrored: {message}{hint}"));
         }
         if self.busy.is_some() {
             // What looks unfinished is being done.
@@ -213,7 +230,10 @@ impl Status {
         // What was imported together is finished together.
         let mut sources: Vec<&String> = self.unfinished.iter().map(|import| &import.source).collect();
         sources.dedup();
-        next.extend(sources.into_iter().map(|source| format!("sealiftctl import {source}")));
+        next.extend(sources.into_iter().map(|source| match source.contains("://") {
+            true => "sealiftctl mirror".to_owned(),
+            false => format!("sealiftctl import {source}"),
+        }));
         if self.is_disk_low() && self.collectable_bytes.is_some_and(|bytes| bytes > 0) {
             next.push("sealiftctl gc".to_owned());
         }
