@@ -13,17 +13,19 @@ use sealift_fetch::meter::Meter;
 use sealift_store::{Store, Writer};
 use serde::Serialize;
 
+use super::appliance::Appliance;
 use super::output::{Lines, Output};
 use super::repair::{WithHealed, warn};
 use super::told::{conclude, describe, foretell, warning};
 use super::{Cli, ImportArgs};
 use crate::Error;
+use crate::activation::Engine;
 use crate::config::Config;
 use crate::import::{Done, Forecast, Plan, execute, forecast, plan, record_refusal};
 use crate::volumes::{Search, Volumes};
 
 pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(), Error> {
-    let config = Config::read(cli.config.as_deref())?;
+    let config = cli.config()?;
     let source = source_name(&args.sources)?;
     let mut search = Search::new(args.sources.clone());
     if args.plan.plan {
@@ -39,9 +41,11 @@ pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(),
         });
     }
     let writer = cli.writer(&format!("import {source}"))?;
+    let appliance = Appliance::new(cli, output, &writer, &config.activation)?;
     let mut import = Import {
         cli,
         config: &config,
+        engine: appliance.engine(false),
         output,
         args,
         writer: &writer,
@@ -95,6 +99,7 @@ struct Told<'a> {
 struct Import<'a> {
     cli: &'a Cli,
     config: &'a Config,
+    engine: Engine<'a>,
     output: Output,
     args: &'a ImportArgs,
     writer: &'a Writer,
@@ -140,12 +145,12 @@ impl Import<'_> {
             self.is_told = true;
         }
         if plan.work().next().is_none() {
-            return execute(writer, &bundle, plan, &Unwatched);
+            return execute(writer, &bundle, plan, &Unwatched, &self.engine);
         }
         search.keep(writer, &bundle, plan.work().map(|step| &step.release.digest))?;
         let to_come = volumes.map_or(plan.need.missing_bytes, |volumes| volumes.at_hand_bytes);
         let meter = self.cli.meter("importing", to_come.saturating_sub(plan.need.begun_bytes))?;
-        let done = execute(writer, &bundle, plan, &meter);
+        let done = execute(writer, &bundle, plan, &meter, &self.engine);
         self.healed.join(bundle.medium().healed());
         let done = done?;
         meter.finish();
