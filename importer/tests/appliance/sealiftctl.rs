@@ -26,7 +26,7 @@ impl Appliance {
     }
 
     /// With a pinned trust root.
-    fn pinned() -> Self {
+    pub(crate) fn pinned() -> Self {
         let appliance = Self::new();
         ACME.write_root(appliance.dir.path());
         appliance.done(&["trust", "pin", "root.json"]);
@@ -114,6 +114,9 @@ macro_rules! assert_told {
                 (r"process \d+", "process [pid]"),
                 (r"bytes \d+ to \d+", "bytes [from] to [to]"),
                 (r"wrong: less than 10 % of the disk is free\n", ""),
+                (r"\d+ % of the store's disk", "[share] of the store's disk"),
+                (r"  containerd .*\n", ""),
+                (r"warning: once it runs.*\n", ""),
                 (r"in [0-9.]+ s, [0-9.]+ [kMGT]?B/s", "in [time]"),
                 (r"after [0-9.]+ s", "after [time]"),
             ],
@@ -279,6 +282,8 @@ fn damage_in_the_store() {
     assert_told!("verify_repair", appliance.told(&["verify", "--repair"]));
     assert_told!("import_repairs", appliance.told(&["import", "acme-1.2.tar.zst"]));
     appliance.done(&["verify"]);
+    fs::remove_file(&blobs[0]).unwrap();
+    assert_told!("verify_repair_from", appliance.told(&["verify", "--repair", "acme-1.2.tar.zst"]));
 }
 
 #[test]
