@@ -82,7 +82,7 @@ impl Cluster {
     }
 
     /// Suspends all Kustomizations and `HelmReleases` that are not suspended, and tells how many that were. Returns when
-    /// nothing is being applied any more.
+    /// nothing is being applied any more. Health checks that are under way are not waited for.
     pub fn suspend(&self) -> Result<usize, Error> {
         let deadline = Deadline::after(self.patience.change);
         let kinds = kind::served(&self.api, &APPLIERS, deadline)?;
