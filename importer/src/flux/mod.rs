@@ -179,13 +179,13 @@ impl Cluster {
         &self,
         served: &Served,
         object: &Object,
-        patch: &Value,
+        change: &Value,
         deadline: Deadline,
     ) -> Result<bool, Error> {
         let mut path = served.path(Some(object.namespace()));
         path.push(object.name());
         let ask = Ask { verb: "patch", resource: served.resource(), path: &path, query: &[] };
-        match self.api.patch(&ask, patch, deadline) {
+        match self.api.patch(&ask, change, deadline) {
             Ok(()) => Ok(true),
             Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(false),
             Err(error) => Err(error),

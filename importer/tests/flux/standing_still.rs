@@ -190,9 +190,9 @@ fn each_kind_is_asked_for_in_a_version_that_has_it() {
         ("apps/v1", &["deployments"]),
     ];
     let server = StandIn::start(&old);
-    let kustomization = server.add(old[0].0, "kustomizations", "flux-system/app", json!({"suspend": false}));
-    let git = server.add(old[1].0, "gitrepositories", "flux-system/app", json!({}));
-    let oci = server.add(old[2].0, "ocirepositories", "flux-system/app", json!({}));
+    let kustomization = server.add(old[0].0, "kustomizations", "flux-system/app", &json!({"suspend": false}));
+    let git = server.add(old[1].0, "gitrepositories", "flux-system/app", &json!({}));
+    let oci = server.add(old[2].0, "ocirepositories", "flux-system/app", &json!({}));
     assert_eq!(cluster(&server, None).poke().unwrap(), 3);
     for path in [&kustomization, &git, &oci] {
         assert!(!annotations(&server, path).is_null(), "{path}");
