@@ -34,6 +34,40 @@ pub struct Release {
 }
 
 impl Release {
+    /// Puts a statement whose signatures are good, and which `signers` made, together with the blob list and the refs whose
+    /// digests it names.
+    ///
+    /// # Errors
+    /// [`Error::WrongContent`] if they are others, or what is wrong with them.
+    pub fn assemble(
+        statement: Statement,
+        statement_bytes: Vec<u8>,
+        signatures: Vec<Signature>,
+        signers: Vec<KeyId>,
+        list: &[u8],
+        refs_bytes: Vec<u8>,
+    ) -> Result<Self, Error> {
+        let sequence = statement.sequence;
+        let summary = statement.blob_list;
+        let (list_name, refs_name) =
+            (format!("releases/{sequence}/blobs"), format!("releases/{sequence}/refs.json"));
+        let found = Digest::of(list);
+        if found != summary.digest {
+            return Err(Error::WrongContent { wanted: summary.digest, found });
+        }
+        let found = Digest::of(&refs_bytes);
+        if found != statement.refs.digest || refs_bytes.len() as u64 != statement.refs.size {
+            return Err(Error::WrongContent { wanted: statement.refs.digest, found });
+        }
+        let blob_list = BlobList::parse(&list_name, list)?;
+        if blob_list.len() as u64 != summary.count || blob_list.total_bytes() != summary.content_bytes {
+            return Err(Error::inconsistent(&list_name, "the statement counts its content otherwise"));
+        }
+        let refs = Refs::parse(&refs_name, &refs_bytes)?;
+        refs.check_against(&refs_name, &blob_list)?;
+        Ok(Self { statement, statement_bytes, signatures, signers, blob_list, refs, refs_bytes })
+    }
+
     /// Digest of the statement: the release's identity, whatever it came from.
     #[must_use]
     pub fn digest(&self) -> Digest {

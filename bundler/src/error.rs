@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealift_archive::{Class, Code, Digest, Explain, ReleaseName};
 
-use crate::{bundle, chart, git, image, sbom, trust};
+use crate::{bundle, chart, git, image, publish, sbom, trust};
 
 /// Why a command of `sealift` failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,9 @@ pub enum Error {
     /// The releases that a bundle is made with.
     #[error(transparent)]
     Bundle(#[from] bundle::BundleError),
+    /// Publishing a release, or a channel.
+    #[error(transparent)]
+    Publish(#[from] publish::Error),
     /// An archive does not carry a release that was asked for.
     #[error("`{}` does not carry a release `{wanted}`", bundle.display())]
     NoSuchRelease {
@@ -279,6 +282,7 @@ impl Error {
             Self::Sbom(error) => Some(error),
             Self::Trust(error) => Some(error),
             Self::Bundle(error) => Some(error),
+            Self::Publish(error) => Some(error),
             _ => None,
         }
     }
@@ -322,6 +326,7 @@ impl Explain for Error {
             Self::Sbom(error) => return error.code(),
             Self::Trust(error) => return error.code(),
             Self::Bundle(error) => return error.code(),
+            Self::Publish(error) => return error.code(),
             Self::Definition { .. } => 401,
             Self::TwoCharts { .. } => 402,
             Self::NoLock { .. } => 403,

@@ -153,8 +153,10 @@ impl Access {
             }
             (Challenge::Basic, _) => Ok(None),
             (Challenge::Bearer { realm, service, scope }, credential) => {
-                let ours = format!("repository:{}:pull", subject.realm());
-                let scope = scope.as_ref().unwrap_or(&ours);
+                let ours = subject.realm();
+                // What is challenged is one request; whoever writes has to do more than that one.
+                let scope = scope.as_ref().filter(|_| !matches!(subject, Subject::Written { .. }));
+                let scope = scope.unwrap_or(&ours);
                 let asked = TokenRequest { realm, service: service.as_deref(), scope, credential };
                 let token = self.token(http, host, subject, &asked).await?;
                 Ok(Some(token))
@@ -226,7 +228,7 @@ impl Access {
 fn choose<'a>(challenges: &'a [Challenge], subject: &Subject<'_>) -> Option<&'a Challenge> {
     let basic = || challenges.iter().find(|challenge| matches!(challenge, Challenge::Basic));
     match subject {
-        Subject::Repository { .. } => {
+        Subject::Repository { .. } | Subject::Written { .. } => {
             challenges.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. })).or_else(basic)
         }
         Subject::File(_) => basic(),

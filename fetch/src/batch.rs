@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::Arc;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
-use sealift_archive::{BlobSink, Digest, Progress};
+use sealift_archive::{Digest, Progress};
 
 use crate::client::{Inner, Wanted};
+use crate::crew::Crew;
 use crate::error::Error;
 use crate::stop::Stop;
 use crate::transfer::Transfer;
@@ -18,16 +18,15 @@ use crate::transfer::Transfer;
 pub(crate) async fn fetch_all(
     client: &Inner,
     wanted: Vec<Wanted>,
-    sink: Arc<dyn BlobSink + Send + Sync>,
-    progress: Arc<dyn Progress>,
+    crew: Crew,
+    progress: &dyn Progress,
 ) -> Result<(), Error> {
     let hosts = each_once(wanted)?;
     let stop = Stop::new();
-    let work =
-        join_all(hosts.into_iter().map(|wanted| from_one_host(client, wanted, &sink, &progress, &stop)));
+    let work = join_all(hosts.into_iter().map(|wanted| from_one_host(client, wanted, &crew, &stop)));
     let failures = tokio::select! {
         failures = work => failures,
-        never = stop.watch(&*progress) => match never {},
+        never = stop.watch(progress) => match never {},
     };
     if stop.is_interrupted() {
         return Err(sealift_archive::Error::Interrupted.into());
@@ -36,19 +35,13 @@ pub(crate) async fn fetch_all(
 }
 
 /// Hosts do not wait for each other: each has its own share of requests.
-async fn from_one_host(
-    client: &Inner,
-    wanted: Vec<Wanted>,
-    sink: &Arc<dyn BlobSink + Send + Sync>,
-    progress: &Arc<dyn Progress>,
-    stop: &Stop,
-) -> Vec<Error> {
+async fn from_one_host(client: &Inner, wanted: Vec<Wanted>, crew: &Crew, stop: &Stop) -> Vec<Error> {
     stream::iter(wanted)
         .map(|wanted| async move {
             if !stop.may_begin() {
                 return None;
             }
-            let error = Transfer { client, wanted: &wanted, sink, progress, stop }.run().await.err()?;
+            let error = Transfer { client, wanted: &wanted, crew, stop }.run().await.err()?;
             stop.begin_nothing();
             Some(error)
         })

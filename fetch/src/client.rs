@@ -8,14 +8,17 @@ use reqwest::header::{CONTENT_TYPE, HeaderName};
 use reqwest::{Method, Response};
 use sealift_archive::{AnyDigest, Blob, BlobSink, Digest, Progress, Reference, Sha512};
 use serde::Deserialize;
+use tokio::runtime::Runtime;
 use url::Url;
 
 use crate::batch;
+use crate::crew::{self, Crew};
 use crate::error::Error;
 use crate::feed::Budget;
 use crate::host::Host;
 use crate::http::{self, Http};
 use crate::options::Options;
+use crate::pace::Pace;
 use crate::request::{Request, Subject};
 use crate::retry::{Failure, Tries};
 
@@ -132,6 +135,7 @@ pub(crate) struct Inner {
     pub(crate) http: Http,
     pub(crate) options: Options,
     pub(crate) budget: Budget,
+    pub(crate) pace: Pace,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
 }
 
@@ -142,7 +146,9 @@ impl Client {
     /// A CA file cannot be used.
     pub fn new(options: Options) -> Result<Self, Error> {
         let http = Http::new(&options)?;
-        Ok(Self(Arc::new(Inner { http, options, budget: Budget::new(), hosts: Mutex::default() })))
+        let pace = Pace::new(options.rate);
+        let options = Options { concurrency: pace.connections(options.concurrency), ..options };
+        Ok(Self(Arc::new(Inner { http, options, budget: Budget::new(), pace, hosts: Mutex::default() })))
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -190,7 +196,25 @@ impl Client {
         sink: Arc<dyn BlobSink + Send + Sync>,
         progress: Arc<dyn Progress>,
     ) -> Result<(), Error> {
-        batch::fetch_all(&self.0, wanted, sink, progress).await
+        let crew = Crew::Shared { sink, progress: Arc::clone(&progress) };
+        batch::fetch_all(&self.0, wanted, crew, &*progress).await
+    }
+
+    /// The same for a caller that only lends its sink, and waits on a thread of its own. The client must not have been used
+    /// with another runtime before: connections live with theirs.
+    ///
+    /// # Errors
+    /// As [`Client::fetch_all`], or no thread can be had.
+    pub fn fetch_into(
+        &self,
+        runtime: &Runtime,
+        wanted: Vec<Wanted>,
+        sink: &dyn BlobSink,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        crew::lend(self.0.options.concurrency, sink, progress, |crew| {
+            runtime.block_on(batch::fetch_all(&self.0, wanted, crew, progress))
+        })
     }
 }
 
@@ -224,6 +248,7 @@ impl Inner {
     async fn manifest(&self, reference: &Reference) -> Result<Manifest, Failure> {
         let mut answer = manifest_request(reference).send(self).await?;
         let bytes = answer.whole(MAX_MANIFEST_BYTES).await?;
+        self.pace.came(bytes.len()).await;
         let place = Box::new(answer.place.clone());
         let digest = Digest::of(&bytes);
         for wanted in [reference.digest(), named_digest(&answer.response)].into_iter().flatten() {

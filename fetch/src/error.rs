@@ -1,4 +1,4 @@
-//! Why something could not be fetched.
+//! Why something could not be fetched, or not be pushed.
 
 use std::fmt;
 
@@ -199,6 +199,34 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// The registry lets this account read, or nothing at all, but not write.
+    #[error("`{}` does not let us write: it answered {status}{said} ({place})", place.host)]
+    MayNotWrite {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// The HTTP status.
+        status: Status,
+        /// Code and message of the answer.
+        said: Said,
+    },
+    /// The registry takes an upload otherwise than the protocol says.
+    #[error("`{}` takes no upload as it should: {why} ({place})", place.host)]
+    BadUpload {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// What is wrong with its answer.
+        why: String,
+    },
+    /// A tag leads to another manifest than the one that was just pushed.
+    #[error("`{reference}` is `{found}`, and not `{wanted}`, which was just pushed")]
+    OtherManifest {
+        /// The tag.
+        reference: String,
+        /// What was pushed.
+        wanted: Digest,
+        /// What is there.
+        found: Digest,
+    },
     /// It was tried again and again.
     #[error("{cause}; gave up after {tries} tries")]
     GaveUp {
@@ -289,6 +317,9 @@ impl Explain for Error {
             Self::Several(_) => 217,
             Self::BadUrl { .. } => 218,
             Self::SentAstray { .. } => 219,
+            Self::MayNotWrite { .. } => 220,
+            Self::BadUpload { .. } => 221,
+            Self::OtherManifest { .. } => 222,
         })
     }
 
@@ -307,7 +338,10 @@ impl Explain for Error {
             | Self::SentAstray { .. }
             | Self::LongWait { .. }
             | Self::Login { .. }
-            | Self::BadAnswer { .. } => Class::Unreachable,
+            | Self::BadAnswer { .. }
+            | Self::MayNotWrite { .. }
+            | Self::BadUpload { .. } => Class::Unreachable,
+            Self::OtherManifest { .. } => Class::Busy,
             Self::WrongLength { .. }
             | Self::TooLong { .. }
             | Self::WrongContent { .. }
@@ -352,7 +386,13 @@ impl Explain for Error {
                  is allowed with --plain-http"
                     .into()
             }
-            Self::Setup(_) | Self::BadRedirect { .. } | Self::BadAnswer { .. } | Self::SentAstray { .. } => {
+            Self::MayNotWrite { place, .. } => {
+                format!("log in with `docker login {}`, with an account that may push to this repository", place.host)
+            }
+            Self::OtherManifest { .. } => {
+                "somebody else pushes to the same place: make sure that only one does, and run the command again".into()
+            }
+            Self::Setup(_) | Self::BadUpload { .. } | Self::BadRedirect { .. } | Self::BadAnswer { .. } | Self::SentAstray { .. } => {
                 return None;
             }
         })

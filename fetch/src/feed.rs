@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use sealift_archive::{Blob, BlobSink, Error, Progress};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::task::JoinHandle;
+
+use crate::crew::{Crew, Ending};
 
 /// Pieces that wait for one writer. Pieces are up to some 400 KiB, the HTTP library's largest read.
 pub(crate) const QUEUED_PIECES: usize = 8;
@@ -32,22 +33,15 @@ impl Budget {
     }
 }
 
-/// Tells progress, and each byte only once: one that is fetched again after a restart is not told again.
-#[derive(Clone)]
-pub(crate) struct Told {
-    progress: Arc<dyn Progress>,
-    highest: Arc<AtomicU64>,
-}
+/// Tells progress, and each byte only once: one that comes again after a restart is not told again.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Arc<AtomicU64>);
 
 impl Told {
-    pub(crate) fn new(progress: Arc<dyn Progress>) -> Self {
-        Self { progress, highest: Arc::default() }
-    }
-
-    fn position(&self, position: u64) {
-        let before = self.highest.fetch_max(position, Ordering::Relaxed);
+    pub(crate) fn position(&self, position: u64, progress: &dyn Progress) {
+        let before = self.0.fetch_max(position, Ordering::Relaxed);
         if position > before {
-            self.progress.advance(position - before);
+            progress.advance(position - before);
         }
     }
 }
@@ -62,27 +56,22 @@ enum Step {
 pub(crate) struct Feed {
     position: u64,
     steps: mpsc::Sender<Step>,
-    writer: Writer,
+    /// None once it has been waited for.
+    writer: Option<Ending>,
     budget: Budget,
 }
 
-type Writer = JoinHandle<Result<(), Error>>;
-
 impl Feed {
     /// Opens the blob's writer, which may have a part of it already.
-    pub(crate) async fn open(
-        sink: Arc<dyn BlobSink + Send + Sync>,
-        blob: Blob,
-        told: Told,
-        budget: Budget,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn open(crew: &Crew, blob: Blob, told: Told, budget: Budget) -> Result<Self, Error> {
         let (opened, position) = oneshot::channel();
         let (steps, queue) = mpsc::channel(QUEUED_PIECES);
-        let mut writer = tokio::task::spawn_blocking(move || drive(&*sink, blob, &told, opened, queue));
+        let writer = crew.begin(Job { blob, told, opened, queue }).await;
+        let mut feed = Self { position: 0, steps, writer: Some(writer), budget };
         match position.await {
-            Ok(position) => Ok(Self { position, steps, writer, budget }),
+            Ok(position) => Ok(Self { position, ..feed }),
             // It ended before it told its position, so it has an error.
-            Err(_) => Err(end_of(&mut writer).await.err().unwrap_or(Error::Interrupted)),
+            Err(_) => Err(feed.end().await.err().unwrap_or(Error::Interrupted)),
         }
     }
 
@@ -110,15 +99,15 @@ impl Feed {
     /// Has the blob checked and kept.
     pub(crate) async fn finish(mut self) -> Result<(), Error> {
         self.step(Step::Finish).await?;
-        end_of(&mut self.writer).await
+        self.end().await
     }
 
     /// Stops here, and waits until what has come is with the sink, where a later try finds it.
-    pub(crate) async fn close(mut self) {
+    pub(crate) async fn close(self) {
         drop(self.steps);
-        if !self.writer.is_finished() {
+        if let Some(writer) = self.writer {
             // Whatever went wrong first is what is told; that closing failed as well adds nothing.
-            let _ = end_of(&mut self.writer).await;
+            let _ = writer.await;
         }
     }
 
@@ -127,44 +116,45 @@ impl Feed {
             return Ok(());
         }
         // The writer is gone, and only an error makes it go.
-        Err(end_of(&mut self.writer).await.err().unwrap_or(Error::Interrupted))
+        Err(self.end().await.err().unwrap_or(Error::Interrupted))
+    }
+
+    /// The writer's result, once.
+    async fn end(&mut self) -> Result<(), Error> {
+        let Some(writer) = &mut self.writer else { return Err(Error::Interrupted) };
+        let result = writer.await;
+        self.writer = None;
+        result
     }
 }
 
-/// The writer's result. It panics if the writer did.
-async fn end_of(writer: &mut Writer) -> Result<(), Error> {
-    match writer.await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down.
-            Err(_) => Err(Error::Interrupted),
-        },
-    }
-}
-
-/// The writer's thread: does the steps until it is told to finish or nobody is left to tell it anything.
-fn drive(
-    sink: &dyn BlobSink,
+/// What a writer's thread has to do.
+pub(crate) struct Job {
     blob: Blob,
-    told: &Told,
+    told: Told,
     opened: oneshot::Sender<u64>,
-    mut queue: mpsc::Receiver<Step>,
-) -> Result<(), Error> {
-    let mut writer = sink.open(blob)?;
-    told.position(writer.position());
-    // If nobody waits any more, the queue is empty as well.
-    let _ = opened.send(writer.position());
-    while let Some(step) = queue.blocking_recv() {
-        match step {
-            Step::Write(bytes, permit) => {
-                writer.write(&bytes)?;
-                drop(permit);
-                told.position(writer.position());
+    queue: mpsc::Receiver<Step>,
+}
+
+impl Job {
+    /// Does the steps until it is told to finish or nobody is left to tell it anything.
+    pub(crate) fn run(self, sink: &dyn BlobSink, progress: &dyn Progress) -> Result<(), Error> {
+        let Self { blob, told, opened, mut queue } = self;
+        let mut writer = sink.open(blob)?;
+        told.position(writer.position(), progress);
+        // If nobody waits any more, the queue is empty as well.
+        let _ = opened.send(writer.position());
+        while let Some(step) = queue.blocking_recv() {
+            match step {
+                Step::Write(bytes, permit) => {
+                    writer.write(&bytes)?;
+                    drop(permit);
+                    told.position(writer.position(), progress);
+                }
+                Step::Restart => writer.restart()?,
+                Step::Finish => return writer.finish(),
             }
-            Step::Restart => writer.restart()?,
-            Step::Finish => return writer.finish(),
         }
+        Ok(())
     }
-    Ok(())
 }

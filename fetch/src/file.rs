@@ -75,7 +75,11 @@ impl Inner {
     async fn get(&self, url: &Url, limit: u64) -> Result<Vec<u8>, Failure> {
         let mut answer = Request::whole(Subject::File(url)).send(self).await?;
         match answer.response.status() {
-            StatusCode::OK => answer.whole(limit).await,
+            StatusCode::OK => {
+                let bytes = answer.whole(limit).await?;
+                self.pace.came(bytes.len()).await;
+                Ok(bytes)
+            }
             status => Err(answer.nonsense(format!("it is {status}, which is no file")).into()),
         }
     }
@@ -205,6 +209,7 @@ impl<'a> Measuring<'a> {
                     return Err(Error::TooLong { place: Box::new(answer.place), limit }.into());
                 }
                 Ok(Some(bytes)) => {
+                    self.client.pace.came(bytes.len()).await;
                     part.position += bytes.len() as u64;
                     part.hash.update(bytes).await?;
                     self.progress.advance(part.position.saturating_sub(self.told));

@@ -7,10 +7,12 @@ use std::time::Duration;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, Url};
 use rustls::InvalidMessage;
+use tokio::sync::OnceCell;
 use url::Host;
 
 use crate::error::{Error, Place};
 use crate::options::Options;
+use crate::proxy::Proxy;
 use crate::retry::Failure;
 
 /// Redirects that are followed for one request. Registries use one or two.
@@ -31,20 +33,18 @@ pub(crate) struct Http {
     outside: Client,
     /// Never asks a proxy: what is on this machine is not to be seen from there.
     loopback: Client,
-    /// Whether plain HTTP may be spoken with hosts that are not on this machine.
-    allows_plain: bool,
+    /// The same two for what is sent: their answers come when all of it has been sent, however long that takes. Made when
+    /// they are needed.
+    sending: OnceCell<[Client; 2]>,
+    options: Options,
+    certificates: Vec<Certificate>,
 }
 
 impl Http {
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         let certificates = read_certificates(options)?;
-        let outside = build(options, &certificates, |builder| builder)?;
-        let loopback = if PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some()) {
-            build(options, &certificates, ClientBuilder::no_proxy)?
-        } else {
-            outside.clone()
-        };
-        Ok(Self { outside, loopback, allows_plain: options.plain_http })
+        let [outside, loopback] = pair(options, &certificates, Some(options.silence_timeout))?;
+        Ok(Self { outside, loopback, sending: OnceCell::new(), options: options.clone(), certificates })
     }
 
     /// The client for requests to `url`.
@@ -52,9 +52,16 @@ impl Http {
         if is_loopback(url) { &self.loopback } else { &self.outside }
     }
 
+    /// The client for requests to `url` that bring much. Whoever uses it watches whether it goes on.
+    pub(crate) async fn sending_client(&self, url: &Url) -> Result<&Client, Error> {
+        let make = || async { pair(&self.options, &self.certificates, None) };
+        let [outside, loopback] = self.sending.get_or_try_init(make).await?;
+        Ok(if is_loopback(url) { loopback } else { outside })
+    }
+
     /// Whether plain HTTP may be spoken with hosts that are not on this machine.
     pub(crate) fn allows_plain(&self) -> bool {
-        self.allows_plain
+        self.options.plain_http
     }
 
     /// Refuses an address, written by a person or in an index, to which no request is sent.
@@ -72,7 +79,7 @@ impl Http {
 
     /// Whether a request may be sent to `url` at all.
     pub(crate) fn allows(&self, url: &Url) -> bool {
-        allows(self.allows_plain, url)
+        allows(self.allows_plain(), url)
     }
 }
 
@@ -109,6 +116,30 @@ fn read_certificates(options: &Options) -> Result<Vec<Certificate>, Error> {
     Ok(certificates)
 }
 
+/// The client for hosts elsewhere, and the one for this machine.
+fn pair(
+    options: &Options,
+    certificates: &[Certificate],
+    silence: Option<Duration>,
+) -> Result<[Client; 2], Error> {
+    let patient = |builder: ClientBuilder| match silence {
+        Some(silence) => builder.read_timeout(silence),
+        None => builder,
+    };
+    let proxy = options.proxy.as_ref().map(Proxy::build).transpose()?;
+    let outside = build(options, certificates, |builder| match &proxy {
+        Some(proxy) => patient(builder).proxy(proxy.clone()),
+        None => patient(builder),
+    })?;
+    let is_named = || PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some());
+    let loopback = if proxy.is_some() || is_named() {
+        build(options, certificates, |builder| patient(builder).no_proxy())?
+    } else {
+        outside.clone()
+    };
+    Ok([outside, loopback])
+}
+
 fn build(
     options: &Options,
     certificates: &[Certificate],
@@ -119,7 +150,6 @@ fn build(
         let builder = Client::builder()
             .user_agent(concat!("sealift/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.connect_timeout)
-            .read_timeout(options.silence_timeout)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
             .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -198,7 +228,8 @@ pub(crate) fn failure(error: &reqwest::Error, place: Place) -> Failure {
 }
 
 /// Whether there was an answer, and a certificate in it that we do not trust.
-pub(crate) fn is_untrusted(error: &reqwest::Error) -> bool {
+#[must_use]
+pub fn is_untrusted(error: &reqwest::Error) -> bool {
     matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
 }
 
@@ -217,7 +248,8 @@ fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Erro
 }
 
 /// The last cause, which is the one that says something: those above it only say that something failed.
-pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
+#[must_use]
+pub fn innermost(error: &(dyn StdError + 'static)) -> String {
     causes(error).last().map_or_else(String::new, ToString::to_string)
 }
 

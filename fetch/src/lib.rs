@@ -1,7 +1,7 @@
-//! Getting content over a network, checked and resumed.
+//! Getting content over a network, checked and resumed; and putting it into registries.
 //!
-//! [`Client`] speaks the pull half of the OCI distribution protocol (distribution-spec 1.1), and gets plain files
-//! from web servers. What it fetches goes into a [`BlobSink`](sealift_archive::BlobSink), which checks each blob
+//! [`Client`] speaks the OCI distribution protocol (distribution-spec 1.1), and gets plain files from web servers. What it
+//! fetches goes into a [`BlobSink`](sealift_archive::BlobSink), which checks each blob
 //! against its digest; the client's own part is that no more than the announced bytes arrive there, that broken
 //! connections are taken up again where they broke, that servers are asked no more often than they like, and that
 //! an error says which of them said what.
@@ -16,6 +16,8 @@ mod answer;
 mod batch;
 mod client;
 mod credentials;
+mod crew;
+mod document;
 mod error;
 mod feed;
 mod file;
@@ -24,17 +26,23 @@ mod host;
 mod http;
 pub mod meter;
 mod options;
+mod pace;
+mod proxy;
+mod push;
 mod referrers;
 mod request;
 mod retry;
 mod stop;
+mod tags;
 mod transfer;
 
 pub use client::{Client, Kind, MAX_MANIFEST_BYTES, Manifest, Origin, Wanted};
 pub use error::{Error, Place, Said, Status};
-pub use http::{is_loopback, without_secrets};
+pub use http::{innermost, is_loopback, is_untrusted, without_secrets};
 
 pub use meter::{Interrupt, Meter};
 pub use options::{Options, Retry};
+pub use proxy::Proxy;
+pub use push::Outgoing;
 pub use stop::unless_interrupted;
 pub use url::Url;

@@ -1,7 +1,10 @@
 //! What a caller may choose about fetching.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::proxy::Proxy;
 
 /// How to reach registries, and how long to insist.
 #[derive(Clone, Debug)]
@@ -12,7 +15,11 @@ pub struct Options {
     pub ca_files: Vec<PathBuf>,
     /// The directory with Docker's `config.json`; if not given, `DOCKER_CONFIG` or `~/.docker`.
     pub docker_config: Option<PathBuf>,
-    /// Requests to one host at the same time. At least one.
+    /// The proxy that leads outside, in place of the one that the environment names.
+    pub proxy: Option<Proxy>,
+    /// The most content that all connections together bring, in bytes a second; headers do not count.
+    pub rate: Option<NonZeroU64>,
+    /// Requests to one host at the same time. At least one; fewer are made where `rate` is low.
     pub concurrency: usize,
     /// How long a connection may take to stand, TLS included.
     pub connect_timeout: Duration,
@@ -28,6 +35,8 @@ impl Default for Options {
             plain_http: false,
             ca_files: Vec::new(),
             docker_config: None,
+            proxy: None,
+            rate: None,
             // Enough to fill a line of 50 ms with small blobs and questions; registries commonly take more.
             concurrency: 32,
             connect_timeout: Duration::from_secs(10),

@@ -132,14 +132,17 @@ fn is_for_people(answer: &Answer) -> bool {
 
 /// The query of the page behind the one at `here`, by its `Link` fields. Registries behind proxies often name themselves
 /// wrongly, so nothing else of the address is followed; it leads to another page of this list, or to none.
-fn next_page<'a>(here: &Url, mut fields: impl Iterator<Item = &'a str>) -> Result<Option<String>, String> {
+pub(crate) fn next_page<'a>(
+    here: &Url,
+    mut fields: impl Iterator<Item = &'a str>,
+) -> Result<Option<String>, String> {
     let Some(target) = fields.find_map(header::next_link) else { return Ok(None) };
     let list = |path: &str| path.rsplit_once("/v2/").map(|(_, rest)| rest.to_owned());
     match here.join(&target) {
         Ok(url) if list(url.path()) == list(here.path()) => {
             Ok(url.query().filter(|query| !query.is_empty()).map(|query| format!("?{query}")))
         }
-        _ => Err(format!("the next page of its list of referrers is `{}`", target.escape_default())),
+        _ => Err(format!("the next page of its list is `{}`", target.escape_default())),
     }
 }
 

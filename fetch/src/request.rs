@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, IF_RANGE, RANGE, WWW_AUTHENTICATE};
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, IF_RANGE, RANGE, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
 use sealift_archive::Reference;
 use tokio::sync::OwnedSemaphorePermit;
@@ -26,6 +27,13 @@ pub(crate) enum Subject<'a> {
         /// Behind the name of the repository: `blobs/sha256:…`.
         path: String,
     },
+    /// The same in a repository that is written to: that needs another pass.
+    Written {
+        /// The repository, and whom it is for.
+        reference: &'a Reference,
+        /// Behind the name of the repository: `blobs/uploads/`.
+        path: String,
+    },
     /// A file on a web server.
     File(&'a Url),
 }
@@ -34,15 +42,18 @@ impl Subject<'_> {
     /// The host as references and Docker's configuration name it: `docker.io`, `charts.example.com:8443`.
     pub(crate) fn host(&self) -> String {
         match self {
-            Self::Repository { reference, .. } => reference.host().to_owned(),
+            Self::Repository { reference, .. } | Self::Written { reference, .. } => {
+                reference.host().to_owned()
+            }
             Self::File(url) => http::authority(url),
         }
     }
 
-    /// What one pass opens: a repository of the host, or all of its files.
+    /// What one pass opens: a repository of the host for reading or for both, or all of its files.
     pub(crate) fn realm(&self) -> String {
         match self {
-            Self::Repository { reference, .. } => reference.repository().to_owned(),
+            Self::Repository { reference, .. } => format!("repository:{}:pull", reference.repository()),
+            Self::Written { reference, .. } => format!("repository:{}:pull,push", reference.repository()),
             // The scheme counts: what was shown over TLS is not shown without it unasked.
             Self::File(url) => url.origin().ascii_serialization(),
         }
@@ -53,7 +64,7 @@ impl Subject<'_> {
     /// service keeps content under names of its own, and knows nothing of what a registry has.
     fn is_asked_at(&self, url: &Url) -> bool {
         match self {
-            Self::Repository { path, .. } => {
+            Self::Repository { path, .. } | Self::Written { path, .. } => {
                 let path = path.split_once('?').map_or(path.as_str(), |(path, _)| path);
                 let question = url.path().strip_prefix("/v2/").and_then(|rest| rest.strip_suffix(path));
                 question.is_some_and(|repository| repository.ends_with('/'))
@@ -62,9 +73,10 @@ impl Subject<'_> {
         }
     }
 
-    async fn url(&self, http: &Http, host: &Host) -> Result<Url, Error> {
+    /// Where it is asked for.
+    pub(crate) async fn url(&self, http: &Http, host: &Host) -> Result<Url, Error> {
         match self {
-            Self::Repository { reference, path } => {
+            Self::Repository { reference, path } | Self::Written { reference, path } => {
                 host.url(http, &format!("{}/{path}", reference.repository())).await
             }
             Self::File(url) => {
@@ -79,7 +91,7 @@ impl fmt::Display for Subject<'_> {
     /// As errors name it: the reference, or the address without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Repository { reference, .. } => reference.fmt(f),
+            Self::Repository { reference, .. } | Self::Written { reference, .. } => reference.fmt(f),
             Self::File(url) => f.write_str(&http::without_secrets(url)),
         }
     }
@@ -89,8 +101,10 @@ impl fmt::Display for Subject<'_> {
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) subject: Subject<'a>,
-    /// `GET`, or `HEAD` for what an answer would say of itself.
+    /// `GET`, `HEAD` for what an answer would say of itself, or one that brings something.
     pub(crate) method: Method,
+    /// What it brings, and its media type.
+    pub(crate) brings: Option<(&'a str, Bytes)>,
     /// The media types that are welcome.
     pub(crate) accept: Option<&'a str>,
     /// The offset from which on content is wanted, if not from its beginning.
@@ -111,7 +125,7 @@ pub(crate) struct Answer {
 impl<'a> Request<'a> {
     /// A request for all of something, whatever it is.
     pub(crate) fn whole(subject: Subject<'a>) -> Self {
-        Self { subject, method: Method::GET, accept: None, from: None, version: None }
+        Self { subject, method: Method::GET, brings: None, accept: None, from: None, version: None }
     }
 
     /// Makes the request.
@@ -159,6 +173,9 @@ impl<'a> Request<'a> {
         if let Some(version) = self.version {
             request = request.header(IF_RANGE, version);
         }
+        if let Some((media_type, bytes)) = &self.brings {
+            request = request.header(CONTENT_TYPE, *media_type).body(bytes.clone());
+        }
         if let Some(pass) = pass {
             request = pass.show(request);
         }
@@ -199,7 +216,8 @@ fn last_segment(url: &Url) -> Option<&str> {
     url.path_segments()?.next_back().filter(|name| !name.is_empty())
 }
 
-fn challenges(response: &Response) -> Vec<Challenge> {
+/// What a refusal wants to be shown.
+pub(crate) fn challenges(response: &Response) -> Vec<Challenge> {
     let fields = response.headers().get_all(WWW_AUTHENTICATE).iter();
     fields.filter_map(|field| field.to_str().ok()).flat_map(Challenge::parse).collect()
 }

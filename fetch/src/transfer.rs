@@ -1,16 +1,16 @@
 //! One blob, from a registry or web server into a sink, however often the connection breaks off.
 
-use std::sync::Arc;
-
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE};
-use sealift_archive::{AnyDigest, BlobSink, Progress};
+use sealift_archive::AnyDigest;
 
 use crate::answer;
 use crate::client::{self, Inner, Wanted};
+use crate::crew::Crew;
 use crate::error::{Error, Place};
 use crate::feed::{Feed, Told};
 use crate::header::ContentRange;
+use crate::pace::Pace;
 use crate::request::{Answer, Request};
 use crate::retry::{Failure, Tries};
 use crate::stop::Stop;
@@ -19,8 +19,7 @@ use crate::stop::Stop;
 pub(crate) struct Transfer<'a> {
     pub(crate) client: &'a Inner,
     pub(crate) wanted: &'a Wanted,
-    pub(crate) sink: &'a Arc<dyn BlobSink + Send + Sync>,
-    pub(crate) progress: &'a Arc<dyn Progress>,
+    pub(crate) crew: &'a Crew,
     pub(crate) stop: &'a Stop,
 }
 
@@ -38,7 +37,7 @@ struct Story {
 impl Transfer<'_> {
     /// Gets the blob into the sink.
     pub(crate) async fn run(&self) -> Result<(), Error> {
-        let told = Told::new(Arc::clone(self.progress));
+        let told = Told::default();
         let (mut story, mut verdict) = self.pass(&told, false).await?;
         if story.patched && verdict.as_ref().is_err_and(is_unfit) {
             // What an earlier run left may have been damaged since, and two answers may not fit together. One
@@ -56,7 +55,7 @@ impl Transfer<'_> {
         afresh: bool,
     ) -> Result<(Story, Result<(), sealift_archive::Error>), Error> {
         let budget = self.client.budget.clone();
-        let mut feed = Feed::open(Arc::clone(self.sink), self.wanted.blob, told.clone(), budget).await?;
+        let mut feed = Feed::open(self.crew, self.wanted.blob, told.clone(), budget).await?;
         if afresh && feed.position() > 0 {
             feed.restart().await?;
         }
@@ -110,7 +109,7 @@ impl Transfer<'_> {
         }
         story.patched = offset > 0;
         story.place = Some(answer.place.clone());
-        pour(answer, feed, size).await
+        pour(answer, feed, size, &self.client.pace).await
     }
 }
 
@@ -174,7 +173,7 @@ fn check_headers(answer: &Answer, wanted: &Wanted, offset: u64) -> Result<(), Fa
 }
 
 /// Feeds an answer's body, never more than `size` bytes in all.
-async fn pour(mut answer: Answer, feed: &mut Feed, size: u64) -> Result<(), Failure> {
+async fn pour(mut answer: Answer, feed: &mut Feed, size: u64, pace: &Pace) -> Result<(), Failure> {
     loop {
         let left = size - feed.position();
         let why = match answer.response.chunk().await {
@@ -182,6 +181,7 @@ async fn pour(mut answer: Answer, feed: &mut Feed, size: u64) -> Result<(), Fail
                 return Err(Error::TooLong { place: Box::new(answer.place), limit: size }.into());
             }
             Ok(Some(bytes)) => {
+                pace.came(bytes.len()).await;
                 feed.write(bytes).await?;
                 continue;
             }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use indicatif::DecimalBytes;
+use sealift_archive::age::{self, Recipient};
 use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence, io_hint};
 
 /// Why a command was not done.
@@ -75,12 +76,26 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A receipt was not encrypted.
+    #[error("the receipt was not encrypted for `{recipient}`: {error}")]
+    NotEncrypted {
+        /// For whom.
+        recipient: Recipient,
+        /// Why not.
+        error: age::Error,
+    },
+    /// An encrypted receipt on a terminal.
+    #[error("the receipt is encrypted, and a terminal shows text")]
+    NotForTerminals,
     /// What the archive library says.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
     /// What the store says.
     #[error(transparent)]
     Store(#[from] sealift_store::Error),
+    /// What the cluster says.
+    #[error(transparent)]
+    Flux(#[from] crate::flux::Error),
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -113,8 +128,11 @@ impl Explain for Error {
             Self::BaseMissing { .. } => 509,
             Self::FurtherVolumes { .. } => 513,
             Self::Config { .. } => 520,
+            Self::NotEncrypted { .. } => 580,
+            Self::NotForTerminals => 581,
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
+            Self::Flux(error) => return error.code(),
             Self::Io(_) => 599,
         })
     }
@@ -122,9 +140,14 @@ impl Explain for Error {
     fn class(&self) -> Class {
         match self {
             Self::NoRelease { .. } | Self::NotWhole { .. } | Self::BaseMissing { .. } => Class::Refused,
-            Self::NoSuchVersion { .. } | Self::AmbiguousVersion { .. } | Self::Config { .. } => Class::Usage,
+            Self::NoSuchVersion { .. }
+            | Self::AmbiguousVersion { .. }
+            | Self::Config { .. }
+            | Self::NotEncrypted { .. }
+            | Self::NotForTerminals => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
             Self::Store(error) => error.class(),
+            Self::Flux(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) => Class::Failed,
         }
@@ -158,8 +181,15 @@ impl Explain for Error {
                     .into()
             }
             Self::Config { .. } => "`docs/operator.md` shows all keys".into(),
+            Self::NotEncrypted { .. } => {
+                "ask the vendor for the key that receipts are encrypted for; `--plain` writes one that anybody can read".into()
+            }
+            Self::NotForTerminals => {
+                "name a file or folder with `-o`; `--plain` shows what would be encrypted".into()
+            }
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
+            Self::Flux(error) => return error.hint(),
             Self::Io(error) => return io_hint(error),
             Self::NoRelease { .. } => return None,
         })

@@ -7,6 +7,7 @@ pub mod activation;
 pub mod cli;
 pub mod config;
 mod error;
+pub mod flux;
 pub mod import;
 pub mod status;
 pub mod volumes;

@@ -30,7 +30,8 @@ pub struct Counters {
     /// The channels that were believed, as they were seen last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub channels: BTreeMap<ChannelName, SeenChannel>,
-    /// The latest time at which any of this changed, by this machine's clock.
+    /// When any of this changed last, by this machine's clock: for people. Nothing is decided by it, since a clock that was
+    /// ahead once would then have the last word for good.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     pub time: Option<OffsetDateTime>,
 }
@@ -45,8 +46,15 @@ impl Counters {
     fn see(&mut self, channel: &Channel, digest: Digest) {
         self.product.get_or_insert_with(|| channel.product.clone());
         self.floor = self.floor.max(Some(channel.floor));
-        let seen = SeenChannel { version: channel.version, digest, release: channel.release.clone() };
-        self.channels.insert(channel.name, seen);
+        let (version, release) = (channel.version, channel.release.clone());
+        self.channels.insert(channel.name, SeenChannel { version, digest, release, has_expired: false });
+    }
+
+    /// Takes note that an edition of a channel has expired, if it was believed before.
+    fn see_expired(&mut self, name: ChannelName, digest: Digest) {
+        if let Some(seen) = self.channels.get_mut(&name).filter(|seen| seen.digest == digest) {
+            seen.has_expired = true;
+        }
     }
 
     /// Takes note that a release becomes active.
@@ -76,8 +84,22 @@ impl Writer {
     /// # Errors
     /// The rule that forbids it, or I/O.
     pub fn take_channel(&self, channel: &Channel, digest: Digest, reach: Reach) -> Result<Freshness, Error> {
+        self.take_channel_at(channel, digest, reach, audit::now())
+    }
+
+    fn take_channel_at(
+        &self,
+        channel: &Channel,
+        digest: Digest,
+        reach: Reach,
+        now: OffsetDateTime,
+    ) -> Result<Freshness, Error> {
         let situation = self.situation()?;
-        let freshness = situation.judge_channel(channel, digest, reach, audit::now())?;
+        let judged = situation.judge_channel(channel, digest, reach, now);
+        if matches!(judged, Err(Error::ChannelExpired { .. })) {
+            self.count(|counters| counters.see_expired(channel.name, digest))?;
+        }
+        let freshness = judged?;
         let is_news = situation.channels.get(&channel.name).is_none_or(|seen| seen.digest != digest);
         if is_news {
             // Told first: a crash in between costs a second line in the log, never a missing one.
@@ -96,7 +118,7 @@ impl Writer {
         if after == before {
             return Ok(());
         }
-        after.time = before.time.max(Some(audit::now()));
+        after.time = Some(audit::now());
         Ok(durable::write(&self.trust_dir().join(COUNTERS_FILE), &json::to_document(&after))?)
     }
 }
@@ -109,6 +131,39 @@ mod tests {
 
     use super::*;
     use crate::fixture::Place;
+
+    #[test]
+    fn a_clock_that_was_ahead_once_has_not_the_last_word() {
+        let place = Place::new();
+        let edition = |version, expires| {
+            let release = CurrentRelease {
+                version: "1.5".parse().unwrap(),
+                sequence: 5.try_into().unwrap(),
+                statement: Digest::of(&[1]),
+            };
+            Channel::new("acme".parse().unwrap(), ChannelName::Stable, version, release, expires)
+        };
+        let first = edition(1, datetime!(2026-12-01 0:00 UTC));
+        let next = edition(2, datetime!(2026-11-30 0:00 UTC));
+        let (now, ahead) = (datetime!(2026-11-23 12:00 UTC), datetime!(2086-11-23 12:00 UTC));
+        let take = |channel: &Channel, now| {
+            let digest = Digest::of(&channel.to_bytes());
+            let taken = place.writer().take_channel_at(channel, digest, Reach::Online, now);
+            taken.map_or_else(|error| error.code().to_string(), |freshness| format!("{freshness:?}"))
+        };
+        for (channel, now, expected) in [
+            (&first, ahead, "SL0324"),
+            (&first, now, "Fresh"),
+            (&first, ahead, "SL0324"),
+            // Else whoever turns the clock back could keep an appliance from hearing anything new.
+            (&first, now, "SL0324"),
+            (&next, ahead, "SL0324"),
+            (&next, now, "Fresh"),
+            (&first, now, "SL0322"),
+        ] {
+            assert_eq!(take(channel, now), expected, "version {} at {now}", channel.version);
+        }
+    }
 
     #[test]
     fn what_a_channel_says_is_remembered_and_does_not_go_back() {

@@ -178,7 +178,7 @@ pub enum Error {
         seen: Digest,
     },
     /// News that are no news any more, where fresh ones should be had.
-    #[error("version {version} of channel `{name}` expired at {}, and now it is {}{}", instant(*expired), instant(*now), and_active(active.as_deref()))]
+    #[error("version {version} of channel `{name}` expired at {}{}{}", instant(*expired), since(*expired, *now), and_active(active.as_deref()))]
     ChannelExpired {
         /// The channel.
         name: ChannelName,
@@ -186,7 +186,7 @@ pub enum Error {
         version: u64,
         /// When it expired.
         expired: OffsetDateTime,
-        /// What time it is taken to be.
+        /// What this machine's clock says. If that is earlier, it was later before.
         now: OffsetDateTime,
         /// What is active.
         active: Option<Box<ReleaseName>>,
@@ -244,6 +244,26 @@ pub enum Error {
         /// The store.
         store: PathBuf,
     },
+    /// Something that stays cannot be read, so nobody can say what it needs.
+    #[error("nothing can be removed, because `{}` cannot be read, and what it needs is not known: {why}", dir.display())]
+    Unaccounted {
+        /// Its directory.
+        dir: PathBuf,
+        /// Whether it is an unfinished import, and no release.
+        is_import: bool,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is too little room, and some can be made.
+    #[error("{no_space}")]
+    NoRoom {
+        /// The archive's `NoSpace`.
+        no_space: sealift_archive::Error,
+        /// Bytes that a collection would free.
+        collectable: u64,
+        /// Bytes that would be missing then.
+        still_missing: u64,
+    },
     /// What the archive library says of a document, of content, or of space.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -267,6 +287,15 @@ fn and_active(active: Option<&ReleaseName>) -> String {
 /// `2026-11-23T02:44:00Z`
 fn instant(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
+}
+
+/// What the clock says about something that has expired.
+fn since(expired: OffsetDateTime, now: OffsetDateTime) -> String {
+    if now < expired {
+        format!("; this machine's clock says {}, and had passed that before", instant(now))
+    } else {
+        format!(", and now it is {}", instant(now))
+    }
 }
 
 fn one_of<'a>(versions: impl IntoIterator<Item = &'a Version>) -> String {
@@ -318,7 +347,8 @@ impl Explain for Error {
             Self::ChannelTaken { .. } => 323,
             Self::ChannelExpired { .. } => 324,
             Self::HoldsNothing { .. } => 326,
-            Self::Archive(error) => return error.code(),
+            Self::Unaccounted { .. } => 370,
+            Self::NoRoom { no_space: error, .. } | Self::Archive(error) => return error.code(),
             Self::Io(_) => 399,
         })
     }
@@ -330,7 +360,7 @@ impl Explain for Error {
             | Self::NotPinned { .. }
             | Self::HoldsNothing { .. } => Class::Usage,
             Self::Busy { .. } => Class::Busy,
-            Self::Archive(error) => error.class(),
+            Self::NoRoom { no_space: error, .. } | Self::Archive(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::BadPointer { .. }
             | Self::Damaged { .. }
@@ -409,7 +439,8 @@ impl Explain for Error {
                 "do not follow it: ask the vendor why one version says two things".into()
             }
             Self::ChannelExpired { .. } => {
-                "check this machine's clock, which may once have been ahead, and its way to the vendor; an appliance that is meant to have none is set to be offline"
+                "check this machine's clock and its way to the vendor, and ask the vendor for the next edition of the channel; it is \
+                 believed whatever the clock said meanwhile; an appliance that is meant to be offline has no `mirror` in its configuration"
                     .into()
             }
             Self::Failed { .. } | Self::Incomplete { .. } | Self::ActiveUnreadable { .. } => {
@@ -418,6 +449,18 @@ impl Explain for Error {
             Self::HoldsNothing { .. } => "import a release: `sealiftctl import BUNDLE`".into(),
             Self::NoGit { .. } => "install the package `git`; it must be on the PATH".into(),
             Self::Git { .. } => "ask the vendor for a new bundle, and show this message".into(),
+            Self::Unaccounted { is_import: true, .. } => {
+                "import its release again, which mends it; or `sealiftctl gc --unfinished`, which gives it up".into()
+            }
+            Self::Unaccounted { .. } => {
+                "`sealiftctl verify --repair BUNDLE` mends it from the archive that it came from".into()
+            }
+            Self::NoRoom { collectable, still_missing: 0, .. } => {
+                format!("`sealiftctl gc` frees {collectable} bytes, which is enough")
+            }
+            Self::NoRoom { collectable, still_missing, .. } => {
+                format!("`sealiftctl gc` frees {collectable} bytes; {still_missing} more are needed")
+            }
             Self::Archive(error) => return error.hint(),
             Self::Io(error) => return io_hint(error),
         })

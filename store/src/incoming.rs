@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 
 use crate::audit::{self, Event, Subject};
 use crate::mirror::{self, Mirror};
-use crate::release::{BLOB_LIST_FILE, REFS_FILE, STATEMENT_FILE};
+use crate::release::{BLOB_LIST_FILE, Documents, REFS_FILE, STATEMENT_FILE};
 use crate::state::Recorded;
 use crate::{Error, Intake, Need, State, Store, StoredRelease, Writer, jsonl};
 
@@ -69,17 +69,47 @@ impl Store {
     /// # Errors
     /// I/O.
     pub fn unfinished(&self) -> Result<Vec<Unfinished>, Error> {
-        let mut unfinished = Vec::new();
+        let mut unfinished: Vec<_> = self.begun()?.into_iter().filter_map(|begun| begun.unfinished).collect();
+        unfinished.sort_by_key(|import| import.since);
+        Ok(unfinished)
+    }
+
+    /// All that is under `incoming/`.
+    pub(crate) fn begun(&self) -> Result<Vec<Begun>, Error> {
+        let mut begun = Vec::new();
         for entry in fs::read_dir(self.incoming_dir())? {
-            let entries: Vec<Entry> = jsonl::read(&entry?.path().join(JOURNAL_FILE))?;
-            let last = entries.into_iter().rev().find_map(|entry| match entry.step {
+            let dir = entry?.path();
+            let journal = dir.join(JOURNAL_FILE);
+            let entries: Vec<Entry> = jsonl::read(&journal)?;
+            let written = || fs::metadata(&journal).and_then(|meta| meta.modified()).ok();
+            let last = entries.iter().map(|entry| entry.time).max();
+            let last = last.or_else(|| written().map(OffsetDateTime::from));
+            let unfinished = entries.into_iter().rev().find_map(|entry| match entry.step {
                 Step::Begun { release, source } => Some(Unfinished { release, source, since: entry.time }),
                 _ => None,
             });
-            unfinished.extend(last);
+            begun.push(Begun { dir, unfinished, last });
         }
-        unfinished.sort_by_key(|import| import.since);
-        Ok(unfinished)
+        Ok(begun)
+    }
+}
+
+/// A directory under `incoming/`.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    pub(crate) dir: PathBuf,
+    /// The import, if its journal names it.
+    pub(crate) unfinished: Option<Unfinished>,
+    /// When its journal was last written to; none if there is none.
+    pub(crate) last: Option<OffsetDateTime>,
+}
+
+impl Begun {
+    /// The documents of its release; none if it did not come so far as to write the last of them.
+    pub(crate) fn documents(&self) -> Option<Documents> {
+        let name = self.dir.file_name()?.to_str()?;
+        let (dir, digest) = (self.dir.join(DOCUMENTS_DIR), format!("sha256:{name}").parse().ok()?);
+        dir.join(STATEMENT_FILE).exists().then_some(Documents { dir, digest })
     }
 }
 

@@ -10,7 +10,9 @@
 //! incoming/<digest>/         an import under way: journal, the release until it is staged
 //! parts/<hex>.<bytes>        content of which only the beginning has come
 //! trust/                     pinned root, the versions that followed, counters
-//! audit.jsonl                what was verified, by which key, from where, when; append only
+//! activation/journal         an activation under way
+//! audit.jsonl                what was verified, by which key, from where, when, by whom; append only
+//! online.json                what came of the last try to hear from the vendor
 //! lock                       held (flock) by whoever writes
 //! ```
 //!
@@ -18,18 +20,21 @@
 //! [`Writer`], which only [`Store::lock`] gives out.
 
 mod activation;
+mod actor;
 mod audit;
 mod counters;
 mod error;
 #[cfg(test)]
 mod fixture;
 mod front;
+mod gc;
 mod git;
 mod incoming;
 mod intake;
-mod jsonl;
+pub mod jsonl;
 mod lock;
 mod mirror;
+mod online;
 mod parts;
 pub mod policy;
 mod receipt;
@@ -43,13 +48,16 @@ mod sweep;
 mod trust;
 mod verify;
 
-pub use activation::{Activation, Mark, Step};
-pub use audit::{Event, Record, Subject};
+pub use activation::{Activation, Mark, Step, Switch, Until};
+pub use actor::Actor;
+pub use audit::{Event, History, Record, Subject};
 pub use counters::Counters;
 pub use error::Error;
+pub use gc::{Collection, Collector, GiveUp, Goes, Item, Staying, Stays, What};
 pub use incoming::{Incoming, Unfinished};
 pub use intake::Intake;
 pub use lock::{Holder, Writer};
+pub use online::{Failure, LastTry};
 pub use release::StoredRelease;
 pub use repair::Repairs;
 pub use space::{Disk, Need};

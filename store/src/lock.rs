@@ -64,7 +64,11 @@ impl Store {
         let holder = Holder { pid: std::process::id(), command: command.to_owned() };
         let text = serde_json::to_vec(&holder).map_err(io::Error::from)?;
         lock.set_len(0)?;
-        lock.write_all(&text)?;
+        match lock.write_all(&text) {
+            // Whoever comes to make room must not need any.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            written => written?,
+        }
         let writer = Writer { store: self.clone(), lock };
         sweep::leftovers(&writer)?;
         Ok(writer)

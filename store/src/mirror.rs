@@ -4,10 +4,11 @@
 //! of its own (gitnamespaces(7)): `refs/namespaces/<sequence>/…`. So what is served follows `current`, and an
 //! activation rewrites no ref.
 //!
-//! A pack comes to a mirror as a push comes to a Git server: it is first checked in a repository apart, which borrows
-//! the mirror's objects, and moves over only if every ref of the release leads to a complete history.
+//! A pack comes to a mirror as a push comes to a Git server: it is first checked in a repository apart, and moves over only
+//! if every ref of the release leads to a complete history. That history must be in the release's own packs, so packs
+//! that no release names can go at any time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,9 @@ use crate::{Error, Store};
 
 /// A pack ends with the SHA-1 of what is before it (gitformat-pack(5)); Git names its files after it.
 const PACK_CHECKSUM_BYTES: usize = 20;
+/// Where Git keeps refs of namespaces (gitnamespaces(7)).
+const NAMESPACES: &str = "refs/namespaces";
+const PACKS_DIR: &str = "objects/pack";
 
 /// What a release brings to the mirror of one repository.
 #[derive(Debug)]
@@ -52,6 +56,71 @@ pub(crate) fn sync(dir: &Path) -> Result<(), Error> {
     Ok(rustix::fs::syncfs(fs::File::open(dir)?.file()).map_err(std::io::Error::from)?)
 }
 
+/// The repositories that have a mirror.
+pub(crate) fn names(store: &Store) -> Result<BTreeSet<RepositoryName>, Error> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(store.git_dir())? {
+        let name = entry?.file_name();
+        names
+            .extend(name.to_str().and_then(|name| name.strip_suffix(".git")?.parse::<RepositoryName>().ok()));
+    }
+    Ok(names)
+}
+
+/// The packs of a mirror, by Git's names, whole or not.
+pub(crate) fn pack_stems(mirror: &Path) -> Result<BTreeSet<String>, Error> {
+    let names = names_in(&mirror.join(PACKS_DIR))?;
+    let stem = |name: &String| Some(name.strip_prefix("pack-")?.split_once('.')?.0.to_owned());
+    Ok(names.iter().filter_map(stem).collect())
+}
+
+/// The files of a pack, that without which Git does not look at the others first.
+pub(crate) fn pack_files(mirror: &Path, stem: &str) -> Result<Vec<PathBuf>, Error> {
+    let packs = mirror.join(PACKS_DIR);
+    let mut files: Vec<PathBuf> = names_in(&packs)?
+        .iter()
+        .filter(|name| {
+            name.strip_prefix("pack-").and_then(|n| n.split_once('.')).is_some_and(|n| n.0 == stem)
+        })
+        .map(|name| packs.join(name))
+        .collect();
+    files.sort_by_key(|file| file.extension() != Some("idx".as_ref()));
+    Ok(files)
+}
+
+/// The namespaces of a mirror that have refs in files of their own, or had some.
+pub(crate) fn namespaces(mirror: &Path) -> Result<Vec<String>, Error> {
+    names_in(&mirror.join(NAMESPACES))
+}
+
+/// Where the refs of a namespace are that have files of their own.
+pub(crate) fn namespace_dir(mirror: &Path, namespace: &str) -> PathBuf {
+    mirror.join(NAMESPACES).join(namespace)
+}
+
+/// The refs of a mirror that are in none of the needed namespaces.
+pub(crate) fn refs_outside(git: &Git, is_needed: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
+    let listing = git.run("for-each-ref", &["--format=%(refname)", NAMESPACES], "")?;
+    let is_outside = |name: &&str| {
+        let namespace = name.strip_prefix(NAMESPACES).and_then(|rest| rest[1..].split_once('/'));
+        namespace.is_some_and(|(namespace, _)| !is_needed(namespace))
+    };
+    Ok(listing.lines().filter(is_outside).map(str::to_owned).collect())
+}
+
+/// The names in a directory, if it is there.
+fn names_in(dir: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry?.file_name().to_str().map(str::to_owned));
+    }
+    Ok(names)
+}
+
 impl Mirror<'_> {
     /// The repository's name.
     pub(crate) fn name(&self) -> &RepositoryName {
@@ -74,27 +143,22 @@ impl Mirror<'_> {
         }
         durable::create_dir_all(scratch)?;
         git.run("init", &["--bare", "--quiet", "--template="], "")?;
-        let mirror = self.objects_dir();
-        if mirror.is_dir() {
-            // Git reads a relative path here as relative to the objects directory of the borrower.
-            let absolute = fs::canonicalize(&mirror)?;
-            fs::write(git.dir.join("objects/info/alternates"), format!("{}\n", absolute.display()))?;
-        }
         for digest in &self.repository.packs {
             let blob = self.store.blob_path(digest);
             let name = pack_name(&blob)?;
-            if !is_indexed(&mirror, &name, &blob)? {
-                let pack = pack_file(&git.dir.join("objects"), &name, "pack");
-                fs::hard_link(&blob, &pack)?;
-                git.run("index-pack", &["--strict", &pack.display().to_string()], "")?;
+            let file = |kind| pack_file(&git.dir.join("objects"), &name, kind);
+            fs::hard_link(&blob, file("pack"))?;
+            if is_indexed(&self.objects_dir(), &name, &blob)? {
+                fs::hard_link(pack_file(&self.objects_dir(), &name, "idx"), file("idx"))?;
+            } else {
+                git.run("index-pack", &["--strict", &file("pack").display().to_string()], "")?;
             }
         }
         let mut tips = String::new();
         for object in self.repository.refs.values() {
             writeln!(tips, "{object}").expect("a string takes all text");
         }
-        // What the mirror's own refs lead to was complete when they were written.
-        git.run("rev-list", &["--objects", "--quiet", "--stdin", "--not", "--alternate-refs"], &tips)?;
+        git.run("rev-list", &["--objects", "--quiet", "--stdin"], &tips)?;
         Ok(())
     }
 
@@ -194,7 +258,7 @@ impl Mirror<'_> {
     }
 
     fn in_namespace(&self, name: &str) -> String {
-        format!("refs/namespaces/{}/{name}", self.sequence)
+        format!("{NAMESPACES}/{}/{name}", self.sequence)
     }
 
     fn git(&self, dir: PathBuf) -> Git {
@@ -234,7 +298,7 @@ fn pack_file(objects: &Path, pack: &str, kind: &str) -> PathBuf {
 }
 
 /// The name that Git gives to a pack.
-fn pack_name(pack: &Path) -> Result<String, Error> {
+pub(crate) fn pack_name(pack: &Path) -> Result<String, Error> {
     let mut file = fs::File::open(pack)?;
     let too_short = || Error::damaged(pack, "it is too short for a pack");
     let length = file.metadata()?.len();

@@ -22,12 +22,15 @@ pub struct StoredRelease {
     recorded: State,
     since: OffsetDateTime,
     digest: Digest,
+    is_state_known: bool,
 }
 
 impl StoredRelease {
     /// Looks at the release in `dir`; whether it is active is for `current` to say.
     pub(crate) fn read(dir: PathBuf, sequence: Sequence, is_current: bool) -> Result<Self, Error> {
-        let recorded = match Recorded::read(&dir) {
+        let recorded = Recorded::read(&dir);
+        let is_state_known = recorded.is_ok();
+        let recorded = match recorded {
             // One damaged file must not stop what does not need it, least of all the import that repairs it.
             Err(error @ (Error::Archive(_) | Error::Damaged { .. })) => Recorded {
                 state: State::Failed { reason: format!("its state cannot be read: {error}") },
@@ -44,6 +47,7 @@ impl StoredRelease {
             recorded,
             since,
             digest,
+            is_state_known,
         })
     }
 
@@ -70,6 +74,11 @@ impl StoredRelease {
         &self.recorded
     }
 
+    /// Whether its `state` file says anything.
+    pub(crate) fn is_state_known(&self) -> bool {
+        self.is_state_known
+    }
+
     /// Whether a switch away from it has moved `current`, and is not finished.
     pub(crate) fn is_being_left(&self) -> bool {
         self.recorded == State::Active && self.state != State::Active
@@ -92,7 +101,7 @@ impl StoredRelease {
     /// # Errors
     /// I/O, or a file that has changed since it was staged.
     pub fn statement_bytes(&self) -> Result<Vec<u8>, Error> {
-        Ok(self.vouched(STATEMENT_FILE, self.digest)?.1)
+        Ok(self.documents().vouched(STATEMENT_FILE, self.digest)?.1)
     }
 
     /// What the release is.
@@ -100,8 +109,7 @@ impl StoredRelease {
     /// # Errors
     /// I/O, or a file that has changed since it was staged.
     pub fn statement(&self) -> Result<Statement, Error> {
-        let (path, bytes) = self.vouched(STATEMENT_FILE, self.digest)?;
-        Ok(Statement::parse(&path, &bytes)?)
+        self.documents().statement()
     }
 
     /// What the names of the release point at.
@@ -109,8 +117,7 @@ impl StoredRelease {
     /// # Errors
     /// I/O, or a file that is not the one that the statement vouches for.
     pub fn refs(&self) -> Result<Refs, Error> {
-        let (path, bytes) = self.vouched(REFS_FILE, self.statement()?.refs.digest)?;
-        Ok(Refs::parse(&path, &bytes)?)
+        self.documents().refs()
     }
 
     /// All content of the release.
@@ -118,8 +125,7 @@ impl StoredRelease {
     /// # Errors
     /// I/O, or a file that is not the one that the statement vouches for.
     pub fn blob_list(&self) -> Result<BlobList, Error> {
-        let (path, bytes) = self.vouched(BLOB_LIST_FILE, self.statement()?.blob_list.digest)?;
-        Ok(BlobList::parse(&path, &bytes)?)
+        self.documents().blob_list()
     }
 
     /// The signatures that came along.
@@ -128,6 +134,34 @@ impl StoredRelease {
     /// I/O.
     pub fn signatures(&self) -> Result<Signatures, Error> {
         Ok(Signatures::read_from(&self.dir, &self.digest)?)
+    }
+
+    fn documents(&self) -> Documents {
+        Documents { dir: self.dir.clone(), digest: self.digest }
+    }
+}
+
+/// The documents of a release, and the digest that vouches for them.
+#[derive(Clone, Debug)]
+pub(crate) struct Documents {
+    pub(crate) dir: PathBuf,
+    pub(crate) digest: Digest,
+}
+
+impl Documents {
+    pub(crate) fn statement(&self) -> Result<Statement, Error> {
+        let (path, bytes) = self.vouched(STATEMENT_FILE, self.digest)?;
+        Ok(Statement::parse(&path, &bytes)?)
+    }
+
+    pub(crate) fn refs(&self) -> Result<Refs, Error> {
+        let (path, bytes) = self.vouched(REFS_FILE, self.statement()?.refs.digest)?;
+        Ok(Refs::parse(&path, &bytes)?)
+    }
+
+    pub(crate) fn blob_list(&self) -> Result<BlobList, Error> {
+        let (path, bytes) = self.vouched(BLOB_LIST_FILE, self.statement()?.blob_list.digest)?;
+        Ok(BlobList::parse(&path, &bytes)?)
     }
 
     fn vouched(&self, name: &str, wanted: Digest) -> Result<(String, Vec<u8>), Error> {

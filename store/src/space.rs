@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealift_archive::{Blob, BlobList, Digest, Release, ReleaseName};
 use serde::Serialize;
 
-use crate::{Error, Store, parts};
+use crate::{Collection, Error, GiveUp, Store, parts};
 
 /// An index file is rarely larger than a quarter of its pack, and never much smaller than a few blocks.
 const INDEX_SHARE: u64 = 4;
@@ -111,14 +111,22 @@ impl Store {
     /// Refuses a need that there is no room for.
     ///
     /// # Errors
-    /// The archive's `NoSpace`, with both numbers.
+    /// The archive's `NoSpace`, with both numbers; [`Error::NoRoom`] if a collection would free some.
     pub fn expect_room(&self, need: &Need) -> Result<(), Error> {
         if need.needed_bytes <= need.free_bytes {
             return Ok(());
         }
         let place = self.root().display().to_string();
         let (needed, free) = (need.needed_bytes, need.free_bytes);
-        Err(sealift_archive::Error::NoSpace { place, needed, free }.into())
+        let no_space = sealift_archive::Error::NoSpace { place, needed, free };
+        match self.plan_collection(GiveUp::Expired) {
+            Ok(Collection { freed_bytes: collectable @ 1.., .. }) => {
+                let still_missing = needed.saturating_sub(free).saturating_sub(collectable);
+                Err(Error::NoRoom { no_space, collectable, still_missing })
+            }
+            // Why nothing can be removed is news for whoever asks for that.
+            Ok(_) | Err(_) => Err(no_space.into()),
+        }
     }
 
     /// Says what of a release that is here is missing after all.

@@ -3,34 +3,34 @@
 //! Only whoever holds the lock may do it, and then everything half done belongs to nobody.
 
 use std::path::Path;
-use std::time::Duration;
 
 use fs_err as fs;
 
 use crate::incoming::{self, JOURNAL_FILE};
+use crate::store::ACTIVATION;
 use crate::{Error, StoredRelease, Writer, parts};
 
 /// How the files begin that `durable` and the intake write before they rename them (tempfile's prefix).
-const TEMPORARY_PREFIX: &str = ".tmp";
+pub(crate) const TEMPORARY_PREFIX: &str = ".tmp";
 /// How the files end by which Git locks a ref or its configuration (gitglossary(7); no ref's name ends so).
 const GIT_LOCK_SUFFIX: &str = ".lock";
 /// Where Git keeps objects: nothing is locked there, and there are many.
 const GIT_OBJECTS_DIR: &str = "objects";
-/// How long the journal of an interrupted import is kept for another try.
-const KEEP_INTERRUPTED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// Removes partial files, and imports that nobody will go on with.
+/// Removes partial files, and imports that are done or never began. What has only become old is for a collection to
+/// remove, which says so.
 pub(crate) fn leftovers(writer: &Writer) -> Result<(), Error> {
-    for entry in entries(writer.root())? {
+    for entry in entries(writer.root())?.into_iter().chain(entries(&writer.git_dir())?) {
         remove_if_temporary(&entry)?;
     }
     remove_temporary_below(&writer.trust_dir())?;
+    remove_temporary_below(&writer.root().join(ACTIVATION))?;
     remove_temporary_below(&writer.releases_dir())?;
     let staged = writer.releases()?;
     for entry in entries(&writer.incoming_dir())? {
         let is_it = |release: &&StoredRelease| entry.file_name() == release.digest().hex().as_str();
         let is_done = staged.iter().find(is_it).is_some_and(|release| is_done(writer, release));
-        if is_done || is_expired(&entry.path()) {
+        if is_done || !entry.path().join(JOURNAL_FILE).is_file() {
             fs::remove_dir_all(entry.path())?;
         } else {
             incoming::remove_scratch(&entry.path())?;
@@ -56,11 +56,10 @@ fn remove_unfinished_refs_below(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes parts that are of no use: nothing of them is durable, the blob is here, or nobody came with the rest.
+/// Removes parts that are of no use: nothing of them is durable, or the blob is here.
 fn remove_parts(writer: &Writer) -> Result<(), Error> {
     for (path, digest, durable) in parts::all(&writer.parts_dir())? {
-        let is_here = writer.blob_path(&digest).is_file();
-        if durable == 0 || is_here || is_old(&path) {
+        if durable == 0 || writer.blob_path(&digest).is_file() {
             fs::remove_file(path)?;
         }
     }
@@ -71,18 +70,6 @@ fn remove_parts(writer: &Writer) -> Result<(), Error> {
 fn is_done(writer: &Writer, release: &StoredRelease) -> bool {
     // What cannot be looked at may lack anything; that must not stop who locks.
     release.state().is_served() && writer.is_complete(release).unwrap_or(false)
-}
-
-/// Whether an entry of `incoming/` has no journal, or one that nothing was written to for long.
-fn is_expired(dir: &Path) -> bool {
-    is_old(&dir.join(JOURNAL_FILE))
-}
-
-/// Whether a file is not there, or was not written to for long.
-fn is_old(file: &Path) -> bool {
-    let written = fs::metadata(file).and_then(|meta| meta.modified());
-    // A clock that went back makes nothing expire.
-    written.map_or(true, |at| at.elapsed().is_ok_and(|age| age > KEEP_INTERRUPTED))
 }
 
 fn remove_temporary_below(dir: &Path) -> Result<(), Error> {

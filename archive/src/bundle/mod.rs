@@ -24,7 +24,7 @@ use crate::format::packing::{NeededRelease, Packing};
 use crate::format::{MAX_FRONT_MEMBER_BYTES, MAX_WINDOW_BYTES, frame, series};
 use crate::medium::{self, Medium};
 use crate::trust::{KeyId, RoleName, RootChain, Signature, TrustRoot, Trusted};
-use crate::{BlobList, BlobSink, Digest, Error, Malformed, Progress, Refs, Release, Source, Statement};
+use crate::{BlobSink, Digest, Error, Malformed, Progress, Release, Source, Statement};
 
 use carried::Carried;
 pub use damage::{Absent, Damage, Findings};
@@ -154,7 +154,8 @@ impl Unverified {
             let list =
                 front.take(&format!("releases/{sequence}/blobs"), statement.blob_list.max_text_bytes())?;
             let refs = front.take(&format!("releases/{sequence}/refs.json"), statement.refs.size)?;
-            releases.push(Release::assemble(statement, bytes, signers, &head, &list, refs)?);
+            let signatures = head.signatures.of(&Digest::of(bytes)).into_iter().cloned().collect();
+            releases.push(Release::assemble(statement, bytes.to_vec(), signatures, signers, &list, refs)?);
         }
         let contents = Contents::parse(&front.take("contents", MAX_FRONT_MEMBER_BYTES)?, data_bytes)?;
         front.finish()?;
@@ -298,41 +299,6 @@ impl Source for Bundle {
         progress: &dyn Progress,
     ) -> Result<(), Error> {
         data::copy_blobs(self, wanted, sink, progress)
-    }
-}
-
-impl Release {
-    /// Puts a verified statement together with the documents whose digests it names.
-    fn assemble(
-        statement: Statement,
-        statement_bytes: &[u8],
-        signers: Vec<KeyId>,
-        head: &Head,
-        list: &[u8],
-        refs_bytes: Vec<u8>,
-    ) -> Result<Self, Error> {
-        let sequence = statement.sequence;
-        let summary = statement.blob_list;
-        let (list_name, refs_name) =
-            (format!("releases/{sequence}/blobs"), format!("releases/{sequence}/refs.json"));
-        let found = Digest::of(list);
-        if found != summary.digest {
-            return Err(Error::WrongContent { wanted: summary.digest, found });
-        }
-        let found = Digest::of(&refs_bytes);
-        if found != statement.refs.digest || refs_bytes.len() as u64 != statement.refs.size {
-            return Err(Error::WrongContent { wanted: statement.refs.digest, found });
-        }
-        let blob_list = BlobList::parse(&list_name, list)?;
-        if blob_list.len() as u64 != summary.count || blob_list.total_bytes() != summary.content_bytes {
-            return Err(Error::inconsistent(&list_name, "the statement counts its content otherwise"));
-        }
-        let refs = Refs::parse(&refs_name, &refs_bytes)?;
-        refs.check_against(&refs_name, &blob_list)?;
-        let document = Digest::of(statement_bytes);
-        let signatures = head.signatures.of(&document).into_iter().cloned().collect();
-        let statement_bytes = statement_bytes.to_owned();
-        Ok(Self { statement, statement_bytes, signatures, signers, blob_list, refs, refs_bytes })
     }
 }
 

@@ -9,6 +9,7 @@ mod inspect;
 mod look;
 mod output;
 mod parity;
+mod publish;
 mod sbom;
 mod sign;
 mod split;
@@ -69,7 +70,7 @@ enum Command {
     Check(CheckArgs),
     /// Write the statement of a locked release, to be signed apart
     Statement(StatementArgs),
-    /// Sign a statement, or the next version of the trust root
+    /// Sign a statement, the next version of the trust root, or the draft of a channel
     Sign(SignArgs),
     /// Fetch what the lock names, sign it, and pack it into one archive
     Bundle(Box<BundleArgs>),
@@ -83,6 +84,13 @@ enum Command {
     Parity(parity::ParityArgs),
     /// Write whole copies of the damaged and missing files of an archive, by its parity
     Repair(parity::RepairArgs),
+    /// Put the releases of an archive where appliances that are online fetch them
+    Publish(publish::PublishArgs),
+    /// Say which published release is current for those who follow a channel
+    Promote(Box<publish::PromoteArgs>),
+    /// Look at published channels
+    #[command(subcommand)]
+    Channel(publish::ChannelCommand),
     /// Show what an archive carries
     Inspect(InspectArgs),
     /// Write what an archive carries in a form for other tools
@@ -186,9 +194,11 @@ enough have signed it; without `--key`, the signatures that others have put ther
 Examples:
   sealift sign statement/ --key alice.key --trust trust/
   sealift sign statement/ --key alice.pub --signer \"my-hsm-sign --slot 1\"
-  sealift sign trust/ --key root-bob.key")]
+  sealift sign trust/ --key root-bob.key
+  sealift sign channel-stable-8.draft.json --key bob.key")]
 struct SignArgs {
-    /// The folder that `sealift statement` or `export --format statement` wrote, or a trust folder
+    /// The folder that `sealift statement` or `export --format statement` wrote, a trust folder, or
+    /// the draft of a channel
     dir: PathBuf,
     /// Key to sign with; may be repeated. A public one if `--signer` signs for it
     #[arg(long, value_name = "KEY")]
@@ -238,6 +248,9 @@ struct BundleArgs {
     /// or a receipt; may be repeated
     #[arg(long, value_name = "BUNDLE|DIR|RECEIPT")]
     base: Vec<PathBuf>,
+    /// File with the key that encrypted receipts are for, as `age-keygen` writes it
+    #[arg(long, value_name = "FILE", env = "SEALIFT_AGE_IDENTITY", hide_env_values = true)]
+    identity: Option<PathBuf>,
     /// Folder in which the releases of a receipt are looked for, and new signatures over older
     /// statements; may be repeated
     #[arg(long, value_name = "DIR")]
@@ -432,6 +445,9 @@ impl Cli {
             Command::Join(args) => split::join(output, args),
             Command::Parity(args) => parity::parity(output, args),
             Command::Repair(args) => parity::repair(output, args),
+            Command::Publish(args) => publish::publish(output, args),
+            Command::Promote(args) => publish::promote(output, args),
+            Command::Channel(command) => publish::channel(output, command),
             Command::Inspect(args) => inspect::inspect(output, args),
             Command::Export(args) => export::export(output, args),
             Command::Diff(args) => diff::diff(output, args),

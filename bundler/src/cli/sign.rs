@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use sealift_archive::trust::{RoleName, Trusted};
-use sealift_archive::{Digest, ReleaseName};
+use sealift_archive::trust::{KeyId, RoleName, Trusted};
+use sealift_archive::{Channel, Digest, ReleaseName};
 
+use super::look::short;
 use super::output::{Lines, Output, path};
 use super::trust::{describe_lacks, signers};
-use super::{SignArgs, StatementArgs};
+use super::{SignArgs, StatementArgs, publish};
 use crate::definition::Definition;
 use crate::keys::Opener;
 use crate::lock::Lock;
+use crate::publish::Draft;
 use crate::trust::{self, Folder, Version};
 use crate::{Error, statement};
 
@@ -44,7 +46,9 @@ pub(super) fn sign(output: Output, args: &SignArgs) -> Result<(), Error> {
     opener.ask(&args.key)?;
     let opener = opener.watched_by(output.silent_meter("signing")?);
     // A folder that has neither is told what a statement would be.
-    if statement::is_in(&args.dir) || !Folder::is_in(&args.dir) {
+    if args.dir.is_file() {
+        sign_draft(output, args, &opener)
+    } else if statement::is_in(&args.dir) || !Folder::is_in(&args.dir) {
         sign_statement(output, args, &opener)
     } else {
         sign_root(output, args, &opener)
@@ -78,6 +82,33 @@ fn sign_statement(output: Output, args: &SignArgs, opener: &Opener) -> Result<()
             lines = lines.line("by key", signature.key.short());
         }
         lines.text()
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SignedDraft<'a> {
+    draft: &'a Path,
+    channel: &'a Channel,
+    signed: Vec<KeyId>,
+}
+
+fn sign_draft(output: Output, args: &SignArgs, opener: &Opener) -> Result<(), Error> {
+    if args.key.is_empty() {
+        return Err(trust::Error::NoKey { dir: args.dir.clone() }.into());
+    }
+    let trust = args.trust.as_deref().map(Folder::read).transpose()?;
+    let root = trust.as_ref().map(|folder| folder.trusted().map(Trusted::newest)).transpose()?;
+    let mut draft = Draft::read(&args.dir)?;
+    let signed = draft.sign(&opener.open_all(&args.key, RoleName::Channel)?, root)?;
+    draft.write(&args.dir)?;
+    let signed = SignedDraft { draft: &args.dir, channel: &draft.channel, signed };
+    output.result(&signed, || {
+        let Channel { name, version, product, .. } = signed.channel;
+        let title = format!("Signed version {version} of channel {name} of {product}");
+        publish::describe_channel(Lines::title(&title), signed.channel)
+            .line("by key", short(&signed.signed))
+            .end(&format!("next: sealift promote --draft {} PLACE --trust TRUST", path(&args.dir)))
     })
 }
 

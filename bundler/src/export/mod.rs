@@ -5,7 +5,7 @@
 
 mod files;
 mod layout;
-mod target;
+pub(crate) mod target;
 
 pub use files::{files, files_bytes};
 pub use layout::{oci_layout, oci_layout_bytes};

@@ -18,11 +18,11 @@ use crate::Error;
 
 /// Where each blob is to lie: at one path, or at several.
 #[derive(Debug, Default)]
-pub(super) struct Target(BTreeMap<Blob, Vec<PathBuf>>);
+pub(crate) struct Target(BTreeMap<Blob, Vec<PathBuf>>);
 
 impl Target {
     /// Wants a blob at this path too.
-    pub(super) fn add(&mut self, blob: Blob, path: PathBuf) {
+    pub(crate) fn add(&mut self, blob: Blob, path: PathBuf) {
         self.0.entry(blob).or_default().push(path);
     }
 
@@ -50,7 +50,7 @@ impl Target {
     }
 
     /// Brings what is missing to its place, over whatever is there.
-    pub(super) fn fill(
+    pub(crate) fn fill(
         &self,
         missing: &BTreeSet<Digest>,
         bundle: &Bundle,

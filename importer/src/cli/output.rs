@@ -115,10 +115,15 @@ pub(super) fn keys(keys: &[KeyId]) -> String {
     keys.iter().map(KeyId::short).collect::<Vec<_>>().join(", ")
 }
 
-/// Text for a cell of a table, cut if it is too long for it.
+/// A version for a table, cut if it is too long for it.
 pub(super) fn cell(text: &str) -> String {
-    if text.chars().count() <= MAX_CELL {
+    shorten(text, MAX_CELL)
+}
+
+/// Text of at most so many characters.
+pub(super) fn shorten(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
         return text.to_owned();
     }
-    text.chars().take(MAX_CELL - 1).chain(['…']).collect()
+    text.chars().take(width - 1).chain(['…']).collect()
 }

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use sealift_archive::release::{BlobListSummary, CurrentRelease};
 use sealift_archive::{Blob, Channel, Explain as _, Statement, report};
+use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::*;
@@ -113,7 +114,14 @@ impl Situation {
     fn seen(mut self, version: u64, names: u64) -> Self {
         let channel = channel(version, names, datetime!(2026-11-24 12:00 UTC));
         let digest = Digest::of(&channel.to_bytes());
-        self.channels.insert(channel.name, SeenChannel { version, digest, release: channel.release });
+        let seen = SeenChannel { version, digest, release: channel.release, has_expired: false };
+        self.channels.insert(channel.name, seen);
+        self
+    }
+
+    /// Each channel that was believed was seen to have expired.
+    fn expired(mut self) -> Self {
+        self.channels.values_mut().for_each(|seen| seen.has_expired = true);
         self
     }
 
@@ -123,10 +131,6 @@ impl Situation {
         let why = "`release.json` is missing".to_owned();
         self.unreadable.push(Unreadable { sequence: sequence(number), digest, state: Active, why });
         self
-    }
-
-    fn known_time(self, time: OffsetDateTime) -> Self {
-        Self { time: Some(time), ..self }
     }
 
     fn answer(&self, question: &Question) -> Result<String, Error> {
@@ -278,11 +282,12 @@ fn cases() -> Vec<Case> {
             believe_expired(Offline),
             "Expired { since: 2026-11-23 12:00:00.0 +00:00:00 }",
         ),
+        ("expired before the clock went back", four().seen(7, 5).expired(), believe(7, Online), "SL0324"),
         (
-            "expired by what was known before the clock went back",
-            four().known_time(datetime!(2026-12-24 12:00 UTC)),
-            believe(7, Online),
-            "SL0324",
+            "the edition after one that the clock spoilt",
+            four().seen(7, 5).expired(),
+            believe(8, Online),
+            "Fresh",
         ),
         (
             "of another product",

@@ -28,6 +28,9 @@ pub struct SeenChannel {
     pub digest: Digest,
     /// The release that it names.
     pub release: CurrentRelease,
+    /// Whether it was seen to have expired. It then stays so, wherever the clock goes; the next version begins anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_expired: bool,
 }
 
 /// How old news are that may be believed.
@@ -43,8 +46,8 @@ pub enum Freshness {
 }
 
 impl Situation {
-    /// Judges a channel whose signatures are good. `now` is this machine's clock; if that has gone back behind what was known
-    /// before, the later time counts.
+    /// Judges a channel whose signatures are good. `now` is this machine's clock. If that goes back, what has expired does not
+    /// become news again; if it was ahead, that spoils no more than the version which was looked at meanwhile.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -72,8 +75,8 @@ impl Situation {
         let CurrentRelease { version: named, sequence, statement } = offered.release.clone();
         let release = ReleaseName { product: offered.product.clone(), version: named, sequence };
         self.judge_identity(&release, statement)?;
-        let now = self.time.map_or(now, |known| known.max(now));
-        match (offered.expires <= now, reach) {
+        let was_over = self.channels.get(&name).is_some_and(|seen| seen.digest == digest && seen.has_expired);
+        match (was_over || offered.expires <= now, reach) {
             (false, _) => Ok(Freshness::Fresh),
             (true, Reach::Offline) => Ok(Freshness::Expired { since: offered.expires }),
             (true, Reach::Online) => Err(Error::ChannelExpired {

@@ -18,7 +18,6 @@ mod way;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_archive::{ChannelName, Digest, Product, ReleaseName, Sequence, Statement, Version};
-use time::OffsetDateTime;
 
 pub use channel::{Freshness, Reach, SeenChannel};
 pub use way::{Offered, Passed, Stop, Way, Why};
@@ -81,8 +80,6 @@ pub struct Situation {
     pub installed: Option<Sequence>,
     /// The channels that were believed, as they were seen last.
     pub channels: BTreeMap<ChannelName, SeenChannel>,
-    /// The latest time that this machine has known.
-    pub time: Option<OffsetDateTime>,
     /// The releases that are here, by rising sequence.
     pub releases: Vec<Known>,
     /// Those of them that cannot be read. Only the import that brings them back has anything to do with them.

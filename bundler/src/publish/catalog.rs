@@ -1,0 +1,149 @@
+//! The releases that are published in a place, as far as those who may sign releases have signed them.
+
+use std::collections::BTreeMap;
+
+use sealift_archive::format::MAX_FRONT_PLAIN_BYTES;
+use sealift_archive::release::published::{Envelope, Published};
+use sealift_archive::release::{CurrentRelease, MAX_EARLIER};
+use sealift_archive::trust::{RoleName, Trusted};
+use sealift_archive::{
+    Blob, BlobList, Digest, Error as ArchiveError, Product, Progress, Sequence, Statement, Version,
+};
+
+use super::{Error as PublishError, Place};
+use crate::Error;
+
+/// A release that is published.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) statement: Statement,
+    pub(super) digest: Digest,
+}
+
+impl Entry {
+    /// As a channel names it.
+    pub(super) fn named(&self) -> CurrentRelease {
+        let Statement { version, sequence, .. } = &self.statement;
+        CurrentRelease { version: version.clone(), sequence: *sequence, statement: self.digest }
+    }
+}
+
+/// All of them, by rising sequence.
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    pub(super) entries: Vec<Entry>,
+    /// What is wrong with the others.
+    refused: Vec<Error>,
+}
+
+impl Catalog {
+    /// Reads every statement that is published.
+    pub(super) fn read(place: &dyn Place, trusted: &Trusted) -> Result<Self, Error> {
+        let mut catalog = Self::default();
+        for digest in place.releases()? {
+            match entry(place, digest, trusted) {
+                Ok(entry) => catalog.entries.extend(entry),
+                // Others may be as they should be.
+                Err(Error::Archive(error))
+                    if !matches!(error, ArchiveError::Interrupted | ArchiveError::Io(_)) =>
+                {
+                    catalog.refused.push(error.into());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        catalog.entries.sort_by_key(|entry| entry.statement.sequence);
+        Ok(catalog)
+    }
+
+    /// The newest release of this version, of this product if one is known already.
+    ///
+    /// # Errors
+    /// [`PublishError::NotPublished`]; what is wrong with the releases that could not be read, if there are some.
+    pub(super) fn find(
+        &self,
+        place: &dyn Place,
+        version: &Version,
+        product: Option<&Product>,
+    ) -> Result<&Entry, Error> {
+        let is_meant = |entry: &&Entry| {
+            entry.statement.version == *version
+                && product.is_none_or(|product| entry.statement.product == *product)
+        };
+        self.entries.iter().rev().find(is_meant).ok_or_else(|| {
+            PublishError::NotPublished {
+                wanted: version.to_string(),
+                place: place.name().to_owned(),
+                releases: self.entries.iter().map(|entry| entry.statement.name()).collect(),
+            }
+            .into()
+        })
+    }
+
+    /// What could not be believed, in words.
+    pub(super) fn refused(&self) -> impl Iterator<Item = String> {
+        self.refused.iter().map(ToString::to_string)
+    }
+
+    /// The releases from which appliances get to `goal` by the steps that are allowed, by rising sequence: the newest
+    /// ones, if they are too many to be named. Those below `floor` are no steps.
+    pub(super) fn way_to(&self, goal: &Entry, floor: Sequence) -> Vec<CurrentRelease> {
+        let mut found: BTreeMap<Sequence, &Entry> = BTreeMap::new();
+        let mut open = vec![goal];
+        while let Some(next) = open.pop() {
+            for version in &next.statement.upgrade_from {
+                let is_before = |entry: &&Entry| {
+                    let Statement { product, version: its, sequence, .. } = &entry.statement;
+                    *product == goal.statement.product
+                        && its == version
+                        && (floor..next.statement.sequence).contains(sequence)
+                };
+                if let Some(before) = self.entries.iter().rev().find(is_before)
+                    && found.insert(before.statement.sequence, before).is_none()
+                {
+                    open.push(before);
+                }
+            }
+        }
+        let skipped = found.len().saturating_sub(MAX_EARLIER);
+        found.into_values().skip(skipped).map(Entry::named).collect()
+    }
+}
+
+/// Reads one; `None` if it has gone meanwhile.
+fn entry(place: &dyn Place, digest: Digest, trusted: &Trusted) -> Result<Option<Entry>, Error> {
+    let part = Published::Release(digest);
+    let name = part.path();
+    let Some(bytes) = place.read(part)? else { return Ok(None) };
+    let Envelope { document, signatures } = Envelope::parse(&name, &bytes)?;
+    let found = Digest::of(&document);
+    if found != digest {
+        return Err(ArchiveError::WrongContent { wanted: digest, found }.into());
+    }
+    trusted.check(&name, &document, RoleName::Release, &signatures)?;
+    Ok(Some(Entry { statement: Statement::parse(&name, &document)?, digest }))
+}
+
+/// Refuses a release of which anything is missing or damaged.
+///
+/// # Errors
+/// [`PublishError::NotWhole`], or what the place says.
+pub(super) fn expect_whole(place: &dyn Place, entry: &Entry, progress: &dyn Progress) -> Result<(), Error> {
+    let Statement { blob_list, refs, .. } = &entry.statement;
+    let not_whole = |count: usize, first: Digest| {
+        let (release, place) = (Box::new(entry.statement.name()), place.name().to_owned());
+        Error::from(PublishError::NotWhole { release, place, count, first })
+    };
+    let text = list_text(place, blob_list.digest, blob_list.max_text_bytes())?
+        .ok_or_else(|| not_whole(1, blob_list.digest))?;
+    let list = BlobList::parse(&blob_list.digest.to_string(), &text)?;
+    let blobs: Vec<Blob> = list.iter().chain([*refs]).collect();
+    let missing = place.missing(&blobs, progress)?;
+    missing.first().map_or(Ok(()), |first| Err(not_whole(missing.len(), *first)))
+}
+
+/// A blob list whose length the statement does not tell; `None` if it is not there, or damaged.
+fn list_text(place: &dyn Place, digest: Digest, most: u64) -> Result<Option<Vec<u8>>, Error> {
+    let text = place.blob(digest, most.min(MAX_FRONT_PLAIN_BYTES))?;
+    Ok(text.filter(|text| Digest::of(text) == digest))
+}

@@ -1,0 +1,242 @@
+//! Flux, while a release is activated: held still, let go again, made to look at once, and asked whether all is well.
+//!
+//! [`Cluster`] is a small client of the Kubernetes API, blocking, for these four things. What it has done is written on the
+//! objects themselves (an annotation beside `spec.suspend`, in one change), never remembered here: whatever is interrupted
+//! can be done again, by another process too, and what somebody else suspended stays suspended.
+
+mod api;
+mod error;
+mod kind;
+mod kubeconfig;
+mod object;
+mod readiness;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use self::api::{Api, Ask, Deadline};
+use self::kind::{APPLIERS, CHARTS, SOURCES, Served};
+use self::object::{Object, Page, REQUESTED};
+
+pub use self::error::Error;
+pub use self::readiness::{Readiness, Waiting};
+
+/// Objects asked for at once.
+const PAGE_OBJECTS: &str = "50";
+/// Most objects of one kind that are listed. Appliances have tens.
+const MAX_OBJECTS: usize = 10_000;
+/// Time between two looks at the same objects.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// How long the cluster is insisted on.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For suspending, resuming and poking, each as a whole: an API server that restarts meanwhile comes back within it.
+    pub change: Duration,
+    /// For one look at what is ready.
+    pub look: Duration,
+    /// How long poking waits for sources before what is applied from them is poked too. Flux's own limit for a fetch is 60 s.
+    pub fetch: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            change: Duration::from_secs(120),
+            look: Duration::from_secs(15),
+            fetch: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The Flux of a cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    api: Api,
+    namespace: Option<String>,
+    patience: Patience,
+}
+
+impl Cluster {
+    /// The Flux that a kubeconfig leads to, of one namespace or of all. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`Error::Kubeconfig`] and [`Error::NotDone`].
+    pub fn open(kubeconfig: &Path, namespace: Option<&str>) -> Result<Self, Error> {
+        let api = Api::open(kubeconfig)?;
+        Ok(Self { api, namespace: namespace.map(str::to_owned), patience: Patience::default() })
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Suspends all Kustomizations and `HelmReleases` that are not suspended, and tells how many that were.
+    ///
+    /// A reconciliation that is under way is not broken off.
+    pub fn suspend(&self) -> Result<usize, Error> {
+        let now = now();
+        self.settle("suspended", |object| object.to_suspend(&now))
+    }
+
+    /// Resumes what [`suspend`](Self::suspend) has suspended, now or in an earlier process, and tells how many that were.
+    pub fn resume(&self) -> Result<usize, Error> {
+        self.settle("resumed", Object::to_resume)
+    }
+
+    /// Asks Flux to look now: sources first, then, when these have looked, what is applied from them. What is suspended is
+    /// not asked. Tells how many objects were asked.
+    pub fn poke(&self) -> Result<usize, Error> {
+        let deadline = Deadline::after(self.patience.change);
+        let now = now();
+        let mut poked = 0;
+        for (kinds, is_awaited) in [(&SOURCES[..], true), (&CHARTS, true), (&APPLIERS, false)] {
+            let kinds = kind::served(&self.api, kinds, deadline)?;
+            for (served, object) in self.list(&kinds, deadline)? {
+                let patch = json!({ "metadata": { "annotations": { REQUESTED: now } } });
+                if is_reconciled(&object) && self.change(served, &object, &patch, deadline)? {
+                    poked += 1;
+                }
+            }
+            if is_awaited {
+                self.await_handled(&kinds, deadline)?;
+            }
+        }
+        Ok(poked)
+    }
+
+    /// Looks once whether all that Flux reconciles is ready.
+    pub fn ready(&self) -> Result<Readiness, Error> {
+        let deadline = Deadline::after(self.patience.look);
+        let [appliers, sources] = [&APPLIERS[..], &[&SOURCES[..], &CHARTS].concat()]
+            .map(|kinds| kind::served(&self.api, kinds, deadline));
+        let (appliers, sources) = (appliers?, sources?);
+        if appliers.is_empty() {
+            let mut readiness = Readiness::default();
+            readiness.add(
+                "Flux".to_owned(),
+                "the cluster serves neither Kustomizations nor HelmReleases".to_owned(),
+            );
+            return Ok(readiness);
+        }
+        // In this order; see `readiness::judge`.
+        let appliers = self.list(&appliers, deadline)?;
+        let sources = self.list(&sources, deadline)?;
+        Ok(readiness::judge(&by_kind(appliers), &by_kind(sources)))
+    }
+
+    /// Applies `patch` to what needs it, until nothing does. What others change meanwhile is looked at again.
+    fn settle(&self, wanted: &'static str, patch: impl Fn(&Object) -> Option<Value>) -> Result<usize, Error> {
+        let deadline = Deadline::after(self.patience.change);
+        let kinds = kind::served(&self.api, &APPLIERS, deadline)?;
+        let mut changed = 0;
+        loop {
+            let mut last = None;
+            for (served, object) in self.list(&kinds, deadline)? {
+                let Some(patch) = patch(&object) else { continue };
+                if self.change(served, &object, &patch, deadline)? {
+                    changed += 1;
+                }
+                last = Some(format!("{} {}/{}", served.kind.name, object.namespace(), object.name()));
+            }
+            let Some(object) = last else { return Ok(changed) };
+            if deadline.is_over() {
+                return Err(Error::Unsettled { server: self.api.address(), object, wanted });
+            }
+            self.api.pause(LOOK_AGAIN, deadline);
+        }
+    }
+
+    /// Waits until the sources have looked, whatever they found: whether that is good is the business of [`ready`](Self::ready).
+    fn await_handled(&self, kinds: &[Served], deadline: Deadline) -> Result<(), Error> {
+        let fetched = Deadline::after(self.patience.fetch.min(deadline.left()));
+        loop {
+            let objects = self.list(kinds, deadline)?;
+            let is_done = objects.iter().all(|(_, object)| !is_reconciled(object) || object.is_handled());
+            if is_done || fetched.is_over() {
+                return Ok(());
+            }
+            self.api.pause(LOOK_AGAIN, fetched);
+        }
+    }
+
+    /// Changes an object; false if it is gone or has changed since it was read.
+    fn change(
+        &self,
+        served: &Served,
+        object: &Object,
+        patch: &Value,
+        deadline: Deadline,
+    ) -> Result<bool, Error> {
+        let mut path = served.path(Some(object.namespace()));
+        path.push(object.name());
+        let ask = Ask { verb: "patch", resource: served.resource(), path: &path, query: &[] };
+        match self.api.patch(&ask, patch, deadline) {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All objects of these kinds, in the order of the kinds.
+    fn list<'a>(&self, kinds: &'a [Served], deadline: Deadline) -> Result<Vec<(&'a Served, Object)>, Error> {
+        let mut objects = Vec::new();
+        for served in kinds {
+            let found = loop {
+                match self.pages(served, deadline) {
+                    // The list became too old between two pages, so it begins anew.
+                    Err(error) if error.status() == Some(410) && !deadline.is_over() => {
+                        self.api.pause(LOOK_AGAIN, deadline);
+                    }
+                    found => break found?,
+                }
+            };
+            objects.extend(found.into_iter().map(|object| (served, object)));
+        }
+        Ok(objects)
+    }
+
+    fn pages(&self, served: &Served, deadline: Deadline) -> Result<Vec<Object>, Error> {
+        let path = served.path(self.namespace.as_deref());
+        let mut objects: Vec<Object> = Vec::new();
+        let mut next = String::new();
+        loop {
+            let query = [("limit", PAGE_OBJECTS), ("continue", next.as_str())];
+            let query = if next.is_empty() { &query[..1] } else { &query };
+            let ask = Ask { verb: "list", resource: served.resource(), path: &path, query };
+            let page: Page = self.api.get(&ask, deadline)?;
+            // A server that always promises more ends here too.
+            if page.items.is_empty() && !page.metadata.next.is_empty() {
+                return Err(self.api.odd(&ask, "an empty page says that there are more".to_owned()));
+            }
+            objects.extend(page.items);
+            if objects.len() > MAX_OBJECTS {
+                return Err(self.api.odd(&ask, format!("there are more than {MAX_OBJECTS} objects")));
+            }
+            if page.metadata.next.is_empty() {
+                return Ok(objects);
+            }
+            next = page.metadata.next;
+        }
+    }
+}
+
+/// Whether its controller looks at it at all.
+fn is_reconciled(object: &Object) -> bool {
+    !object.is_suspended() && !object.is_going() && !object.is_static()
+}
+
+fn by_kind(objects: Vec<(&Served, Object)>) -> Vec<(&'static str, Object)> {
+    objects.into_iter().map(|(served, object)| (served.kind.name, object)).collect()
+}
+
+/// The time, as Flux writes it. Two pokes are told apart by its nanoseconds.
+fn now() -> String {
+    OffsetDateTime::now_utc().format(&Rfc3339).expect("a time of this millennium has an RFC 3339 form")
+}
