@@ -4,7 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use indicatif::DecimalBytes;
-use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence};
+use sealift_archive::age::{self, Recipient};
+use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence, io_hint};
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,17 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A receipt was not encrypted.
+    #[error("the receipt was not encrypted for `{recipient}`: {error}")]
+    NotEncrypted {
+        /// For whom.
+        recipient: Recipient,
+        /// Why not.
+        error: age::Error,
+    },
+    /// An encrypted receipt on a terminal.
+    #[error("the receipt is encrypted, and a terminal shows text")]
+    NotForTerminals,
     /// What the vendor's endpoint offers cannot be taken.
     #[error(transparent)]
     Online(#[from] crate::online::Error),
@@ -122,6 +134,8 @@ impl Explain for Error {
             Self::BaseMissing { .. } => 509,
             Self::FurtherVolumes { .. } => 513,
             Self::Config { .. } => 520,
+            Self::NotEncrypted { .. } => 580,
+            Self::NotForTerminals => 581,
             Self::Online(error) => return error.code(),
             Self::Fetch(error) => return error.code(),
             Self::Archive(error) => return error.code(),
@@ -134,7 +148,11 @@ impl Explain for Error {
     fn class(&self) -> Class {
         match self {
             Self::NoRelease { .. } | Self::NotWhole { .. } | Self::BaseMissing { .. } => Class::Refused,
-            Self::NoSuchVersion { .. } | Self::AmbiguousVersion { .. } | Self::Config { .. } => Class::Usage,
+            Self::NoSuchVersion { .. }
+            | Self::AmbiguousVersion { .. }
+            | Self::Config { .. }
+            | Self::NotEncrypted { .. }
+            | Self::NotForTerminals => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
             Self::Online(error) => error.class(),
             Self::Fetch(error) => error.class(),
@@ -173,12 +191,19 @@ impl Explain for Error {
                     .into()
             }
             Self::Config { .. } => "`docs/operator.md` shows all keys".into(),
+            Self::NotEncrypted { .. } => {
+                "ask the vendor for the key that receipts are encrypted for; `--plain` writes one that anybody can read".into()
+            }
+            Self::NotForTerminals => {
+                "name a file or folder with `-o`; `--plain` shows what would be encrypted".into()
+            }
             Self::Online(error) => return error.hint(),
             Self::Fetch(error) => return crate::online::hint(error),
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Flux(error) => return error.hint(),
-            Self::NoRelease { .. } | Self::Io(_) => return None,
+            Self::Io(error) => return io_hint(error),
+            Self::NoRelease { .. } => return None,
         })
     }
 }

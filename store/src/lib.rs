@@ -10,7 +10,8 @@
 //! incoming/<digest>/         an import under way: journal, the release until it is staged
 //! parts/<hex>.<bytes>        content of which only the beginning has come
 //! trust/                     pinned root, the versions that followed, counters
-//! audit.jsonl                what was verified, by which key, from where, when; append only
+//! activation/journal         an activation under way
+//! audit.jsonl                what was verified, by which key, from where, when, by whom; append only
 //! online.json                what came of the last try to hear from the vendor
 //! lock                       held (flock) by whoever writes
 //! ```
@@ -19,6 +20,7 @@
 //! [`Writer`], which only [`Store::lock`] gives out.
 
 mod activation;
+mod actor;
 mod audit;
 mod counters;
 mod error;
@@ -29,7 +31,7 @@ mod gc;
 mod git;
 mod incoming;
 mod intake;
-mod jsonl;
+pub mod jsonl;
 mod lock;
 mod mirror;
 mod online;
@@ -46,8 +48,9 @@ mod sweep;
 mod trust;
 mod verify;
 
-pub use activation::{Activation, Mark, Step};
-pub use audit::{Event, Record, Subject};
+pub use activation::{Activation, Mark, Step, Switch, Until};
+pub use actor::Actor;
+pub use audit::{Event, History, Record, Subject};
 pub use counters::Counters;
 pub use error::Error;
 pub use gc::{Collection, Collector, GiveUp, Goes, Item, Staying, Stays, What};

@@ -15,6 +15,9 @@ const INCOMING: &str = "incoming";
 const TRUST: &str = "trust";
 const BEGUN: &str = "parts";
 const CURRENT: &str = "current";
+/// What an activation under way writes down; only there since the first one.
+pub(crate) const ACTIVATION: &str = "activation";
+const JOURNAL: &str = "journal";
 /// What mkfs puts into a fresh data disk.
 pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 /// The directories that make a store.
@@ -153,6 +156,13 @@ impl Store {
     #[must_use]
     pub fn git_path(&self, name: &RepositoryName) -> PathBuf {
         self.git_dir().join(format!("{name}.git"))
+    }
+
+    /// The journal of an activation that is under way; not there if none is. What stands in it is the business of whoever
+    /// activates.
+    #[must_use]
+    pub fn activation_journal(&self) -> PathBuf {
+        self.root.join(ACTIVATION).join(JOURNAL)
     }
 
     /// The sequences under `releases/`, rising; other names there are none of ours.

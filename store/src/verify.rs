@@ -14,7 +14,7 @@ use sealift_archive::{Blob, Check, Digest, Progress, RepositoryName, Sequence};
 use serde::Serialize;
 
 use crate::lock::LOCK_FILE;
-use crate::store::{LOST_AND_FOUND, PARTS};
+use crate::store::{ACTIVATION, LOST_AND_FOUND, PARTS};
 use crate::sweep::is_temporary;
 use crate::{Error, State, Store, StoredRelease, audit, mirror, online};
 
@@ -201,7 +201,7 @@ impl Store {
 
     fn verify_names(&self, verdict: &mut Verdict) -> Result<(), Error> {
         let is_part = |name: &str| PARTS.iter().any(|part| Path::new(part).starts_with(name));
-        let files = [LOCK_FILE, audit::AUDIT_FILE, online::ONLINE_FILE, LOST_AND_FOUND];
+        let files = [LOCK_FILE, audit::AUDIT_FILE, ACTIVATION, online::ONLINE_FILE, LOST_AND_FOUND];
         let is_file = |name: &str| files.contains(&name);
         let at_root = |name: &str| is_part(name) || is_file(name) || self.current_link().ends_with(name);
         foreign(self.root(), at_root, verdict)?;

@@ -9,6 +9,7 @@ mod lent;
 mod line;
 mod many;
 mod named;
+mod pushing;
 mod referrers;
 mod refused;
 mod setting;

@@ -21,6 +21,7 @@ use sealift_fetch::meter::Meter;
 use sealift_store::{Store, Writer};
 
 use crate::Error;
+use crate::config::Config;
 use output::Output;
 
 /// Takes releases from a stick into an appliance's store, and says which one runs
@@ -73,8 +74,8 @@ enum Command {
     Repair(repair::RepairArgs),
     /// Show what runs, what can follow, what is wrong and what to do next
     Status,
-    /// Show what was verified, by which key, from where, and when
-    History,
+    /// Show what was verified, by which key, from where, when and by whom
+    History(history::HistoryArgs),
     /// Make a release that is here the active one
     Activate(ActivateArgs),
     /// Go back to the release that was active before
@@ -83,18 +84,7 @@ What was gone back from stays here: `sealiftctl activate` makes it the active on
 An activation that was interrupted is given up by a rollback.")]
     Rollback(PlanArgs),
     /// Write down what is here, so that the vendor can leave it out of the next bundle
-    #[command(after_help = "\
-A receipt names the releases that are complete here, by the digests of their statements, and
-nothing else; it is a few hundred bytes of JSON, to be carried to the vendor by any way.
-
-Examples:
-  sealiftctl receipt                     print it
-  sealiftctl receipt -o /media/stick/    write PRODUCT-VERSION.receipt.json onto a stick")]
-    Receipt {
-        /// File to write to, or the folder for it; without it, standard output
-        #[arg(short, long, value_name = "DIR|FILE")]
-        output: Option<PathBuf>,
-    },
+    Receipt(receipt::ReceiptArgs),
     /// Read the whole store, and say whether it is whole
     Verify(VerifyArgs),
     /// Give back the room of what nothing needs any more
@@ -210,10 +200,10 @@ impl Cli {
             Command::Mirror(args) => mirror::mirror(self, output, args),
             Command::Repair(args) => repair::repair(self, output, args),
             Command::Status => status::status(self, output),
-            Command::History => history::history(self, output),
+            Command::History(args) => history::history(self, output, args),
             Command::Activate(args) => switch::activate(self, output, args),
             Command::Rollback(args) => switch::rollback(self, output, args),
-            Command::Receipt { output: target } => receipt::receipt(self, output, target.as_deref()),
+            Command::Receipt(args) => receipt::receipt(self, output, args),
             Command::Verify(args) => verify::verify(self, output, args),
             Command::Gc(args) => gc::gc(self, output, args),
             Command::Completions { shell } => {
@@ -237,6 +227,10 @@ impl Cli {
     /// A meter for long work on so many bytes; Ctrl-C stops what it watches.
     fn meter(&self, what: &str, bytes: u64) -> Result<Meter, Error> {
         Ok(Meter::of_command(what, bytes, self.json)?)
+    }
+
+    fn config(&self) -> Result<Config, Error> {
+        Config::read(self.config.as_deref())
     }
 
     fn store(&self) -> Result<Store, Error> {
