@@ -112,7 +112,6 @@ impl Run<'_> {
     }
 
     fn listen(&self, trust: &mut Trust) -> Result<Heard, Error> {
-        self.endpoint.follow_roots(trust, self.progress)?;
         self.endpoint.hear(trust, self.config.channel, self.progress)
     }
 

@@ -363,7 +363,10 @@ helper: /run/sealift/host.sock
         let hooks: Vec<_> = read.hooks.iter().map(|hook| (hook.name.as_str(), hook.timeout)).collect();
         assert_eq!(hooks, [("os", 90 * SECOND), ("k3s", 120 * MINUTE)]);
         let k3s = read.hooks.find("k3s").unwrap();
-        assert_eq!((k3s.command.program(), k3s.command.arguments()), (Path::new("/hooks/k3s"), &["upgrade".to_owned()][..]));
+        assert_eq!(
+            (k3s.command.program(), k3s.command.arguments()),
+            (Path::new("/hooks/k3s"), &["upgrade".to_owned()][..])
+        );
         assert!(k3s.point_of_no_return && k3s.undo.is_some() && k3s.rollback_warning.is_some());
         assert_eq!((read.health.deadline, read.health.interval), (20 * MINUTE, SECOND));
         let probes: Vec<_> = read.health.checks.iter().map(|check| (&check.probe, check.timeout)).collect();
