@@ -93,6 +93,9 @@ pub enum Error {
     /// What servers and the network say.
     #[error(transparent)]
     Fetch(#[from] sealift_fetch::Error),
+    /// What is wrong with an activation.
+    #[error(transparent)]
+    Activation(#[from] crate::activation::Error),
     /// What the archive library says.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -138,6 +141,7 @@ impl Explain for Error {
             Self::NotForTerminals => 581,
             Self::Online(error) => return error.code(),
             Self::Fetch(error) => return error.code(),
+            Self::Activation(error) => return error.code(),
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
             Self::Flux(error) => return error.code(),
@@ -156,6 +160,7 @@ impl Explain for Error {
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
             Self::Online(error) => error.class(),
             Self::Fetch(error) => error.class(),
+            Self::Activation(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Flux(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
@@ -199,6 +204,7 @@ impl Explain for Error {
             }
             Self::Online(error) => return error.hint(),
             Self::Fetch(error) => return crate::online::hint(error),
+            Self::Activation(error) => return error.hint(),
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Flux(error) => return error.hint(),

@@ -1,19 +1,21 @@
 //! What an operator wants to know at a glance: what runs, what can follow, what can be gone back to, what is wrong,
 //! and what to do next.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use sealift_archive::release::Inventory;
 use sealift_archive::{Digest, Product, Sequence, Version};
 use sealift_store::policy::Known;
 use sealift_store::{
-    Disk, Error as StoreError, Failure, GiveUp, Holder, LastTry, State, Store, StoredRelease, Subject,
+    Disk, Error as StoreError, Event, Failure, GiveUp, Holder, LastTry, State, Store, StoredRelease, Subject,
     Unfinished,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::Error;
+use crate::activation::UnderWay;
 
 /// Below this share of free space, in percent, the next import may not fit.
 const LOW_DISK_PERCENT: u64 = 10;
@@ -40,6 +42,8 @@ pub struct Status {
     pub collectable_bytes: Option<u64>,
     /// Who is changing the store.
     pub busy: Option<Holder>,
+    /// The activation that is under way.
+    pub activation: Option<UnderWay>,
     /// Imports that were begun and not finished.
     pub unfinished: Vec<Unfinished>,
     /// What came of the last try to hear from the vendor.
@@ -158,6 +162,14 @@ impl Status {
                 None
             }
         };
+        let activation = match UnderWay::of(store) {
+            Err(error @ Error::Activation(_)) => {
+                problems.push(error.to_string());
+                None
+            }
+            activation => activation?,
+        };
+        problems.extend(setbacks(store, &releases)?);
         let mut status = Self {
             store: store.root().to_owned(),
             active,
@@ -169,6 +181,7 @@ impl Status {
             // What is in the way of it is a problem that is told already.
             collectable_bytes: store.plan_collection(GiveUp::Expired).ok().map(|plan| plan.freed_bytes),
             busy: store.holder()?,
+            activation,
             unfinished: store.unfinished()?,
             online,
             problems,
@@ -198,8 +211,20 @@ impl Status {
             // What looks unfinished is being done.
             return;
         }
+        if let Some(under_way) = &self.activation {
+            let goal = under_way.to.as_ref().map_or("the beginning", |to| to.version.as_str());
+            let what = if under_way.is_forward { "activating" } else { "going back to" };
+            let because = under_way.turned.as_ref().map(|why| format!(", after {why}")).unwrap_or_default();
+            self.problems.push(match &under_way.stopped {
+                Some(why) => format!("{what} {goal} stopped in phase {}: {why}{because}", under_way.phase),
+                None => format!("{what} {goal} was interrupted in phase {}{because}", under_way.phase),
+            });
+        }
+        let is_under_way = |entry: &Entry| self.activation.is_some() && entry.state == State::Activating;
         for entry in self.releases.iter().filter(|entry| entry.state == State::Activating) {
-            self.problems.push(format!("activating {} was interrupted", entry.version));
+            if !is_under_way(entry) {
+                self.problems.push(format!("activating {} was interrupted", entry.version));
+            }
         }
         for import in &self.unfinished {
             let name = import.release.name();
@@ -213,6 +238,23 @@ impl Status {
         }
         let mut next = Vec::new();
         if self.busy.is_some() {
+            return next;
+        }
+        if let Some(under_way) = &self.activation {
+            match &under_way.to {
+                Some(to) if under_way.is_forward => {
+                    next.push(format!("sealiftctl activate {}", to.version));
+                    next.push("sealiftctl rollback".to_owned());
+                }
+                _ if under_way.stopped.is_none() => next.push("sealiftctl resume".to_owned()),
+                Some(to) => {
+                    next.push(format!("sealiftctl activate {}", to.version));
+                    next.extend(
+                        under_way.from.iter().map(|from| format!("sealiftctl activate {}", from.version)),
+                    );
+                }
+                None => next.push("sealiftctl rollback".to_owned()),
+            }
             return next;
         }
         for entry in &self.releases {
@@ -250,4 +292,26 @@ impl Status {
     fn can_follow(&self, entry: &Entry) -> bool {
         self.active.as_ref().is_none_or(|active| active.sequence < entry.sequence)
     }
+}
+
+/// Why releases that could be active are not: what the last try to activate each of them said.
+fn setbacks(store: &Store, releases: &[Entry]) -> Result<Vec<String>, Error> {
+    let mut last: BTreeMap<Digest, Option<String>> = BTreeMap::new();
+    for record in store.audit()? {
+        match record.event {
+            Event::ActivationFailed { release, phase, reason, went_back: true } => {
+                let told = format!(
+                    "activating {} failed in phase {phase}, and was undone: {reason}",
+                    release.version
+                );
+                last.insert(release.digest, Some(told));
+            }
+            Event::Activated { release, .. } | Event::RolledBack { release, .. } => {
+                last.insert(release.digest, None);
+            }
+            _ => {}
+        }
+    }
+    let waiting = releases.iter().filter(|entry| matches!(entry.state, State::Staged | State::Retained));
+    Ok(waiting.filter_map(|entry| last.remove(&entry.digest).flatten()).collect())
 }

@@ -13,6 +13,7 @@ use sealift_archive::bundle::Unverified;
 use sealift_archive::trust::Signatures;
 use sealift_archive::{Source as _, Unwatched};
 use sealift_importer::Error;
+use sealift_importer::activation::{Engine, UnderWay};
 use sealift_importer::import::{execute, plan};
 use sealift_importer::volumes::Search;
 use sealift_lab::vendor::image::noise;
@@ -97,14 +98,14 @@ impl Command {
             Self::Stage(archive) => import(&store, archive, false),
             Self::Activate(sequence) => {
                 let writer = store.lock("sealiftctl activate")?;
-                writer.activate((*sequence).try_into()?)?;
+                Engine::plain().activate(&writer, (*sequence).try_into()?)?;
                 Ok(())
             }
             Self::RollBackTo(sequence) => {
                 let writer = store.lock("sealiftctl rollback")?;
                 let is_there = writer.active()? == Some((*sequence).try_into()?);
-                if !is_there || writer.situation()?.leaving.is_some() {
-                    writer.roll_back()?;
+                if !is_there || UnderWay::of(&writer)?.is_some() {
+                    Engine::plain().roll_back(&writer, None)?;
                 }
                 Ok(())
             }
@@ -127,7 +128,7 @@ fn import(store: &Store, archive: &Path, activate: bool) -> Result<(), Error> {
     writer.remember_roots("stick", bundle.trusted(), &signatures)?;
     let plan = plan(&writer, &bundle, activate)?;
     search.keep(&writer, &bundle, &plan)?;
-    execute(&writer, &bundle, plan, &Unwatched)?;
+    execute(&writer, &bundle, plan, &Unwatched, &Engine::plain())?;
     Ok(())
 }
 

@@ -9,20 +9,30 @@ use sealift_store::{State, Store, Writer};
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::appliance::Appliance;
 use super::output::{Lines, Output, instant};
 use super::told::{conclude, describe};
 use super::{Cli, MirrorArgs};
 use crate::Error;
+use crate::config::activation::Activation;
 use crate::config::{Config, Mirror};
 use crate::import::{Done, Plan, execute, plan};
 use crate::online::{self, Endpoint, Heard, News, Offer, Patience, Trust, unwrapped};
 
 pub(super) fn mirror(cli: &Cli, output: Output, args: &MirrorArgs) -> Result<(), Error> {
-    let config = Config::read(cli.config.as_deref())?.mirror.ok_or(online::Error::NotConfigured)?;
+    let Config { activation, mirror, .. } = cli.config()?;
+    let config = mirror.ok_or(online::Error::NotConfigured)?;
     let endpoint = Endpoint::open(&config)?;
     // It shows nothing; it is here for Ctrl-C.
     let waiting = Meter::of_command("waiting", 0, true)?;
-    let run = Run { cli, output, config: &config, endpoint: &endpoint, progress: &waiting };
+    let run = Run {
+        cli,
+        output,
+        config: &config,
+        activation: &activation,
+        endpoint: &endpoint,
+        progress: &waiting,
+    };
     if args.plan.plan {
         let told = run.plan()?;
         return output.result(&told, || told.describe());
@@ -40,6 +50,7 @@ struct Run<'a> {
     cli: &'a Cli,
     output: Output,
     config: &'a Mirror,
+    activation: &'a Activation,
     endpoint: &'a Endpoint,
     progress: &'a dyn Progress,
 }
@@ -142,14 +153,16 @@ impl Run<'_> {
         self.output.remark(&describe(&plan).end())?;
         let meter =
             self.cli.meter("mirroring", plan.need.missing_bytes.saturating_sub(plan.need.begun_bytes))?;
-        let done = execute(writer, offer, plan, &meter).map_err(unwrapped)?;
+        let appliance = Appliance::new(self.cli, self.output, writer, self.activation)?;
+        let engine = appliance.engine(false);
+        let done = execute(writer, offer, plan, &meter, &engine).map_err(unwrapped)?;
         meter.finish();
         if !activate {
             return Ok(done);
         }
         let plan = plan_of(writer, offer, true)?;
         online::record_activation(writer, self.endpoint.name(), self.config.channel, newest)?;
-        execute(writer, offer, plan, self.progress)
+        execute(writer, offer, plan, self.progress, &engine)
     }
 
     fn told(&self, channel: Channel, outcome: Outcome) -> Told {

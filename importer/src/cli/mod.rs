@@ -1,5 +1,6 @@
 //! The command line of `sealiftctl`.
 
+mod appliance;
 mod gc;
 mod history;
 mod import;
@@ -76,13 +77,21 @@ enum Command {
     Status,
     /// Show what was verified, by which key, from where, when and by whom
     History(history::HistoryArgs),
-    /// Make a release that is here the active one
+    /// Make a release that is here the active one, or go on with that
+    #[command(after_help = "\
+What fails before the point of no return is undone by itself. What fails behind it stops: the same
+command tries again from there, and `sealiftctl rollback` goes back.")]
     Activate(ActivateArgs),
-    /// Go back to the release that was active before
+    /// Go back to the release that was active before, or to an earlier one
     #[command(after_help = "\
 What was gone back from stays here: `sealiftctl activate` makes it the active one again.
-An activation that was interrupted is given up by a rollback.")]
-    Rollback(PlanArgs),
+An activation that was interrupted, or has stopped, is given up by a rollback.")]
+    Rollback(RollbackArgs),
+    /// Go on with an activation that was interrupted; run at every start of the machine
+    Resume,
+    /// Do one thing that only root may do, for a process on the other end of standard input
+    #[command(hide = true)]
+    HostHelper,
     /// Write down what is here, so that the vendor can leave it out of the next bundle
     Receipt(receipt::ReceiptArgs),
     /// Read the whole store, and say whether it is whole
@@ -170,7 +179,26 @@ struct ActivateArgs {
     /// Version or sequence of the release
     version: String,
     #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
     plan: PlanArgs,
+}
+
+#[derive(Debug, Args)]
+struct RollbackArgs {
+    /// Version or sequence of a release that was active before; without it, the newest of them
+    version: Option<String>,
+    #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+#[derive(Debug, Args)]
+struct ConsentArgs {
+    /// Go back even where that means something for data; without it, this is said first
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -204,6 +232,8 @@ impl Cli {
             Command::Activate(args) => switch::activate(self, output, args),
             Command::Rollback(args) => switch::rollback(self, output, args),
             Command::Receipt(args) => receipt::receipt(self, output, args),
+            Command::Resume => switch::resume(self, output),
+            Command::HostHelper => switch::host_helper(self),
             Command::Verify(args) => verify::verify(self, output, args),
             Command::Gc(args) => gc::gc(self, output, args),
             Command::Completions { shell } => {

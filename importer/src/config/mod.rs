@@ -1,7 +1,7 @@
 //! `/etc/sealift/appliance.yaml`: how an appliance activates, mirrors and takes sticks. Whoever built the image wrote it;
 //! everything in it has a default, so an appliance without it works too.
 
-mod activation;
+pub mod activation;
 mod media;
 mod mirror;
 mod receipt;

@@ -298,7 +298,7 @@ fn programs_get_json() {
         (&"staged".into(), &"1.2".into())
     );
     assert_eq!(done["plan"]["steps"][0]["holds"]["charts"], 1);
-    assert_eq!(json(&["activate", "1.2", "--plan"])["steps"][0]["state"], "activating");
+    assert_eq!(json(&["activate", "1.2", "--plan"])["phases"][0]["phase"], "serve");
     assert_eq!(json(&["activate", "1.2"])["to"]["version"], "1.2");
     let status = json(&["status"]);
     assert_eq!(
