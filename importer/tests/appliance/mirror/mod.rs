@@ -38,13 +38,13 @@ impl Scene {
     /// An appliance on which the first of these is active, if there is one.
     fn new(kind: Kind, active: Option<&Offer>) -> Self {
         let scene = Self { dir: tempfile::tempdir().unwrap(), server: Registry::start().unwrap(), kind };
+        scene.configure("");
         let root = ACME.write_root(scene.dir.path());
         scene.done(&["trust", "pin", root.to_str().unwrap()]);
         if let Some(offer) = active {
             let bundle = offer.pack(&ACME, scene.dir.path());
             scene.done(&["import", bundle.to_str().unwrap(), "--activate"]);
         }
-        scene.configure("");
         scene
     }
 
