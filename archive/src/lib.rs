@@ -3,6 +3,7 @@
 //! No network and no async: everything here works on bytes, files and blocking readers. The file's norm is
 //! `FORMAT.md` beside this crate.
 
+pub mod age;
 mod any_digest;
 mod belt;
 pub mod bundle;

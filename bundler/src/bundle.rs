@@ -9,6 +9,7 @@ mod earlier;
 mod error;
 mod known;
 mod place;
+mod sealed;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -62,6 +63,8 @@ pub struct Order<'a> {
     pub older: &'a [PathBuf],
     /// What the appliance has already: bundles, folders with statements, receipts.
     pub bases: &'a [PathBuf],
+    /// A file with keys of age, for receipts that are encrypted.
+    pub identity: Option<&'a Path>,
     /// Folders with statements and bundles, in which the releases of receipts are looked for, and signatures over older
     /// statements.
     pub known: &'a [PathBuf],
@@ -159,7 +162,7 @@ pub fn plan(order: &Order<'_>) -> Result<Planned, Error> {
     let along = earlier.open_all(order.older)?;
     let mut releases =
         earlier::older_releases(along.iter().flat_map(Source::releases), &release, &root, &known)?;
-    let bases = Bases::read(order.bases, &known, earlier)?;
+    let bases = Bases::read(order.bases, order.identity, &known, earlier)?;
     let name = release.statement.name();
     releases.push(release);
     let left_out = bases.leave_out(&releases)?;

@@ -9,7 +9,7 @@ use assert_cmd::Command;
 use fs_err as fs;
 use sealift_archive::release::{Held, HeldState, TrustCounters};
 use sealift_archive::trust::TrustRoot;
-use sealift_archive::{Bundle, Digest, Receipt, Source as _};
+use sealift_archive::{Bundle, Digest, Receipt, Source as _, age};
 use serde_json::Value;
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -192,6 +192,52 @@ fn what_is_there_already_is_left_out() {
     vendor.done("lock 8.yaml");
     vendor.bundle(8, "--base out/acme-1.2.0.tar.zst -o alone");
     assert!(vendor.open("alone/acme-2.0.0.tar.zst").needs().is_empty());
+}
+
+/// Keys as `age-keygen` writes them: one that receipts are for, and another.
+const IDENTITY: &str = "AGE-SECRET-KEY-1FKPG6CFLMG28A4WSZ74SACKSKNL293VMSKXR05H3P42AAUL2FJMSWJRSGX\n";
+const RECIPIENT: &str = "age1jf5fwjgmzsr4839efz6ysrvah3zcf6hjpfj462v6wxx0ulucedgqvueafv";
+const OTHER_IDENTITY: &str = "AGE-SECRET-KEY-1QYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZQGPQYQSZ9K4CN\n";
+
+#[test]
+fn an_encrypted_receipt_is_read_with_its_key_alone() {
+    let vendor = Vendor::new();
+    vendor.bundle(1, "-o out");
+    vendor.bundle(2, "-o out");
+    let write = |name: &str, bytes: &[u8]| fs::write(vendor.0.path().join(name), bytes).unwrap();
+    let recipient = RECIPIENT.parse().unwrap();
+    let plain = receipt(&vendor, &[2]).to_bytes();
+    let sealed = age::seal(&recipient, &plain).unwrap();
+    write("r.age", &sealed);
+    write("cut.age", &sealed[..sealed.len() - 1]);
+    write("armored.age", b"-----BEGIN AGE ENCRYPTED FILE-----\n");
+    write("large.age", &age::seal(&recipient, &[b' '; 20_000]).unwrap());
+    write("garbage.age", &age::seal(&recipient, b"garbage").unwrap());
+    write("huge.age", &[sealed, vec![0; 200_000]].concat());
+    write("key", IDENTITY.as_bytes());
+    write("other", OTHER_IDENTITY.as_bytes());
+    write("no-key", b"# nothing\n");
+    write("notes", b"my password is hunter2\n");
+
+    vendor.bundle(3, "--base r.age --identity key --known out -o new");
+    assert_eq!(vendor.open("new/acme-1.3.0.from-1.2.0.tar.zst").needs().len(), 1);
+    let cases = [
+        ("no key named", "--base r.age", "SL0442", "no key is named"),
+        ("no key in it", "--base r.age --identity no-key", "SL0442", "there is no key in it"),
+        ("something else", "--base r.age --identity notes", "SL0442", "line 1 is no X25519 key"),
+        ("no such file", "--base r.age --identity nowhere", "SL0499", "nowhere"),
+        ("another's", "--base r.age --identity other", "SL0470", "encrypted for other keys"),
+        ("cut", "--base cut.age --identity key", "SL0470", "its content is damaged"),
+        ("armored", "--base armored.age --identity key", "SL0470", "armored"),
+        ("huge", "--base huge.age --identity key", "SL0470", "longer than 65536"),
+        ("too large a receipt", "--base large.age --identity key", "SL0108", "the limit is 16384"),
+        ("no receipt", "--base garbage.age --identity key", "SL0106", "garbage.age"),
+    ];
+    for (name, more, code, wanted) in cases {
+        let said = vendor.refused(&format!("bundle 3.yaml {KEYS} {more} --known out --plan"));
+        assert!(said.contains(code) && said.contains(wanted), "{name}: {said}");
+        assert!(!said.contains("hunter2"), "{name}: {said}");
+    }
 }
 
 #[test]

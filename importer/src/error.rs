@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use indicatif::DecimalBytes;
+use sealift_archive::age::{self, Recipient};
 use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence};
 
 /// Why a command was not done.
@@ -78,6 +79,17 @@ pub enum Error {
     /// What is wrong with an activation.
     #[error(transparent)]
     Activation(#[from] crate::activation::Error),
+    /// A receipt was not encrypted.
+    #[error("the receipt was not encrypted for `{recipient}`: {error}")]
+    NotEncrypted {
+        /// For whom.
+        recipient: Recipient,
+        /// Why not.
+        error: age::Error,
+    },
+    /// An encrypted receipt on a terminal.
+    #[error("the receipt is encrypted, and a terminal shows text")]
+    NotForTerminals,
     /// What the archive library says.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -120,6 +132,8 @@ impl Explain for Error {
             Self::FurtherVolumes { .. } => 513,
             Self::Config { .. } => 520,
             Self::Activation(error) => return error.code(),
+            Self::NotEncrypted { .. } => 580,
+            Self::NotForTerminals => 581,
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
             Self::Flux(error) => return error.code(),
@@ -130,7 +144,11 @@ impl Explain for Error {
     fn class(&self) -> Class {
         match self {
             Self::NoRelease { .. } | Self::NotWhole { .. } | Self::BaseMissing { .. } => Class::Refused,
-            Self::NoSuchVersion { .. } | Self::AmbiguousVersion { .. } | Self::Config { .. } => Class::Usage,
+            Self::NoSuchVersion { .. }
+            | Self::AmbiguousVersion { .. }
+            | Self::Config { .. }
+            | Self::NotEncrypted { .. }
+            | Self::NotForTerminals => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
             Self::Activation(error) => error.class(),
             Self::Store(error) => error.class(),
@@ -169,6 +187,12 @@ impl Explain for Error {
             }
             Self::Config { .. } => "`docs/operator.md` shows all keys".into(),
             Self::Activation(error) => return error.hint(),
+            Self::NotEncrypted { .. } => {
+                "ask the vendor for the key that receipts are encrypted for; `--plain` writes one that anybody can read".into()
+            }
+            Self::NotForTerminals => {
+                "name a file or folder with `-o`; `--plain` shows what would be encrypted".into()
+            }
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Flux(error) => return error.hint(),

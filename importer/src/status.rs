@@ -8,7 +8,7 @@ use sealift_archive::release::Inventory;
 use sealift_archive::{Digest, Product, Sequence, Version};
 use sealift_store::policy::Known;
 use sealift_store::{
-    Disk, Error as StoreError, Event, Holder, State, Store, StoredRelease, Subject, Unfinished,
+    Disk, Error as StoreError, Event, GiveUp, Holder, State, Store, StoredRelease, Subject, Unfinished,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -37,6 +37,8 @@ pub struct Status {
     pub trust: Option<TrustStatus>,
     /// The file system.
     pub disk: Disk,
+    /// Bytes that a collection would free; none if that cannot be told.
+    pub collectable_bytes: Option<u64>,
     /// Who is changing the store.
     pub busy: Option<Holder>,
     /// The activation that is under way.
@@ -166,6 +168,8 @@ impl Status {
             floor: situation.floor,
             trust,
             disk: store.disk()?,
+            // What is in the way of it is a problem that is told already.
+            collectable_bytes: store.plan_collection(GiveUp::Expired).ok().map(|plan| plan.freed_bytes),
             busy: store.holder()?,
             activation,
             unfinished: store.unfinished()?,
@@ -183,7 +187,7 @@ impl Status {
                 self.problems.push(format!("{} failed: {reason}", entry.version));
             }
         }
-        if self.disk.free_bytes < self.disk.total_bytes / 100 * LOW_DISK_PERCENT {
+        if self.is_disk_low() {
             self.problems.push(format!("less than {LOW_DISK_PERCENT} % of the disk is free"));
         }
         if self.busy.is_some() {
@@ -252,10 +256,17 @@ impl Status {
         let mut sources: Vec<&String> = self.unfinished.iter().map(|import| &import.source).collect();
         sources.dedup();
         next.extend(sources.into_iter().map(|source| format!("sealiftctl import {source}")));
+        if self.is_disk_low() && self.collectable_bytes.is_some_and(|bytes| bytes > 0) {
+            next.push("sealiftctl gc".to_owned());
+        }
         if next.is_empty() && self.releases.is_empty() {
             next.push("sealiftctl import BUNDLE".to_owned());
         }
         next
+    }
+
+    fn is_disk_low(&self) -> bool {
+        self.disk.free_bytes < self.disk.total_bytes / 100 * LOW_DISK_PERCENT
     }
 
     fn can_follow(&self, entry: &Entry) -> bool {

@@ -1,12 +1,19 @@
-//! The audit log: what was verified, by which key, from where, and when; append only.
+//! The audit log: what was verified, by which key, from where, when and by whom; append only.
+//!
+//! A line that a crash cut short is left where it is and read by nobody: it tells of something that was not done yet, and
+//! what did it next has written it down again.
+
+use std::collections::BTreeSet;
 
 use sealift_archive::release::CurrentRelease;
 use sealift_archive::trust::KeyId;
-use sealift_archive::{ChannelName, Digest, Product, ReleaseName, Sequence, Statement, Version};
+use sealift_archive::{
+    ChannelName, Digest, Product, ReleaseName, RepositoryName, Sequence, Statement, Version,
+};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{Error, Store, Writer, jsonl};
+use crate::{Actor, Error, Store, Writer, jsonl};
 
 pub(crate) const AUDIT_FILE: &str = "audit.jsonl";
 
@@ -16,6 +23,9 @@ pub struct Record {
     /// When it happened, in UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
+    /// By whom; lines of older versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
@@ -98,6 +108,13 @@ pub enum Event {
         /// Bytes that came free.
         freed_bytes: u64,
     },
+    /// What a check had found was mended, as far as that goes without the vendor's bytes.
+    Repaired {
+        /// How many blobs were removed because they had changed.
+        removed_blobs: usize,
+        /// The Git mirrors that were made again.
+        mirrors: BTreeSet<RepositoryName>,
+    },
     /// A release was to become the active one, and something was in the way.
     ActivationFailed {
         /// The release.
@@ -146,23 +163,41 @@ impl Subject {
     }
 }
 
+/// The log as it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// What was recorded, oldest first.
+    pub records: Vec<Record>,
+    /// How many lines are none that this version knows: cut short by a crash, or of a newer version.
+    pub unreadable: usize,
+}
+
 impl Store {
     /// All that was recorded, oldest first.
     ///
     /// # Errors
     /// I/O.
     pub fn audit(&self) -> Result<Vec<Record>, Error> {
-        Ok(jsonl::read(&self.root().join(AUDIT_FILE))?)
+        Ok(self.history()?.records)
+    }
+
+    /// All that was recorded, and how much of it nobody can read.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn history(&self) -> Result<History, Error> {
+        let (records, unreadable) = jsonl::read_all(&self.root().join(AUDIT_FILE))?;
+        Ok(History { records, unreadable })
     }
 }
 
 impl Writer {
-    /// Records an event, durably.
+    /// Records an event, who made it happen and when, durably.
     ///
     /// # Errors
     /// I/O.
     pub fn record(&self, event: Event) -> Result<(), Error> {
-        let record = Record { time: now(), event };
+        let record = Record { time: now(), by: Some(Actor::current()), event };
         Ok(jsonl::append(&self.root().join(AUDIT_FILE), &record)?)
     }
 }
@@ -171,4 +206,47 @@ impl Writer {
 pub(crate) fn now() -> OffsetDateTime {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use fs_err as fs;
+
+    use super::*;
+    use crate::fixture::{Content, Place};
+
+    #[test]
+    fn lines_of_older_versions_are_read() {
+        let place = Place::new();
+        let old = r#"{"time":"2026-11-01T10:00:00Z","event":"failed","release":{"product":"acme","version":"1.0",
+            "sequence":1,"digest":"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"},
+            "reason":"gone"}"#;
+        fs::write(place.store.root().join(AUDIT_FILE), old.replace('\n', "") + "\n").unwrap();
+        let records = place.store.audit().unwrap();
+        assert!(matches!(&records[0], Record { by: None, event: Event::Failed { .. }, .. }), "{records:?}");
+        Content::new(1, &[b"one"]).stage(&place.writer()).unwrap();
+        let records = place.store.audit().unwrap();
+        assert_eq!((records.len(), records[1].by.clone()), (2, Some(Actor::current())));
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_short_costs_only_itself() {
+        let place = Place::new();
+        let log = place.store.root().join(AUDIT_FILE);
+        let record = || place.writer().record(Event::Repaired { removed_blobs: 1, mirrors: BTreeSet::new() });
+        record().unwrap();
+        let text = fs::read(&log).unwrap();
+        let line = text.split_inclusive(|&byte| byte == b'\n').next_back().unwrap();
+        // Cut at every place, and blocks that were never written: the line's own end may be all that is missing.
+        for kept in 1..line.len() {
+            for tail in [&b""[..], &[0; 100]] {
+                fs::write(&log, [line, &line[..kept], tail].concat()).unwrap();
+                record().unwrap();
+                let History { records, unreadable } = place.store.history().unwrap();
+                let whole = kept + 1 == line.len() && tail.is_empty();
+                let expected = if whole { (3, 0) } else { (2, 1) };
+                assert_eq!((records.len(), unreadable), expected, "{kept} bytes and {} more", tail.len());
+            }
+        }
+    }
 }

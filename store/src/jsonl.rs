@@ -33,11 +33,24 @@ pub fn append<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
 
 /// The objects of a file that is there, oldest first. Lines that cannot be read are left out.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Vec<T>> {
+    Ok(read_all(path)?.0)
+}
+
+/// The same, and how many lines were left out.
+pub(crate) fn read_all<T: DeserializeOwned>(path: &Path) -> io::Result<(Vec<T>, usize)> {
     let text = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
         text => text?,
     };
-    Ok(text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let (mut objects, mut left_out) = (Vec::new(), 0);
+    for line in lines {
+        match serde_json::from_slice(line) {
+            Ok(object) => objects.push(object),
+            Err(_) => left_out += 1,
+        }
+    }
+    Ok((objects, left_out))
 }
 
 fn ends_a_line(file: &mut fs::File) -> io::Result<bool> {

@@ -11,7 +11,7 @@
 //! parts/<hex>.<bytes>        content of which only the beginning has come
 //! trust/                     pinned root, the versions that followed, counters
 //! activation/journal         an activation under way
-//! audit.jsonl                what was verified, by which key, from where, when; append only
+//! audit.jsonl                what was verified, by which key, from where, when, by whom; append only
 //! online.json                what came of the last try to hear from the vendor
 //! lock                       held (flock) by whoever writes
 //! ```
@@ -20,6 +20,7 @@
 //! [`Writer`], which only [`Store::lock`] gives out.
 
 mod activation;
+mod actor;
 mod audit;
 mod counters;
 mod error;
@@ -48,7 +49,8 @@ mod trust;
 mod verify;
 
 pub use activation::{Activation, Mark, Step, Switch, Until};
-pub use audit::{Event, Record, Subject};
+pub use actor::Actor;
+pub use audit::{Event, History, Record, Subject};
 pub use counters::Counters;
 pub use error::Error;
 pub use gc::{Collection, Collector, GiveUp, Goes, Item, Staying, Stays, What};

@@ -11,6 +11,7 @@ use fs_err as fs;
 use sealift_archive::{RepositoryName, durable};
 use serde::Serialize;
 
+use crate::audit::Event;
 use crate::verify::{Trouble, Verdict};
 use crate::{Error, State, Writer, mirror};
 
@@ -50,6 +51,10 @@ impl Writer {
             fs::remove_dir_all(&scratch)?;
         }
         mirror::sync(&self.git_dir())?;
+        if repairs != Repairs::default() {
+            let Repairs { removed_blobs, mirrors } = repairs.clone();
+            self.record(Event::Repaired { removed_blobs, mirrors })?;
+        }
         Ok(repairs)
     }
 
@@ -109,6 +114,8 @@ mod tests {
         let (verdict, troubles) = kinds(&place);
         assert_eq!(troubles, [Trouble::Changed]);
         assert_eq!(writer.repair(&verdict).unwrap().removed_blobs, 1);
+        let told = place.store.audit().unwrap().pop().unwrap().event;
+        assert!(matches!(told, Event::Repaired { removed_blobs: 1, .. }), "{told:?}");
         assert_eq!(kinds(&place).1, [Trouble::Missing]);
         content.stage(&writer).unwrap();
         assert_eq!(kinds(&place).1, []);

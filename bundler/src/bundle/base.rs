@@ -8,11 +8,12 @@ use fs_err as fs;
 
 use sealift_archive::format::layout::LeftOut;
 use sealift_archive::release::MAX_RECEIPT_BYTES;
-use sealift_archive::{Blob, Digest, Receipt, Release, ReleaseName, Source as _};
+use sealift_archive::{Blob, Digest, Receipt, Release, ReleaseName, Source as _, age};
 
 use super::earlier::Earlier;
 use super::error::Error as BundleError;
 use super::known::{Base, Known};
+use super::sealed;
 use crate::Error;
 
 /// The releases that a delta may presume.
@@ -26,12 +27,17 @@ pub(super) struct Bases {
 impl Bases {
     /// Reads bases: each a bundle, whose newest release is meant, a folder with a statement, or a receipt, whose releases
     /// are looked for among what is known.
-    pub(super) fn read(paths: &[PathBuf], known: &Known, earlier: Earlier<'_>) -> Result<Self, Error> {
+    pub(super) fn read(
+        paths: &[PathBuf],
+        identity: Option<&Path>,
+        known: &Known,
+        earlier: Earlier<'_>,
+    ) -> Result<Self, Error> {
         let mut all = Self::default();
         for path in paths {
             if path.is_dir() {
                 all.bases.push(Base::read(path)?);
-            } else if let Some(receipt) = receipt(path)? {
+            } else if let Some(receipt) = receipt(path, identity)? {
                 all.add_receipt(path, &receipt, known, earlier)?;
             } else {
                 // An appliance without a release takes only the newest, so only that is sure to be there.
@@ -115,11 +121,14 @@ impl Bases {
     }
 }
 
-/// A file as a receipt, if it begins like one.
-fn receipt(path: &Path) -> Result<Option<Receipt>, Error> {
+/// A file as a receipt, if it begins like one, or like one that is encrypted.
+fn receipt(path: &Path, identity: Option<&Path>) -> Result<Option<Receipt>, Error> {
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MAX_RECEIPT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+    let limit = age::MAX_BYTES.max(MAX_RECEIPT_BYTES) as u64;
+    fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if age::is_sealed(&bytes) {
+        bytes = sealed::open(path, &bytes, identity)?;
+    } else if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Ok(None);
     }
     Ok(Some(Receipt::parse(&path.display().to_string(), &bytes)?))

@@ -1,7 +1,9 @@
 //! What can be wrong with the other releases that a bundle is made with: those that travel along, and those it builds on.
 
+use std::path::PathBuf;
+
 use sealift_archive::trust::KeyId;
-use sealift_archive::{Class, Code, Digest, Explain, ReleaseName};
+use sealift_archive::{Class, Code, Digest, Explain, ReleaseName, age};
 
 /// Why releases cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,30 @@ pub enum Error {
         /// What helps.
         hint: &'static str,
     },
+    /// An encrypted receipt, and no key.
+    #[error("`{}` is encrypted, and no key is named", receipt.display())]
+    NoIdentity {
+        /// The receipt.
+        receipt: PathBuf,
+    },
+    /// A file that should hold keys of age.
+    #[error("`{}` is no file with keys of age: {why}", file.display())]
+    BadIdentity {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it; nothing of what is in it.
+        why: String,
+    },
+    /// A receipt that does not open.
+    #[error("`{}` cannot be decrypted with `{}`: {error}", receipt.display(), identity.display())]
+    NotDecrypted {
+        /// The receipt.
+        receipt: PathBuf,
+        /// The file with keys.
+        identity: PathBuf,
+        /// What is wrong.
+        error: age::Error,
+    },
 }
 
 impl Explain for Error {
@@ -66,12 +92,14 @@ impl Explain for Error {
             Self::SignAgain { .. } => 491,
             Self::NotOlder { .. } => 492,
             Self::BadBase { .. } => 493,
+            Self::NoIdentity { .. } | Self::BadIdentity { .. } => 442,
+            Self::NotDecrypted { .. } => 470,
         })
     }
 
     fn class(&self) -> Class {
         match self {
-            Self::SignAgain { .. } => Class::Refused,
+            Self::SignAgain { .. } | Self::NotDecrypted { .. } => Class::Refused,
             _ => Class::Usage,
         }
     }
@@ -99,6 +127,21 @@ impl Explain for Error {
             }
             Self::NotOlder { .. } => "name bundles of earlier releases only".into(),
             Self::BadBase { hint, .. } => (*hint).into(),
+            Self::NoIdentity { .. } => {
+                "name the file that `age-keygen` wrote with `--identity`, or in SEALIFT_AGE_IDENTITY".into()
+            }
+            Self::BadIdentity { .. } => {
+                "give a file as `age-keygen -o FILE` writes it; one with a password is decrypted first: `age -d FILE`".into()
+            }
+            Self::NotDecrypted { error: age::Error::OtherKeys, .. } => {
+                "the appliance's configuration says for which key it encrypts (`receipt.recipient`); `age-keygen -y FILE` \
+                 prints that of yours"
+                    .into()
+            }
+            Self::NotDecrypted { error: age::Error::Armored, .. } => {
+                "decrypt it with `age -d -i FILE`, and give what comes out".into()
+            }
+            Self::NotDecrypted { .. } => "ask for it again: `sealiftctl receipt -o FILE` writes it anew".into(),
         })
     }
 }

@@ -187,6 +187,7 @@ pub(super) fn bundle(output: Output, args: &BundleArgs) -> Result<(), Error> {
         previous: args.previous.as_deref(),
         older: &args.older,
         bases: &args.base,
+        identity: args.identity.as_deref(),
         known: &args.known,
         out: &args.output,
         level: args.level,

@@ -248,6 +248,9 @@ struct BundleArgs {
     /// or a receipt; may be repeated
     #[arg(long, value_name = "BUNDLE|DIR|RECEIPT")]
     base: Vec<PathBuf>,
+    /// File with the key that encrypted receipts are for, as `age-keygen` writes it
+    #[arg(long, value_name = "FILE", env = "SEALIFT_AGE_IDENTITY", hide_env_values = true)]
+    identity: Option<PathBuf>,
     /// Folder in which the releases of a receipt are looked for, and new signatures over older
     /// statements; may be repeated
     #[arg(long, value_name = "DIR")]

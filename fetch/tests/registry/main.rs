@@ -7,6 +7,7 @@ mod broken;
 mod files;
 mod many;
 mod named;
+mod pushing;
 mod referrers;
 mod refused;
 mod setting;

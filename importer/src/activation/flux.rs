@@ -1,7 +1,6 @@
-//! What an activation asks of Flux. The engine knows no cluster; [`Cluster`] does, and stand-ins of tests know none either.
+//! What an activation asks of Flux. The engine knows no cluster: whoever implements [`Flux`] does.
 
 use crate::Error;
-use crate::flux::Cluster;
 
 /// The Flux of this appliance's cluster. Every call blocks, ends within minutes (a cluster that does not answer is an error,
 /// not a wait), and is harmless to repeat: after a crash the engine calls again what it may have called before.
@@ -40,23 +39,4 @@ pub enum Readiness {
     Ready,
     /// Something is not: what, in words for an operator, such as ``Kustomization `apps`: timeout waiting for web``.
     NotYet(String),
-}
-
-impl Flux for Cluster {
-    fn suspend(&self) -> Result<(), Error> {
-        Ok(Self::suspend(self).map(drop)?)
-    }
-
-    fn resume(&self) -> Result<(), Error> {
-        Ok(Self::resume(self).map(drop)?)
-    }
-
-    fn poke(&self) -> Result<(), Error> {
-        Ok(Self::poke(self).map(drop)?)
-    }
-
-    fn ready(&self) -> Result<Readiness, Error> {
-        let seen = Self::ready(self)?;
-        Ok(if seen.is_ready() { Readiness::Ready } else { Readiness::NotYet(seen.to_string()) })
-    }
 }

@@ -72,8 +72,8 @@ enum Command {
     Repair(repair::RepairArgs),
     /// Show what runs, what can follow, what is wrong and what to do next
     Status,
-    /// Show what was verified, by which key, from where, and when
-    History,
+    /// Show what was verified, by which key, from where, when and by whom
+    History(history::HistoryArgs),
     /// Make a release that is here the active one, or go on with that
     #[command(after_help = "\
 What fails before the point of no return is undone by itself. What fails behind it stops: the same
@@ -90,18 +90,7 @@ An activation that was interrupted, or has stopped, is given up by a rollback.")
     #[command(hide = true)]
     HostHelper,
     /// Write down what is here, so that the vendor can leave it out of the next bundle
-    #[command(after_help = "\
-A receipt names the releases that are complete here, by the digests of their statements, and
-nothing else; it is a few hundred bytes of JSON, to be carried to the vendor by any way.
-
-Examples:
-  sealiftctl receipt                     print it
-  sealiftctl receipt -o /media/stick/    write PRODUCT-VERSION.receipt.json onto a stick")]
-    Receipt {
-        /// File to write to, or the folder for it; without it, standard output
-        #[arg(short, long, value_name = "DIR|FILE")]
-        output: Option<PathBuf>,
-    },
+    Receipt(receipt::ReceiptArgs),
     /// Read the whole store, and say whether it is whole
     Verify(VerifyArgs),
     /// Give back the room of what nothing needs any more
@@ -218,12 +207,12 @@ impl Cli {
             Command::Import(args) => import::import(self, output, args),
             Command::Repair(args) => repair::repair(self, output, args),
             Command::Status => status::status(self, output),
-            Command::History => history::history(self, output),
+            Command::History(args) => history::history(self, output, args),
             Command::Activate(args) => switch::activate(self, output, args),
             Command::Rollback(args) => switch::rollback(self, output, args),
             Command::Resume => switch::resume(self, output),
             Command::HostHelper => switch::host_helper(self),
-            Command::Receipt { output: target } => receipt::receipt(self, output, target.as_deref()),
+            Command::Receipt(args) => receipt::receipt(self, output, args),
             Command::Verify(args) => verify::verify(self, output, args),
             Command::Gc(args) => gc::gc(self, output, args),
             Command::Completions { shell } => {

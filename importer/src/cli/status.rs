@@ -36,7 +36,11 @@ fn describe(status: &Status) -> String {
         Some(trust) => describe_trust(lines, trust),
         None => lines.line("trust root", "none is pinned"),
     };
-    lines = lines.line("disk", describe_disk(status.disk)).line("store", status.store.display());
+    let collectable = status.collectable_bytes.filter(|&bytes| bytes > 0);
+    lines = lines
+        .line("disk", describe_disk(status.disk))
+        .line_if("gc", collectable.map(|bytes| format!("would free {}", size(bytes))))
+        .line("store", status.store.display());
     lines = lines.line_if("busy", status.busy.as_ref());
     for problem in &status.problems {
         lines = lines.text(format_args!("wrong: {problem}"));

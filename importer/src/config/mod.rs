@@ -66,7 +66,10 @@ impl Config {
         }
         let config: Self = serde_saphyr::from_str(&text).map_err(|error| {
             let place = error.location().map(|l| format!(" line {}, column {}", l.line(), l.column()));
-            refuse(place.unwrap_or_default(), error.without_snippet().to_string())
+            let (place, why) = (place.unwrap_or_default(), error.without_snippet().to_string());
+            // Some errors end with their place, and once is enough.
+            let why = why.strip_suffix(&format!(" at{place}")).unwrap_or(&why).to_owned();
+            refuse(place, why)
         })?;
         for (key, found, wanted) in
             [("apiVersion", &config.api_version, API_VERSION), ("kind", &config.kind, KIND)]

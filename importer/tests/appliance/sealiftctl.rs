@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use crate::vendor::{ACME, OTHER, Offer, Vendor, contents, pack};
 use fs_err as fs;
 use rustix::process::{Pid, Signal};
-use sealift_archive::{BlobList, Statement};
-use sealift_store::Store;
+use sealift_archive::age::{self, Identity};
+use sealift_archive::{BlobList, Receipt, Statement};
+use sealift_store::{Actor, Record, Store};
 use tempfile::TempDir;
 
 /// How long anything here may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-struct Appliance {
-    dir: TempDir,
+pub(crate) struct Appliance {
+    pub(crate) dir: TempDir,
 }
 
 impl Appliance {
@@ -33,7 +34,7 @@ impl Appliance {
     }
 
     /// With these releases imported and activated, one after the other.
-    fn with_releases(sequences: RangeInclusive<u64>) -> Self {
+    pub(crate) fn with_releases(sequences: RangeInclusive<u64>) -> Self {
         let appliance = Self::pinned();
         for sequence in sequences {
             let bundle = appliance.bundle(&ACME, sequence);
@@ -43,7 +44,7 @@ impl Appliance {
     }
 
     /// Packs `acme 1.N`, and says the archive's name.
-    fn bundle(&self, vendor: &Vendor, sequence: u64) -> String {
+    pub(crate) fn bundle(&self, vendor: &Vendor, sequence: u64) -> String {
         self.bundle_with(vendor, sequence, |_, _| ())
     }
 
@@ -60,15 +61,15 @@ impl Appliance {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("sealiftctl"));
         command.current_dir(self.dir.path()).args(["--store", "store"]).args(args);
-        command.env_remove("SEALIFT_STORE").stdin(Stdio::null());
+        command.env_remove("SEALIFT_STORE").env_remove("SEALIFT_CONFIG").stdin(Stdio::null());
         command
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
-    fn done(&self, args: &[&str]) {
+    pub(crate) fn done(&self, args: &[&str]) {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -86,11 +87,11 @@ impl Appliance {
         )
     }
 
-    fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::open(&self.path("store")).unwrap()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }
@@ -109,6 +110,7 @@ macro_rules! assert_told {
                 (r"sha256:[0-9a-f]{64}", "[digest]"),
                 (r"[0-9.]+ [kMGT]?B free", "[room] free"),
                 (r"free, [0-9.]+ [kMGT]?B used", "free, [room] used"),
+                (r"  by          .+", "  by          [who]"),
                 (r"process \d+", "process [pid]"),
                 (r"bytes \d+ to \d+", "bytes [from] to [to]"),
                 (r"wrong: less than 10 % of the disk is free\n", ""),
@@ -147,6 +149,11 @@ fn an_update_and_back() {
     assert_told!("activate_by_sequence", appliance.told(&["activate", "2"]));
     assert_told!("activate_unknown", appliance.told(&["activate", "9"]));
     assert_told!("history", appliance.told(&["history"]));
+    assert_told!("history_since", appliance.told(&["history", "--since", "2200-01-01"]));
+    assert_told!("history_bad_since", appliance.told(&["history", "--since", "yesterday"]));
+    let records: Vec<Record> =
+        serde_json::from_slice(&appliance.run(&["history", "--json", "--since=1d"]).stdout).unwrap();
+    assert!(records.len() == 7 && records.iter().all(|record| record.by == Some(Actor::current())));
     assert_told!("verify", appliance.told(&["verify"]));
 }
 
@@ -208,6 +215,37 @@ fn only_what_is_new() {
     pack(&ACME, &fresh.path("acme-1.3.from-1.2.tar.zst"), &[three], &[two]);
     assert_told!("delta_on_a_fresh_one", fresh.told(&["import", "acme-1.3.from-1.2.tar.zst", "--plan"]));
     assert_told!("receipt_of_nothing", fresh.told(&["receipt"]));
+}
+
+#[test]
+fn a_receipt_for_one_reader() {
+    let appliance = Appliance::with_releases(1..=1);
+    let config = |receipt: &str| {
+        let text = format!("apiVersion: sealift/v1\nkind: Appliance\nreceipt: {{{receipt}}}\n");
+        fs::write(appliance.path("appliance.yaml"), text).unwrap();
+    };
+    config("recipient: age1jf5fwjgmzsr4839efz6ysrvah3zcf6hjpfj462v6wxx0ulucedgqvueafv");
+    fs::create_dir(appliance.path("stick")).unwrap();
+    let configured = ["--config", "appliance.yaml", "receipt"];
+    let receipt = |more: &[&str]| appliance.told(&[&configured, more].concat());
+    assert_told!("receipt_encrypted", receipt(&["-o", "stick"]));
+    let key = "AGE-SECRET-KEY-1FKPG6CFLMG28A4WSZ74SACKSKNL293VMSKXR05H3P42AAUL2FJMSWJRSGX";
+    let open = |sealed: &[u8]| {
+        let plain = age::open(&Identity::parse_file(key).unwrap(), sealed).unwrap();
+        Receipt::parse("receipt", &plain).unwrap()
+    };
+    let sealed = fs::read(appliance.path("stick/acme-1.1.receipt.json.age")).unwrap();
+    assert_eq!(open(&sealed).releases.len(), 1);
+    assert!(sealed.len() < 1000 && !String::from_utf8_lossy(&sealed).contains("acme"));
+    // Behind a pipe it is encrypted as well; only who says so gets it plain.
+    assert_eq!(open(&appliance.run(&configured).stdout).releases.len(), 1);
+    assert!(receipt(&["--plain"]).contains("\"kind\": \"Receipt\""));
+
+    // A key that agrees with every other on zero.
+    config("recipient: age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z");
+    assert_told!("receipt_not_encrypted", receipt(&["-o", "stick"]));
+    config("recipient: age1oops");
+    assert_told!("receipt_misconfigured", receipt(&[]));
 }
 
 #[test]
@@ -339,7 +377,7 @@ fn stop_at_the_first_blob(mut import: Child, blobs: &Path, signal: Signal) -> Ex
 }
 
 /// Changes a byte in the middle of a file.
-fn flip_a_byte(path: &Path) {
+pub(crate) fn flip_a_byte(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let middle = bytes.len() * 3 / 4;
     bytes[middle] ^= 1;

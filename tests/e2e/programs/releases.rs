@@ -1,11 +1,12 @@
 //! One stick for every appliance, and bundles of what is new: vendor, courier and operators with the programs alone.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use fs_err as fs;
 use sealift_lab::vendor::image::noise;
 use sealift_tests::trust::ACME;
-use sealift_tests::{Appliance, Vendor, process};
+use sealift_tests::{Appliance, Vendor, peers, process};
 
 use crate::scene::GZIP;
 
@@ -18,6 +19,12 @@ fn vendor() -> (Vendor, Vec<PathBuf>) {
 
 /// Bundles `1.N.0`, sequence N, which can follow the one before it.
 fn release(vendor: &Vendor, number: u64, more: &[&str]) -> PathBuf {
+    define(vendor, number);
+    vendor.bundle_by(vendor.bundling().args(more))
+}
+
+/// Writes its definition, and locks it.
+fn define(vendor: &Vendor, number: u64) {
     let layers = [noise(1, 2_000_000), noise(10 + number / 2, 300_000), noise(20 + number, 100_000)];
     let version = format!("1.{number}.0");
     vendor.offer("acme/app", &version, GZIP, &layers);
@@ -29,7 +36,6 @@ fn release(vendor: &Vendor, number: u64, more: &[&str]) -> PathBuf {
     );
     vendor.define(&version, number, &rest);
     vendor.lock();
-    vendor.bundle_by(vendor.bundling().args(more))
 }
 
 fn bytes(archive: &Path) -> u64 {
@@ -102,4 +108,53 @@ fn a_receipt_makes_the_next_bundle_small() {
     appliance.activate(&delta);
     assert_eq!(appliance.active().as_deref(), Some("1.4.0"));
     appliance.expect_whole();
+}
+
+#[test]
+fn a_receipt_is_encrypted_for_the_vendor_and_age_can_read_it() {
+    let (vendor, bundles) = vendor();
+    let appliance = appliance_at(3, &bundles);
+    let key = vendor.path("receipts.key");
+    process::run(Command::new(peers::tool("age-keygen")).arg("-o").arg(&key));
+    let recipient = process::text(Command::new(peers::tool("age-keygen")).arg("-y").arg(&key));
+    let recipient = recipient.trim();
+    let config = format!("apiVersion: sealift/v1\nkind: Appliance\nreceipt: {{recipient: {recipient}}}\n");
+    fs::write(vendor.path("appliance.yaml"), config).expect("room for a file");
+    let config = vendor.path("appliance.yaml");
+    let receiving = |args: &[&str]| {
+        let mut command = appliance.sealiftctl();
+        command.arg("--config").arg(&config).arg("receipt").args(args);
+        command
+    };
+    process::run(receiving(&["-o"]).arg(vendor.path("")));
+    let sealed = vendor.path("acme-appliance-1.3.0.receipt.json.age");
+    let said = process::text(Command::new(peers::tool("age")).args(["-d", "-i"]).arg(&key).arg(&sealed));
+    // Between the two runs a second may pass.
+    let undated = |text: &str| {
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("\"created\"")).collect();
+        lines.join("\n")
+    };
+    assert_eq!(undated(&said), undated(&process::text(&mut receiving(&["--plain"]))));
+
+    // What `age` itself encrypted is read as well, for whomever else it is.
+    let by_age = vendor.path("by-age.age");
+    fs::write(vendor.path("plain.json"), said).expect("room for a file");
+    let other = process::text(Command::new(peers::tool("age-keygen")));
+    let other = other.lines().find_map(|line| line.strip_prefix("# public key: ")).expect("a public key");
+    let mut age = Command::new(peers::tool("age"));
+    process::run(age.args(["-r", other, "-r", recipient, "-o"]).arg(&by_age).arg(vendor.path("plain.json")));
+
+    define(&vendor, 4);
+    for receipt in [sealed, by_age] {
+        let plan = |identity: &[&str]| {
+            let mut command = vendor.bundling();
+            command.arg("--base").arg(&receipt).args(["--known", "out", "--plan", "--json"]).args(identity);
+            command
+        };
+        let told = process::json(&mut plan(&["--identity", key.to_str().expect("a plain path")]));
+        assert_eq!(told["needs"][0]["version"], "1.3.0", "{told}");
+        let told = process::json(plan(&[]).env("SEALIFT_AGE_IDENTITY", &key));
+        assert_eq!(told["needs"][0]["version"], "1.3.0", "{told}");
+        process::finish(&mut plan(&[])).expect(2).expect_said(&["SL0442", "--identity"]);
+    }
 }
