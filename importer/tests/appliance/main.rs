@@ -4,6 +4,7 @@
 
 mod activation;
 mod gc;
+mod host;
 mod import;
 mod outside;
 mod parity;
