@@ -81,9 +81,9 @@ fuzz: setup ## fuzz everything that reads an archive, each target FUZZ_SECONDS (
 	PATH="$(CARGO_FUZZ)/bin:$$PATH" archive/fuzz/run
 
 .PHONY: soak
-soak: ## (later) import, activate and roll back for hours
-	@echo 'make soak: comes with the long runs of import, activation and rollback under power cuts' >&2
-	@exit 1
+soak: setup ## cut the power at every operation, fill the disk at every write, kill at 500 moments (needs root)
+	cargo build --locked --workspace --bins
+	SEALIFT_SOAK=1 cargo test --locked --package sealift-tests --test crash $(RUN_AS_ROOT) -- --nocapture
 
 .PHONY: lab
 lab: ## (later) walk through the whole story on virtual machines

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use indicatif::DecimalBytes;
 use sealift_archive::age::{self, Recipient};
-use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence};
+use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence, io_hint};
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +76,6 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
-    /// What is wrong with an activation.
-    #[error(transparent)]
-    Activation(#[from] crate::activation::Error),
     /// A receipt was not encrypted.
     #[error("the receipt was not encrypted for `{recipient}`: {error}")]
     NotEncrypted {
@@ -90,6 +87,15 @@ pub enum Error {
     /// An encrypted receipt on a terminal.
     #[error("the receipt is encrypted, and a terminal shows text")]
     NotForTerminals,
+    /// What the vendor's endpoint offers cannot be taken.
+    #[error(transparent)]
+    Online(#[from] crate::online::Error),
+    /// What servers and the network say.
+    #[error(transparent)]
+    Fetch(#[from] sealift_fetch::Error),
+    /// What is wrong with an activation.
+    #[error(transparent)]
+    Activation(#[from] crate::activation::Error),
     /// What the archive library says.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -131,9 +137,11 @@ impl Explain for Error {
             Self::BaseMissing { .. } => 509,
             Self::FurtherVolumes { .. } => 513,
             Self::Config { .. } => 520,
-            Self::Activation(error) => return error.code(),
             Self::NotEncrypted { .. } => 580,
             Self::NotForTerminals => 581,
+            Self::Online(error) => return error.code(),
+            Self::Fetch(error) => return error.code(),
+            Self::Activation(error) => return error.code(),
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
             Self::Flux(error) => return error.code(),
@@ -150,6 +158,8 @@ impl Explain for Error {
             | Self::NotEncrypted { .. }
             | Self::NotForTerminals => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
+            Self::Online(error) => error.class(),
+            Self::Fetch(error) => error.class(),
             Self::Activation(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Flux(error) => error.class(),
@@ -186,17 +196,20 @@ impl Explain for Error {
                     .into()
             }
             Self::Config { .. } => "`docs/operator.md` shows all keys".into(),
-            Self::Activation(error) => return error.hint(),
             Self::NotEncrypted { .. } => {
                 "ask the vendor for the key that receipts are encrypted for; `--plain` writes one that anybody can read".into()
             }
             Self::NotForTerminals => {
                 "name a file or folder with `-o`; `--plain` shows what would be encrypted".into()
             }
+            Self::Online(error) => return error.hint(),
+            Self::Fetch(error) => return crate::online::hint(error),
+            Self::Activation(error) => return error.hint(),
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Flux(error) => return error.hint(),
-            Self::NoRelease { .. } | Self::Io(_) => return None,
+            Self::Io(error) => return io_hint(error),
+            Self::NoRelease { .. } => return None,
         })
     }
 }

@@ -8,7 +8,8 @@ use sealift_archive::release::Inventory;
 use sealift_archive::{Digest, Product, Sequence, Version};
 use sealift_store::policy::Known;
 use sealift_store::{
-    Disk, Error as StoreError, Event, GiveUp, Holder, State, Store, StoredRelease, Subject, Unfinished,
+    Disk, Error as StoreError, Event, Failure, GiveUp, Holder, LastTry, State, Store, StoredRelease, Subject,
+    Unfinished,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -45,6 +46,8 @@ pub struct Status {
     pub activation: Option<UnderWay>,
     /// Imports that were begun and not finished.
     pub unfinished: Vec<Unfinished>,
+    /// What came of the last try to hear from the vendor.
+    pub online: Option<LastTry>,
     /// What is wrong.
     pub problems: Vec<String>,
     /// What to do next.
@@ -152,6 +155,13 @@ impl Status {
                 None
             }
         };
+        let online = match store.last_try() {
+            Ok(online) => online,
+            Err(error) => {
+                tell(error)?;
+                None
+            }
+        };
         let activation = match UnderWay::of(store) {
             Err(error @ Error::Activation(_)) => {
                 problems.push(error.to_string());
@@ -173,6 +183,7 @@ impl Status {
             busy: store.holder()?,
             activation,
             unfinished: store.unfinished()?,
+            online,
             problems,
             next: Vec::new(),
         };
@@ -189,6 +200,12 @@ impl Status {
         }
         if self.is_disk_low() {
             self.problems.push(format!("less than {LOW_DISK_PERCENT} % of the disk is free"));
+        }
+        if let Some(LastTry { source, channel, failure: Some(failure), .. }) = &self.online {
+            let Failure { message, hint, .. } = failure;
+            let hint = hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
+            self.problems
+                .push(format!("channel `{channel}` of `{source}` was not mirrored: {message}{hint}"));
         }
         if self.busy.is_some() {
             // What looks unfinished is being done.
@@ -255,7 +272,10 @@ impl Status {
         // What was imported together is finished together.
         let mut sources: Vec<&String> = self.unfinished.iter().map(|import| &import.source).collect();
         sources.dedup();
-        next.extend(sources.into_iter().map(|source| format!("sealiftctl import {source}")));
+        next.extend(sources.into_iter().map(|source| match source.contains("://") {
+            true => "sealiftctl mirror".to_owned(),
+            false => format!("sealiftctl import {source}"),
+        }));
         if self.is_disk_low() && self.collectable_bytes.is_some_and(|bytes| bytes > 0) {
             next.push("sealiftctl gc".to_owned());
         }

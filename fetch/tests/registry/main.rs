@@ -5,6 +5,8 @@ mod access;
 mod bench;
 mod broken;
 mod files;
+mod lent;
+mod line;
 mod many;
 mod named;
 mod pushing;

@@ -1,4 +1,5 @@
-//! What an activation asks of Flux. The engine knows no cluster: whoever implements [`Flux`] does.
+//! What an activation asks of Flux. The engine knows no cluster; [`Cluster`](crate::flux::Cluster) does, and
+//! stand-ins of tests know none either.
 
 use crate::Error;
 

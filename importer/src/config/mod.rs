@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::Error;
 pub use activation::Activation;
 pub use media::Media;
-pub use mirror::Mirror;
+pub use mirror::{Location, Mirror};
 pub use receipt::Receipt;
 
 /// Where it is looked for if no other place is named.

@@ -143,6 +143,27 @@ fn damage_on_the_way_changes_nothing() {
 }
 
 #[test]
+fn a_switch_that_was_cut_short_is_finished() {
+    let (_dir, store) = store();
+    let writer = store.lock("test").unwrap();
+    let offer = Offer::new(&ACME, 1, contents(0..1, 100));
+    import(&writer, &offer, true).unwrap();
+    // As if the power went when `current` had moved.
+    let file = store.release(1.try_into().unwrap()).unwrap().dir().join("state");
+    let recorded = fs_err::read_to_string(&file).unwrap();
+    let cut_short = recorded.replace("active", "activating");
+    fs_err::write(&file, &cut_short).unwrap();
+    import(&writer, &offer, false).unwrap();
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), cut_short, "not unless that was asked for");
+    import(&writer, &offer, true).unwrap();
+    assert!(fs_err::read_to_string(&file).unwrap().contains("\"active\""));
+    let switches = store.audit().unwrap().into_iter();
+    let switches =
+        switches.filter(|record| matches!(record.event, sealift_store::Event::Activated { .. })).count();
+    assert_eq!(switches, 2, "told again, rather than never");
+}
+
+#[test]
 fn a_release_that_lost_content_is_brought_back() {
     let (_dir, store) = store();
     let writer = store.lock("test").unwrap();
