@@ -133,7 +133,9 @@ impl Watcher for Told {
             }
             // The error says that nothing was changed.
             News::GoesBack { phase: Phase::Preflight, .. } => return,
-            News::GoesBack { phase, reason } => format!("{phase} failed: {reason}\nwhat was done is undone:\n"),
+            News::GoesBack { phase, reason } => {
+                format!("{phase} failed: {reason}\nwhat was done is undone:\n")
+            }
         };
         // If nobody can read it, the activation itself still counts.
         let _ = self.output.remark(&line);
