@@ -5,6 +5,7 @@
 mod activation;
 mod forecast;
 mod gc;
+mod host;
 mod import;
 mod mend;
 mod mirror;

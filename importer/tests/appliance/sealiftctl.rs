@@ -161,6 +161,39 @@ fn an_update_and_back() {
 }
 
 #[test]
+fn steps_on_the_host() {
+    let appliance = Appliance::with_releases(1..=1);
+    let bundle = appliance.bundle(&ACME, 2);
+    appliance.done(&["import", &bundle]);
+    let config = "apiVersion: sealift/v1
+kind: Appliance
+activation:
+  preflight: [{name: disk, command: [/bin/sh, -c, 'test -e $SEALIFT_STORE/../room || { echo no room; exit 1; }']}]
+  hooks:
+    - name: k3s
+      command: [/bin/sh, -c, 'echo it does not start; test -e $SEALIFT_STORE/../mended']
+      undo: [/bin/true]
+      pointOfNoReturn: true
+      rollbackWarning: what was written to the cluster since is lost
+";
+    fs::write(appliance.path("appliance.yaml"), config).unwrap();
+    let told = |args: &[&str]| appliance.told(&[&["--config", "appliance.yaml"], args].concat());
+    assert_told!("host_plan", told(&["activate", "1.2", "--plan"]));
+    assert_told!("host_preflight", told(&["activate", "1.2"]));
+    assert_told!("host_status_refused", told(&["status"]));
+    fs::write(appliance.path("room"), "").unwrap();
+    assert_told!("host_stopped", told(&["activate", "1.2"]));
+    assert_told!("host_status_stopped", told(&["status"]));
+    assert_told!("host_resume", told(&["resume"]));
+    assert_told!("host_rollback", told(&["rollback"]));
+    assert_told!("host_rollback_yes", told(&["rollback", "--yes"]));
+    fs::write(appliance.path("mended"), "").unwrap();
+    assert_told!("host_activate", told(&["activate", "1.2"]));
+    assert_told!("host_rollback_plan", told(&["rollback", "--plan"]));
+    assert_told!("host_history", told(&["history"]));
+}
+
+#[test]
 fn what_is_refused() {
     let appliance = Appliance::with_releases(2..=3);
     let before = appliance.store().stamp().unwrap();
