@@ -10,6 +10,7 @@ mod error;
 pub mod flux;
 pub mod import;
 pub mod status;
+pub mod support;
 pub mod volumes;
 
 pub use error::Error;

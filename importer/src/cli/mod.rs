@@ -7,6 +7,7 @@ mod output;
 mod receipt;
 mod repair;
 mod status;
+mod support;
 mod switch;
 mod told;
 mod trust;
@@ -86,6 +87,8 @@ An activation that was interrupted is given up by a rollback.")]
     Verify(VerifyArgs),
     /// Give back the room of what nothing needs any more
     Gc(gc::GcArgs),
+    /// Collect what somebody who helps from afar needs to see, without secrets
+    SupportBundle(support::SupportArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -185,6 +188,7 @@ impl Cli {
             Command::Receipt(args) => receipt::receipt(self, output, args),
             Command::Verify(args) => verify::verify(self, output, args),
             Command::Gc(args) => gc::gc(self, output, args),
+            Command::SupportBundle(args) => support::bundle(self, output, args),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(*shell, &mut Self::command(), "sealiftctl", &mut text);

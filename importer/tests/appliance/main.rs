@@ -6,5 +6,6 @@ mod import;
 mod parity;
 mod sealiftctl;
 mod several;
+mod support;
 mod vendor;
 mod volumes;
