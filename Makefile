@@ -41,7 +41,7 @@ test: setup ## run all tests, end to end with real peers too (needs root)
 lint: setup ## check format, code, scripts and dependencies
 	cargo fmt --all --check
 	cargo fmt --manifest-path archive/fuzz/Cargo.toml --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --features sealift-tests/cluster -- -D warnings
 	cargo fetch --locked --manifest-path archive/fuzz/Cargo.toml
 	shellcheck $(SCRIPTS)
 	test -x $(CARGO_DENY)/bin/cargo-deny || \
@@ -68,9 +68,10 @@ setup: ## install Debian packages, build the peers and the test images (only wha
 	tests/setup
 
 .PHONY: test-cluster
-test-cluster: ## (later) test with Flux and a Kubernetes API server
-	@echo 'make test-cluster: comes when Flux is served; then Flux and a Kubernetes API server are tested here' >&2
-	@exit 1
+test-cluster: ## test with a Kubernetes API server and Flux (builds them: half an hour, the first time)
+	tests/setup --cluster
+	cargo build --locked --workspace --bins
+	cargo test --locked -p sealift-tests --features cluster --test cluster -- --test-threads=1
 
 .PHONY: fuzz
 fuzz: setup ## fuzz everything that reads an archive, each target FUZZ_SECONDS (600) long
@@ -80,9 +81,9 @@ fuzz: setup ## fuzz everything that reads an archive, each target FUZZ_SECONDS (
 	PATH="$(CARGO_FUZZ)/bin:$$PATH" archive/fuzz/run
 
 .PHONY: soak
-soak: ## (later) import, activate and roll back for hours
-	@echo 'make soak: comes with the long runs of import, activation and rollback under power cuts' >&2
-	@exit 1
+soak: setup ## cut the power at every operation, fill the disk at every write, kill at 500 moments (needs root)
+	cargo build --locked --workspace --bins
+	SEALIFT_SOAK=1 cargo test --locked --package sealift-tests --test crash $(RUN_AS_ROOT) -- --nocapture
 
 .PHONY: lab
 lab: ## (later) walk through the whole story on virtual machines

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::explain::{Class, Code, Explain};
+use crate::explain::{Class, Code, Explain, io_hint};
 use crate::parity::Beyond;
 use crate::trust::{KeyId, RoleName, Shortfall};
 use crate::{Digest, Malformed, ReleaseName};
@@ -596,6 +596,7 @@ impl Explain for Error {
             Self::NotCarried { .. } => "take a bundle that carries everything, or that of the release that has it".into(),
             Self::Unlike { .. } | Self::BadNeed { .. } => "ask who made it for another one".into(),
             Self::Interrupted => "run the same command again: it goes on where it stopped".into(),
+            Self::Io(error) => return io_hint(error),
             _ => return None,
         })
     }

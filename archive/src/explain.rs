@@ -6,7 +6,7 @@
 //! commands, `SL05xx` the appliance's commands, `SL06xx` the registry.
 
 use std::error::Error;
-use std::fmt;
+use std::{fmt, io};
 
 /// A stable error code, shown as `SL0104`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +69,29 @@ pub trait Explain: Error {
     fn parts(&self) -> Vec<&dyn Explain> {
         Vec::new()
     }
+}
+
+/// What to do about a disk or medium that does not do what it should; `None` if the message, which names the file, says
+/// it all.
+#[must_use]
+pub fn io_hint(error: &io::Error) -> Option<String> {
+    use io::ErrorKind::{
+        AlreadyExists, BrokenPipe, DirectoryNotEmpty, InvalidData, InvalidFilename, InvalidInput,
+        IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
+    };
+
+    Some(match error.kind() {
+        NotFound | AlreadyExists | NotADirectory | IsADirectory | DirectoryNotEmpty => return None,
+        InvalidData | InvalidFilename | InvalidInput | BrokenPipe => return None,
+        StorageFull | QuotaExceeded => "make room there, then run the command again: what was done stays".into(),
+        PermissionDenied => "run it as the user who may do that".into(),
+        ReadOnlyFilesystem => "make it writable, or choose another place".into(),
+        // EIO and ENODEV have no kind of their own.
+        _ => "the disk or medium may be failing or gone (`dmesg` tells): plug it in again or take another one, then run \
+              the command again: what was done stays"
+            .into(),
+    })
 }
 
 /// The same for programs: `{"error": {"code", "message", "hint"}}`, on one line; with `errors` in it, of the same form,

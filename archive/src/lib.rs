@@ -31,7 +31,7 @@ pub use any_digest::{AnyDigest, AnyHash, Sha512};
 pub use bundle::Bundle;
 pub use digest::{Blob, Check, Digest, VerifyingReader};
 pub use error::Error;
-pub use explain::{Class, Code, Explain, report, report_json};
+pub use explain::{Class, Code, Explain, io_hint, report, report_json};
 pub use format::Malformed;
 pub use hashed::Hashed;
 pub use progress::{Progress, Unwatched};

@@ -235,8 +235,8 @@ pub enum Error {
         /// What happened at the last one.
         cause: Box<Error>,
     },
-    /// Several things could not be fetched; each is told.
-    #[error("{} things could not be fetched:{}", .0.len(), Listed(.0))]
+    /// Several things could not be fetched or pushed; each is told.
+    #[error("{} things could not be transferred:{}", .0.len(), Listed(.0))]
     Several(Vec<Error>),
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use indicatif::DecimalBytes;
 use sealift_archive::age::{self, Recipient};
-use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence};
+use sealift_archive::{Class, Code, Explain, ReleaseName, Sequence, io_hint};
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,15 @@ pub enum Error {
     /// An encrypted receipt on a terminal.
     #[error("the receipt is encrypted, and a terminal shows text")]
     NotForTerminals,
+    /// What the vendor's endpoint offers cannot be taken.
+    #[error(transparent)]
+    Online(#[from] crate::online::Error),
+    /// What servers and the network say.
+    #[error(transparent)]
+    Fetch(#[from] sealift_fetch::Error),
+    /// What is wrong with an activation.
+    #[error(transparent)]
+    Activation(#[from] crate::activation::Error),
     /// What the archive library says.
     #[error(transparent)]
     Archive(#[from] sealift_archive::Error),
@@ -130,6 +139,9 @@ impl Explain for Error {
             Self::Config { .. } => 520,
             Self::NotEncrypted { .. } => 580,
             Self::NotForTerminals => 581,
+            Self::Online(error) => return error.code(),
+            Self::Fetch(error) => return error.code(),
+            Self::Activation(error) => return error.code(),
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
             Self::Flux(error) => return error.code(),
@@ -146,6 +158,9 @@ impl Explain for Error {
             | Self::NotEncrypted { .. }
             | Self::NotForTerminals => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
+            Self::Online(error) => error.class(),
+            Self::Fetch(error) => error.class(),
+            Self::Activation(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Flux(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
@@ -187,10 +202,14 @@ impl Explain for Error {
             Self::NotForTerminals => {
                 "name a file or folder with `-o`; `--plain` shows what would be encrypted".into()
             }
+            Self::Online(error) => return error.hint(),
+            Self::Fetch(error) => return crate::online::hint(error),
+            Self::Activation(error) => return error.hint(),
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Flux(error) => return error.hint(),
-            Self::NoRelease { .. } | Self::Io(_) => return None,
+            Self::Io(error) => return io_hint(error),
+            Self::NoRelease { .. } => return None,
         })
     }
 }

@@ -1,16 +1,21 @@
 //! What an operator wants to know at a glance: what runs, what can follow, what can be gone back to, what is wrong,
 //! and what to do next.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use sealift_archive::release::Inventory;
 use sealift_archive::{Digest, Product, Sequence, Version};
 use sealift_store::policy::Known;
-use sealift_store::{Disk, Error as StoreError, Holder, State, Store, StoredRelease, Subject, Unfinished};
+use sealift_store::{
+    Disk, Error as StoreError, Event, Failure, GiveUp, Holder, LastTry, State, Store, StoredRelease, Subject,
+    Unfinished,
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::Error;
+use crate::activation::UnderWay;
 
 /// Below this share of free space, in percent, the next import may not fit.
 const LOW_DISK_PERCENT: u64 = 10;
@@ -33,10 +38,16 @@ pub struct Status {
     pub trust: Option<TrustStatus>,
     /// The file system.
     pub disk: Disk,
+    /// Bytes that a collection would free; none if that cannot be told.
+    pub collectable_bytes: Option<u64>,
     /// Who is changing the store.
     pub busy: Option<Holder>,
+    /// The activation that is under way.
+    pub activation: Option<UnderWay>,
     /// Imports that were begun and not finished.
     pub unfinished: Vec<Unfinished>,
+    /// What came of the last try to hear from the vendor.
+    pub online: Option<LastTry>,
     /// What is wrong.
     pub problems: Vec<String>,
     /// What to do next.
@@ -144,6 +155,21 @@ impl Status {
                 None
             }
         };
+        let online = match store.last_try() {
+            Ok(online) => online,
+            Err(error) => {
+                tell(error)?;
+                None
+            }
+        };
+        let activation = match UnderWay::of(store) {
+            Err(error @ Error::Activation(_)) => {
+                problems.push(error.to_string());
+                None
+            }
+            activation => activation?,
+        };
+        problems.extend(setbacks(store, &releases)?);
         let mut status = Self {
             store: store.root().to_owned(),
             active,
@@ -152,8 +178,12 @@ impl Status {
             floor: situation.floor,
             trust,
             disk: store.disk()?,
+            // What is in the way of it is a problem that is told already.
+            collectable_bytes: store.plan_collection(GiveUp::Expired).ok().map(|plan| plan.freed_bytes),
             busy: store.holder()?,
+            activation,
             unfinished: store.unfinished()?,
+            online,
             problems,
             next: Vec::new(),
         };
@@ -168,15 +198,33 @@ impl Status {
                 self.problems.push(format!("{} failed: {reason}", entry.version));
             }
         }
-        if self.disk.free_bytes < self.disk.total_bytes / 100 * LOW_DISK_PERCENT {
+        if self.is_disk_low() {
             self.problems.push(format!("less than {LOW_DISK_PERCENT} % of the disk is free"));
+        }
+        if let Some(LastTry { source, channel, failure: Some(failure), .. }) = &self.online {
+            let Failure { message, hint, .. } = failure;
+            let hint = hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
+            self.problems
+                .push(format!("channel `{channel}` of `{source}` was not mirrored: {message}{hint}"));
         }
         if self.busy.is_some() {
             // What looks unfinished is being done.
             return;
         }
+        if let Some(under_way) = &self.activation {
+            let goal = under_way.to.as_ref().map_or("the beginning", |to| to.version.as_str());
+            let what = if under_way.is_forward { "activating" } else { "going back to" };
+            let because = under_way.turned.as_ref().map(|why| format!(", after {why}")).unwrap_or_default();
+            self.problems.push(match &under_way.stopped {
+                Some(why) => format!("{what} {goal} stopped in phase {}: {why}{because}", under_way.phase),
+                None => format!("{what} {goal} was interrupted in phase {}{because}", under_way.phase),
+            });
+        }
+        let is_under_way = |entry: &Entry| self.activation.is_some() && entry.state == State::Activating;
         for entry in self.releases.iter().filter(|entry| entry.state == State::Activating) {
-            self.problems.push(format!("activating {} was interrupted", entry.version));
+            if !is_under_way(entry) {
+                self.problems.push(format!("activating {} was interrupted", entry.version));
+            }
         }
         for import in &self.unfinished {
             let name = import.release.name();
@@ -190,6 +238,23 @@ impl Status {
         }
         let mut next = Vec::new();
         if self.busy.is_some() {
+            return next;
+        }
+        if let Some(under_way) = &self.activation {
+            match &under_way.to {
+                Some(to) if under_way.is_forward => {
+                    next.push(format!("sealiftctl activate {}", to.version));
+                    next.push("sealiftctl rollback".to_owned());
+                }
+                _ if under_way.stopped.is_none() => next.push("sealiftctl resume".to_owned()),
+                Some(to) => {
+                    next.push(format!("sealiftctl activate {}", to.version));
+                    next.extend(
+                        under_way.from.iter().map(|from| format!("sealiftctl activate {}", from.version)),
+                    );
+                }
+                None => next.push("sealiftctl rollback".to_owned()),
+            }
             return next;
         }
         for entry in &self.releases {
@@ -207,14 +272,46 @@ impl Status {
         // What was imported together is finished together.
         let mut sources: Vec<&String> = self.unfinished.iter().map(|import| &import.source).collect();
         sources.dedup();
-        next.extend(sources.into_iter().map(|source| format!("sealiftctl import {source}")));
+        next.extend(sources.into_iter().map(|source| match source.contains("://") {
+            true => "sealiftctl mirror".to_owned(),
+            false => format!("sealiftctl import {source}"),
+        }));
+        if self.is_disk_low() && self.collectable_bytes.is_some_and(|bytes| bytes > 0) {
+            next.push("sealiftctl gc".to_owned());
+        }
         if next.is_empty() && self.releases.is_empty() {
             next.push("sealiftctl import BUNDLE".to_owned());
         }
         next
     }
 
+    fn is_disk_low(&self) -> bool {
+        self.disk.free_bytes < self.disk.total_bytes / 100 * LOW_DISK_PERCENT
+    }
+
     fn can_follow(&self, entry: &Entry) -> bool {
         self.active.as_ref().is_none_or(|active| active.sequence < entry.sequence)
     }
+}
+
+/// Why releases that could be active are not: what the last try to activate each of them said.
+fn setbacks(store: &Store, releases: &[Entry]) -> Result<Vec<String>, Error> {
+    let mut last: BTreeMap<Digest, Option<String>> = BTreeMap::new();
+    for record in store.audit()? {
+        match record.event {
+            Event::ActivationFailed { release, phase, reason, went_back: true } => {
+                let told = format!(
+                    "activating {} failed in phase {phase}, and was undone: {reason}",
+                    release.version
+                );
+                last.insert(release.digest, Some(told));
+            }
+            Event::Activated { release, .. } | Event::RolledBack { release, .. } => {
+                last.insert(release.digest, None);
+            }
+            _ => {}
+        }
+    }
+    let waiting = releases.iter().filter(|entry| matches!(entry.state, State::Staged | State::Retained));
+    Ok(waiting.filter_map(|entry| last.remove(&entry.digest).flatten()).collect())
 }

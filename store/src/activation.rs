@@ -139,9 +139,33 @@ impl Store {
         self.plan(self.situation()?.judge_rollback()?)
     }
 
+    /// What is left to do of a switch that has reached its release: `current` leads there, and a crash came before all of
+    /// that was recorded. Nothing of a release that cannot be read, until that is repaired.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn unfinished_activation(&self) -> Result<Option<Activation>, Error> {
+        let releases = self.releases()?;
+        let Some(active) = releases.iter().find(|release| *release.state() == State::Active) else {
+            return Ok(None);
+        };
+        let is_left = releases.iter().any(StoredRelease::is_being_left);
+        if !is_left && *active.recorded() != State::Activating {
+            return Ok(None);
+        }
+        match known(active) {
+            Ok(active) => Ok(Some(self.switch_to(&active)?)),
+            Err(error @ Error::Io(_)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
     fn plan(&self, target: &Known) -> Result<Activation, Error> {
-        let to = target.name.sequence;
-        self.expect_complete(&self.release(to)?)?;
+        self.expect_complete(&self.release(target.name.sequence)?)?;
+        self.switch_to(target)
+    }
+
+    fn switch_to(&self, target: &Known) -> Result<Activation, Error> {
         let releases = self.releases()?;
         let from = releases
             .iter()
@@ -151,7 +175,7 @@ impl Store {
         Ok(Activation {
             from: from.map(known).transpose()?.map(|known| known.subject()),
             to: target.subject(),
-            steps: steps(&recorded, self.active_if_any()?, to),
+            steps: steps(&recorded, self.active_if_any()?, target.name.sequence),
         })
     }
 

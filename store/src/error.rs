@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use sealift_archive::{
     ChannelName, Class, Code, Digest, Explain, Product, ReleaseName, RepositoryName, Sequence, Version,
+    io_hint,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -461,7 +462,7 @@ impl Explain for Error {
                 format!("`sealiftctl gc` frees {collectable} bytes; {still_missing} more are needed")
             }
             Self::Archive(error) => return error.hint(),
-            Self::Io(_) => return None,
+            Self::Io(error) => return io_hint(error),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Releases for tests: signed, with real content and real Git packs, and nothing of a file around them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -32,7 +33,12 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::in_dir(&std::env::temp_dir())
+    }
+
+    /// A store somewhere below a directory.
+    pub(crate) fn in_dir(parent: &Path) -> Self {
+        let dir = tempfile::tempdir_in(parent).unwrap();
         let store = Store::create(dir.path()).unwrap();
         let signatures = [Signature::sign(ROOT.bytes(), &*ROOT_KEY).unwrap()].into_iter().collect();
         let file =

@@ -395,6 +395,13 @@ mod tests {
             fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
             fs::write(root.join(name), "").unwrap();
         }
+        let beside = place.store.incoming_dir().join(old.release.digest().hex()).join("release/.tmpD");
+        let locks =
+            ["git/a.git/config.lock", "git/a.git/refs/namespaces/1/HEAD.lock"].map(|name| root.join(name));
+        for path in locks.iter().chain([&beside]) {
+            durable::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
         let part = |content: &[u8], durable: u64| {
             root.join("parts").join(format!("{}.{durable}", sealift_archive::Digest::of(content).hex()))
         };
@@ -413,5 +420,6 @@ mod tests {
             !outside_incoming(&place.store).keys().any(|path| sweep::is_temporary(path.file_name().unwrap()))
         );
         assert!(!root.join(".tmpLink").exists());
+        assert!(!locks.iter().chain([&beside]).any(|path| path.exists()));
     }
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::{Error, Store, Writer, audit};
 
-const ONLINE_FILE: &str = "online.json";
+pub(crate) const ONLINE_FILE: &str = "online.json";
 /// Largest file, in bytes.
 const MAX_ONLINE_BYTES: usize = 64 << 10;
 /// Longest words of an error that are kept, in characters: one may list a thousand blobs.

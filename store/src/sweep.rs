@@ -38,18 +38,19 @@ pub(crate) fn leftovers(writer: &Writer) -> Result<(), Error> {
             remove_temporary_below(&entry.path())?;
         }
     }
-    remove_git_locks_below(&writer.git_dir())?;
+    remove_unfinished_refs_below(&writer.git_dir())?;
     remove_parts(writer)
 }
 
-/// Removes the locks of a Git that did not come to its end: nobody else does, and the next one stops at them.
-fn remove_git_locks_below(dir: &Path) -> Result<(), Error> {
+/// Removes refs that were being written, and with them the locks of a Git that did not come to its end: nobody else does,
+/// and the next one stops at them.
+fn remove_unfinished_refs_below(dir: &Path) -> Result<(), Error> {
     for entry in entries(dir)? {
         let name = entry.file_name();
         if name.as_encoded_bytes().ends_with(GIT_LOCK_SUFFIX.as_bytes()) {
             fs::remove_file(entry.path())?;
-        } else if entry.file_type()?.is_dir() && name != GIT_OBJECTS_DIR {
-            remove_git_locks_below(&entry.path())?;
+        } else if !remove_if_temporary(&entry)? && entry.file_type()?.is_dir() && name != GIT_OBJECTS_DIR {
+            remove_unfinished_refs_below(&entry.path())?;
         }
     }
     Ok(())

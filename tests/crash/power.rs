@@ -9,7 +9,7 @@ use crate::scenario::{Scenario, place};
 use crate::sweep::{choose, is_soak, sweep, tell};
 
 /// States of each command that a short run looks at.
-const FEW: usize = 40;
+const FEW: usize = 24;
 /// What the kernel may have written back by itself, after each operation of a long run.
 const SHUFFLES: usize = 2;
 const SEED: u64 = 6;

@@ -13,6 +13,7 @@ use sealift_archive::bundle::Unverified;
 use sealift_archive::trust::Signatures;
 use sealift_archive::{Source as _, Unwatched};
 use sealift_importer::Error;
+use sealift_importer::activation::{Engine, UnderWay};
 use sealift_importer::import::{execute, plan};
 use sealift_importer::volumes::Search;
 use sealift_lab::vendor::image::noise;
@@ -52,7 +53,9 @@ impl Releases {
             fixture::write_git_folder(&git);
             fixture::write(&git.join("release"), tag.as_bytes());
             let image = vendor.image(&format!("acme/app:{tag}"));
-            let rest = format!("{follows}images:\n{image}git:\n- {{name: fleet, path: gitops-{number}, branch: main}}\n");
+            let rest = format!(
+                "{follows}images:\n{image}git:\n- {{name: fleet, path: gitops-{number}, branch: main}}\n"
+            );
             vendor.define(&format!("{number}.0.0"), number, &rest);
             vendor.lock();
             vendor.bundle()
@@ -95,14 +98,14 @@ impl Command {
             Self::Stage(archive) => import(&store, archive, false),
             Self::Activate(sequence) => {
                 let writer = store.lock("sealiftctl activate")?;
-                writer.activate((*sequence).try_into()?)?;
+                Engine::plain().activate(&writer, (*sequence).try_into()?)?;
                 Ok(())
             }
             Self::RollBackTo(sequence) => {
                 let writer = store.lock("sealiftctl rollback")?;
                 let is_there = writer.active()? == Some((*sequence).try_into()?);
-                if !is_there || writer.situation()?.leaving.is_some() {
-                    writer.roll_back()?;
+                if !is_there || UnderWay::of(&writer)?.is_some() {
+                    Engine::plain().roll_back(&writer, None)?;
                 }
                 Ok(())
             }
@@ -125,7 +128,7 @@ fn import(store: &Store, archive: &Path, activate: bool) -> Result<(), Error> {
     writer.remember_roots("stick", bundle.trusted(), &signatures)?;
     let plan = plan(&writer, &bundle, activate)?;
     search.keep(&writer, &bundle, &plan)?;
-    execute(&writer, &bundle, plan, &Unwatched)?;
+    execute(&writer, &bundle, plan, &Unwatched, &Engine::plain())?;
     Ok(())
 }
 
@@ -181,7 +184,9 @@ impl Scenario {
         spoil(&first_file(&store.join("blobs/sha256"), |meta| meta.len() == SMALL_BYTES as u64));
         let packs = store.join("git/fleet.git/objects/pack");
         let index = fs::read_dir(packs).expect("the packs").map(|entry| entry.expect("an entry").path());
-        index.filter(|path| path.extension().is_some_and(|kind| kind == "idx")).for_each(|index| spoil(&index));
+        index
+            .filter(|path| path.extension().is_some_and(|kind| kind == "idx"))
+            .for_each(|index| spoil(&index));
         Self::beginning("repair", Some(2), &store, Command::Repair(RELEASES.second.clone()), 2)
     }
 
@@ -190,7 +195,13 @@ impl Scenario {
         Self::beginning(name, before, &store, command, after)
     }
 
-    fn beginning(name: &'static str, before: Option<u64>, store: &Path, command: Command, after: u64) -> Self {
+    fn beginning(
+        name: &'static str,
+        before: Option<u64>,
+        store: &Path,
+        command: Command,
+        after: u64,
+    ) -> Self {
         let verdict = Store::open(store).and_then(|store| store.verify(&Unwatched)).expect("a check");
         let damaged = verdict.findings.into_iter().map(|finding| below(&finding.path, store)).collect();
         let start = Disk::read(store);
@@ -273,8 +284,10 @@ fn below(path: &Path, store: &Path) -> PathBuf {
 
 fn first_file(dir: &Path, is_it: impl Fn(&std::fs::Metadata) -> bool) -> PathBuf {
     let entries = fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry"));
-    let mut found: Vec<PathBuf> =
-        entries.filter(|entry| entry.metadata().is_ok_and(|meta| is_it(&meta))).map(|entry| entry.path()).collect();
+    let mut found: Vec<PathBuf> = entries
+        .filter(|entry| entry.metadata().is_ok_and(|meta| is_it(&meta)))
+        .map(|entry| entry.path())
+        .collect();
     found.sort();
     found.into_iter().next().expect("such a file")
 }

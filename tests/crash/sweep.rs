@@ -41,7 +41,12 @@ pub(crate) fn sweep<T: Sync>(what: &str, all: &[T], attempt: impl Fn(&T) -> Resu
         }
     });
     let failures = failures.into_inner().expect("nobody panics here");
-    tell(&format!("{what}: {} tried, {} failed, {:.1} s", all.len(), failures.len(), begun.elapsed().as_secs_f64()));
+    tell(&format!(
+        "{what}: {} tried, {} failed, {:.1} s",
+        all.len(),
+        failures.len(),
+        begun.elapsed().as_secs_f64()
+    ));
     let told: Vec<String> = failures.iter().take(MAX_TOLD).cloned().collect();
     assert!(failures.is_empty(), "{what}: {} of {} failed:\n{}", failures.len(), all.len(), told.join("\n"));
 }

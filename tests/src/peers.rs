@@ -33,6 +33,12 @@ pub fn rpm() -> PathBuf {
     made("rpm")
 }
 
+/// A Kubernetes API server and Flux: programs in `bin`, definitions of their objects in `crds`.
+#[must_use]
+pub fn cluster() -> PathBuf {
+    made("cluster")
+}
+
 /// A directory that `tests/setup` made, by the name it prints.
 pub(crate) fn made(name: &str) -> PathBuf {
     // The script owns the rule for where things are; asking it keeps the rule in one place.
@@ -46,6 +52,7 @@ pub(crate) fn made(name: &str) -> PathBuf {
         .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
         .unwrap_or_else(|| panic!("`tests/setup --print-paths` does not say where `{name}` is"));
     let path = PathBuf::from(path);
-    assert!(path.is_dir(), "`{}` is missing; run: make setup", path.display());
+    let target = if name == "cluster" { "test-cluster" } else { "setup" };
+    assert!(path.is_dir(), "`{}` is missing; run: make {target}", path.display());
     path
 }

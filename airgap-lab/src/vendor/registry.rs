@@ -33,6 +33,8 @@ pub struct Config {
     pub redirect_blobs: bool,
     /// Speaks TLS, with a certificate of its own making for `localhost` and `127.0.0.1`.
     pub tls: bool,
+    /// Other names in that certificate.
+    pub names: Vec<String>,
     /// Keeps blobs as files in this directory instead of in memory.
     pub dir: Option<PathBuf>,
     /// How it answers the question which manifests refer to another one.
@@ -77,7 +79,7 @@ impl Registry {
     pub fn start_with(config: Config) -> io::Result<Self> {
         let front = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let back = config.redirect_blobs.then(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).transpose()?;
-        let identity = config.tls.then(Identity::new).transpose()?;
+        let identity = config.tls.then(|| Identity::new(&config.names)).transpose()?;
         let (acceptor, certificate) = match identity {
             Some(identity) => (Some(identity.acceptor), Some(identity.certificate)),
             None => (None, None),
@@ -230,8 +232,9 @@ struct Identity {
 }
 
 impl Identity {
-    fn new() -> io::Result<Self> {
-        let names = vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()];
+    fn new(others: &[String]) -> io::Result<Self> {
+        let mut names = vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()];
+        names.extend_from_slice(others);
         let made: CertifiedKey<KeyPair> = generate_simple_self_signed(names).map_err(io::Error::other)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

@@ -19,7 +19,7 @@ use crate::format::volume::{Cuts, HEADER_LEN, Header, MAX_VOLUMES};
 use crate::{Bundle, Digest, Error, Progress, Source as _, durable};
 
 pub use file::Written;
-pub use size::{FAT32_FILE_BYTES, VolumeSize};
+pub use size::{FAT32_FILE_BYTES, VolumeSize, parse_bytes};
 
 /// What the names of archives and volumes end with.
 const ENDING: &str = ".tar.zst";

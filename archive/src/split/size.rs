@@ -43,24 +43,29 @@ impl FromStr for VolumeSize {
         if text == FAT32 {
             return Ok(Self::default());
         }
-        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, unit) = text.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| refuse())?;
-        let (unit, base) = match unit.strip_suffix("iB") {
-            Some(unit) => (unit, 1024_u64),
-            None => (unit.strip_suffix('B').unwrap_or(unit), 1000),
-        };
-        let power = match unit {
-            "" if base == 1000 => 0,
-            "k" | "K" => 1,
-            "M" => 2,
-            "G" => 3,
-            "T" => 4,
-            _ => return Err(refuse()),
-        };
-        let bytes = number.checked_mul(base.pow(power)).filter(|&bytes| bytes > 0).ok_or_else(refuse)?;
-        Ok(Self(bytes))
+        parse_bytes(text).filter(|&bytes| bytes > 0).map(Self).ok_or_else(refuse)
     }
+}
+
+/// Reads a number of bytes, or a number with a unit right behind it: `4G` and `4GB` are powers of 1000, `4GiB` of 1024.
+#[must_use]
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let (unit, base) = match unit.strip_suffix("iB") {
+        Some(unit) => (unit, 1024_u64),
+        None => (unit.strip_suffix('B').unwrap_or(unit), 1000),
+    };
+    let power = match unit {
+        "" if base == 1000 => 0,
+        "k" | "K" => 1,
+        "M" => 2,
+        "G" => 3,
+        "T" => 4,
+        _ => return None,
+    };
+    number.checked_mul(base.pow(power))
 }
 
 impl fmt::Display for VolumeSize {

@@ -92,8 +92,8 @@ impl Explain for Error {
             Self::SignAgain { .. } => 491,
             Self::NotOlder { .. } => 492,
             Self::BadBase { .. } => 493,
-            Self::NoIdentity { .. } | Self::BadIdentity { .. } => 446,
-            Self::NotDecrypted { .. } => 448,
+            Self::NoIdentity { .. } | Self::BadIdentity { .. } => 442,
+            Self::NotDecrypted { .. } => 470,
         })
     }
 

@@ -56,7 +56,10 @@ pub(super) struct PublishArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(allow_missing_positional = true)]
+#[command(override_usage = "\
+sealift promote VERSION --to CHANNEL PLACE --trust TRUST --key KEY [OPTIONS]
+       sealift promote --refresh --to CHANNEL PLACE --trust TRUST --key KEY [OPTIONS]
+       sealift promote --draft FILE PLACE --trust TRUST [OPTIONS]")]
 #[command(after_help = "\
 The release has to be published, whole, and not below the one that the channel names. The channel
 also names the releases from which its `upgradeFrom` leads there, as far as they are published.
@@ -70,12 +73,10 @@ With two keys, of two people:
   sealift sign channel-stable-8.draft.json --key bob.key
   sealift promote --draft channel-stable-8.draft.json /srv/releases --trust trust/")]
 pub(super) struct PromoteArgs {
-    /// The version of a release that is published
-    #[arg(value_name = "VERSION", required_unless_present_any = ["refresh", "draft"], conflicts_with_all = ["refresh", "draft"])]
-    version: Option<Version>,
-    /// A folder, or `oci://REGISTRY/REPOSITORY`
-    #[arg(value_name = "PLACE", required = true)]
-    place: String,
+    /// The version of a release that is published, and where: a folder, or `oci://REGISTRY/REPOSITORY`.
+    /// With `--refresh` or `--draft` only where
+    #[arg(value_name = "VERSION|PLACE", required = true)]
+    what: Vec<String>,
     /// The channel: `candidate` or `stable`
     #[arg(long = "to", value_name = "CHANNEL", required_unless_present = "draft", conflicts_with = "draft")]
     channel: Option<ChannelName>,
@@ -178,27 +179,40 @@ fn describe_plan(plan: &Plan) -> Lines {
     lines.line("content", tally(&plan.content)).line("to bring", tally(&plan.to_bring))
 }
 
+impl PromoteArgs {
+    /// The version, unless nothing new is to be named, and the place.
+    fn version_and_place(&self) -> Result<(Option<Version>, &str), Error> {
+        let names_release = !self.refresh && self.draft.is_none();
+        match self.what.as_slice() {
+            [version, place] if names_release => Ok((Some(version.parse()?), place)),
+            [place] if !names_release => Ok((None, place)),
+            _ => Err(publish::Error::WrongWords { names_release }.into()),
+        }
+    }
+}
+
 pub(super) fn promote(output: Output, args: &PromoteArgs) -> Result<(), Error> {
+    let (version, place) = args.version_and_place()?;
     let trust = Folder::read(&args.trust)?;
     let opener = Opener::new(args.signer.program());
     opener.ask(&args.key)?;
     let progress = output.silent_meter("promoting")?;
     let opener = opener.watched_by(Arc::clone(&progress));
-    let place = open(output, &args.place, Purpose::Write, &args.network)?;
+    let place = open(output, place, Purpose::Write, &args.network)?;
     let signers = opener.open_all(&args.key, RoleName::Channel)?;
     let outcome = if let Some(file) = &args.draft {
         publish::publish_draft(&*place, &trust, file, Draft::read(file)?, &signers, &progress)?
     } else {
         let change = Change {
             channel: args.channel.expect("the command line has it if there is no draft"),
-            version: args.version.clone(),
+            version,
             floor: args.floor,
             lifetime: args.expires,
         };
         publish::promote(&*place, &trust, &change, &signers, &progress)?
     };
     match &outcome {
-        Outcome::Draft(draft, lacks) => told_draft(output, args, draft, lacks),
+        Outcome::Draft(draft, lacks) => told_draft(output, args, place.name(), draft, lacks),
         Outcome::Promoted(promoted) => told(output, promoted, true),
         Outcome::Unchanged(promoted) => told(output, promoted, false),
     }
@@ -213,7 +227,13 @@ struct Drafted<'a> {
 }
 
 /// Keeps a draft where the next one who signs finds it.
-fn told_draft(output: Output, args: &PromoteArgs, draft: &Draft, lacks: &Lack) -> Result<(), Error> {
+fn told_draft(
+    output: Output,
+    args: &PromoteArgs,
+    place: &str,
+    draft: &Draft,
+    lacks: &Lack,
+) -> Result<(), Error> {
     let file = match (&args.draft, &args.output) {
         (Some(file), _) => file.clone(),
         (None, chosen) => {
@@ -233,8 +253,7 @@ fn told_draft(output: Output, args: &PromoteArgs, draft: &Draft, lacks: &Lack) -
         let who = format!("{have} of {need} channel keys of version {of_version}; still can: {}", short(keys));
         let file = path(&file);
         describe_channel(Lines::title(&title), channel).line("draft", &file).line("to sign", who).end(&format!(
-            "next: sealift sign {file} --key CHANNEL.key\n      sealift promote --draft {file} {} --trust {}",
-            args.place,
+            "next: sealift sign {file} --key CHANNEL.key\n      sealift promote --draft {file} {place} --trust {}",
             path(&args.trust)
         ))
     })
@@ -315,7 +334,7 @@ fn describe_channels(channels: &[Shown]) -> String {
     let row = |cells: [&str; 7]| cells.map(str::to_owned);
     let mut rows =
         vec![row(["channel", "no.", "release", "sequence", "floor", "expires (UTC)", "signed by"])];
-    let mut remarks = String::new();
+    let mut remarks = Vec::new();
     for Shown { channel, signers, standing } in channels {
         let mut keys = signers.iter().map(KeyId::short);
         rows.push([
@@ -328,15 +347,16 @@ fn describe_channels(channels: &[Shown]) -> String {
             keys.next().unwrap_or_else(|| "nobody".to_owned()),
         ]);
         rows.extend(keys.map(|key| row(["", "", "", "", "", "", &key])));
-        remarks += &match standing {
-            Standing::Good => String::new(),
+        let name = channel.name;
+        match standing {
+            Standing::Good => {}
             Standing::Expired => {
-                format!("{} has EXPIRED: appliances that are online refuse it\n", channel.name)
+                remarks.push(format!("{name} has EXPIRED: appliances that are online refuse it\n"));
             }
             Standing::SignedByFormer => {
-                format!("{} is signed by keys that have lost the role: sign it again\n", channel.name)
+                remarks.push(format!("{name} is signed by keys that have lost the role: sign it again\n"));
             }
-        };
+        }
     }
     let widths: Vec<usize> =
         (0..7).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or_default()).collect();
@@ -345,5 +365,5 @@ fn describe_channels(channels: &[Shown]) -> String {
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
-    rows.iter().map(line).collect::<String>() + &remarks
+    rows.iter().map(line).chain(remarks).collect()
 }

@@ -100,6 +100,12 @@ pub enum Error {
         /// What has happened since.
         why: String,
     },
+    /// A command line with a word too few or too many.
+    #[error("{} is wanted, and nothing else", if *names_release { "a version and a place" } else { "just a place" })]
+    WrongWords {
+        /// Whether a release is to be named.
+        names_release: bool,
+    },
     /// A channel was changed by somebody else at the same time.
     #[error("channel `{channel}` in `{place}` was changed by somebody else meanwhile")]
     Overtaken {
@@ -124,6 +130,7 @@ impl Explain for Error {
             Self::OtherProduct { .. } => 446,
             Self::StaleDraft { .. } => 447,
             Self::Overtaken { .. } => 448,
+            Self::WrongWords { .. } => 449,
         })
     }
 
@@ -158,6 +165,7 @@ impl Explain for Error {
             Self::NoChannel { .. } => "name a release to begin it with: `sealift promote VERSION …`".into(),
             Self::OtherProduct { .. } => "publish each product in a place of its own".into(),
             Self::StaleDraft { .. } => "make a new draft, and have that one signed".into(),
+            Self::WrongWords { .. } => "see `sealift promote --help`".into(),
             Self::Overtaken { .. } => "see `sealift channel show`; let one machine do it, and run the command again".into(),
         })
     }

@@ -113,12 +113,12 @@ pub fn promote(
     let current = Current::read(place, change.channel, trusted)?;
     let catalog = Catalog::read(place, trusted)?;
     let now = OffsetDateTime::now_utc();
-    let draft = Draft::new(&next(place, change, current.as_ref(), &catalog, now)?)?;
-    let entry = current_entry(place, &catalog, &draft.channel)?;
-    judge(current.as_ref().map(|current| &current.channel), &draft.channel)?;
+    let channel = next(place, change, current.as_ref(), &catalog, now)?;
+    judge(current.as_ref().map(|current| &current.channel), &channel)?;
+    let entry = current_entry(place, &catalog, &channel)?;
     let refused = catalog.refused().collect();
     if let Some(current) = current.as_ref().filter(|_| change.version.is_some())
-        && says_the_same(&current.channel, &draft.channel)
+        && says_the_same(&current.channel, &channel)
         && current.channel.expires > now
         && !current.signers.is_empty()
     {
@@ -131,7 +131,7 @@ pub fn promote(
             refused,
         }));
     }
-    let mut draft = draft;
+    let mut draft = Draft::new(&channel)?;
     draft.sign(signers, Some(trusted.newest()))?;
     if let Err(lack) = enough(trusted, &draft)? {
         return Ok(Outcome::Draft(draft, lack));

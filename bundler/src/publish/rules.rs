@@ -89,8 +89,9 @@ mod tests {
             statement: Digest::of(statement.as_bytes()),
         };
         let expires = datetime!(2026-12-01 0:00 UTC);
-        let channel = Channel::new(product.parse().unwrap(), ChannelName::Stable, 1, release, expires);
-        Channel { floor: floor.try_into().unwrap(), ..channel }
+        let mut channel = Channel::new(product.parse().unwrap(), ChannelName::Stable, 1, release, expires);
+        channel.floor = floor.try_into().unwrap();
+        channel
     }
 
     #[test]

@@ -43,17 +43,10 @@ pub enum Standing {
 /// # Errors
 /// [`PublishError::NotPublished`] if there is no trust root; the archive's `Unsigned`; what the place says.
 pub fn show(place: &dyn Place, trusted: Option<&Trusted>, now: OffsetDateTime) -> Result<Vec<Shown>, Error> {
-    let own;
-    let trusted = match trusted {
-        Some(trusted) => trusted,
-        None => {
-            own = published(place)?;
-            &own
-        }
-    };
+    let trusted = trusted.cloned().map_or_else(|| published(place), Ok)?;
     let mut shown = Vec::new();
     for name in CHANNELS {
-        let Some(Current { channel, signers, .. }) = Current::read(place, name, trusted)? else { continue };
+        let Some(Current { channel, signers, .. }) = Current::read(place, name, &trusted)? else { continue };
         let standing = match &channel {
             _ if signers.is_empty() => Standing::SignedByFormer,
             channel if channel.expires <= now => Standing::Expired,

@@ -103,12 +103,16 @@ impl Client {
             .buffer_unordered(client.options.concurrency.clamp(1, MAX_UPLOADS))
             .filter_map(std::future::ready)
             .collect::<Vec<Error>>();
-        let failures = tokio::select! {
+        let mut failures = tokio::select! {
             failures = pushing => failures,
             never = stop.watch(&**progress) => match never {},
         };
         if stop.is_interrupted() {
             return Err(sealift_archive::Error::Interrupted.into());
+        }
+        // That one of them may not be written says it of all.
+        if let Some(refused) = failures.iter().position(|error| matches!(error, Error::MayNotWrite { .. })) {
+            return Err(failures.swap_remove(refused));
         }
         Error::all(failures).map_or(Ok(()), Err)
     }

@@ -43,15 +43,15 @@ struct Queue {
     position: u64,
 }
 
-/// Who waits for whom, and since when.
+/// What is waited for, and since when.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Waiting {
-    /// The network for the disk.
-    ForDisk,
-    /// The disk for the network, which took a piece at this time.
-    ForNetwork(Instant),
-    /// Everybody for the registry's answer.
-    ForAnswer(Instant),
+    /// The network waits for the disk.
+    Disk,
+    /// The disk waits for the network, which took a piece at this time.
+    Network(Instant),
+    /// Everybody waits for the registry's answer.
+    Answer(Instant),
 }
 
 struct State {
@@ -81,7 +81,7 @@ impl Supply {
             let _ = pipe.queue.blocking_send(Err(end));
         });
         let queue = Queue { pieces, rest: Bytes::new(), position: 0 };
-        let state = State { waiting: Waiting::ForNetwork(Instant::now()), failure: None };
+        let state = State { waiting: Waiting::Network(Instant::now()), failure: None };
         Arc::new(Self { queue: tokio::sync::Mutex::new(queue), state: Mutex::new(state), told, progress })
     }
 
@@ -102,7 +102,7 @@ impl Supply {
         })
     }
 
-    /// Who waits for whom.
+    /// What is waited for.
     pub(super) fn waiting(&self) -> Waiting {
         self.state().waiting
     }
@@ -115,7 +115,7 @@ impl Supply {
     async fn next(&self, most: u64) -> io::Result<Bytes> {
         let mut queue = self.queue.lock().await;
         if queue.rest.is_empty() {
-            self.state().waiting = Waiting::ForDisk;
+            self.state().waiting = Waiting::Disk;
             queue.rest = match queue.pieces.recv().await {
                 Some(Ok(piece)) => piece,
                 end => {
@@ -135,7 +135,7 @@ impl Supply {
     /// It is no longer the disk that is waited for; `left` bytes of a request are still to be handed on.
     fn wait_for_others(&self, left: u64) {
         let now = Instant::now();
-        self.state().waiting = if left == 0 { Waiting::ForAnswer(now) } else { Waiting::ForNetwork(now) };
+        self.state().waiting = if left == 0 { Waiting::Answer(now) } else { Waiting::Network(now) };
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

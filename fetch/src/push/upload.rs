@@ -207,9 +207,9 @@ impl Upload<'_> {
         let storing = silence + Duration::from_secs(bytes.max(self.blob.size) / STORED_BYTES_PER_SECOND);
         loop {
             let (until, why) = match supply.waiting() {
-                Waiting::ForDisk => (Instant::now() + silence, "it is not the network that is slow"),
-                Waiting::ForNetwork(since) => (since + silence, "it takes no more of what is sent"),
-                Waiting::ForAnswer(since) => (since + storing, "it takes too long to answer"),
+                Waiting::Disk => (Instant::now() + silence, "it is not the network that is slow"),
+                Waiting::Network(since) => (since + silence, "it takes no more of what is sent"),
+                Waiting::Answer(since) => (since + storing, "it takes too long to answer"),
             };
             if until <= Instant::now() {
                 return why;

@@ -1,11 +1,12 @@
-//! What an activation asks of Flux. The engine knows no cluster: whoever implements [`Flux`] does.
+//! What an activation asks of Flux. The engine knows no cluster; [`Cluster`](crate::flux::Cluster) does, and
+//! stand-ins of tests know none either.
 
 use crate::Error;
 
-/// The Flux of this appliance's cluster. Every call blocks, ends within a minute (a cluster that does not answer is an
-/// error, not a wait), and is harmless to repeat: after a crash the engine calls again what it may have called before.
+/// The Flux of this appliance's cluster. Every call blocks, ends within minutes (a cluster that does not answer is an error,
+/// not a wait), and is harmless to repeat: after a crash the engine calls again what it may have called before.
 pub trait Flux {
-    /// Keeps Flux from acting on anything until [`Flux::resume`], and returns once nothing is being acted on.
+    /// Keeps Flux from beginning anything until [`Flux::resume`].
     ///
     /// # Errors
     /// The cluster does not answer, or refuses.

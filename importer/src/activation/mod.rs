@@ -1,5 +1,26 @@
 //! Letting a release run: a journaled transaction around the store's own switch.
+//!
+//! [`Engine`] goes through [`Phase`]s: Sealift's own programs, checks, Flux stands still, the release's names are answered
+//! first, steps on the host, `current` moves, Flux goes on, and then everything has to be well. Each phase is in the journal
+//! before it begins, and harmless to repeat. [`Flux`], [`Host`] and [`Restart`] stand for what is outside.
 
+mod command;
+mod engine;
+mod error;
 mod flux;
+mod gate;
+mod host;
+mod journal;
+mod phase;
+mod plain;
+mod plan;
+mod programs;
+mod socket;
 
+pub use engine::{Engine, News, Switched, Watcher};
+pub use error::{Error, Trouble};
 pub use flux::{Flux, Readiness};
+pub use host::{Action, Between, Direct, Host, Restart};
+pub use phase::Phase;
+pub use plan::{Plan, UnderWay};
+pub use socket::{DEFAULT_SOCKET, Socket, answer};

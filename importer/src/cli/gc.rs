@@ -16,9 +16,9 @@ const WHY_WIDTH: usize = 31;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What stays: the release that runs and the two that ran before it, one that is being activated, where a
-rollback leads, and those that can follow. Unfinished imports stay for two weeks after the last try.
-Works on a disk without a free byte. What runs is not touched; interrupted, run it again.")]
+What stays: the release that runs and the two that ran before it, one that is being activated,
+where a rollback leads, and those that can follow; unfinished imports for two weeks after the last
+try. It works on a disk without a free byte, and what runs is not touched.")]
 pub(super) struct GcArgs {
     /// Give up all unfinished imports, whatever their age
     #[arg(long)]

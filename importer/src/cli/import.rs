@@ -12,11 +12,13 @@ use sealift_fetch::meter::Meter;
 use sealift_store::{Store, Writer};
 use serde::Serialize;
 
+use super::appliance::Appliance;
 use super::output::{Lines, Output};
 use super::repair::{WithHealed, warn};
 use super::told::{conclude, describe};
 use super::{Cli, ImportArgs};
 use crate::Error;
+use crate::activation::Engine;
 use crate::import::{Done, Plan, execute, plan, record_refusal};
 use crate::volumes::{Search, Volumes};
 
@@ -33,9 +35,12 @@ pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(),
         let told = Told { plan: &plan, volumes: volumes.as_ref() };
         return output.result(&told, || describe_all(&plan, volumes.as_ref()).end());
     }
+    let config = cli.config()?.activation;
     let writer = cli.writer(&format!("import {source}"))?;
+    let appliance = Appliance::new(cli, output, &writer, &config)?;
     let mut import = Import {
         cli,
+        engine: appliance.engine(false),
         output,
         args,
         writer: &writer,
@@ -81,6 +86,7 @@ struct Told<'a> {
 /// An import from a source that may come in several parts.
 struct Import<'a> {
     cli: &'a Cli,
+    engine: Engine<'a>,
     output: Output,
     args: &'a ImportArgs,
     writer: &'a Writer,
@@ -123,12 +129,12 @@ impl Import<'_> {
             self.is_told = true;
         }
         if plan.work().next().is_none() {
-            return execute(writer, &bundle, plan, &Unwatched);
+            return execute(writer, &bundle, plan, &Unwatched, &self.engine);
         }
         search.keep(writer, &bundle, &plan)?;
         let to_come = volumes.map_or(plan.need.missing_bytes, |volumes| volumes.at_hand_bytes);
         let meter = self.cli.meter("importing", to_come.saturating_sub(plan.need.begun_bytes))?;
-        let done = execute(writer, &bundle, plan, &meter);
+        let done = execute(writer, &bundle, plan, &meter, &self.engine);
         self.healed.join(bundle.medium().healed());
         let done = done?;
         meter.finish();

@@ -1,8 +1,10 @@
 //! The command line of `sealiftctl`.
 
+mod appliance;
 mod gc;
 mod history;
 mod import;
+mod mirror;
 mod output;
 mod receipt;
 mod repair;
@@ -39,7 +41,7 @@ Examples:
   sealiftctl status                                 what runs, and what to do next
 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 refused (damage, signatures, order),
-4 no space, 5 busy, 7 further volumes are needed, 130 interrupted."
+4 no space, 5 busy, 6 unreachable, 7 further volumes are needed, 130 interrupted."
 )]
 pub struct Cli {
     /// The store's directory
@@ -68,19 +70,29 @@ enum Command {
     Trust(TrustCommand),
     /// Verify a release and load it into the store
     Import(ImportArgs),
+    /// Take new releases from where the vendor publishes them, as the configuration says
+    Mirror(MirrorArgs),
     /// Write whole copies of the damaged and missing files of an archive, by its parity
     Repair(repair::RepairArgs),
     /// Show what runs, what can follow, what is wrong and what to do next
     Status,
     /// Show what was verified, by which key, from where, when and by whom
     History(history::HistoryArgs),
-    /// Make a release that is here the active one
+    /// Make a release that is here the active one, or go on with that
+    #[command(after_help = "\
+What fails before the point of no return is undone by itself. What fails behind it stops: the same
+command tries again from there, and `sealiftctl rollback` goes back.")]
     Activate(ActivateArgs),
-    /// Go back to the release that was active before
+    /// Go back to the release that was active before, or to an earlier one
     #[command(after_help = "\
 What was gone back from stays here: `sealiftctl activate` makes it the active one again.
-An activation that was interrupted is given up by a rollback.")]
-    Rollback(PlanArgs),
+An activation that was interrupted, or has stopped, is given up by a rollback.")]
+    Rollback(RollbackArgs),
+    /// Go on with an activation that was interrupted; run at every start of the machine
+    Resume,
+    /// Do one thing that only root may do, for a process on the other end of standard input
+    #[command(hide = true)]
+    HostHelper,
     /// Write down what is here, so that the vendor can leave it out of the next bundle
     Receipt(receipt::ReceiptArgs),
     /// Read the whole store, and say whether it is whole
@@ -149,11 +161,47 @@ struct ImportArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Reads `mirror` in the configuration: who is asked, for which channel, and whether what comes is activated
+as well or only staged. What is here is not fetched again; what was begun goes on where it stopped.
+A timer runs this command (sealift-mirror.timer); whatever it is refused is told by `sealiftctl status`.
+
+Examples:
+  sealiftctl mirror --plan     ask what is new, and say what would be done
+  sealiftctl mirror --once     take it now")]
+struct MirrorArgs {
+    /// Do not try again if the vendor cannot be reached, or somebody else changes the store
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+#[derive(Debug, Args)]
 struct ActivateArgs {
     /// Version or sequence of the release
     version: String,
     #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
     plan: PlanArgs,
+}
+
+#[derive(Debug, Args)]
+struct RollbackArgs {
+    /// Version or sequence of a release that was active before; without it, the newest of them
+    version: Option<String>,
+    #[command(flatten)]
+    consent: ConsentArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+#[derive(Debug, Args)]
+struct ConsentArgs {
+    /// Go back even where that means something for data; without it, this is said first
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -180,12 +228,15 @@ impl Cli {
         match &self.command {
             Command::Trust(TrustCommand::Pin { file }) => trust::pin(self, output, file),
             Command::Import(args) => import::import(self, output, args),
+            Command::Mirror(args) => mirror::mirror(self, output, args),
             Command::Repair(args) => repair::repair(self, output, args),
             Command::Status => status::status(self, output),
             Command::History(args) => history::history(self, output, args),
             Command::Activate(args) => switch::activate(self, output, args),
             Command::Rollback(args) => switch::rollback(self, output, args),
             Command::Receipt(args) => receipt::receipt(self, output, args),
+            Command::Resume => switch::resume(self, output),
+            Command::HostHelper => switch::host_helper(self),
             Command::Verify(args) => verify::verify(self, output, args),
             Command::Gc(args) => gc::gc(self, output, args),
             Command::SupportBundle(args) => support::bundle(self, output, args),

@@ -1,6 +1,6 @@
 //! `status`: one screen.
 
-use sealift_store::Disk;
+use sealift_store::{Disk, LastTry};
 
 use super::Cli;
 use super::output::{Lines, Output, cell, instant, size};
@@ -36,8 +36,13 @@ fn describe(status: &Status) -> String {
         Some(trust) => describe_trust(lines, trust),
         None => lines.line("trust root", "none is pinned"),
     };
-    lines = lines.line("disk", describe_disk(status.disk)).line("store", status.store.display());
+    let collectable = status.collectable_bytes.filter(|&bytes| bytes > 0);
+    lines = lines
+        .line("disk", describe_disk(status.disk))
+        .line_if("gc", collectable.map(|bytes| format!("would free {}", size(bytes))))
+        .line("store", status.store.display());
     lines = lines.line_if("busy", status.busy.as_ref());
+    lines = lines.line_if("online", status.online.as_ref().map(describe_online));
     for problem in &status.problems {
         lines = lines.text(format_args!("wrong: {problem}"));
     }
@@ -68,6 +73,10 @@ fn describe_trust(lines: Lines, trust: &TrustStatus) -> Lines {
         format!("version {}, follows from version {}, which is pinned", trust.version, trust.pinned_version)
     };
     lines.line("trust root", version).fingerprint(&trust.fingerprint)
+}
+
+fn describe_online(last: &LastTry) -> String {
+    format!("channel `{}` of {}, asked {}", last.channel, last.source, instant(last.time))
 }
 
 fn describe_disk(disk: Disk) -> String {

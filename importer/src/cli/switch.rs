@@ -1,30 +1,61 @@
-//! `activate` and `rollback`.
+//! `activate`, `rollback`, `resume`, and the helper of them that is root.
+
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
 
 use sealift_archive::{ReleaseName, Sequence};
-use sealift_store::{Activation, Step, Store, Subject};
+use sealift_store::{Store, Subject};
 
+use super::appliance::{Appliance, describe as phase};
 use super::output::{Lines, Output};
-use super::{ActivateArgs, Cli, PlanArgs};
+use super::{ActivateArgs, Cli, RollbackArgs};
 use crate::Error;
+use crate::activation::{Direct, Plan, Switched, answer};
 
 pub(super) fn activate(cli: &Cli, output: Output, args: &ActivateArgs) -> Result<(), Error> {
+    let config = cli.config()?.activation;
     if args.plan.plan {
         let store = cli.store()?;
-        let plan = store.plan_activation(find(&store, &args.version)?)?;
+        let plan = Plan::activation(&store, &config, find(&store, &args.version)?)?;
         return output.result(&plan, || describe(&plan));
     }
     let writer = cli.writer(&format!("activate {}", args.version))?;
-    let done = writer.activate(find(&writer, &args.version)?)?;
+    let appliance = Appliance::new(cli, output, &writer, &config)?;
+    let done = appliance.engine(args.consent.yes).activate(&writer, find(&writer, &args.version)?)?;
     output.result(&done, || conclude(&done))
 }
 
-pub(super) fn rollback(cli: &Cli, output: Output, args: &PlanArgs) -> Result<(), Error> {
-    if args.plan {
-        let plan = cli.store()?.plan_rollback()?;
+pub(super) fn rollback(cli: &Cli, output: Output, args: &RollbackArgs) -> Result<(), Error> {
+    let config = cli.config()?.activation;
+    let target = |store: &Store| args.version.as_ref().map(|version| find(store, version)).transpose();
+    if args.plan.plan {
+        let store = cli.store()?;
+        let plan = Plan::rollback(&store, &config, target(&store)?)?;
         return output.result(&plan, || describe(&plan));
     }
-    let done = cli.writer("rollback")?.roll_back()?;
+    let writer = cli.writer("rollback")?;
+    let appliance = Appliance::new(cli, output, &writer, &config)?;
+    let done = appliance.engine(args.consent.yes).roll_back(&writer, target(&writer)?)?;
     output.result(&done, || conclude(&done))
+}
+
+pub(super) fn resume(cli: &Cli, output: Output) -> Result<(), Error> {
+    let config = cli.config()?.activation;
+    let writer = cli.writer("resume")?;
+    let appliance = Appliance::new(cli, output, &writer, &config)?;
+    let done = appliance.engine(false).resume(&writer)?;
+    output.result(&done, || match done.as_slice() {
+        [] => "No activation was interrupted\n".to_owned(),
+        done => done.iter().map(conclude).collect(),
+    })
+}
+
+/// Answers the connection that systemd gives it as its standard input.
+pub(super) fn host_helper(cli: &Cli) -> Result<(), Error> {
+    let config = cli.config()?.activation;
+    let store = cli.store()?;
+    let stream = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    answer(stream, &store, &Direct::new(&store, &config))
 }
 
 /// The release that a person means: by its version, or else by its sequence.
@@ -41,30 +72,28 @@ fn find(store: &Store, wanted: &str) -> Result<Sequence, Error> {
     by_sequence.ok_or_else(|| Error::NoSuchVersion { wanted: wanted.to_owned(), known })
 }
 
-fn describe(plan: &Activation) -> String {
-    let lines = heading(plan, "will be active", "is active already");
-    plan.steps
-        .iter()
-        .fold(lines, |lines, step| match step {
-            Step::Mark { sequence, state } => {
-                lines.line("record", format_args!("sequence {sequence} is {state}"))
-            }
-            Step::Point { sequence } => lines.line("point", format_args!("current -> releases/{sequence}")),
-            Step::Account => lines.line("record", "the switch, in the audit log"),
-            _ => lines,
-        })
-        .end()
+fn describe(plan: &Plan) -> String {
+    let lines = heading(
+        Some(&plan.to),
+        plan.from.as_ref(),
+        if plan.phases.is_empty() { "is active already" } else { "will be active" },
+    );
+    let lines = plan.warnings.iter().fold(lines, |lines, warning| lines.line("means", warning));
+    let phases = plan.phases.iter().map(phase).enumerate();
+    phases.fold(lines, |lines, (number, phase)| lines.line(&format!("{}", number + 1), phase)).end()
 }
 
-fn conclude(done: &Activation) -> String {
-    heading(done, "is active", "is active already; nothing was to be done").end()
+fn conclude(done: &Switched) -> String {
+    let is_unchanged = done.phases.is_empty();
+    let what = if is_unchanged { "is active already; nothing was to be done" } else { "is active" };
+    heading(done.to.as_ref(), done.from.as_ref(), what).end()
 }
 
-fn heading(activation: &Activation, changed: &str, unchanged: &str) -> Lines {
-    let name = activation.to.name();
-    if activation.steps.is_empty() {
-        return Lines::title(format_args!("{name} {unchanged}"));
-    }
-    let before = activation.from.as_ref().filter(|from| **from != activation.to).map(Subject::name);
-    Lines::title(format_args!("{name} {changed}")).line_if("before", before)
+fn heading(to: Option<&Subject>, from: Option<&Subject>, what: &str) -> Lines {
+    let title = match to {
+        Some(to) => format!("{} {what}", to.name()),
+        None => "No release is active".to_owned(),
+    };
+    let before = from.filter(|from| Some(*from) != to).map(Subject::name);
+    Lines::title(title).line_if("before", before)
 }

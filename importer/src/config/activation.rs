@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sealift_fetch::Url;
 use serde::{Deserialize, Deserializer};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,13 +41,9 @@ pub struct Activation {
 pub struct FluxAccess {
     /// The file that says where the cluster is, and who we are to it.
     pub kubeconfig: PathBuf,
-    /// The namespace of what is suspended and looked at.
-    #[serde(default = "flux_system")]
-    pub namespace: String,
-}
-
-fn flux_system() -> String {
-    "flux-system".to_owned()
+    /// The namespace of what is suspended and looked at; without it, all of them.
+    #[serde(default)]
+    pub namespace: Option<String>,
 }
 
 /// A program and its arguments; no shell reads it.
@@ -228,7 +225,7 @@ pub enum Probe {
 pub struct Http {
     /// The address; redirects are answers, and are not followed.
     #[serde(deserialize_with = "address")]
-    pub url: url::Url,
+    pub url: Url,
     /// The status that is wanted.
     #[serde(default = "ok")]
     pub status: u16,
@@ -241,11 +238,11 @@ fn ok() -> u16 {
     200
 }
 
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<url::Url, D::Error> {
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
     use serde::de::Error as _;
 
     let text = String::deserialize(deserializer)?;
-    let url: url::Url = text.parse().map_err(D::Error::custom)?;
+    let url: Url = text.parse().map_err(D::Error::custom)?;
     match url.scheme() {
         "http" | "https" => Ok(url),
         other => Err(D::Error::custom(format!("`{other}:` is neither `http:` nor `https:`"))),
@@ -336,7 +333,7 @@ mod tests {
     #[test]
     fn everything_that_can_be_said() {
         let read = read(
-            "flux: {kubeconfig: /etc/rancher/k3s/k3s.yaml}
+            "flux: {kubeconfig: /etc/rancher/k3s/k3s.yaml, namespace: flux-system}
 preflight: [{name: disk, command: [/checks/disk]}]
 hooks:
   - {name: os, command: [/hooks/os], timeout: 90s}
@@ -358,12 +355,15 @@ helper: /run/sealift/host.sock
 ",
         )
         .unwrap();
-        assert_eq!(read.flux.unwrap().namespace, "flux-system");
+        assert_eq!(read.flux.unwrap().namespace.as_deref(), Some("flux-system"));
         assert_eq!(read.preflight[0].timeout, MINUTE);
         let hooks: Vec<_> = read.hooks.iter().map(|hook| (hook.name.as_str(), hook.timeout)).collect();
         assert_eq!(hooks, [("os", 90 * SECOND), ("k3s", 120 * MINUTE)]);
         let k3s = read.hooks.find("k3s").unwrap();
-        assert_eq!((k3s.command.program(), k3s.command.arguments()), (Path::new("/hooks/k3s"), &["upgrade".to_owned()][..]));
+        assert_eq!(
+            (k3s.command.program(), k3s.command.arguments()),
+            (Path::new("/hooks/k3s"), &["upgrade".to_owned()][..])
+        );
         assert!(k3s.point_of_no_return && k3s.undo.is_some() && k3s.rollback_warning.is_some());
         assert_eq!((read.health.deadline, read.health.interval), (20 * MINUTE, SECOND));
         let probes: Vec<_> = read.health.checks.iter().map(|check| (&check.probe, check.timeout)).collect();

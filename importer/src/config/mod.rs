@@ -1,7 +1,7 @@
 //! `/etc/sealift/appliance.yaml`: how an appliance activates, mirrors and takes sticks. Whoever built the image wrote it;
 //! everything in it has a default, so an appliance without it works too.
 
-mod activation;
+pub mod activation;
 mod media;
 mod mirror;
 mod receipt;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::Error;
 pub use activation::Activation;
 pub use media::Media;
-pub use mirror::Mirror;
+pub use mirror::{Location, Mirror};
 pub use receipt::Receipt;
 
 /// Where it is looked for if no other place is named.

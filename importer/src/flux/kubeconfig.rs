@@ -295,3 +295,99 @@ fn source(key: &str, data: Option<String>, file: Option<String>) -> Result<Optio
 fn filled(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: &str = "{server: 'https://10.0.0.1:6443', certificate-authority-data: Q0E=}";
+    const USER: &str = "{client-certificate-data: Q1JU, client-key-data: 'S0 VZ'}";
+
+    fn text(cluster: &str, user: &str) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\npreferences: {{}}\ncurrent-context: here\n\
+             clusters: [{{name: away, cluster: {{server: 'http://x'}}}}, {{name: c, cluster: {cluster}}}]\n\
+             users: [{{name: u, user: {user}}}]\n\
+             contexts: [{{name: here, context: {{cluster: c, user: u, namespace: x}}}}]\n"
+        )
+    }
+
+    fn read(text: &str) -> Result<Kubeconfig, Error> {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["ca", "crt", "key", "token"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        let path = dir.path().join("kubeconfig");
+        fs::write(&path, text).unwrap();
+        let read = Kubeconfig::read(&path)?;
+        assert!(read.token.as_ref().is_none_or(|token| token.text().is_ok()), "files are beside it");
+        Ok(read)
+    }
+
+    #[test]
+    fn what_k3s_writes_is_read() {
+        let kubeconfig = read(&text(CLUSTER, USER)).unwrap();
+        assert_eq!(kubeconfig.server.as_str(), "https://10.0.0.1:6443/");
+        assert_eq!(kubeconfig.authorities.as_deref(), Some(b"CA".as_slice()));
+        assert_eq!(kubeconfig.identity.as_deref(), Some(b"CRT\nKEY".as_slice()));
+        assert!(kubeconfig.token.is_none());
+    }
+
+    #[test]
+    fn files_are_read_from_beside_it() {
+        let cluster = "{server: 'https://x', certificate-authority: ca, proxy-url: '', insecure-skip-tls-verify: false}";
+        let user = "{client-certificate: crt, client-key: key, tokenFile: token, token: older}";
+        let kubeconfig = read(&text(cluster, user)).unwrap();
+        assert_eq!(kubeconfig.authorities.as_deref(), Some(b"ca".as_slice()));
+        assert_eq!(kubeconfig.identity.as_deref(), Some(b"crt\nkey".as_slice()));
+        assert!(matches!(kubeconfig.token, Some(Token::File(_))), "the file is the newer one");
+        let both = "{server: 'https://x', certificate-authority: nowhere, certificate-authority-data: Q0E=}";
+        assert!(read(&text(both, "{token: t}")).is_ok(), "what stands in it comes first");
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let cases = [
+            ("clusters: {", "line 2, column"),
+            ("users: []", "it has no `current-context`"),
+            ("current-context: here\ncontexts: null", "it has no context `here`"),
+            ("current-context: h\ncontexts: [{name: h, context: {cluster: c}}]", "it has no cluster `c`"),
+            (
+                "current-context: h\ncontexts: [{name: h, context: {cluster: c, user: u}}]\n\
+                 clusters: [{name: c, cluster: {server: 'https://x'}}]",
+                "it has no user `u`",
+            ),
+            (&text("{server: 'x'}", "{}"), "`server` is no address (`x`)"),
+            (&text("{server: 'http://10.0.0.1'}", "{}"), "not `http://10.0.0.1/`"),
+            (&text("{server: 'https://me:secret@x'}", "{}"), "not `https://x/`"),
+            (&text("{server: 'unix:/run/k3s'}", "{}"), "with `https://`"),
+            (&text(CLUSTER, "{client-certificate-data: '!'}"), "`client-certificate-data` is no base64"),
+            (&text(CLUSTER, "{client-certificate: crt}"), "there is only one"),
+            (&text(CLUSTER, "{client-certificate: nowhere, client-key: key}"), "nowhere`: No such file"),
+            (&format!("# {}", "x".repeat(1 << 20)), "it is longer than"),
+        ];
+        for (text, wanted) in cases {
+            let Err(error) = read(text) else { panic!("{wanted}: it was taken") };
+            let said = error.to_string();
+            assert!(matches!(error, Error::Kubeconfig { .. }) && said.contains(wanted), "{wanted}: {said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_done_is_named() {
+        let cases = [
+            (text(CLUSTER, "{exec: {command: aws, apiVersion: client.authentication.k8s.io/v1}}"), "exec"),
+            (text(CLUSTER, "{auth-provider: {name: gcp}}"), "auth-provider"),
+            (text(CLUSTER, "{username: admin, password: x}"), "username"),
+            (text(CLUSTER, "{token: t, as: admin}"), "as"),
+            (text("{server: 'https://x', insecure-skip-tls-verify: true}", USER), "insecure-skip-tls-verify"),
+            (text("{server: 'https://x', tls-server-name: y}", USER), "tls-server-name"),
+            (text("{server: 'https://x', proxy-url: 'socks5://y'}", USER), "proxy-url"),
+        ];
+        for (text, key) in cases {
+            let Err(error) = read(&text) else { panic!("{key}: it was taken") };
+            assert!(matches!(error, Error::NotDone { what, .. } if what == key), "{key}: {error}");
+        }
+    }
+}

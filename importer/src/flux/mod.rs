@@ -9,21 +9,22 @@ mod error;
 mod kind;
 mod kubeconfig;
 mod object;
-mod readiness;
+mod standing;
 
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::api::{Api, Ask, Deadline};
 use self::kind::{APPLIERS, CHARTS, SOURCES, Served};
-use self::object::{Object, Page, REQUESTED};
+use self::object::{Object, Page};
+use crate::activation::{self, Readiness};
 
 pub use self::error::Error;
-pub use self::readiness::{Readiness, Waiting};
+pub use self::standing::{Standing, Waiting};
 
 /// Objects asked for at once.
 const PAGE_OBJECTS: &str = "50";
@@ -37,18 +38,21 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 pub struct Patience {
     /// For suspending, resuming and poking, each as a whole: an API server that restarts meanwhile comes back within it.
     pub change: Duration,
-    /// For one look at what is ready.
+    /// For one look at how Flux stands.
     pub look: Duration,
-    /// How long poking waits for sources before what is applied from them is poked too. Flux's own limit for a fetch is 60 s.
+    /// How long suspending waits for reconciliations that are under way. One that the power cut off looks the same for ever.
+    pub finish: Duration,
+    /// How long poking waits for sources before what is applied from them is poked too.
     pub fetch: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            change: Duration::from_secs(120),
+            change: Duration::from_secs(60),
             look: Duration::from_secs(15),
-            fetch: Duration::from_secs(60),
+            finish: Duration::from_secs(30),
+            fetch: Duration::from_secs(30),
         }
     }
 }
@@ -77,17 +81,22 @@ impl Cluster {
         Self { patience, ..self }
     }
 
-    /// Suspends all Kustomizations and `HelmReleases` that are not suspended, and tells how many that were.
-    ///
-    /// A reconciliation that is under way is not broken off.
+    /// Suspends all Kustomizations and `HelmReleases` that are not suspended, and tells how many that were. Returns when
+    /// nothing is being applied any more.
     pub fn suspend(&self) -> Result<usize, Error> {
+        let deadline = Deadline::after(self.patience.change);
+        let kinds = kind::served(&self.api, &APPLIERS, deadline)?;
         let now = now();
-        self.settle("suspended", |object| object.to_suspend(&now))
+        let changed = self.settle(&kinds, "suspended", |object| object.to_suspend(&now), deadline)?;
+        self.wait_for(&kinds, |object| !object.is_in_progress(), self.patience.finish, deadline)?;
+        Ok(changed)
     }
 
     /// Resumes what [`suspend`](Self::suspend) has suspended, now or in an earlier process, and tells how many that were.
     pub fn resume(&self) -> Result<usize, Error> {
-        self.settle("resumed", Object::to_resume)
+        let deadline = Deadline::after(self.patience.change);
+        let kinds = kind::served(&self.api, &APPLIERS, deadline)?;
+        self.settle(&kinds, "resumed", Object::to_resume, deadline)
     }
 
     /// Asks Flux to look now: sources first, then, when these have looked, what is applied from them. What is suspended is
@@ -98,47 +107,42 @@ impl Cluster {
         let mut poked = 0;
         for (kinds, is_awaited) in [(&SOURCES[..], true), (&CHARTS, true), (&APPLIERS, false)] {
             let kinds = kind::served(&self.api, kinds, deadline)?;
-            for (served, object) in self.list(&kinds, deadline)? {
-                let patch = json!({ "metadata": { "annotations": { REQUESTED: now } } });
-                if is_reconciled(&object) && self.change(served, &object, &patch, deadline)? {
-                    poked += 1;
-                }
-            }
+            poked += self.settle(&kinds, "poked", |object| object.to_poke(&now), deadline)?;
             if is_awaited {
-                self.await_handled(&kinds, deadline)?;
+                // Whatever they found: whether that is good is the business of `look`.
+                let has_looked = |object: &Object| !object.is_reconciled() || object.is_handled();
+                self.wait_for(&kinds, has_looked, self.patience.fetch, deadline)?;
             }
         }
         Ok(poked)
     }
 
     /// Looks once whether all that Flux reconciles is ready.
-    pub fn ready(&self) -> Result<Readiness, Error> {
+    pub fn look(&self) -> Result<Standing, Error> {
         let deadline = Deadline::after(self.patience.look);
-        let [appliers, sources] = [&APPLIERS[..], &[&SOURCES[..], &CHARTS].concat()]
-            .map(|kinds| kind::served(&self.api, kinds, deadline));
-        let (appliers, sources) = (appliers?, sources?);
+        let appliers = kind::served(&self.api, &APPLIERS, deadline)?;
+        let sources = kind::served(&self.api, &[&SOURCES[..], &CHARTS].concat(), deadline)?;
         if appliers.is_empty() {
-            let mut readiness = Readiness::default();
-            readiness.add(
-                "Flux".to_owned(),
-                "the cluster serves neither Kustomizations nor HelmReleases".to_owned(),
-            );
-            return Ok(readiness);
+            return Ok(Standing::without_flux());
         }
-        // In this order; see `readiness::judge`.
+        // In this order; see `standing::judge`.
         let appliers = self.list(&appliers, deadline)?;
         let sources = self.list(&sources, deadline)?;
-        Ok(readiness::judge(&by_kind(appliers), &by_kind(sources)))
+        Ok(standing::judge(&by_kind(appliers), &by_kind(sources)))
     }
 
     /// Applies `patch` to what needs it, until nothing does. What others change meanwhile is looked at again.
-    fn settle(&self, wanted: &'static str, patch: impl Fn(&Object) -> Option<Value>) -> Result<usize, Error> {
-        let deadline = Deadline::after(self.patience.change);
-        let kinds = kind::served(&self.api, &APPLIERS, deadline)?;
+    fn settle(
+        &self,
+        kinds: &[Served],
+        wanted: &'static str,
+        patch: impl Fn(&Object) -> Option<Value>,
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
         let mut changed = 0;
         loop {
             let mut last = None;
-            for (served, object) in self.list(&kinds, deadline)? {
+            for (served, object) in self.list(kinds, deadline)? {
                 let Some(patch) = patch(&object) else { continue };
                 if self.change(served, &object, &patch, deadline)? {
                     changed += 1;
@@ -153,16 +157,20 @@ impl Cluster {
         }
     }
 
-    /// Waits until the sources have looked, whatever they found: whether that is good is the business of [`ready`](Self::ready).
-    fn await_handled(&self, kinds: &[Served], deadline: Deadline) -> Result<(), Error> {
-        let fetched = Deadline::after(self.patience.fetch.min(deadline.left()));
+    /// Waits until all objects are as they should be, or have had `limit` for it.
+    fn wait_for(
+        &self,
+        kinds: &[Served],
+        is_done: impl Fn(&Object) -> bool,
+        limit: Duration,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let end = Deadline::after(limit.min(deadline.left()));
         loop {
-            let objects = self.list(kinds, deadline)?;
-            let is_done = objects.iter().all(|(_, object)| !is_reconciled(object) || object.is_handled());
-            if is_done || fetched.is_over() {
+            if self.list(kinds, deadline)?.iter().all(|(_, object)| is_done(object)) || end.is_over() {
                 return Ok(());
             }
-            self.api.pause(LOOK_AGAIN, fetched);
+            self.api.pause(LOOK_AGAIN, end);
         }
     }
 
@@ -227,9 +235,24 @@ impl Cluster {
     }
 }
 
-/// Whether its controller looks at it at all.
-fn is_reconciled(object: &Object) -> bool {
-    !object.is_suspended() && !object.is_going() && !object.is_static()
+/// As the engine asks it, which needs no numbers.
+impl activation::Flux for Cluster {
+    fn suspend(&self) -> Result<(), crate::Error> {
+        Ok(self.suspend().map(|_| ())?)
+    }
+
+    fn resume(&self) -> Result<(), crate::Error> {
+        Ok(self.resume().map(|_| ())?)
+    }
+
+    fn poke(&self) -> Result<(), crate::Error> {
+        Ok(self.poke().map(|_| ())?)
+    }
+
+    fn ready(&self) -> Result<Readiness, crate::Error> {
+        let standing = self.look()?;
+        Ok(if standing.is_ready() { Readiness::Ready } else { Readiness::NotYet(standing.to_string()) })
+    }
 }
 
 fn by_kind(objects: Vec<(&Served, Object)>) -> Vec<(&'static str, Object)> {

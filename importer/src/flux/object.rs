@@ -7,9 +7,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 /// Marks what Sealift suspended, with the time. It lives on the object, so that it outlasts whoever set it.
-pub(super) const SUSPENDED: &str = "sealift/suspended";
+const SUSPENDED: &str = "sealift/suspended";
 /// By this annotation Flux is asked to look now; the controller repeats its value in the status.
-pub(super) const REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
+const REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
 
 /// A page of objects.
 #[derive(Deserialize)]
@@ -132,9 +132,11 @@ impl Object {
         self.metadata.deletion_timestamp.is_some()
     }
 
-    /// Whether no controller looks after it: where charts lie in a registry, a `HelmRepository` is an address and no more.
-    pub(super) fn is_static(&self) -> bool {
-        self.spec.repository_type.as_deref() == Some("oci")
+    /// Whether its controller looks at it at all.
+    pub(super) fn is_reconciled(&self) -> bool {
+        // Where charts lie in a registry, a `HelmRepository` is an address and no more.
+        let is_static = self.spec.repository_type.as_deref() == Some("oci");
+        !self.is_suspended() && !self.is_going() && !is_static
     }
 
     /// The patch that suspends it, unless it is suspended already, by whomever.
@@ -151,6 +153,14 @@ impl Object {
         wanted.then(|| self.patch(&json!({ SUSPENDED: null }), &spec))
     }
 
+    /// The patch that asks its controller to look, unless it was asked with this time already. No version is named: whatever it is
+    /// meanwhile, it is to be looked at.
+    pub(super) fn to_poke(&self, now: &str) -> Option<Value> {
+        let wanted =
+            self.is_reconciled() && self.metadata.annotations.get(REQUESTED).is_none_or(|asked| asked != now);
+        wanted.then(|| json!({ "metadata": { "annotations": { REQUESTED: now } } }))
+    }
+
     /// A change of this object as it is now: if it has changed since, the server answers 409.
     fn patch(&self, annotations: &Value, spec: &Value) -> Value {
         let version = &self.metadata.resource_version;
@@ -161,6 +171,12 @@ impl Object {
     pub(super) fn is_handled(&self) -> bool {
         let requested = self.metadata.annotations.get(REQUESTED);
         requested.is_none() || requested == self.status.last_handled_reconcile_at.as_ref()
+    }
+
+    /// Whether its controller is at it right now, and not only going to try again.
+    pub(super) fn is_in_progress(&self) -> bool {
+        let is_it = |c: &Condition| c.name == "Reconciling" && c.is_true() && c.reason == "Progressing";
+        self.status.conditions.iter().any(is_it)
     }
 
     /// Whether its controller has seen its latest definition.
@@ -187,13 +203,13 @@ impl Object {
 
     /// Whether it has applied this revision of its source. True where its status does not say which it applied.
     pub(super) fn has_applied(&self, revision: &str) -> bool {
-        let (applied, offered) = if self.spec.source_ref.is_some() {
-            (&self.status.last_applied_revision, Some(revision))
-        } else {
-            // `1.2.0@sha256:…`: tags of charts are moved, so the digest counts.
-            (&self.status.last_attempted_revision_digest, revision.rsplit_once('@').map(|(_, digest)| digest))
-        };
-        applied.as_deref().zip(offered).is_none_or(|(applied, offered)| applied == offered)
+        if self.spec.source_ref.is_some() {
+            return self.status.last_applied_revision.as_deref().is_none_or(|applied| applied == revision);
+        }
+        // Of `1.2.0@sha256:…` the digest is kept; of a revision without such a version all of it.
+        let digest = revision.rsplit_once('@').map_or(revision, |(_, digest)| digest);
+        let attempted = self.status.last_attempted_revision_digest.as_deref();
+        attempted.is_none_or(|attempted| [digest, revision].contains(&attempted))
     }
 }
 

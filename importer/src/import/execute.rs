@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use sealift_archive::trust::Signatures;
-use sealift_archive::{Digest, Progress, Release, Source};
-use sealift_store::{Activation, Incoming, State, Subject, Writer};
+use sealift_archive::{Digest, Progress, Release, Sequence, Source};
+use sealift_store::{Incoming, State, Subject, Writer};
 use serde::Serialize;
 
 use super::Plan;
 use crate::Error;
+use crate::activation::{Engine, Switched};
 
 /// What an import did.
 #[derive(Clone, Debug, Serialize)]
@@ -22,7 +23,7 @@ pub struct Done {
     /// The releases of the plan's steps, and their states now.
     pub outcomes: Vec<Outcome>,
     /// The switches that were made.
-    pub activations: Vec<Activation>,
+    pub activations: Vec<Switched>,
 }
 
 /// A release and what became of it.
@@ -35,22 +36,21 @@ pub struct Outcome {
     pub state: State,
 }
 
-/// Does what the plan says. Nothing becomes active before everything is staged.
+/// Does what the plan says. Nothing becomes active before everything is staged; then it does one after the other, each
+/// once the one before is well.
 ///
 /// # Errors
-/// Damage in the source, a full disk, the archive's `Interrupted`, or I/O.
+/// Damage in the source, a full disk, the archive's `Interrupted`, what is wrong with an activation, or I/O.
 pub fn execute(
     writer: &Writer,
     source: &dyn Source,
     plan: Plan,
     progress: &dyn Progress,
+    engine: &Engine<'_>,
 ) -> Result<Done, Error> {
     load(writer, source, &plan, progress)?;
-    let mut activations = Vec::new();
-    for switch in &plan.activations {
-        progress.go_on()?;
-        activations.push(writer.activate(switch.to.sequence)?);
-    }
+    let way: Vec<Sequence> = plan.activations.iter().map(|switch| switch.to.sequence).collect();
+    let activations = engine.walk(writer, &way)?;
     let state = |release: &Subject| Ok::<_, Error>(writer.release(release.sequence)?.state().clone());
     let outcome =
         |release: &Subject| Ok::<_, Error>(Outcome { release: release.clone(), state: state(release)? });

@@ -114,13 +114,18 @@ pub fn plan(store: &Store, source: &dyn Source, activate: bool) -> Result<Plan, 
     if !work.is_empty() {
         store.expect_room(&need)?;
     }
+    let mut activations = switches(&way);
+    // A switch that a crash interrupted is finished before anything follows it.
+    if activate && let Some(begun) = store.unfinished_activation()? {
+        activations.insert(0, Switch { from: begun.from, to: begun.to });
+    }
     let end = way.stops.last().map(|stop| stop.release.clone());
     Ok(Plan {
         release: end.unwrap_or_else(|| Subject::new(&newest.statement, newest.digest())),
         source: source.name().to_owned(),
         trust_root: source.trust_root().version(),
         steps,
-        activations: switches(&way),
+        activations,
         passed_over: way.passed,
         needs: source.needs().to_vec(),
         need,

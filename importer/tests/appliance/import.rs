@@ -10,6 +10,7 @@ use sealift_archive::{
     Blob, BlobList, BlobSink, Digest, Explain as _, Progress, Release, Source, Statement, Unwatched,
 };
 use sealift_importer::Error;
+use sealift_importer::activation::Engine;
 use sealift_importer::import::{Action, execute, plan};
 use sealift_store::{RootFile, State, Store, Writer};
 use tempfile::TempDir;
@@ -24,7 +25,7 @@ fn store() -> (TempDir, Store) {
 
 fn import(writer: &Writer, source: &dyn Source, activate: bool) -> Result<Action, Error> {
     let plan = plan(writer, source, activate)?;
-    Ok(execute(writer, source, plan, &Unwatched)?.plan.steps[0].action)
+    Ok(execute(writer, source, plan, &Unwatched, &Engine::plain())?.plan.steps[0].action)
 }
 
 fn state(store: &Store, sequence: u64) -> State {
@@ -96,14 +97,15 @@ fn an_interrupted_import_reads_nothing_twice() {
     let writer = store.lock("test").unwrap();
     let offer = Offer::new(&ACME, 1, contents(0..10, 100));
     let first = plan(&writer, &offer, false).unwrap();
-    let stopped = execute(&writer, &offer, first, &StopAfter(AtomicU64::new(400))).unwrap_err();
+    let stopped =
+        execute(&writer, &offer, first, &StopAfter(AtomicU64::new(400)), &Engine::plain()).unwrap_err();
     assert_eq!(stopped.class().exit_status(), 130, "{stopped}");
     assert!(store.releases().unwrap().is_empty());
 
     let again = Watched::new(&offer, false);
     let second = plan(&writer, &again, false).unwrap();
     assert_eq!((second.need.missing_blobs, second.need.missing_bytes), (6, 600));
-    execute(&writer, &again, second, &Unwatched).unwrap();
+    execute(&writer, &again, second, &Unwatched, &Engine::plain()).unwrap();
     assert_eq!(again.wanted.lock().unwrap().len(), 6);
     assert_eq!(state(&store, 1), State::Staged);
 
@@ -138,6 +140,27 @@ fn damage_on_the_way_changes_nothing() {
     assert_eq!((store.stamp().unwrap(), store.counters().unwrap()), before);
     import(&writer, &offer, true).unwrap();
     assert_eq!(state(&store, 2), State::Active);
+}
+
+#[test]
+fn a_switch_that_was_cut_short_is_finished() {
+    let (_dir, store) = store();
+    let writer = store.lock("test").unwrap();
+    let offer = Offer::new(&ACME, 1, contents(0..1, 100));
+    import(&writer, &offer, true).unwrap();
+    // As if the power went when `current` had moved.
+    let file = store.release(1.try_into().unwrap()).unwrap().dir().join("state");
+    let recorded = fs_err::read_to_string(&file).unwrap();
+    let cut_short = recorded.replace("active", "activating");
+    fs_err::write(&file, &cut_short).unwrap();
+    import(&writer, &offer, false).unwrap();
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), cut_short, "not unless that was asked for");
+    import(&writer, &offer, true).unwrap();
+    assert!(fs_err::read_to_string(&file).unwrap().contains("\"active\""));
+    let switches = store.audit().unwrap().into_iter();
+    let switches =
+        switches.filter(|record| matches!(record.event, sealift_store::Event::Activated { .. })).count();
+    assert_eq!(switches, 2, "told again, rather than never");
 }
 
 #[test]

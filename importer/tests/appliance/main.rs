@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod activation;
+mod gc;
 mod import;
+mod mirror;
+mod outside;
 mod parity;
+mod published;
 mod sealiftctl;
 mod several;
 mod support;

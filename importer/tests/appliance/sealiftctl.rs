@@ -16,8 +16,8 @@ use tempfile::TempDir;
 /// How long anything here may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-struct Appliance {
-    dir: TempDir,
+pub(crate) struct Appliance {
+    pub(crate) dir: TempDir,
 }
 
 impl Appliance {
@@ -34,7 +34,7 @@ impl Appliance {
     }
 
     /// With these releases imported and activated, one after the other.
-    fn with_releases(sequences: RangeInclusive<u64>) -> Self {
+    pub(crate) fn with_releases(sequences: RangeInclusive<u64>) -> Self {
         let appliance = Self::pinned();
         for sequence in sequences {
             let bundle = appliance.bundle(&ACME, sequence);
@@ -44,7 +44,7 @@ impl Appliance {
     }
 
     /// Packs `acme 1.N`, and says the archive's name.
-    fn bundle(&self, vendor: &Vendor, sequence: u64) -> String {
+    pub(crate) fn bundle(&self, vendor: &Vendor, sequence: u64) -> String {
         self.bundle_with(vendor, sequence, |_, _| ())
     }
 
@@ -65,11 +65,11 @@ impl Appliance {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
-    fn done(&self, args: &[&str]) {
+    pub(crate) fn done(&self, args: &[&str]) {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -87,11 +87,11 @@ impl Appliance {
         )
     }
 
-    fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::open(&self.path("store")).unwrap()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }
@@ -298,7 +298,7 @@ fn programs_get_json() {
         (&"staged".into(), &"1.2".into())
     );
     assert_eq!(done["plan"]["steps"][0]["holds"]["charts"], 1);
-    assert_eq!(json(&["activate", "1.2", "--plan"])["steps"][0]["state"], "activating");
+    assert_eq!(json(&["activate", "1.2", "--plan"])["phases"][0]["phase"], "serve");
     assert_eq!(json(&["activate", "1.2"])["to"]["version"], "1.2");
     let status = json(&["status"]);
     assert_eq!(
@@ -377,7 +377,7 @@ fn stop_at_the_first_blob(mut import: Child, blobs: &Path, signal: Signal) -> Ex
 }
 
 /// Changes a byte in the middle of a file.
-fn flip_a_byte(path: &Path) {
+pub(crate) fn flip_a_byte(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let middle = bytes.len() * 3 / 4;
     bytes[middle] ^= 1;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use sealift_archive::{Bundle, Class, Digest, Explain as _, Receipt, Source as _, Unwatched};
 use sealift_importer::Error;
+use sealift_importer::activation::Engine;
 use sealift_importer::import::{Action, Done, Plan, execute, plan};
 use sealift_store::policy::Why;
 use sealift_store::{Event, RootFile, Store};
@@ -59,7 +60,7 @@ impl Appliance {
         let writer = self.store.lock("test").unwrap();
         let source = Bundle::open(bundle, &ACME.root).unwrap();
         let plan = plan(&writer, &source, activate)?;
-        execute(&writer, &source, plan, &Unwatched)
+        execute(&writer, &source, plan, &Unwatched, &Engine::plain())
     }
 
     fn states(&self) -> String {
@@ -95,7 +96,8 @@ fn every_appliance_takes_from_one_archive_what_it_needs() {
         let imported: Vec<u64> = done.plan.work().map(|step| step.release.sequence.get()).collect();
         assert_eq!((&imported, done.plan.need.missing_blobs), (&taken, blobs), "from {active:?}");
         assert_eq!(done.plan.need.missing_bytes, blobs as u64 * SIZE, "what is shared counts once");
-        let switched: Vec<u64> = done.activations.iter().map(|switch| switch.to.sequence.get()).collect();
+        let switched: Vec<u64> =
+            done.activations.iter().map(|switch| switch.to.as_ref().unwrap().sequence.get()).collect();
         assert_eq!(switched, taken, "from {active:?}");
         assert_eq!(appliance.states(), states, "from {active:?}");
         assert!(appliance.store.verify(&Unwatched).unwrap().is_whole());
@@ -150,7 +152,7 @@ fn what_was_interrupted_between_two_steps_is_finished() {
     let first = pack(&ACME, &appliance.dir.path().join("first.tar.zst"), &[&offer(4)], &[]);
     let first = Bundle::open(&first, &ACME.root).unwrap();
     let only = plan(&writer, &first, true).unwrap();
-    execute(&writer, &first, only, &Unwatched).unwrap();
+    execute(&writer, &first, only, &Unwatched, &Engine::plain()).unwrap();
     for release in &source.releases()[1..] {
         let need = writer.need(&[release]).unwrap();
         drop(writer.begin(release, "stick", &need).unwrap());

@@ -32,7 +32,12 @@ pub(crate) static OTHER: LazyLock<Vendor> = LazyLock::new(Vendor::new);
 impl Vendor {
     fn new() -> Self {
         let [root_key, key] = [(); 2].map(|()| SecretKey::generate(b"").unwrap().0);
-        let members = [(RoleName::Root, &root_key), (RoleName::Release, &key), (RoleName::Pack, &key)];
+        let members = [
+            (RoleName::Root, &root_key),
+            (RoleName::Release, &key),
+            (RoleName::Pack, &key),
+            (RoleName::Channel, &key),
+        ];
         let members = members.map(|(role, key)| (role, vec![key.public().clone()]));
         let root = TrustRoot::first(&members.into()).unwrap();
         Self { root_key: Arc::new(root_key), key, root, former: None }
@@ -42,7 +47,7 @@ impl Vendor {
     pub(crate) fn with_another_key(&self) -> Self {
         let key = SecretKey::generate(b"").unwrap().0;
         let mut draft = RootDraft::after(&self.root);
-        for role in [RoleName::Release, RoleName::Pack] {
+        for role in [RoleName::Release, RoleName::Pack, RoleName::Channel] {
             draft.remove(role, &self.key.public().id());
             draft.add(role, key.public().clone());
         }
@@ -62,11 +67,11 @@ impl Vendor {
         file
     }
 
-    fn root_signatures(&self) -> Signatures {
+    pub(crate) fn root_signatures(&self) -> Signatures {
         self.roots().map(|root| Signature::sign(root.bytes(), &*self.root_key).unwrap()).collect()
     }
 
-    fn signature(&self, document: &[u8]) -> Signatures {
+    pub(crate) fn signature(&self, document: &[u8]) -> Signatures {
         [Signature::sign(document, &self.key).unwrap()].into_iter().collect()
     }
 }

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal};
 use sealift_archive::split::{Order, plan_split};
 use sealift_archive::{Bundle, Explain as _, Unwatched};
 use sealift_importer::Error;
+use sealift_importer::activation::Engine;
 use sealift_importer::import::{execute, plan};
 use sealift_importer::volumes::Search;
 use sealift_store::{RootFile, Store};
@@ -329,7 +330,7 @@ fn import(courier: &Courier, place: &Path) -> Result<(), Error> {
         let bundle = unverified.verify(store.trust()?)?;
         let plan = plan(&store, &bundle, false)?;
         search.keep(&writer, &bundle, &plan)?;
-        execute(&writer, &bundle, plan, &Unwatched)
+        execute(&writer, &bundle, plan, &Unwatched, &Engine::plain())
     });
     drop(writer);
     let staged = store.releases().unwrap();

@@ -120,7 +120,7 @@ fn the_end_comes_when_it_was_set() {
         let server = StandIn::start(&FLUX);
         server.set_mishaps(move |_, _| Some(mishap()));
         let (client, began) = (hasty(&server), Instant::now());
-        let error = client.ready().unwrap_err();
+        let error = client.look().unwrap_err();
         assert!(began.elapsed() < HASTE.look * 10, "{words}: {:?}", began.elapsed());
         assert_eq!(error.code().to_string(), code, "{error}");
         assert!(error.to_string().contains(words), "{error}");
@@ -142,10 +142,10 @@ fn nobody_at_home_is_said() {
 fn a_token_is_read_when_it_is_used() {
     let server = StandIn::start(&FLUX);
     let client = cluster(&server, None);
-    client.ready().unwrap();
+    client.look().unwrap();
     assert!(server.seen().iter().all(|seen| seen.token == "Bearer first"));
     server.set_token("second");
-    client.ready().unwrap();
+    client.look().unwrap();
     assert!(server.seen().iter().all(|seen| seen.token == "Bearer second"));
     assert!(!format!("{client:?}").contains("second"), "{client:?}");
 }

@@ -21,7 +21,7 @@ fn sources_are_poked_before_what_is_applied_from_them() {
     server.add(SOURCE, "helmrepositories", "flux-system/address", json!({"type": "oci"}));
     assert_eq!(cluster(&server, None).poke().unwrap(), 5);
     assert_eq!(server.changed(), ["git", "oci", "chart", "kustomization", "release"]);
-    assert!(cluster(&server, None).ready().unwrap().is_ready());
+    assert!(cluster(&server, None).look().unwrap().is_ready());
 }
 
 /// Without its controller a source would be waited for for ever.
@@ -33,9 +33,9 @@ fn a_source_that_does_not_answer_is_not_waited_for_long() {
     server.stop_looking();
     assert_eq!(hasty(&server).poke().unwrap(), 2);
     assert!(!annotations(&server, &app).is_null());
-    let readiness = cluster(&server, None).ready().unwrap();
-    assert_eq!(readiness.waiting.len(), 2, "{readiness}");
-    assert!(readiness.to_string().contains("has not looked since it was asked to"), "{readiness}");
+    let standing = cluster(&server, None).look().unwrap();
+    assert_eq!(standing.waiting.len(), 2, "{standing}");
+    assert!(standing.to_string().contains("has not looked since it was asked to"), "{standing}");
 }
 
 #[test]
@@ -94,10 +94,10 @@ fn ready_is_what_has_seen_and_applied_the_latest() {
         let app = add_kustomization(&server, "flux-system/app", false);
         server.patch(&app, &json!({"status": {"lastAppliedRevision": REVISION, "conditions": ready}}));
         server.patch(&app, &patch);
-        let readiness = cluster(&server, None).ready().unwrap();
-        let said = readiness.to_string();
+        let standing = cluster(&server, None).look().unwrap();
+        let said = standing.to_string();
         if wanted.is_empty() {
-            assert!(readiness.is_ready(), "{case}: {said}");
+            assert!(standing.is_ready(), "{case}: {said}");
         } else {
             assert!(
                 said.starts_with("1 of 2 are not ready: Kustomization flux-system/app: "),
@@ -116,12 +116,12 @@ fn a_release_runs_the_chart_that_its_repository_holds() {
     let chart = json!({"kind": "OCIRepository", "name": "web", "namespace": "charts"});
     let release = server.add(HELM, "helmreleases", "apps/web", json!({"chartRef": chart}));
     let digest = CHART.split_once('@').unwrap().1;
-    for (attempted, is_ready) in [(digest, true), ("sha256:4444", false)] {
+    for (attempted, is_ready) in [(digest, true), (CHART, true), ("sha256:4444", false)] {
         // What other versions of the API keep under this name is the version of a chart.
         let status = json!({"lastAttemptedRevisionDigest": attempted, "lastAppliedRevision": "1.1.0"});
         server.patch(&release, &json!({ "status": status }));
-        let readiness = cluster(&server, None).ready().unwrap();
-        assert_eq!(readiness.is_ready(), is_ready, "{readiness}");
+        let standing = cluster(&server, None).look().unwrap();
+        assert_eq!(standing.is_ready(), is_ready, "{standing}");
     }
 }
 
@@ -134,9 +134,9 @@ fn much_that_is_not_ready_is_told_shortly() {
         let conditions = json!([{"type": "Ready", "status": "Unknown", "message": message}]);
         server.patch(&app, &json!({"status": {"conditions": conditions}}));
     }
-    let readiness = cluster(&server, None).ready().unwrap();
-    assert_eq!((readiness.judged, readiness.waiting.len(), readiness.more), (70, 20, 50));
-    let said = readiness.to_string();
-    assert!(said.starts_with("70 of 70 are not ready") && said.ends_with("; and 50 more"), "{said}");
+    let standing = cluster(&server, None).look().unwrap();
+    assert_eq!((standing.judged, standing.waiting.len(), standing.more), (70, 10, 60));
+    let said = standing.to_string();
+    assert!(said.starts_with("70 of 70 are not ready") && said.ends_with("; and 60 more"), "{said}");
     assert!(said.len() < 10_000 && !said.contains('\u{1b}'), "{said}");
 }

@@ -16,12 +16,14 @@ use crate::stand_in::{HELM, KUSTOMIZE, SOURCE, StandIn};
 const PATIENCE: Patience = Patience {
     change: Duration::from_secs(10),
     look: Duration::from_secs(10),
+    finish: Duration::from_secs(5),
     fetch: Duration::from_secs(5),
 };
 /// Where the end is what is looked at.
 const HASTE: Patience = Patience {
     change: Duration::from_millis(500),
     look: Duration::from_millis(500),
+    finish: Duration::from_millis(100),
     fetch: Duration::from_millis(100),
 };
 

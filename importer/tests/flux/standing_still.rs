@@ -1,10 +1,13 @@
 //! Suspending and resuming.
 
 use sealift_archive::Explain as _;
+use sealift_importer::flux::Patience;
 use serde_json::json;
 
 use crate::stand_in::{FLUX, KUSTOMIZE, Mishap, StandIn};
-use crate::{add_kustomization, add_release, add_source, annotations, cluster, hasty, is_suspended};
+use crate::{
+    HASTE, PATIENCE, add_kustomization, add_release, add_source, annotations, cluster, hasty, is_suspended,
+};
 
 const MARK: &str = "sealift/suspended";
 
@@ -131,6 +134,39 @@ fn what_does_not_stay_suspended_is_an_error() {
 }
 
 #[test]
+fn suspending_waits_for_what_is_under_way() {
+    let reconciling = |reason: &str| {
+        let condition = json!({"type": "Reconciling", "status": "True", "reason": reason, "message": ""});
+        json!({"status": {"conditions": [condition]}})
+    };
+    for (reason, lists) in [("Progressing", 6), ("ProgressingWithRetry", 3)] {
+        let server = StandIn::start(&FLUX);
+        let app = add_kustomization(&server, "flux-system/app", false);
+        server.patch(&app, &reconciling(reason));
+        let mut seen_lists = 0;
+        let path = app.clone();
+        server.set_mishaps(move |seen, objects| {
+            seen_lists += usize::from(seen.path.contains("kustomizations?"));
+            if seen_lists == 6 {
+                objects.patch(&path, &json!({"status": {"conditions": []}}));
+            }
+            None
+        });
+        assert_eq!(cluster(&server, None).suspend().unwrap(), 1);
+        let asked = server.seen().into_iter().filter(|seen| seen.path.contains("kustomizations?"));
+        // Before the change, after it, and then until nothing is under way.
+        assert_eq!(asked.filter(|seen| seen.method == "GET").count(), lists, "{reason}");
+    }
+
+    // What never ends is not waited for for ever.
+    let server = StandIn::start(&FLUX);
+    let app = add_kustomization(&server, "flux-system/app", false);
+    server.patch(&app, &reconciling("Progressing"));
+    let patience = Patience { finish: HASTE.finish, ..PATIENCE };
+    assert_eq!(cluster(&server, None).with_patience(patience).suspend().unwrap(), 1);
+}
+
+#[test]
 fn what_is_about_to_go_is_left_alone() {
     let server = StandIn::start(&FLUX);
     let app = add_kustomization(&server, "flux-system/app", false);
@@ -165,9 +201,9 @@ fn a_cluster_without_flux_has_nothing_to_suspend() {
     assert_eq!(cluster(&server, None).suspend().unwrap(), 0);
     assert_eq!(cluster(&server, None).resume().unwrap(), 0);
     assert_eq!(cluster(&server, None).poke().unwrap(), 0);
-    let readiness = cluster(&server, None).ready().unwrap();
-    assert!(!readiness.is_ready());
-    assert!(readiness.to_string().contains("neither Kustomizations nor HelmReleases"), "{readiness}");
+    let standing = cluster(&server, None).look().unwrap();
+    assert!(!standing.is_ready());
+    assert!(standing.to_string().contains("neither Kustomizations nor HelmReleases"), "{standing}");
 }
 
 #[test]

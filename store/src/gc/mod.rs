@@ -9,8 +9,12 @@
 //! - Nothing is written before something was removed, so it works on a disk without a free byte.
 //! - Nothing that stays is touched: whoever serves it needs no lock and notices nothing.
 
+#[cfg(test)]
+mod full_disk;
 mod keep;
 mod ledger;
+#[cfg(test)]
+mod model;
 mod plan;
 mod steps;
 #[cfg(test)]

@@ -99,29 +99,37 @@ struct Needs {
 struct NeededRepository {
     namespaces: BTreeSet<Sequence>,
     packs: BTreeSet<Digest>,
+    /// Packs that an import has loaded, or will.
+    coming: BTreeSet<Digest>,
 }
 
 impl Needs {
     fn add(&mut self, release: &StoredRelease) -> Result<Statement, Error> {
         let statement = release.statement()?;
-        self.add_all(statement.sequence, &release.blob_list()?, &release.refs()?);
+        self.blobs.extend(release.blob_list()?.iter().map(|blob| blob.digest));
+        self.add_repositories(statement.sequence, &release.refs()?, |needed| &mut needed.packs);
         Ok(statement)
     }
 
     /// What an import has loaded, or may have. Without a statement it has not come so far as to load anything.
     fn add_import(&mut self, import: &Begun) -> Result<(), Error> {
         let Some(documents) = import.documents() else { return Ok(()) };
-        let statement = documents.statement()?;
-        self.add_all(statement.sequence, &documents.blob_list()?, &documents.refs()?);
+        let (statement, refs) = (documents.statement()?, documents.refs()?);
+        self.blobs.extend(documents.blob_list()?.iter().map(|blob| blob.digest));
+        self.add_repositories(statement.sequence, &refs, |needed| &mut needed.coming);
         Ok(())
     }
 
-    fn add_all(&mut self, sequence: Sequence, list: &BlobList, refs: &Refs) {
-        self.blobs.extend(list.iter().map(|blob| blob.digest));
+    fn add_repositories(
+        &mut self,
+        sequence: Sequence,
+        refs: &Refs,
+        packs: impl Fn(&mut NeededRepository) -> &mut BTreeSet<Digest>,
+    ) {
         for (name, repository) in &refs.git {
             let needed = self.repositories.entry(name.clone()).or_default();
             needed.namespaces.insert(sequence);
-            needed.packs.extend(&repository.packs);
+            packs(needed).extend(&repository.packs);
         }
     }
 }
@@ -222,14 +230,14 @@ impl Planner<'_> {
         };
         let git = Git { dir: dir.to_owned(), repository: name.clone() };
         // A repository that Git does not know for one is for a repair, and left alone.
-        let (Ok(refs), Some(wanted)) = (mirror::refs_outside(&git, is_needed), self.stems(&needed.packs))
-        else {
-            return Ok(Vec::new());
-        };
+        let Ok(refs) = mirror::refs_outside(&git, is_needed) else { return Ok(Vec::new()) };
         let namespaces = mirror::namespaces(dir)?.into_iter().filter(|namespace| !is_needed(namespace));
         let namespaces: Vec<PathBuf> = namespaces.map(|name| mirror::namespace_dir(dir, &name)).collect();
-        let packs: BTreeSet<String> =
-            mirror::pack_stems(dir)?.into_iter().filter(|pack| !wanted.contains(pack)).collect();
+        let mut packs = BTreeSet::new();
+        if let Some(wanted) = self.stems(needed) {
+            packs = mirror::pack_stems(dir)?;
+            packs.retain(|pack| !wanted.contains(pack));
+        }
         if refs.is_empty() && namespaces.is_empty() && packs.is_empty() {
             return Ok(Vec::new());
         }
@@ -251,9 +259,12 @@ impl Planner<'_> {
         Ok(steps)
     }
 
-    /// What Git calls these packs; none if one of them is not here, so that its name is not known.
-    fn stems(&self, packs: &BTreeSet<Digest>) -> Option<BTreeSet<String>> {
-        packs.iter().map(|pack| mirror::pack_name(&self.store.blob_path(pack)).ok()).collect()
+    /// What Git calls the packs that stay; none if a release lacks one, so that its name is not known.
+    fn stems(&self, needed: &NeededRepository) -> Option<BTreeSet<String>> {
+        let stem = |pack: &Digest| mirror::pack_name(&self.store.blob_path(pack)).ok();
+        let mut stems: BTreeSet<String> = needed.packs.iter().map(stem).collect::<Option<_>>()?;
+        stems.extend(needed.coming.iter().filter_map(stem));
+        Some(stems)
     }
 
     fn remove(&mut self, files: Vec<PathBuf>, what: impl Fn(usize) -> What) -> Result<Vec<Step>, Error> {

@@ -1,4 +1,4 @@
-//! Collections on real stores: with Git repositories, cut short anywhere, and against a model.
+//! Collections on real stores: with Git repositories, and cut short anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
@@ -6,8 +6,6 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use fs_err as fs;
-use proptest::collection::vec;
-use proptest::prelude::*;
 use sealift_archive::{BlobSink as _, Digest, Refs, RepositoryName, Unwatched};
 
 use super::*;
@@ -16,13 +14,13 @@ use crate::git::Git;
 use crate::mirror;
 
 /// As many releases as there are in the tests.
-const RELEASES: u64 = 7;
+pub(super) const RELEASES: u64 = 7;
 /// Those that have no Git repository.
-const WITHOUT_GIT: [u64; 2] = [4, 5];
+pub(super) const WITHOUT_GIT: [u64; 2] = [4, 5];
 
 /// Release N shares content with all, with a neighbour, and with nobody; its repository has all commits up to its own, a pack
 /// each.
-static CONTENTS: LazyLock<BTreeMap<u64, Content>> = LazyLock::new(|| {
+pub(super) static CONTENTS: LazyLock<BTreeMap<u64, Content>> = LazyLock::new(|| {
     let content = |number: u64| {
         let mut refs = Refs::default();
         let mut contents =
@@ -41,20 +39,36 @@ static CONTENTS: LazyLock<BTreeMap<u64, Content>> = LazyLock::new(|| {
     (1..=RELEASES).map(|number| (number, content(number))).collect()
 });
 
-fn fleet() -> RepositoryName {
+pub(super) fn fleet() -> RepositoryName {
     "fleet".parse().unwrap()
 }
 
-fn sequence(number: u64) -> Sequence {
+pub(super) fn sequence(number: u64) -> Sequence {
     number.try_into().unwrap()
 }
 
 /// A store where these releases ran, one after the other.
 fn place_after(numbers: impl IntoIterator<Item = u64>) -> Place {
     let place = Place::new();
+    run(&place, numbers);
+    place
+}
+
+/// Lets these releases run, one after the other.
+pub(super) fn run(place: &Place, numbers: impl IntoIterator<Item = u64>) {
     let writer = place.writer();
     for number in numbers {
         CONTENTS[&number].stage(&writer).unwrap();
+        writer.activate(sequence(number)).unwrap();
+    }
+}
+
+/// A store where four releases ran, each with one pack that no other has.
+fn place_with_packs_of_their_own() -> Place {
+    let place = Place::new();
+    let writer = place.writer();
+    for (number, commits) in [(1, 4), (2, 3), (3, 2), (4, 1)] {
+        Content::with_git(number, commits).stage(&writer).unwrap();
         writer.activate(sequence(number)).unwrap();
     }
     place
@@ -65,7 +79,7 @@ fn collect(place: &Place) -> Collection {
 }
 
 /// Begins the import of a release, loads its first blob and breaks off.
-fn begin(writer: &Writer, number: u64) {
+pub(super) fn begin(writer: &Writer, number: u64) {
     let content = &CONTENTS[&number];
     let need = writer.need(&[&content.release]).unwrap();
     let incoming = writer.begin(&content.release, "a stick", &need).unwrap();
@@ -77,16 +91,16 @@ fn begin(writer: &Writer, number: u64) {
     intake.finish().unwrap();
 }
 
-fn names(dir: &Path) -> BTreeSet<String> {
+pub(super) fn names(dir: &Path) -> BTreeSet<String> {
     fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-fn blobs(place: &Place) -> BTreeSet<Digest> {
+pub(super) fn blobs(place: &Place) -> BTreeSet<Digest> {
     names(&place.store.blobs_dir()).iter().map(|hex| format!("sha256:{hex}").parse().unwrap()).collect()
 }
 
 /// What the mirror has: its namespaces and packs, with the number of names that each of them has.
-fn git(place: &Place) -> Option<(BTreeSet<String>, Vec<u64>)> {
+pub(super) fn git(place: &Place) -> Option<(BTreeSet<String>, Vec<u64>)> {
     let dir = place.store.git_path(&fleet());
     if !dir.exists() {
         return None;
@@ -158,14 +172,7 @@ fn what_no_release_needs_goes_and_is_counted() {
 
 #[test]
 fn packs_go_once_no_release_has_them_and_count_once() {
-    let place = Place::new();
-    let writer = place.writer();
-    // Each with packs of its own.
-    for (number, commits) in [(1, 4), (2, 3), (3, 2), (4, 1)] {
-        Content::with_git(number, commits).stage(&writer).unwrap();
-        writer.activate(sequence(number)).unwrap();
-    }
-    drop(writer);
+    let place = place_with_packs_of_their_own();
     let repository = Git { dir: place.store.git_path(&fleet()), repository: fleet() };
     repository.run("pack-refs", &["--all"], "").unwrap();
     let plan = place.store.plan_collection(GiveUp::Expired).unwrap();
@@ -301,156 +308,44 @@ fn nothing_goes_if_it_is_not_known_what_stays() {
 
 #[test]
 fn packs_are_left_alone_where_one_that_stays_has_no_name() {
-    let place = place_after([1, 2, 3, 6, 7]);
-    let stays = CONTENTS[&7].release.refs.git[&fleet()].packs[6];
-    fs::remove_file(place.store.blob_path(&stays)).unwrap();
-    let before = git(&place).unwrap();
+    let place = place_with_packs_of_their_own();
+    let pack = *Content::with_git(4, 1).blobs.keys().next().unwrap();
+    fs::remove_file(place.store.blob_path(&pack)).unwrap();
     collect(&place);
-    assert_eq!(git(&place).unwrap().0, before.0);
-    assert_eq!(place.states(), ["3 retained", "6 retained", "7 active"]);
+    let (namespaces, packs) = git(&place).unwrap();
+    assert_eq!((namespaces, packs.len()), (["2", "3", "4"].map(str::to_owned).into(), 4));
 }
 
-#[derive(Clone, Debug)]
-enum Command {
-    Begin(u64),
-    Stage(u64),
-    Activate(u64),
-    RollBack,
-    Collect,
-    CollectAll,
-    /// A collection that ends after so many steps.
-    Crash(usize),
-}
+#[test]
+fn who_reads_meanwhile_notices_nothing() {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-fn any_command() -> impl Strategy<Value = Command> {
-    let number = || 1..=RELEASES;
-    prop_oneof![
-        1 => number().prop_map(Command::Begin),
-        4 => number().prop_map(Command::Stage),
-        4 => number().prop_map(Command::Activate),
-        1 => Just(Command::RollBack),
-        1 => Just(Command::Collect),
-        1 => Just(Command::CollectAll),
-        2 => (0..30_usize).prop_map(Command::Crash),
-    ]
-}
-
-/// What a store is to hold.
-#[derive(Clone, Debug, Default)]
-struct Model {
-    /// The releases, and whether they ran.
-    releases: BTreeMap<u64, bool>,
-    active: Option<u64>,
-    unfinished: BTreeSet<u64>,
-}
-
-impl Model {
-    fn way_back(&self) -> Option<u64> {
-        let active = self.active?;
-        self.releases.range(..active).rev().find(|(_, ran)| **ran).map(|(number, _)| *number)
-    }
-
-    fn switch(&mut self, number: u64) {
-        self.active = Some(number);
-        self.releases.insert(number, true);
-    }
-
-    fn may_activate(&self, number: u64) -> bool {
-        let Some(&ran) = self.releases.get(&number) else { return false };
-        ran || self.active.is_none_or(|active| number > active)
-    }
-
-    fn staying(&self) -> BTreeSet<u64> {
-        let Some(active) = self.active else { return self.releases.keys().copied().collect() };
-        let ran = |(number, ran): (&u64, &bool)| ran.then_some(*number);
-        let before = self.releases.range(..active).rev().filter_map(ran).take(2);
-        before.chain(self.releases.range(active..).map(|(number, _)| *number)).collect()
-    }
-
-    fn expect(&self, place: &Place) {
-        let releases: Vec<u64> =
-            place.store.releases().unwrap().iter().map(|release| release.sequence().get()).collect();
-        assert_eq!(releases, self.releases.keys().copied().collect::<Vec<_>>());
-        let needed: BTreeSet<Digest> = self
-            .releases
-            .keys()
-            .chain(&self.unfinished)
-            .flat_map(|number| CONTENTS[number].blobs.keys().copied())
-            .collect();
-        let found = blobs(place);
-        let content = |number| CONTENTS[number].blobs.keys();
-        assert!(self.releases.keys().flat_map(content).all(|digest| found.contains(digest)));
-        assert!(found.is_subset(&needed), "what nobody needs is gone");
-        let with_git: BTreeSet<String> = self
-            .releases
-            .keys()
-            .filter(|number| !WITHOUT_GIT.contains(number))
-            .map(ToString::to_string)
-            .collect();
-        let most = with_git.iter().map(|number| number.parse::<usize>().unwrap()).max();
-        assert_eq!(git(place), most.map(|most| (with_git, vec![2; most])));
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    #[test]
-    fn what_is_needed_stays_and_the_rest_goes(commands in vec(any_command(), 1..16)) {
-        let place = Place::new();
-        let mut model = Model::default();
-        for command in commands.into_iter().chain([Command::Collect]) {
-            let writer = place.writer();
-            match command {
-                Command::Begin(number) if !model.releases.contains_key(&number) => {
-                    begin(&writer, number);
-                    model.unfinished.insert(number);
-                }
-                Command::Stage(number) => {
-                    CONTENTS[&number].stage(&writer).unwrap();
-                    model.unfinished.remove(&number);
-                    model.releases.entry(number).or_default();
-                }
-                Command::Activate(number) => {
-                    let is_allowed = model.may_activate(number);
-                    prop_assert_eq!(writer.activate(sequence(number)).is_ok(), is_allowed);
-                    if is_allowed {
-                        model.switch(number);
-                    }
-                }
-                Command::RollBack => match model.way_back() {
-                    Some(number) => {
-                        prop_assert_eq!(writer.roll_back().unwrap().to.sequence.get(), number);
-                        model.switch(number);
-                    }
-                    None => prop_assert!(writer.roll_back().is_err()),
-                },
-                Command::Begin(_) => {}
-                Command::Collect | Command::CollectAll => {
-                    let is_all = matches!(command, Command::CollectAll);
-                    let give_up = if is_all { GiveUp::All } else { GiveUp::Expired };
-                    writer.collector(give_up).unwrap().collect().unwrap();
-                    if is_all {
-                        model.unfinished.clear();
-                    }
-                    let staying = model.staying();
-                    model.releases.retain(|number, _| staying.contains(number));
-                    model.expect(&place);
-                }
-                Command::Crash(after) => {
-                    let plan = writer.plan_collection(GiveUp::Expired).unwrap();
-                    plan.steps.iter().take(after).try_for_each(|step| step.take(&writer)).unwrap();
-                    let staying = model.staying();
-                    let is_here = |number: u64| place.store.release(sequence(number)).is_ok();
-                    model.releases.retain(|number, _| is_here(*number));
-                    prop_assert!(staying.iter().all(|number| model.releases.contains_key(number)));
-                }
-            }
-            let findings = place.store.verify(&Unwatched).unwrap().findings;
-            prop_assert!(findings.is_empty(), "{:?}", findings);
+    let place = place_after([1, 2, 3, 6, 7]);
+    let is_done = AtomicBool::new(false);
+    let read = |number: u64| {
+        let release = place.store.release(sequence(number)).unwrap();
+        let refs = release.refs().unwrap();
+        for blob in release.blob_list().unwrap().iter() {
+            assert_eq!(Digest::of(&fs::read(place.store.blob_path(&blob.digest)).unwrap()), blob.digest);
         }
-        if let Some(number) = model.way_back() {
-            prop_assert_eq!(place.writer().roll_back().unwrap().to.sequence.get(), number);
+        let git = Git { dir: place.store.git_path(&fleet()), repository: fleet() };
+        let main = format!("refs/namespaces/{number}/{}", refs.git[&fleet()].head);
+        let objects = git.run("rev-list", &["--objects", &main], "").unwrap();
+        assert!(objects.lines().count() >= 3 * usize::try_from(number).unwrap(), "{objects}");
+        assert!(place.store.releases().unwrap().len() >= 3);
+    };
+    std::thread::scope(|scope| {
+        for number in [3, 6, 7] {
+            let (is_done, read) = (&is_done, &read);
+            scope.spawn(move || {
+                while !is_done.load(SeqCst) {
+                    read(number);
+                }
+                read(number);
+            });
         }
-    }
+        let collected = place.writer().collector(GiveUp::Expired).unwrap().collect();
+        is_done.store(true, SeqCst);
+        assert!(!collected.unwrap().is_empty());
+    });
 }

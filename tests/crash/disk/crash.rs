@@ -155,15 +155,17 @@ impl Replay {
     }
 
     fn unsynced_files(&self) -> Vec<Inode> {
-        let differs = |(inode, node): (&Inode, &super::Node)| match (&node.kind, &self.synced.node(*inode).kind) {
-            (Kind::File(now), Kind::File(synced)) => (!now.is_same(synced)).then_some(*inode),
-            _ => None,
-        };
+        let differs =
+            |(inode, node): (&Inode, &super::Node)| match (&node.kind, &self.synced.node(*inode).kind) {
+                (Kind::File(now), Kind::File(synced)) => (!now.is_same(synced)).then_some(*inode),
+                _ => None,
+            };
         self.now.nodes.iter().filter_map(differs).collect()
     }
 
     fn content(&self, inode: Inode, unsynced: Unsynced) -> Content {
-        let (Kind::File(now), Kind::File(synced)) = (&self.now.node(inode).kind, &self.synced.node(inode).kind)
+        let (Kind::File(now), Kind::File(synced)) =
+            (&self.now.node(inode).kind, &self.synced.node(inode).kind)
         else {
             panic!("{inode} is no file");
         };
@@ -218,7 +220,8 @@ mod tests {
         disk.walk(|path, _, node| match &node.kind {
             _ if path == Path::new("") => {}
             Kind::File(content) => {
-                let text: String = content.bytes().iter().map(|&b| if b == 0 { '0' } else { b.into() }).collect();
+                let text: String =
+                    content.bytes().iter().map(|&b| if b == 0 { '0' } else { b.into() }).collect();
                 seen.push(format!("{}={text}", path.display()));
             }
             _ => seen.push(format!("{}/", path.display())),
@@ -230,7 +233,11 @@ mod tests {
         let before = crash_states(&Disk::empty(), &log[..log.len() - 1], 0, &mut Rng::with_seed(1));
         let known: HashSet<u64> = before.distinct.iter().map(|(_, disk)| disk.fingerprint()).collect();
         let all = crash_states(&Disk::empty(), log, 0, &mut Rng::with_seed(1));
-        all.distinct.iter().filter(|(_, disk)| !known.contains(&disk.fingerprint())).map(|(_, d)| look(d)).collect()
+        all.distinct
+            .iter()
+            .filter(|(_, disk)| !known.contains(&disk.fingerprint()))
+            .map(|(_, d)| look(d))
+            .collect()
     }
 
     fn set(states: &[&str]) -> BTreeSet<String> {

@@ -47,7 +47,9 @@ impl Operation {
     /// The directories whose names it changes.
     pub(super) fn directories(&self) -> Vec<Inode> {
         match self {
-            Self::Create { place, .. } | Self::Link { place, .. } | Self::Remove { place, .. } => vec![place.dir],
+            Self::Create { place, .. } | Self::Link { place, .. } | Self::Remove { place, .. } => {
+                vec![place.dir]
+            }
             Self::Rename { from, to, .. } => vec![from.dir, to.dir],
             _ => Vec::new(),
         }
@@ -61,7 +63,9 @@ impl fmt::Display for Operation {
             Self::Link { place, .. } => write!(f, "link {:?}", place.name),
             Self::Remove { place, .. } => write!(f, "remove {:?}", place.name),
             Self::Rename { from, to, .. } => write!(f, "rename {:?} to {:?}", from.name, to.name),
-            Self::Write { inode, offset, data } => write!(f, "write {} bytes at {offset} of {inode}", data.len()),
+            Self::Write { inode, offset, data } => {
+                write!(f, "write {} bytes at {offset} of {inode}", data.len())
+            }
             Self::Resize { inode, size } => write!(f, "resize {inode} to {size}"),
             Self::Mode { inode, mode } => write!(f, "chmod {inode} to {mode:o}"),
             Self::Sync { inode } => write!(f, "fsync {inode}"),
@@ -84,7 +88,9 @@ impl Disk {
                 self.unname(from, *inode);
                 self.name(to, *inode);
             }
-            Operation::Write { inode, offset, data } => self.change(*inode, |content| content.write(*offset, data)),
+            Operation::Write { inode, offset, data } => {
+                self.change(*inode, |content| content.write(*offset, data))
+            }
             Operation::Resize { inode, size } => self.change(*inode, |content| content.resize(*size)),
             Operation::Mode { inode, mode } => {
                 if let Some(node) = self.get_mut(*inode) {

@@ -7,7 +7,8 @@ use rustix::io::Errno;
 pub(crate) struct Fault {
     what: What,
     /// How often it goes well before.
-    left: usize,
+    after: usize,
+    occasions: usize,
     struck: bool,
 }
 
@@ -65,8 +66,13 @@ impl Fault {
         Self::new(What::Short(bytes), 0)
     }
 
-    fn new(what: What, left: usize) -> Self {
-        Self { what, left, struck: false }
+    fn new(what: What, after: usize) -> Self {
+        Self { what, after, occasions: 0, struck: false }
+    }
+
+    /// How often it could have gone wrong so far.
+    pub(crate) fn occasions(&self) -> usize {
+        self.occasions
     }
 
     /// Whether it has gone wrong.
@@ -113,15 +119,11 @@ impl Fault {
         if occasion != strikes_at {
             return Ok(());
         }
-        match self.left.checked_sub(1) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => {
-                self.struck = true;
-                Err(error)
-            }
+        self.occasions += 1;
+        if self.occasions <= self.after {
+            return Ok(());
         }
+        self.struck = true;
+        Err(error)
     }
 }

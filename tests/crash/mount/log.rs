@@ -4,6 +4,7 @@
 //! top directory with a file handle that no directory has.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::thread;
 
 use rustix::io::{Errno, read, write};
@@ -28,13 +29,12 @@ const BUFFER_BYTES: usize = MAX_WRITE_BYTES as usize + (64 << 10);
 /// Puts itself between the kernel and whoever serves; returns the end to serve from.
 pub(super) fn with_syncfs(kernel: OwnedFd) -> OwnedFd {
     // Packets, since a request is one read, and an answer one write.
-    let (ours, theirs) =
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("a socket pair");
-    let (requests, answers) = (std::sync::Arc::new((kernel, ours)), ());
-    let () = answers;
-    let ends = std::sync::Arc::clone(&requests);
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .expect("a socket pair");
+    let there = Arc::new((kernel, ours));
+    let back = Arc::clone(&there);
     thread::spawn(move || {
-        let (kernel, ours) = &*requests;
+        let (kernel, ours) = &*there;
         let mut buffer = vec![0; BUFFER_BYTES];
         while let Some(length) = next(kernel, &mut buffer) {
             let length = translate(&mut buffer, length);
@@ -46,7 +46,7 @@ pub(super) fn with_syncfs(kernel: OwnedFd) -> OwnedFd {
         let _ = shutdown(ours, Shutdown::Both);
     });
     thread::spawn(move || {
-        let (kernel, ours) = &*ends;
+        let (kernel, ours) = &*back;
         let mut buffer = vec![0; BUFFER_BYTES];
         while let Some(length) = next(ours, &mut buffer) {
             // A request that was interrupted wants no answer any more, and the kernel says so.

@@ -95,6 +95,11 @@ impl Mounted {
         std::mem::take(&mut lock(&self.state).log)
     }
 
+    /// How often it could have gone wrong so far.
+    pub(crate) fn occasions(&self) -> usize {
+        lock(&self.state).fault.occasions()
+    }
+
     /// Whether something has gone wrong so far.
     pub(crate) fn has_failed(&self) -> bool {
         lock(&self.state).fault.has_struck()

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use fuser::{
     FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, KernelConfig, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
-    ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
+    ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
@@ -393,7 +393,8 @@ impl Filesystem for Server {
     fn opendir(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let listing = self.look(|state| match state.disk.get(inode.0).map(|node| &node.kind) {
             Some(Kind::Directory(entries)) => {
-                let entry = |(name, &inode): (&OsString, &Inode)| (name.clone(), inode, kind(state.disk.node(inode)));
+                let entry =
+                    |(name, &inode): (&OsString, &Inode)| (name.clone(), inode, kind(state.disk.node(inode)));
                 let dots = [".", ".."].map(|name| (name.into(), inode.0, FileType::Directory));
                 Ok(dots.into_iter().chain(entries.iter().map(entry)).collect::<Vec<_>>())
             }

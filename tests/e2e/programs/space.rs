@@ -50,6 +50,29 @@ fn importing_needs_room() {
     assert_eq!(appliance.active().as_deref(), Some("1.0.0"));
 }
 
+#[test]
+fn publishing_needs_room() {
+    let vendor = locked();
+    let archive = vendor.bundle();
+    let disk = SmallDisk::new(MIB);
+    let place = disk.path().join("www");
+    let publish = || {
+        let mut command = vendor.sealift();
+        command.args(["publish", "--trust", "trust"]).arg(&archive).arg(&place);
+        command
+    };
+    let refused = process::finish(&publish()).expect(4);
+    let (free, needed) = numbers(&refused.stderr());
+    assert!(free <= MIB && needed > free, "{refused}");
+    let names = Tree::read(&place).names();
+    assert_eq!(names, [".lock", "roots/1.json"], "nothing of the release");
+
+    disk.resize(8 * MIB);
+    process::run(&mut publish());
+    let releases = Tree::read(&place).names().into_iter().filter(|name| name.starts_with("releases/"));
+    assert_eq!(releases.count(), 1);
+}
+
 /// What is free and what is needed, as the message has it.
 fn numbers(said: &str) -> (u64, u64) {
     let numbers = || {

@@ -13,15 +13,15 @@ use super::api::shown;
 use super::object::Object;
 
 /// How many objects that are not ready are told by name. The first few say what is wrong; the rest mostly wait for them.
-const MAX_WAITING: usize = 20;
+const MAX_WAITING: usize = 10;
 
-/// What is ready, and what is not.
+/// How Flux stands: what is ready, and what is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Readiness {
+pub struct Standing {
     /// How many objects were looked at. Those that somebody else suspended are not: their state is meant to stand still.
     pub judged: usize,
-    /// What is not ready, at most 20 of them.
+    /// What is not ready, at most 10 of them.
     pub waiting: Vec<Waiting>,
     /// How many more are not ready.
     pub more: usize,
@@ -37,14 +37,20 @@ pub struct Waiting {
     pub why: String,
 }
 
-impl Readiness {
+impl Standing {
     /// Whether nothing is waited for.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    pub(super) fn add(&mut self, object: String, why: String) {
+    /// That of a cluster which serves none of Flux's objects.
+    pub(super) fn without_flux() -> Self {
+        let why = "the cluster serves neither Kustomizations nor HelmReleases".to_owned();
+        Self { judged: 1, waiting: vec![Waiting { object: "Flux".to_owned(), why }], more: 0 }
+    }
+
+    fn add(&mut self, object: String, why: String) {
         if self.waiting.len() < MAX_WAITING {
             self.waiting.push(Waiting { object, why });
         } else {
@@ -53,7 +59,7 @@ impl Readiness {
     }
 }
 
-impl fmt::Display for Readiness {
+impl fmt::Display for Standing {
     /// `2 of 7 are not ready: Kustomization flux-system/app: …; …`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_ready() {
@@ -76,23 +82,24 @@ pub(super) fn identity(kind: &str, object: &Object) -> Identity {
 
 /// Judges objects, those that apply something before their sources: whatever changes between two looks then shows as
 /// something to wait for, never as ready.
-pub(super) fn judge(appliers: &[(&str, Object)], sources: &[(&str, Object)]) -> Readiness {
+pub(super) fn judge(appliers: &[(&str, Object)], sources: &[(&str, Object)]) -> Standing {
     let offers: HashMap<Identity, &str> = sources
         .iter()
         .filter_map(|(kind, object)| Some((identity(kind, object), object.offered()?)))
         .collect();
-    let mut readiness = Readiness::default();
+    let mut standing = Standing::default();
     for (kind, object) in sources.iter().chain(appliers) {
-        if object.is_going() || object.is_static() || (object.is_suspended() && !object.is_marked()) {
+        let is_ours = object.is_suspended() && object.is_marked() && !object.is_going();
+        if !object.is_reconciled() && !is_ours {
             continue;
         }
-        readiness.judged += 1;
+        standing.judged += 1;
         let why = not_ready(object).or_else(|| not_current(object, &offers));
         if let Some(why) = why {
-            readiness.add(format!("{kind} {}/{}", object.namespace(), object.name()), why);
+            standing.add(format!("{kind} {}/{}", object.namespace(), object.name()), why);
         }
     }
-    readiness
+    standing
 }
 
 /// What is in the way, as far as the object itself says.

@@ -1,0 +1,292 @@
+//! `<store>/activation/journal`: what an activation has begun, one JSON object a line, each durable before what it says is
+//! done. Not there: no activation is under way.
+//!
+//! A line that names a phase says that it begins and that those before it are done; phases can be repeated, so that is
+//! enough to go on after a crash. Programs of other versions read it: what is added to an entry has a default, and an
+//! entry or phase that is not known is refused, never passed over.
+
+use std::io;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use fs_err as fs;
+use sealift_archive::{Sequence, durable};
+use sealift_store::{Store, Subject, jsonl};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::{Error, Phase};
+
+/// Largest journal that is read, in bytes.
+const MAX_BYTES: u64 = 16 << 20;
+/// Up to this size, in bytes, the journal also takes down what commands said.
+const MAX_BYTES_WITH_WORDS: u64 = 1 << 20;
+
+/// Beside the journal: what a running hook holds.
+const HOOK_FILE: &str = "hook";
+
+/// The file that a running hook holds, and that is locked as long as it runs.
+pub(super) fn hook_file(store: &Store) -> PathBuf {
+    store.activation_journal().with_file_name(HOOK_FILE)
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub(super) enum Entry {
+    /// The first line.
+    Begin(Begin),
+    /// A phase begins.
+    At {
+        #[serde(with = "time::serde::rfc3339")]
+        time: OffsetDateTime,
+        #[serde(flatten)]
+        phase: Phase,
+    },
+    /// The last words of a command.
+    Said {
+        #[serde(flatten)]
+        phase: Phase,
+        output: String,
+    },
+    /// From here, it goes to the other release.
+    Turn(Turn),
+    /// Something failed, and a person has to say how to go on.
+    Stop(Stop),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Begin {
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) time: OffsetDateTime,
+    /// The release that is to be active.
+    pub(super) to: Subject,
+    /// The one that was active before.
+    pub(super) from: Option<Subject>,
+    /// Whether `to` had been active at some time before.
+    pub(super) has_run: bool,
+    /// The phases; the first begins.
+    pub(super) phases: Vec<Phase>,
+    /// The releases that follow, one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) then: Vec<Sequence>,
+}
+
+impl Begin {
+    /// Whether it leads to an earlier release.
+    pub(super) fn is_back(&self) -> bool {
+        self.from.as_ref().is_some_and(|from| from.sequence > self.to.sequence)
+    }
+}
+
+/// Of the two releases, the one to go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Goal {
+    To,
+    From,
+}
+
+/// A change of direction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Turn {
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) time: OffsetDateTime,
+    pub(super) goal: Goal,
+    /// The phase in which it happened, for people.
+    pub(super) place: String,
+    pub(super) reason: String,
+    /// Whether nobody asked for it.
+    pub(super) is_by_itself: bool,
+    /// Whether audit log and counters take it for a switch.
+    pub(super) is_told: bool,
+    /// The phases from here on; the first begins.
+    pub(super) phases: Vec<Phase>,
+}
+
+/// A failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Stop {
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) time: OffsetDateTime,
+    /// The phase, for people.
+    pub(super) place: String,
+    pub(super) reason: String,
+}
+
+/// The way from one change of direction to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leg {
+    pub(super) phases: Vec<Phase>,
+    /// Which of them has begun last.
+    pub(super) at: usize,
+    /// How it came about; none for the first.
+    pub(super) turn: Option<Turn>,
+}
+
+impl Leg {
+    /// The phases that have begun.
+    pub(super) fn begun(&self) -> &[Phase] {
+        &self.phases[..=self.at]
+    }
+
+    pub(super) fn phase(&self) -> &Phase {
+        &self.phases[self.at]
+    }
+}
+
+/// A journal that was read, and can be continued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Journal {
+    path: PathBuf,
+    pub(super) begin: Begin,
+    /// The ways before the last change of direction.
+    earlier: Vec<Leg>,
+    /// The way that is gone now.
+    pub(super) leg: Leg,
+    pub(super) stop: Option<Stop>,
+}
+
+impl Journal {
+    /// The journal of what is under way, if anything is.
+    pub(super) fn read(store: &Store) -> Result<Option<Self>, crate::Error> {
+        let path = store.activation_journal();
+        let file = match fs::File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let mut text = Vec::new();
+        file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(Error::Journal { path, why: format!("it is longer than {MAX_BYTES} bytes") }.into());
+        }
+        let mut journal: Option<Self> = None;
+        for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
+            // Half a line: the power went before anything was done about it.
+            let Ok(value) = serde_json::from_slice::<serde_json::Value>(line) else { continue };
+            let refuse = |why: String| Error::Journal {
+                path: path.clone(),
+                why: format!("line {}: {why}", number + 1),
+            };
+            let entry: Entry = serde_json::from_value(value).map_err(|error| refuse(error.to_string()))?;
+            match (&mut journal, entry) {
+                (None, Entry::Begin(begin)) => {
+                    journal = Some(Self::begun(path.clone(), begin).map_err(refuse)?)
+                }
+                (Some(journal), entry) => journal.take_in(entry).map_err(refuse)?,
+                (None, _) => return Err(refuse("it does not say what was begun".to_owned()).into()),
+            }
+        }
+        let why = "there is nothing in it".to_owned();
+        Ok(Some(journal.ok_or(Error::Journal { path, why })?))
+    }
+
+    /// Begins a journal, in the place of one that has come to its end.
+    pub(super) fn begin(store: &Store, begin: Begin) -> Result<Self, crate::Error> {
+        let path = store.activation_journal();
+        let mut line = serde_json::to_vec(&Entry::Begin(begin.clone())).map_err(io::Error::from)?;
+        line.push(b'\n');
+        durable::create_dir_all(path.parent().unwrap_or(store.root()))?;
+        durable::write(&path, &line)?;
+        Ok(Self::begun(path.clone(), begin).map_err(|why| Error::Journal { path, why })?)
+    }
+
+    fn begun(path: PathBuf, begin: Begin) -> Result<Self, String> {
+        let leg = leg(begin.phases.clone(), None)?;
+        Ok(Self { path, begin, earlier: Vec::new(), leg, stop: None })
+    }
+
+    fn take_in(&mut self, entry: Entry) -> Result<(), String> {
+        match entry {
+            Entry::Begin(_) => return Err("it begins twice".to_owned()),
+            Entry::At { phase, .. } => {
+                let at = self.leg.phases.iter().position(|known| *known == phase);
+                self.leg.at = at.ok_or_else(|| format!("phase {phase} was not planned"))?;
+                self.stop = None;
+            }
+            Entry::Said { .. } => {}
+            Entry::Turn(turn) => {
+                let next = leg(turn.phases.clone(), Some(turn))?;
+                self.earlier.push(std::mem::replace(&mut self.leg, next));
+                self.stop = None;
+            }
+            Entry::Stop(stop) => self.stop = Some(stop),
+        }
+        Ok(())
+    }
+
+    /// Whether there was no change of direction.
+    pub(super) fn is_first_leg(&self) -> bool {
+        self.earlier.is_empty()
+    }
+
+    /// Everything that has begun, on any of the ways.
+    pub(super) fn begun_phases(&self) -> impl Iterator<Item = &Phase> {
+        self.earlier.iter().chain([&self.leg]).flat_map(Leg::begun)
+    }
+
+    /// Of the two releases, the one that it is going to.
+    pub(super) fn goal(&self) -> Goal {
+        self.leg.turn.as_ref().map_or(Goal::To, |turn| turn.goal)
+    }
+
+    /// The release that it is going to, and the one that it comes from.
+    pub(super) fn ends(&self) -> (Option<&Subject>, Option<&Subject>) {
+        let (to, from) = (Some(&self.begin.to), self.begin.from.as_ref());
+        match self.goal() {
+            Goal::To => (to, from),
+            Goal::From => (from, to),
+        }
+    }
+
+    /// The phase with this number begins.
+    pub(super) fn enter(&mut self, at: usize) -> Result<(), crate::Error> {
+        let phase = self.leg.phases[at].clone();
+        self.append(Entry::At { time: now(), phase })
+    }
+
+    pub(super) fn turn(&mut self, turn: Turn) -> Result<(), crate::Error> {
+        self.append(Entry::Turn(turn))
+    }
+
+    pub(super) fn stop(&mut self, stop: Stop) -> Result<(), crate::Error> {
+        self.append(Entry::Stop(stop))
+    }
+
+    /// Takes down what a command said.
+    pub(super) fn note(&mut self, output: String) -> Result<(), crate::Error> {
+        if output.is_empty() || fs::metadata(&self.path)?.len() > MAX_BYTES_WITH_WORDS {
+            return Ok(());
+        }
+        let phase = self.leg.phase().clone();
+        self.append(Entry::Said { phase, output })
+    }
+
+    fn append(&mut self, entry: Entry) -> Result<(), crate::Error> {
+        jsonl::append(&self.path, &entry)?;
+        Ok(self.take_in(entry).map_err(|why| Error::Journal { path: self.path.clone(), why })?)
+    }
+
+    /// It has come to its end.
+    pub(super) fn remove(self) -> Result<(), crate::Error> {
+        match fs::remove_file(self.path.with_file_name(HOOK_FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => fs::remove_file(&self.path)?,
+        }
+        Ok(self.path.parent().map_or(Ok(()), durable::sync_dir)?)
+    }
+}
+
+fn leg(phases: Vec<Phase>, turn: Option<Turn>) -> Result<Leg, String> {
+    if phases.is_empty() { Err("there are no phases".to_owned()) } else { Ok(Leg { phases, at: 0, turn }) }
+}
+
+/// Now, in whole seconds.
+pub(super) fn now() -> OffsetDateTime {
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(0).unwrap_or(now)
+}

@@ -1,0 +1,141 @@
+//! What can be wrong with what a vendor publishes.
+
+use sealift_archive::release::CurrentRelease;
+use sealift_archive::{ChannelName, Class, Code, Digest, Explain, ReleaseName};
+
+/// Why nothing is taken from the vendor's endpoint.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nobody said where to mirror from.
+    #[error("no source to mirror from is configured: this appliance is offline")]
+    NotConfigured,
+    /// The endpoint does not know the channel.
+    #[error("`{source_name}` has no channel `{name}`")]
+    NoChannel {
+        /// The endpoint.
+        source_name: String,
+        /// The channel.
+        name: ChannelName,
+    },
+    /// One channel stands in the place of another.
+    #[error("`{source_name}` serves channel `{found}` as channel `{wanted}`")]
+    OtherChannel {
+        /// The endpoint.
+        source_name: String,
+        /// The channel that was asked for.
+        wanted: ChannelName,
+        /// The one that came.
+        found: ChannelName,
+    },
+    /// Something that the vendor signed is not there.
+    #[error("`{source_name}` does not have {what}")]
+    NotThere {
+        /// The endpoint.
+        source_name: String,
+        /// What is missing.
+        what: String,
+    },
+    /// Another statement stands in the place of one.
+    #[error("`{source_name}` serves {found} as the statement {wanted}")]
+    OtherStatement {
+        /// The endpoint.
+        source_name: String,
+        /// The digest by which it was asked for.
+        wanted: Digest,
+        /// The digest of what came.
+        found: Digest,
+    },
+    /// The channel calls a release by another name than its own statement does.
+    #[error(
+        "channel `{name}` says that {} is version {} with sequence {}, but that is the statement of {found}",
+        said.statement, said.version, said.sequence
+    )]
+    OtherRelease {
+        /// The channel.
+        name: ChannelName,
+        /// What it says.
+        said: Box<CurrentRelease>,
+        /// Whose statement that is.
+        found: Box<ReleaseName>,
+    },
+    /// A tag of the repository leads to something else than a document of ours.
+    #[error("`{reference}` is no document that `sealift publish` wrote: {why}")]
+    NotPublished {
+        /// The tag.
+        reference: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Explain for Error {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::NotConfigured => 555,
+            Self::NoChannel { .. } => 556,
+            Self::OtherChannel { .. } => 557,
+            Self::NotThere { .. } => 558,
+            Self::OtherStatement { .. } => 559,
+            Self::OtherRelease { .. } => 560,
+            Self::NotPublished { .. } => 561,
+        })
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::NotConfigured => Class::Usage,
+            // It may be there the next time.
+            Self::NoChannel { .. } | Self::NotThere { .. } => Class::Unreachable,
+            _ => Class::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotConfigured => {
+                "name the vendor's endpoint as `mirror.source` in /etc/sealift/appliance.yaml, or import from a stick"
+                    .into()
+            }
+            Self::NoChannel { .. } => {
+                "check `mirror.source` and `mirror.channel` in the configuration; to an account without rights, a private place \
+                 looks empty too"
+                    .into()
+            }
+            Self::OtherChannel { .. } | Self::OtherStatement { .. } | Self::NotPublished { .. } => {
+                "whoever serves it mixes up what the vendor published: tell the vendor, and do not follow it until then".into()
+            }
+            Self::NotThere { .. } => {
+                "the vendor may still be publishing it: the next run tries again; if it stays away, tell the vendor".into()
+            }
+            Self::OtherRelease { .. } => "the vendor signed a channel with a mistake in it: ask for its next edition".into(),
+        })
+    }
+}
+
+/// What to do about an error of fetching, in the words of the appliance's configuration.
+pub(crate) fn hint(error: &sealift_fetch::Error) -> Option<String> {
+    use sealift_fetch::Error as Fetch;
+    Some(match error {
+        Fetch::GaveUp { cause, .. } => return hint(cause),
+        Fetch::Several(errors) => return errors.iter().find_map(hint),
+        Fetch::Untrusted { .. } => {
+            "if it is a private server, name its CA's certificate as `mirror.caFile` in the configuration".into()
+        }
+        Fetch::NotTls { .. } | Fetch::BadUrl { .. } => {
+            "an https:// address is wanted; `mirror.plainHttp` in the configuration allows plain HTTP".into()
+        }
+        Fetch::Unreachable { .. } => {
+            "check the network, the name of the host, and `mirror.proxy` in the configuration; the next run tries again".into()
+        }
+        Fetch::Login { host, .. } => account(host),
+        Fetch::Answer { place, status, .. } if matches!(status.0, 401 | 403) => account(&place.host),
+        error => return error.hint(),
+    })
+}
+
+fn account(host: &str) -> String {
+    format!(
+        "put the account for `{host}` into the config.json in `mirror.dockerConfig` (`docker --config DIR login {host}`)"
+    )
+}
