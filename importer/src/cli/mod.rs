@@ -9,6 +9,7 @@ mod output;
 mod receipt;
 mod repair;
 mod status;
+mod support;
 mod switch;
 mod told;
 mod trust;
@@ -98,6 +99,8 @@ An activation that was interrupted, or has stopped, is given up by a rollback.")
     Verify(VerifyArgs),
     /// Give back the room of what nothing needs any more
     Gc(gc::GcArgs),
+    /// Collect what somebody who helps from afar needs to see, without secrets
+    SupportBundle(support::SupportArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -243,6 +246,7 @@ impl Cli {
             Command::HostHelper => switch::host_helper(self),
             Command::Verify(args) => verify::verify(self, output, args),
             Command::Gc(args) => gc::gc(self, output, args),
+            Command::SupportBundle(args) => support::bundle(self, output, args),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(*shell, &mut Self::command(), "sealiftctl", &mut text);

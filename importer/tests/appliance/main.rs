@@ -14,5 +14,6 @@ mod parity;
 mod published;
 mod sealiftctl;
 mod several;
+mod support;
 mod vendor;
 mod volumes;
