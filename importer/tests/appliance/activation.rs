@@ -358,19 +358,21 @@ enum Left {
     AllButOne,
 }
 
+type Command = fn(&Appliance, &Outside, &Config) -> Result<(), Error>;
+/// Its name, where it begins, what is done, what fails in it, what is done after the crash, and how it ends.
+type Crash<'a> = (&'static str, &'a Appliance, Command, Option<&'static str>, Command, &'static str);
+
 #[test]
 fn a_crash_at_any_line_is_gone_on_with() {
     let fresh = Appliance::new(false);
     let forward = config(true);
     let active = fresh.copy();
     active.activate(&Outside::default(), &forward, 2).unwrap();
-    type Command = fn(&Appliance, &Outside, &Config) -> Result<(), Error>;
     let activate: Command = |appliance, outside, config| appliance.activate(outside, config, 2).map(drop);
     let roll_back: Command = |appliance, outside, config| appliance.roll_back(outside, config).map(drop);
     let resume: Command = |appliance, outside, config| appliance.resume(outside, config).map(drop);
     let back = "1 active, 2 retained, 3 staged";
-    // Where it begins, what is done, what fails in it, what is done after the crash, and how it ends.
-    let cases: [(&str, &Appliance, Command, Option<&'static str>, Command, &str); 6] = [
+    let cases: [Crash<'_>; 6] = [
         ("forward, again", &fresh, activate, None, activate, NEW),
         ("forward, resume", &fresh, activate, None, resume, NEW),
         ("forward, rollback", &fresh, activate, None, roll_back, OLD),
