@@ -11,6 +11,7 @@ pub mod flux;
 pub mod import;
 pub mod online;
 pub mod status;
+pub mod support;
 pub mod volumes;
 
 pub use error::Error;

@@ -131,7 +131,11 @@ impl Watcher for Told {
                 let goal = goal.map_or_else(|| "back".to_owned(), |goal: &Subject| goal.version.to_string());
                 format!("{goal}: {number}/{of} {}\n", describe(phase))
             }
-            News::GoesBack { phase, reason } => format!("{phase} failed: {reason}\neverything is undone\n"),
+            // The error says that nothing was changed.
+            News::GoesBack { phase: Phase::Preflight, .. } => return,
+            News::GoesBack { phase, reason } => {
+                format!("{phase} failed: {reason}\nwhat was done is undone:\n")
+            }
         };
         // If nobody can read it, the activation itself still counts.
         let _ = self.output.remark(&line);

@@ -9,6 +9,7 @@ mod output;
 mod receipt;
 mod repair;
 mod status;
+mod support;
 mod switch;
 mod told;
 mod trust;
@@ -98,6 +99,8 @@ An activation that was interrupted, or has stopped, is given up by a rollback.")
     Verify(VerifyArgs),
     /// Give back the room of what nothing needs any more
     Gc(gc::GcArgs),
+    /// Collect what somebody who helps from afar needs to see, without secrets
+    SupportBundle(support::SupportArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -209,10 +212,17 @@ struct PlanArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sealiftctl verify                          read everything, list the damage
+  sealiftctl verify --repair /media/stick    and bring back what is damaged from the archive there
+  sealiftctl verify --repair                 without one: remove what has changed, mend Git mirrors
+
+What is brought back is verified like any import; nothing else changes, and what runs keeps running.")]
 struct VerifyArgs {
-    /// Remove content that has changed, so that an import can bring it back, and make Git mirrors again
-    #[arg(long)]
-    repair: bool,
+    /// Mend what is damaged, from the archive, volumes or folders that are named, as `import` takes them
+    #[arg(long, num_args = 0.., value_name = "PATH")]
+    repair: Option<Vec<PathBuf>>,
 }
 
 impl Cli {
@@ -236,6 +246,7 @@ impl Cli {
             Command::HostHelper => switch::host_helper(self),
             Command::Verify(args) => verify::verify(self, output, args),
             Command::Gc(args) => gc::gc(self, output, args),
+            Command::SupportBundle(args) => support::bundle(self, output, args),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(*shell, &mut Self::command(), "sealiftctl", &mut text);

@@ -3,13 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod activation;
+mod forecast;
 mod gc;
+mod host;
 mod import;
+mod mend;
 mod mirror;
 mod outside;
 mod parity;
 mod published;
 mod sealiftctl;
 mod several;
+mod support;
 mod vendor;
 mod volumes;
