@@ -65,10 +65,10 @@ impl Stop {
 ///
 /// # Errors
 /// The work's own, or `Interrupted`.
-pub async fn unless_interrupted<T>(
+pub async fn unless_interrupted<T, E: From<sealift_archive::Error>>(
     progress: &dyn Progress,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     tokio::select! {
         result = work => result,
         () = interruption(progress) => Err(sealift_archive::Error::Interrupted.into()),

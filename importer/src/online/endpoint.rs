@@ -64,8 +64,7 @@ impl Endpoint {
         progress: &dyn Progress,
         answer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let answer = async { Ok(answer.await) };
-        self.runtime.block_on(sealift_fetch::unless_interrupted(progress, answer))?
+        self.runtime.block_on(sealift_fetch::unless_interrupted(progress, answer))
     }
 
     /// A document with its signatures; none if it is not there.
