@@ -8,6 +8,7 @@ mod mirror;
 mod output;
 mod receipt;
 mod repair;
+mod screen;
 mod status;
 mod support;
 mod switch;
@@ -75,7 +76,7 @@ enum Command {
     /// Write whole copies of the damaged and missing files of an archive, by its parity
     Repair(repair::RepairArgs),
     /// Show what runs, what can follow, what is wrong and what to do next
-    Status,
+    Status(status::StatusArgs),
     /// Show what was verified, by which key, from where, when and by whom
     History(history::HistoryArgs),
     /// Make a release that is here the active one, or go on with that
@@ -237,7 +238,7 @@ impl Cli {
             Command::Import(args) => import::import(self, output, args),
             Command::Mirror(args) => mirror::mirror(self, output, args),
             Command::Repair(args) => repair::repair(self, output, args),
-            Command::Status => status::status(self, output),
+            Command::Status(args) => status::status(self, output, args),
             Command::History(args) => history::history(self, output, args),
             Command::Activate(args) => switch::activate(self, output, args),
             Command::Rollback(args) => switch::rollback(self, output, args),

@@ -39,7 +39,7 @@ enum Kind {
 }
 
 /// All keys of which anything is told; `[]` is each entry of a list.
-const KEYS: [(&str, Kind); 42] = [
+const KEYS: [(&str, Kind); 37] = [
     ("apiVersion", Kind::Amount),
     ("kind", Kind::Name),
     ("activation.flux.kubeconfig", Kind::IsSet),
@@ -76,11 +76,6 @@ const KEYS: [(&str, Kind); 42] = [
     ("mirror.dockerConfig", Kind::IsSet),
     ("mirror.plainHttp", Kind::Flag),
     ("media.policy", Kind::Name),
-    ("media.activate", Kind::Flag),
-    ("media.label", Kind::Name),
-    ("media.labels", Kind::IsSet),
-    ("media.wait", Kind::Amount),
-    ("media.console", Kind::IsSet),
     ("receipt.recipient", Kind::Recipient),
 ];
 

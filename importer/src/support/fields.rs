@@ -10,7 +10,7 @@ use super::scrub::Scrubber;
 /// Of a release, wherever it is named.
 const RELEASE: [&str; 5] = ["release", "product", "version", "sequence", "digest"];
 /// Of `status`.
-const STATUS: [&str; 38] = [
+const STATUS: [&str; 46] = [
     "store",
     "active",
     "releases",
@@ -21,9 +21,11 @@ const STATUS: [&str; 38] = [
     "holds",
     "images",
     "charts",
-    "flux",
+    "fluxArtifacts",
+    "otherArtifacts",
     "files",
-    "git",
+    "gitRepositories",
+    "attachments",
     "rollback",
     "floor",
     "trust",
@@ -47,6 +49,12 @@ const STATUS: [&str; 38] = [
     "unfinished",
     "source",
     "online",
+    "time",
+    "channel",
+    "failure",
+    "code",
+    "message",
+    "hint",
     "problems",
     "next",
 ];
