@@ -129,7 +129,7 @@ fn import(store: &Store, archive: &Path, activate: bool) -> Result<(), Error> {
     let signatures: Signatures = bundle.signatures().into_iter().collect();
     writer.remember_roots("stick", bundle.trusted(), &signatures)?;
     let plan = plan(&writer, &bundle, activate)?;
-    search.keep(&writer, &bundle, &plan)?;
+    search.keep(&writer, &bundle, plan.work().map(|step| &step.release.digest))?;
     execute(&writer, &bundle, plan, &Unwatched, &Engine::plain())?;
     Ok(())
 }
