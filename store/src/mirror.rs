@@ -221,7 +221,12 @@ impl Mirror<'_> {
         }
         git.run("update-ref", &["--stdin"], &changes)?;
         let head = (self.in_namespace("HEAD"), Target::Ref(self.in_namespace(&self.repository.head)));
-        if present.get(&head.0) == Some(&head.1) { Ok(()) } else { self.write_head(git, &head.0) }
+        if present.get(&head.0) == Some(&head.1) {
+            return Ok(());
+        }
+        // Else HEAD could be there after a power cut, and not the ref that it leads to.
+        sync(&git.dir)?;
+        self.write_head(git, &head.0)
     }
 
     /// As `git symbolic-ref` does it (gitrepository-layout(5)), which fsyncs nothing: after a power cut, an empty file
