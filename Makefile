@@ -14,10 +14,13 @@ export FUZZ_TOOLCHAIN ?= nightly
 
 SCRIPTS := .ci/run archive/fuzz/run tests/setup tests/images
 
+# Set by `make soak`: everything is tried of which `make test` tries a part.
+export SEALIFT_SOAK ?=
+
 # The tests make network namespaces and run containers. Whoever is not root builds as themselves, and only the test
 # programs run under sudo.
 ifneq ($(shell id -u),0)
-RUN_AS_ROOT := --config 'target."cfg(all())".runner = ["sudo", "env", "PATH=$(PATH)", "SEALIFT_CACHE=$(CACHE)"]'
+RUN_AS_ROOT = --config 'target."cfg(all())".runner = ["sudo", "env", "PATH=$(PATH)", "SEALIFT_CACHE=$(CACHE)", "SEALIFT_SOAK=$(SEALIFT_SOAK)"]'
 endif
 
 # One step after the other, with make -j too: each of them uses all cores by itself.
@@ -81,9 +84,10 @@ fuzz: setup ## fuzz everything that reads an archive, each target FUZZ_SECONDS (
 	PATH="$(CARGO_FUZZ)/bin:$$PATH" archive/fuzz/run
 
 .PHONY: soak
+soak: export SEALIFT_SOAK = 1
 soak: setup ## cut the power at every operation, fill the disk at every write, kill at 500 moments (needs root)
 	cargo build --locked --workspace --bins
-	SEALIFT_SOAK=1 cargo test --locked --package sealift-tests --test crash $(RUN_AS_ROOT) -- --nocapture
+	cargo test --locked --package sealift-tests --test crash $(RUN_AS_ROOT) -- --nocapture --test-threads=1
 
 .PHONY: lab
 lab: ## (later) walk through the whole story on virtual machines

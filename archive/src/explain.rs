@@ -82,8 +82,8 @@ pub fn io_hint(error: &io::Error) -> Option<String> {
     };
 
     Some(match error.kind() {
-        NotFound | AlreadyExists | NotADirectory | IsADirectory | DirectoryNotEmpty => return None,
-        InvalidData | InvalidFilename | InvalidInput | BrokenPipe => return None,
+        NotFound | AlreadyExists | NotADirectory | IsADirectory | DirectoryNotEmpty | InvalidData
+        | InvalidFilename | InvalidInput | BrokenPipe => return None,
         StorageFull | QuotaExceeded => "make room there, then run the command again: what was done stays".into(),
         PermissionDenied => "run it as the user who may do that".into(),
         ReadOnlyFilesystem => "make it writable, or choose another place".into(),

@@ -173,7 +173,7 @@ fn check_headers(answer: &Answer, wanted: &Wanted, offset: u64) -> Result<(), Fa
 }
 
 /// Feeds an answer's body, never more than `size` bytes in all.
-async fn pour(mut answer: Answer, feed: &mut Feed, size: u64, pace: &Pace) -> Result<(), Failure> {
+async fn pour(mut answer: Answer, feed: &mut Feed, size: u64, limit: &Pace) -> Result<(), Failure> {
     loop {
         let left = size - feed.position();
         let why = match answer.response.chunk().await {
@@ -181,7 +181,7 @@ async fn pour(mut answer: Answer, feed: &mut Feed, size: u64, pace: &Pace) -> Re
                 return Err(Error::TooLong { place: Box::new(answer.place), limit: size }.into());
             }
             Ok(Some(bytes)) => {
-                pace.came(bytes.len()).await;
+                limit.came(bytes.len()).await;
                 feed.write(bytes).await?;
                 continue;
             }

@@ -187,9 +187,11 @@ impl Explain for Error {
             Self::NoSuchVersion { known, .. } => format!("here are: {}", list(known)),
             Self::AmbiguousVersion { .. } => "name the sequence instead".into(),
             Self::NotWhole { can_be_repaired: true, .. } => {
-                "`sealiftctl verify --repair` removes what has changed; then import the release again".into()
+                "`sealiftctl verify --repair BUNDLE` brings back what is damaged from the archive of the release".into()
             }
-            Self::NotWhole { .. } => "import the release again: it brings back what is missing".into(),
+            Self::NotWhole { .. } => {
+                "`sealiftctl verify --repair BUNDLE` with an archive of the release brings back what is missing".into()
+            }
             Self::FurtherVolumes { .. } => {
                 "put in a stick with one of them and run the command again: what is loaded stays, and sticks may come in \
                  any order; with `--wait` the import waits for them"

@@ -272,9 +272,9 @@ impl Status {
         // What was imported together is finished together.
         let mut sources: Vec<&String> = self.unfinished.iter().map(|import| &import.source).collect();
         sources.dedup();
-        next.extend(sources.into_iter().map(|source| match source.contains("://") {
-            true => "sealiftctl mirror".to_owned(),
-            false => format!("sealiftctl import {source}"),
+        next.extend(sources.into_iter().map(|source| {
+            let is_online = source.contains("://");
+            if is_online { "sealiftctl mirror".to_owned() } else { format!("sealiftctl import {source}") }
         }));
         if self.is_disk_low() && self.collectable_bytes.is_some_and(|bytes| bytes > 0) {
             next.push("sealiftctl gc".to_owned());

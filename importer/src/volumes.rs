@@ -74,19 +74,24 @@ impl Search {
         ArchiveError::NoArchive { place: places.join("`, `") }
     }
 
-    /// Keeps what is known of an archive in volumes until the releases that the plan brings are staged, so that the next
-    /// volumes can come without the first.
+    /// Keeps what is known of an archive in volumes until these releases are staged, so that the next volumes can come without
+    /// the first.
     ///
     /// # Errors
     /// I/O, or the archive's `Damaged` if the medium fails just now.
-    pub fn keep(&self, writer: &Writer, bundle: &Bundle, plan: &Plan) -> Result<(), Error> {
+    pub fn keep<'a>(
+        &self,
+        writer: &Writer,
+        bundle: &Bundle,
+        releases: impl IntoIterator<Item = &'a Digest>,
+    ) -> Result<(), Error> {
         if self.set.is_none() {
             return Ok(());
         }
         let front = bundle.front()?;
-        for step in plan.work() {
-            writer.keep_volume_headers(&step.release.digest, &self.headers)?;
-            writer.keep_front(&step.release.digest, &front)?;
+        for release in releases {
+            writer.keep_volume_headers(release, &self.headers)?;
+            writer.keep_front(release, &front)?;
         }
         Ok(())
     }

@@ -43,7 +43,8 @@ fn systemd_takes_the_units() {
     // It does find what is wrong.
     let text = fs::read_to_string(&units[0]).unwrap();
     fs::write(&units[0], text.replace("ProtectHome=true", "ProtectHouse=true")).unwrap();
-    let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&units[0]).output().unwrap();
+    let output =
+        Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&units[0]).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("ProtectHouse"));
 }
 

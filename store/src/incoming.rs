@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use sealift_archive::trust::{Signatures, Trusted};
-use sealift_archive::{BlobList, Progress, Release, durable};
+use sealift_archive::{BlobList, Digest, Progress, Release, Sequence, durable};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -72,6 +72,19 @@ impl Store {
         let mut unfinished: Vec<_> = self.begun()?.into_iter().filter_map(|begun| begun.unfinished).collect();
         unfinished.sort_by_key(|import| import.since);
         Ok(unfinished)
+    }
+
+    /// What a release was before its state was lost, or it failed: the audit log knows whether it ran.
+    fn last_standing(&self, sequence: Sequence, digest: &Digest) -> Result<State, Error> {
+        if self.active_if_any()? == Some(sequence) {
+            return Ok(State::Active);
+        }
+        let is_its = |event: &Event| match event {
+            Event::Activated { release, .. } | Event::RolledBack { release, .. } => release.digest == *digest,
+            _ => false,
+        };
+        let has_run = self.audit()?.iter().any(|record| is_its(&record.event));
+        Ok(if has_run { State::Retained } else { State::Staged })
     }
 
     /// All that is under `incoming/`.
@@ -217,18 +230,18 @@ impl Incoming<'_> {
         if mirrors.is_empty() { Ok(()) } else { mirror::sync(&self.writer.git_dir()) }
     }
 
-    /// Gives the documents their place. If the release is there already, it is repaired.
+    /// Gives the documents their place. If the release is there already, it is repaired, and stays what it was.
     fn settle(&self) -> Result<(), Error> {
         let (sequence, digest) = (self.release.statement.sequence, self.release.digest());
         let place = self.writer.release_dir(sequence);
-        let staged = Recorded::now(State::Staged, digest);
         if place.is_dir() {
             write_documents(&place, self.release)?;
             let is_sound = Recorded::read(&place).is_ok_and(|r| !matches!(r.state, State::Failed { .. }));
-            return if is_sound { Ok(()) } else { staged.write(&place) };
+            let state = self.writer.last_standing(sequence, &digest)?;
+            return if is_sound { Ok(()) } else { Recorded::now(state, digest).write(&place) };
         }
         let documents = self.dir.join(DOCUMENTS_DIR);
-        staged.write(&documents)?;
+        Recorded::now(State::Staged, digest).write(&documents)?;
         fs::rename(documents, &place)?;
         Ok(durable::sync_dir(&self.writer.releases_dir())?)
     }

@@ -1,6 +1,7 @@
 //! How much room an import takes, said before its first byte.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use sealift_archive::{Blob, BlobList, Digest, Release, ReleaseName};
 use serde::Serialize;
@@ -34,7 +35,7 @@ pub struct Need {
     pub free_bytes: u64,
 }
 
-/// Bytes of the file system that holds the store.
+/// Bytes of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Disk {
@@ -44,22 +45,32 @@ pub struct Disk {
     pub total_bytes: u64,
 }
 
+impl Disk {
+    /// The file system of a directory.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn of(dir: &Path) -> Result<Self, Error> {
+        let stat = rustix::fs::statvfs(dir).map_err(std::io::Error::from)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Self { free_bytes: bytes(stat.f_bavail), total_bytes: bytes(stat.f_blocks) })
+    }
+}
+
 impl Store {
     /// The file system that holds the store.
     ///
     /// # Errors
     /// I/O.
     pub fn disk(&self) -> Result<Disk, Error> {
-        let stat = rustix::fs::statvfs(self.root()).map_err(std::io::Error::from)?;
-        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-        Ok(Disk { free_bytes: bytes(stat.f_bavail), total_bytes: bytes(stat.f_blocks) })
+        Disk::of(self.root())
     }
 
     /// The blobs of a list that are not here. What is here with the right size was checked before it got its name.
     #[must_use]
     pub fn missing(&self, list: &BlobList) -> Vec<Blob> {
         let is_here = |blob: &Blob| {
-            let meta = std::path::Path::metadata(&self.blob_path(&blob.digest));
+            let meta = Path::metadata(&self.blob_path(&blob.digest));
             meta.is_ok_and(|meta| meta.is_file() && meta.len() == blob.size)
         };
         list.iter().filter(|blob| !is_here(blob)).collect()
@@ -70,12 +81,25 @@ impl Store {
     /// # Errors
     /// The archive's `Inconsistent` if two of them give one blob two sizes, or I/O.
     pub fn need(&self, releases: &[&Release]) -> Result<Need, Error> {
+        self.need_of(releases, |_| true)
+    }
+
+    /// The same, where only some of what is missing is to be had.
+    ///
+    /// # Errors
+    /// As [`Store::need`].
+    pub fn need_of(
+        &self,
+        releases: &[&Release],
+        is_at_hand: impl Fn(&Digest) -> bool,
+    ) -> Result<Need, Error> {
         let mut list = BlobList::default();
         releases
             .iter()
             .flat_map(|release| release.blob_list.iter())
             .try_for_each(|blob| list.insert(blob))?;
-        let missing = self.missing(&list);
+        let mut missing = self.missing(&list);
+        missing.retain(|blob| is_at_hand(&blob.digest));
         let missing_bytes = missing.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size));
         let begun_bytes = self.begun_bytes(&missing)?;
         let blocks =

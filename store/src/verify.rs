@@ -134,6 +134,9 @@ impl Store {
     ) -> Result<(), Error> {
         if let State::Failed { reason } = release.state() {
             verdict.add(Trouble::Missing, release.dir(), reason.clone());
+        } else if !release.is_state_known() {
+            // It runs, as `current` says; but nobody would know that it ran.
+            verdict.add(Trouble::Document, release.dir(), "its state cannot be read");
         }
         let documents = release.statement_bytes().and_then(|statement| {
             Ok((statement, release.blob_list()?, release.refs()?, release.signatures()?))

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use fs_err as fs;
 use sealift_archive::bundle::Unverified;
 use sealift_archive::trust::Signatures;
-use sealift_archive::{Source as _, Unwatched};
+use sealift_archive::{Sequence, Source as _, Unwatched};
 use sealift_importer::Error;
 use sealift_importer::activation::{Engine, UnderWay};
 use sealift_importer::import::{execute, plan};
@@ -70,7 +70,9 @@ impl Releases {
         let store = Store::open_or_create(&path).expect("an empty store");
         let root = RootFile::read(&self.vendor.path("trust/root.json")).expect("the vendor's trust root");
         store.lock("pin").and_then(|writer| writer.pin(&root)).expect("a pinned trust root");
-        commands.iter().for_each(|command| command.run(&path).expect("nothing goes wrong yet"));
+        for command in commands {
+            command.run(&path).expect("nothing goes wrong yet");
+        }
         (dir, path)
     }
 }
@@ -227,7 +229,7 @@ impl Scenario {
     /// The release of before or that of after is active and whole, and so is every other that is there.
     fn expect_served(&self, store: &Path) -> Result<(), String> {
         let opened = Store::open(store).map_err(|error| error.to_string())?;
-        let active = opened.active().map_err(|error| error.to_string())?.map(|sequence| sequence.get());
+        let active = opened.active().map_err(|error| error.to_string())?.map(Sequence::get);
         if ![self.before, Some(self.after)].contains(&active) {
             return Err(format!("{active:?} is active"));
         }

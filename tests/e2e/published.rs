@@ -65,6 +65,27 @@ fn a_real_registry_takes_a_release_and_gives_it_to_others() {
     assert!(!repository.has(&format!("content-{hex}-2")));
 
     others_read(&registry, &format!("release-{hex}"));
+
+    // The pointer moves in place, and whoever looks sees the last one.
+    let key = vendor.path("channel.key");
+    process::run(
+        Command::new("openssl")
+            .args(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out"])
+            .arg(&key),
+    );
+    let root = ["--root-key", "trust/root.key"];
+    process::run(
+        vendor.sealift().args(["trust", "rotate", "trust", "--add", "channel=channel.key"]).args(root),
+    );
+    let promote = |what: &str| {
+        let mut command = vendor.sealift();
+        command.args(["promote", what, "--to", "stable", &place, "--trust", "trust", "--key", "channel.key"]);
+        process::json(command.arg("--json"))
+    };
+    assert_eq!(promote("1.0.0")["channel"]["version"], 1);
+    assert_eq!(promote("--refresh")["channel"]["version"], 2);
+    assert!(repository.has("root-2"));
+    others_read(&registry, "channel-stable");
 }
 
 /// skopeo and crane read the manifest as it is, and copy what it names.

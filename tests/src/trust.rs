@@ -11,6 +11,8 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// The vendor whose releases the appliances take.
 pub static ACME: LazyLock<Trust> = LazyLock::new(Trust::init);
+/// The same kind of vendor with a key for channels, `channel.key`.
+pub static ONLINE: LazyLock<Trust> = LazyLock::new(Trust::init_with_channel);
 /// Another one.
 pub static OTHER: LazyLock<Trust> = LazyLock::new(Trust::init);
 
@@ -30,6 +32,21 @@ impl Trust {
                 .env("COSIGN_PASSWORD", PASSWORD),
         );
         Self(Tree::read(&dir.path().join("trust")))
+    }
+
+    fn init_with_channel() -> Self {
+        let (dir, other) = (scratch(), scratch());
+        OTHER.write(other.path());
+        process::run(
+            Command::new(binaries::path("sealift"))
+                .args(["trust", "init", "trust", "--channel-key"])
+                .arg(other.path().join("pack.pub"))
+                .current_dir(dir.path())
+                .env("COSIGN_PASSWORD", PASSWORD),
+        );
+        let trust = dir.path().join("trust");
+        fs_err::copy(other.path().join("pack.key"), trust.join("channel.key")).expect("the key for channels");
+        Self(Tree::read(&trust))
     }
 
     /// Writes everything into `dir`.

@@ -81,13 +81,13 @@ pub(super) fn lock(output: Output, args: &LockArgs) -> Result<(), Error> {
     };
     let helm = args.rendering.helm();
     let locking = async {
-        if args.discover {
+        Ok(if args.discover {
             resolve::resolve_with_named(&order, helm.as_ref()).await
         } else {
             resolve::resolve(&order).await
-        }
+        })
     };
-    let lock = run(unless_interrupted(&*meter, locking))??;
+    let lock = run(unless_interrupted(&*meter, locking))???;
     let file = lock.write(&args.definition)?;
     let mut content: Vec<_> = lock.contents().map(|c| c.blob()).collect();
     content.sort_unstable();

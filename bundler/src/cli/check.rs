@@ -25,7 +25,8 @@ pub(super) fn check(output: Output, args: &CheckArgs) -> Result<(), Error> {
     };
     // It reads little; this one is here for Ctrl-C.
     let meter = Meter::of_command("checking", 0, true)?;
-    let report = run(unless_interrupted(&meter, check::check(&order)))??;
+    let checking = async { Ok(check::check(&order).await) };
+    let report = run(unless_interrupted(&meter, checking))???;
     output.result(&report, || describe(&report, helm.as_ref()))?;
     let unclear = if args.allow_unclear { 0 } else { report.unclear.len() };
     match (report.missing.len(), unclear) {

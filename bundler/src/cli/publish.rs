@@ -141,7 +141,7 @@ fn open(
 pub(super) fn publish(output: Output, args: &PublishArgs) -> Result<(), Error> {
     let trust = Folder::read(&args.trust)?;
     let bundle = open_all(&args.bundle, Some(&args.trust), output)?;
-    let purpose = if args.plan { Purpose::Read } else { Purpose::Write };
+    let purpose = if args.plan { Purpose::Plan } else { Purpose::Write };
     let place = open(output, &args.place, purpose, &args.network)?;
     let meter = output.meter("looking", publish::content_bytes(&bundle))?;
     let planned = publish::plan(bundle, &*place, &meter)?;
@@ -149,7 +149,7 @@ pub(super) fn publish(output: Output, args: &PublishArgs) -> Result<(), Error> {
     if args.plan {
         return output.result(&planned.plan, || describe_plan(&planned.plan).text());
     }
-    let meter = Arc::new(output.meter("publishing", planned.plan.to_bring.bytes)?);
+    let meter = Arc::new(output.meter("publishing", place.passes() * planned.plan.to_bring.bytes)?);
     let done = planned.execute(&trust, &*place, &(Arc::clone(&meter) as Arc<dyn Progress>))?;
     if let Some(meter) = Arc::into_inner(meter) {
         meter.finish();

@@ -147,3 +147,60 @@ fn list_text(place: &dyn Place, digest: Digest, most: u64) -> Result<Option<Vec<
     let text = place.blob(digest, most.min(MAX_FRONT_PLAIN_BYTES))?;
     Ok(text.filter(|text| Digest::of(text) == digest))
 }
+
+#[cfg(test)]
+mod tests {
+    use sealift_archive::ReleaseName;
+    use sealift_archive::release::BlobListSummary;
+
+    use super::*;
+
+    /// Releases as `(version, sequence, upgrade_from)`.
+    fn catalog(releases: &[(&str, u64, &[&str])]) -> Catalog {
+        let entries = releases.iter().map(|(version, sequence, upgrade_from)| {
+            let name = ReleaseName {
+                product: "acme".parse().unwrap(),
+                version: version.parse().unwrap(),
+                sequence: (*sequence).try_into().unwrap(),
+            };
+            let list = BlobListSummary::of(&BlobList::default());
+            let mut statement = Statement::new(name, list, Blob::of(b"{}"));
+            statement.upgrade_from = upgrade_from.iter().map(|version| version.parse().unwrap()).collect();
+            Entry { digest: Digest::of(&statement.to_bytes()), statement }
+        });
+        Catalog { entries: entries.collect(), refused: Vec::new() }
+    }
+
+    #[test]
+    fn the_way_leads_over_what_is_published() {
+        type Case<'a> = (&'a str, &'a [(&'a str, u64, &'a [&'a str])], u64, &'a [u64]);
+        let cases: [Case<'_>; 7] = [
+            ("alone", &[("3", 3, &["2"])], 1, &[]),
+            ("all steps", &[("1", 1, &[]), ("2", 2, &["1"]), ("3", 3, &["2"])], 1, &[1, 2]),
+            ("what is withdrawn is none", &[("1", 1, &[]), ("2", 2, &["1"]), ("3", 3, &["2"])], 2, &[2]),
+            ("what no step leads from", &[("1", 1, &[]), ("2", 2, &[]), ("3", 3, &["2"])], 1, &[2]),
+            ("a gap", &[("1", 1, &[]), ("3", 3, &["2"])], 1, &[]),
+            ("a version twice: the newer", &[("1", 1, &[]), ("1", 2, &[]), ("3", 3, &["1"])], 1, &[2]),
+            ("two ways", &[("1", 1, &[]), ("2", 2, &["1"]), ("3", 3, &["1", "2"])], 1, &[1, 2]),
+        ];
+        for (name, releases, floor, expected) in cases {
+            let catalog = catalog(releases);
+            let goal = catalog.entries.last().unwrap();
+            let way = catalog.way_to(goal, floor.try_into().unwrap());
+            let found: Vec<u64> = way.iter().map(|release| release.sequence.get()).collect();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn of_a_long_way_the_newest_steps_are_named() {
+        let versions: Vec<String> = (0..=40).map(|number| number.to_string()).collect();
+        let from: Vec<[&str; 1]> = versions.iter().map(|version| [version.as_str()]).collect();
+        let releases: Vec<(&str, u64, &[&str])> =
+            (1..=40).map(|i| (versions[i].as_str(), i as u64, from[i - 1].as_slice())).collect();
+        let catalog = catalog(&releases);
+        let way = catalog.way_to(catalog.entries.last().unwrap(), Sequence::FIRST);
+        let found: Vec<u64> = way.iter().map(|release| release.sequence.get()).collect();
+        assert_eq!(found, (40 - MAX_EARLIER as u64..40).collect::<Vec<_>>());
+    }
+}

@@ -44,7 +44,7 @@ impl Directory {
         let lock = match purpose {
             _ if dir.exists() && !dir.is_dir() => return Err(refuse("it is not a folder").into()),
             Purpose::Read if !dir.exists() => return Err(refuse("there is no such folder").into()),
-            Purpose::Read => None,
+            Purpose::Read | Purpose::Plan => None,
             Purpose::Write => Some(prepare(&dir)?),
         };
         Ok(Self { dir, name: name.to_owned(), _lock: lock })
@@ -129,6 +129,10 @@ impl Place for Directory {
     fn missing(&self, blobs: &[Blob], progress: &dyn Progress) -> Result<BTreeSet<Digest>, Error> {
         let look = |blob: &Blob| Ok((!self.has(*blob, progress)?).then_some(blob.digest));
         blobs.par_iter().filter_map(|blob| look(blob).transpose()).collect()
+    }
+
+    fn passes(&self) -> u64 {
+        2
     }
 
     fn bring(

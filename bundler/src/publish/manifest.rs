@@ -118,6 +118,7 @@ pub(super) fn find_envelope(name: &str, manifest: &[u8]) -> Result<Place, Error>
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
@@ -149,6 +150,18 @@ mod tests {
             change(&mut value);
             let said = find_envelope("m", &serde_json::to_vec(&value).unwrap()).unwrap_err().to_string();
             assert!(said.contains(expected), "{expected}: {said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_registry_sends_is_answered(at in 0..500_usize, byte: u8, cut in 0..500_usize) {
+            let mut bytes = of_envelope(b"envelope");
+            let (at, cut) = (at % bytes.len(), bytes.len() - cut % bytes.len());
+            bytes[at] = byte;
+            if let Ok(Place::Here(found)) = find_envelope("m", &bytes[..cut]) {
+                prop_assert_eq!(found, b"envelope");
+            }
         }
     }
 }

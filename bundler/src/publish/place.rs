@@ -52,7 +52,10 @@ pub trait Place {
     /// I/O, or what a registry says.
     fn missing(&self, blobs: &[Blob], progress: &dyn Progress) -> Result<BTreeSet<Digest>, Error>;
 
-    /// Brings these blobs there.
+    /// How often each byte that is brought is told to the progress: twice where it is read back.
+    fn passes(&self) -> u64;
+
+    /// Brings these blobs there, and checks that they are.
     ///
     /// # Errors
     /// Damage of the bundle, I/O, or what a registry says. What has come stays.
@@ -75,6 +78,8 @@ pub trait Place {
 pub enum Purpose {
     /// Looking: it has to be there, and stays as it is.
     Read,
+    /// Planning: it stays as it is, also if it is not there.
+    Plan,
     /// Publishing: a folder is made, and locked.
     Write,
 }

@@ -209,10 +209,6 @@ fn next(
     let kept = said.map_or(*own_floor, |said| said.floor.max(*own_floor));
     channel.floor = floor.unwrap_or(kept);
     channel.earlier = catalog.way_to(entry, channel.floor.max(*own_floor));
-    if let Some(said) = said.filter(|_| version.is_none()) {
-        // The same again, unless what it names is no longer published.
-        channel.requires.clone_from(&said.requires);
-    }
     Ok(channel)
 }
 

@@ -125,6 +125,10 @@ impl Place for Repository {
         Ok(missing)
     }
 
+    fn passes(&self) -> u64 {
+        1
+    }
+
     fn bring(
         &self,
         blobs: &[Blob],

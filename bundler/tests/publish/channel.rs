@@ -197,3 +197,30 @@ fn what_a_command_needs_is_asked_for() {
         vendor.run(wrong).expect(2, &["error"]);
     }
 }
+
+#[test]
+fn a_channel_that_has_expired_is_told_and_renewed() {
+    let vendor = with_releases();
+    vendor.promote("1.1.0 --to stable", "www").expect(0, &[]);
+    let file = vendor.path("www/channels/stable.json");
+    // The same as it would have been signed long ago.
+    let mut channel = published(&vendor, "stable");
+    channel.expires = time::macros::datetime!(2020-01-01 0:00 UTC);
+    let old = |name: &str, channel: &Channel| {
+        let envelope = Envelope::new(channel.to_bytes(), &std::iter::empty().collect()).unwrap();
+        fs::write(vendor.path(name), envelope.to_bytes()).unwrap();
+        vendor.run(&format!("sign {name} --key alice.key")).expect(0, &["2020-01-01"]);
+    };
+    old("old.json", &channel);
+    fs::copy(vendor.path("old.json"), &file).unwrap();
+    vendor.run("channel show www --trust trust").expect(0, &["stable has EXPIRED"]);
+    let told = vendor.promote("1.1.0 --to stable", "www").expect(0, &[]).json();
+    assert_eq!((&told["changed"], &told["channel"]["version"]), (&true.into(), &2.into()));
+
+    channel.version = 3;
+    old("late.json", &channel);
+    vendor
+        .run("promote --draft late.json www --trust trust")
+        .expect(2, &["SL0447", "it expired at 2020-01-01"]);
+    assert_eq!(published(&vendor, "stable").version, 2);
+}

@@ -17,6 +17,8 @@ fn hex_of(bytes: &[u8]) -> String {
 fn a_release_is_published_under_its_names_and_once() {
     let vendor = Vendor::new();
     let [first, second, _] = vendor.releases();
+    vendor.run(&format!("publish {first} www --trust trust --plan")).expect(0, &["to bring   5 blobs"]);
+    assert!(!vendor.path("www").exists(), "a plan makes no folder");
     let done = vendor.publish(&first, "www");
     // Three files, the blob list and refs.json.
     assert_eq!(done["toBring"]["blobs"], 5, "{done}");

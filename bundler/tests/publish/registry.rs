@@ -135,3 +135,18 @@ fn the_tag_of_a_channel_holds_its_envelope() {
     assert_eq!(content["artifactType"], CONTENT_TYPE);
     assert_eq!(content["layers"].as_array().unwrap().len(), 5);
 }
+
+#[test]
+fn two_at_once_do_no_harm() {
+    let vendor = Vendor::new();
+    let first = vendor.release("1.0.0", 1, "");
+    let place = Place::new();
+    let publish = format!("publish {first} {} --trust trust", place.name());
+    std::thread::scope(|scope| {
+        let runs = [(); 3].map(|()| scope.spawn(|| vendor.run(&publish)));
+        for run in runs {
+            run.join().unwrap().expect(0, &[]);
+        }
+    });
+    vendor.promote("1.0.0 --to stable", &place.name()).expect(0, &[]);
+}

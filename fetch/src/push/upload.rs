@@ -1,6 +1,7 @@
 //! One blob into a repository: in one request, or in several where something on the way takes no large ones.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,15 +59,27 @@ struct Sent {
 }
 
 impl Upload<'_> {
-    /// Pushes the blob.
+    /// Pushes the blob. A large one that did not get through in one request is cut from then on: what takes no large
+    /// requests says so (413), or just breaks off before it could be heard.
     pub(super) async fn run(&self) -> Result<(), Error> {
         let told = Told::default();
-        match self.client.again_and_again(|| self.whole(&told)).await {
-            Err(Error::Answer { status: Status(413), .. }) if self.blob.size > CHUNK_BYTES => {
-                self.client.again_and_again(|| self.in_chunks(&told)).await
+        let is_cut = AtomicBool::new(false);
+        let once = || async {
+            if is_cut.load(Ordering::Relaxed) {
+                return self.in_chunks(&told).await;
             }
-            done => done,
-        }
+            let is_too_large = |error: &Error| {
+                matches!(error, Error::Answer { status: Status(413), .. } | Error::Unreachable { .. })
+            };
+            match self.whole(&told).await {
+                Err(failure) if self.blob.size > CHUNK_BYTES && is_too_large(failure.error()) => {
+                    is_cut.store(true, Ordering::Relaxed);
+                    Err(again(failure))
+                }
+                done => done,
+            }
+        };
+        self.client.again_and_again(once).await
     }
 
     async fn whole(&self, told: &Told) -> Result<(), Failure> {
@@ -102,7 +115,9 @@ impl Upload<'_> {
         let request = Request { method: Method::POST, brings, ..Request::whole(self.subject()) };
         let answer = request.send(self.client).await.map_err(|failure| failure.map(may_not_write))?;
         self.expect(&answer.response, StatusCode::ACCEPTED)?;
-        let asked = answer.response.url().clone();
+        // Not where that led: a redirect is followed without credentials, and so is what comes of it.
+        let host = self.client.host(&self.subject().host());
+        let asked = self.subject().url(&self.client.http, &host).await?;
         let url = self.location(&answer.response, &asked)?;
         let Answer { response, .. } = answer;
         let least_chunk =

@@ -9,7 +9,7 @@ use sealift_archive::{Blob, Digest, Explain, Progress, Unwatched};
 use sealift_fetch::meter::Interrupt;
 use sealift_fetch::{Error, Kind, Origin, Outgoing, Wanted};
 use sealift_lab::vendor::image::noise;
-use sealift_lab::vendor::{Access, Config, Fault, Target};
+use sealift_lab::vendor::{Access, Config, Fault, Registry, Target};
 
 use crate::setting::{REPOSITORY, SIZE, Setting};
 
@@ -89,6 +89,21 @@ async fn one_pass_is_enough_for_all() {
     setting.registry.revoke_tokens();
     setting.push(&held).await.unwrap();
     assert_eq!(setting.count("GET", "/token"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_for_the_registry_that_was_asked() {
+    let elsewhere = Registry::start().unwrap();
+    let access = Access::Basic { user: "vendor".to_owned(), password: "secret".to_owned() };
+    let setting = Setting::with(Config { access, ..Config::default() }, LOGIN);
+    let redirect = Fault::Redirect(elsewhere.url(UPLOADS));
+    setting.registry.faults().always(Target::Path(UPLOADS.to_owned()), redirect);
+    setting.push(&Held::new([noise(1, 1000)])).await.unwrap();
+    let seen = elsewhere.seen();
+    let methods: Vec<&str> = seen.iter().map(|seen| seen.method.as_str()).collect();
+    assert_eq!(methods, ["POST", "PUT"]);
+    assert!(seen.iter().all(|seen| seen.authorization.is_none()), "{seen:?}");
+    assert!(setting.registry.seen().iter().any(|seen| seen.authorization.is_some()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,7 +92,11 @@ impl<'a> Run<'a> {
 /// `15 min`, `90 s`
 pub(super) fn spell(span: Duration) -> String {
     let seconds = span.as_secs();
-    if seconds >= 60 && seconds % 60 == 0 { format!("{} min", seconds / 60) } else { format!("{seconds} s") }
+    if seconds >= 60 && seconds.is_multiple_of(60) {
+        format!("{} min", seconds / 60)
+    } else {
+        format!("{seconds} s")
+    }
 }
 
 fn failure(status: ExitStatus, said: &str) -> String {

@@ -6,9 +6,10 @@
 //! - What is only interrupted (a crash, Ctrl-C, a full disk) is gone on with by the next command, or at the next start.
 
 use sealift_archive::{Progress, Sequence};
-use sealift_store::{Activation, Event, Mark, State, Subject, Switch, Until, Writer};
+use sealift_store::{Activation, Mark, State, Subject, Switch, Until, Writer};
 use serde::Serialize;
 
+use super::ending::{end, failed, record, stopped};
 use super::gate::Gate;
 use super::host::environment;
 use super::journal::{Begin, Goal, Journal, Stop, Turn, now};
@@ -260,7 +261,7 @@ impl Engine<'_> {
     ) -> Result<Switched, crate::Error> {
         loop {
             let reason = match self.leg(writer, &mut journal) {
-                Ok(()) => return self.end(writer, journal, then),
+                Ok(()) => return end(writer, journal, then),
                 Err(Trouble::Halted(error)) => return Err(error),
                 Err(Trouble::Failed(reason)) => reason,
             };
@@ -363,36 +364,6 @@ impl Engine<'_> {
         }
         Err(Error::NeedsConsent { goal: Box::new(goal.name()), warnings })
     }
-
-    /// The way is gone to its end.
-    fn end(&self, writer: &Writer, journal: Journal, then: &[Sequence]) -> Result<Switched, crate::Error> {
-        let (to, from) = journal.ends();
-        let phases = journal.leg.phases.clone();
-        let switched = Switched { to: to.cloned(), from: from.cloned(), phases };
-        let Some(turn) = journal.leg.turn.clone().filter(|turn| turn.goal == Goal::From) else {
-            if then.is_empty() {
-                journal.remove()?;
-            }
-            return Ok(switched);
-        };
-        let event = match switched.to.clone().filter(|_| turn.is_told) {
-            Some(release) => Event::RolledBack { release, from: switched.from.clone() },
-            None => failed(&journal, turn.place.clone(), turn.reason.clone(), true),
-        };
-        record(writer, &journal, event)?;
-        let release = Box::new(journal.begin.to.name());
-        journal.remove()?;
-        let (phase, reason) = (turn.place, turn.reason);
-        if !turn.is_by_itself {
-            return Ok(switched);
-        }
-        Err(if phase == Phase::Preflight.to_string() {
-            Error::Preflight { release, reason }.into()
-        } else {
-            let active = switched.to.map(|to| Box::new(to.name()));
-            Error::WentBack { release, phase, reason, active }.into()
-        })
-    }
 }
 
 /// What going back behind these hooks means for data.
@@ -442,24 +413,4 @@ fn switch(journal: &Journal) -> Switch {
     // Going back on it, the release becomes again what it was; what is left on the way there did run.
     let unfinished = if is_told || journal.begin.has_run { Mark::Retained } else { Mark::Staged };
     Switch { to: to.cloned(), from: from.cloned(), unfinished: Some(unfinished), is_told }
-}
-
-fn stopped(journal: &Journal, stop: &Stop) -> Error {
-    Error::Stopped {
-        goal: journal.ends().0.map(|goal| Box::new(goal.name())),
-        phase: stop.place.clone(),
-        reason: stop.reason.clone(),
-        is_forward: (journal.goal() == Goal::To) != journal.begin.is_back(),
-    }
-}
-
-fn failed(journal: &Journal, phase: String, reason: String, went_back: bool) -> Event {
-    Event::ActivationFailed { release: journal.begin.to.clone(), phase, reason, went_back }
-}
-
-/// Writes it into the audit log, unless a run before a crash has done so.
-fn record(writer: &Writer, journal: &Journal, event: Event) -> Result<(), crate::Error> {
-    let records = writer.audit()?;
-    let mut since = records.iter().rev().take_while(|record| record.time >= journal.begin.time);
-    if since.any(|record| record.event == event) { Ok(()) } else { Ok(writer.record(event)?) }
 }

@@ -85,11 +85,11 @@ pub enum Error {
         /// Why.
         why: String,
     },
-    /// What an earlier run has started is still at work.
-    #[error("`{what}`, which an earlier run has started, is still at work")]
+    /// What was started before is still at work.
+    #[error("the hook `{hook}` cannot begin: one that was started before is still at work")]
     StillAtWork {
-        /// The hook.
-        what: String,
+        /// The hook that has to wait.
+        hook: String,
     },
     /// A program that the release brings cannot take the place of the installed one.
     #[error("`{}` cannot be installed: {why}", program.display())]

@@ -113,7 +113,7 @@ impl<'a> Direct<'a> {
         let file = options.open(hook_file(self.store))?;
         match file.try_lock() {
             Ok(()) => Ok(file.into_parts().0),
-            Err(TryLockError::WouldBlock) => Err(Error::StillAtWork { what: hook.to_owned() }.into()),
+            Err(TryLockError::WouldBlock) => Err(Error::StillAtWork { hook: hook.to_owned() }.into()),
             Err(TryLockError::Error(error)) => Err(error.into()),
         }
     }

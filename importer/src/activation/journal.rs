@@ -175,7 +175,7 @@ impl Journal {
             let entry: Entry = serde_json::from_value(value).map_err(|error| refuse(error.to_string()))?;
             match (&mut journal, entry) {
                 (None, Entry::Begin(begin)) => {
-                    journal = Some(Self::begun(path.clone(), begin).map_err(refuse)?)
+                    journal = Some(Self::begun(path.clone(), begin).map_err(refuse)?);
                 }
                 (Some(journal), entry) => journal.take_in(entry).map_err(refuse)?,
                 (None, _) => return Err(refuse("it does not say what was begun".to_owned()).into()),

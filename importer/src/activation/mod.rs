@@ -5,6 +5,7 @@
 //! before it begins, and harmless to repeat. [`Flux`], [`Host`] and [`Restart`] stand for what is outside.
 
 mod command;
+mod ending;
 mod engine;
 mod error;
 mod flux;

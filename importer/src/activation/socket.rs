@@ -117,12 +117,18 @@ pub fn answer(mut stream: UnixStream, store: &Store, host: &dyn Host) -> Result<
 fn expect_allowed(stream: &UnixStream, store: &Store) -> Result<(), Error> {
     let refuse = |why: String| Error::HelperRefuses { why };
     let peer = socket_peercred(stream).map_err(|error| refuse(format!("nobody knows who asks: {error}")))?;
-    let uid = peer.uid.as_raw();
     let owner = fs::metadata(store.root()).map_err(|error| refuse(error.to_string()))?.uid();
-    if uid == 0 || uid == owner {
-        return Ok(());
+    match peer.uid.as_raw() {
+        uid if may_ask(uid, owner) => Ok(()),
+        uid => {
+            Err(refuse(format!("user {uid} is neither root nor the owner of `{}`", store.root().display())))
+        }
     }
-    Err(refuse(format!("user {uid} is neither root nor the owner of `{}`", store.root().display())))
+}
+
+/// Whether a user may ask, given whose store it is.
+fn may_ask(uid: u32, owner: u32) -> bool {
+    uid == 0 || uid == owner
 }
 
 fn question(stream: &mut UnixStream) -> Result<Action, Error> {
@@ -201,4 +207,17 @@ fn receive<T: DeserializeOwned>(
 
 fn is_wait(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_and_the_owner_of_the_store_may_ask() {
+        let cases = [(0, 998, true), (998, 998, true), (1000, 998, false), (1000, 0, false), (0, 0, true)];
+        for (uid, owner, may) in cases {
+            assert_eq!(may_ask(uid, owner), may, "{uid} of a store of {owner}");
+        }
+    }
 }

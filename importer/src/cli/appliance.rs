@@ -125,13 +125,16 @@ struct Told {
 impl Watcher for Told {
     fn tell(&self, news: &News<'_>) {
         let line = match news {
-            // What takes no time is told by the result.
-            News::Begins { phase: Phase::Serve | Phase::Point | Phase::Conclude, .. } => return,
+            // What takes no time is told by the result, and a check that says no by the error.
+            News::Begins { phase: Phase::Serve | Phase::Point | Phase::Conclude, .. }
+            | News::GoesBack { phase: Phase::Preflight, .. } => return,
             News::Begins { goal, phase, number, of } => {
                 let goal = goal.map_or_else(|| "back".to_owned(), |goal: &Subject| goal.version.to_string());
                 format!("{goal}: {number}/{of} {}\n", describe(phase))
             }
-            News::GoesBack { phase, reason } => format!("{phase} failed: {reason}\neverything is undone\n"),
+            News::GoesBack { phase, reason } => {
+                format!("{phase} failed: {reason}\nwhat was done is undone:\n")
+            }
         };
         // If nobody can read it, the activation itself still counts.
         let _ = self.output.remark(&line);

@@ -1,6 +1,7 @@
 //! `import`.
 
 use std::num::ParseIntError;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -15,31 +16,35 @@ use serde::Serialize;
 use super::appliance::Appliance;
 use super::output::{Lines, Output};
 use super::repair::{WithHealed, warn};
-use super::told::{conclude, describe};
+use super::told::{conclude, describe, foretell, warning};
 use super::{Cli, ImportArgs};
 use crate::Error;
 use crate::activation::Engine;
-use crate::import::{Done, Plan, execute, plan, record_refusal};
+use crate::config::Config;
+use crate::import::{Done, Forecast, Plan, execute, forecast, plan, record_refusal};
 use crate::volumes::{Search, Volumes};
 
 pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(), Error> {
-    // The journal and the audit log are read in other directories than the command was typed in.
-    let absolute = args.sources.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
-    let source = absolute.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" ");
+    let config = cli.config()?;
+    let source = source_name(&args.sources)?;
     let mut search = Search::new(args.sources.clone());
     if args.plan.plan {
         let store = cli.store()?;
         let bundle = open(&store, &mut search, output)?;
         let plan = plan_from(&store, &bundle, args, &source)?;
         let volumes = Volumes::of(&bundle, &plan);
-        let told = Told { plan: &plan, volumes: volumes.as_ref() };
-        return output.result(&told, || describe_all(&plan, volumes.as_ref()).end());
+        let forecast = forecast(&store, &bundle, &plan, &config.disk)?;
+        let told = Told { plan: &plan, volumes: volumes.as_ref(), forecast: forecast.as_ref() };
+        return output.result(&told, || {
+            let lines = describe_all(&plan, volumes.as_ref());
+            forecast.iter().fold(lines, foretell).end()
+        });
     }
-    let config = cli.config()?.activation;
     let writer = cli.writer(&format!("import {source}"))?;
-    let appliance = Appliance::new(cli, output, &writer, &config)?;
+    let appliance = Appliance::new(cli, output, &writer, &config.activation)?;
     let mut import = Import {
         cli,
+        config: &config,
         engine: appliance.engine(false),
         output,
         args,
@@ -58,6 +63,12 @@ pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(),
     let (done, healed) = (done?, import.healed);
     output.result(&WithHealed::new(&done, &healed), || conclude(&done))?;
     warn(output, &healed)
+}
+
+/// What the journal and the audit log call a source: they are read in other directories than the command was typed in.
+pub(super) fn source_name(places: &[PathBuf]) -> Result<String, Error> {
+    let absolute = places.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
+    Ok(absolute.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" "))
 }
 
 /// How long to wait for a stick.
@@ -81,11 +92,13 @@ struct Told<'a> {
     #[serde(flatten)]
     plan: &'a Plan,
     volumes: Option<&'a Volumes>,
+    forecast: Option<&'a Forecast>,
 }
 
 /// An import from a source that may come in several parts.
 struct Import<'a> {
     cli: &'a Cli,
+    config: &'a Config,
     engine: Engine<'a>,
     output: Output,
     args: &'a ImportArgs,
@@ -125,13 +138,16 @@ impl Import<'_> {
         let plan = plan_from(writer, &bundle, self.args, self.source)?;
         let volumes = Volumes::of(&bundle, &plan);
         if !self.is_told {
-            output.remark(&describe_all(&plan, volumes.as_ref()).end())?;
+            let forecast = forecast(writer, &bundle, &plan, &self.config.disk)?;
+            let warning = forecast.as_ref().and_then(warning).map(|warning| warning + "\n");
+            let lines = describe_all(&plan, volumes.as_ref()).end();
+            output.remark(&(lines + &warning.unwrap_or_default()))?;
             self.is_told = true;
         }
         if plan.work().next().is_none() {
             return execute(writer, &bundle, plan, &Unwatched, &self.engine);
         }
-        search.keep(writer, &bundle, &plan)?;
+        search.keep(writer, &bundle, plan.work().map(|step| &step.release.digest))?;
         let to_come = volumes.map_or(plan.need.missing_bytes, |volumes| volumes.at_hand_bytes);
         let meter = self.cli.meter("importing", to_come.saturating_sub(plan.need.begun_bytes))?;
         let done = execute(writer, &bundle, plan, &meter, &self.engine);
@@ -159,7 +175,7 @@ impl Import<'_> {
     }
 }
 
-fn open(store: &Store, search: &mut Search, output: Output) -> Result<Bundle, Error> {
+pub(super) fn open(store: &Store, search: &mut Search, output: Output) -> Result<Bundle, Error> {
     let medium = search.open(store)?;
     for remark in medium.remarks() {
         output.remark(&format!("note: {remark}\n"))?;

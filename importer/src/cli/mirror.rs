@@ -96,9 +96,7 @@ impl Run<'_> {
         store.situation()?.judge_channel(&channel, digest, Reach::Online, now)?;
         let activate = self.config.activate && online::may_activate(&store, &channel.release.statement);
         let outcome = match self.endpoint.news(&store, &trust, &channel, activate, self.progress)? {
-            News::Offer(offer) => {
-                Outcome::Planned { plan: Box::new(self.plan_of(&store, &offer, activate)?) }
-            }
+            News::Offer(offer) => Outcome::Planned { plan: Box::new(plan_of(&store, &offer, activate)?) },
             News::Here(state) => Outcome::Here { state },
             News::Older(active) => Outcome::older(&active),
         };
@@ -125,7 +123,6 @@ impl Run<'_> {
     }
 
     fn listen(&self, trust: &mut Trust) -> Result<Heard, Error> {
-        self.endpoint.follow_roots(trust, self.progress)?;
         self.endpoint.hear(trust, self.config.channel, self.progress)
     }
 
@@ -152,7 +149,7 @@ impl Run<'_> {
         activate: bool,
         newest: Digest,
     ) -> Result<Done, Error> {
-        let plan = self.plan_of(writer, offer, false)?;
+        let plan = plan_of(writer, offer, false)?;
         self.output.remark(&describe(&plan).end())?;
         let meter =
             self.cli.meter("mirroring", plan.need.missing_bytes.saturating_sub(plan.need.begun_bytes))?;
@@ -163,15 +160,9 @@ impl Run<'_> {
         if !activate {
             return Ok(done);
         }
-        let plan = self.plan_of(writer, offer, true)?;
+        let plan = plan_of(writer, offer, true)?;
         online::record_activation(writer, self.endpoint.name(), self.config.channel, newest)?;
         execute(writer, offer, plan, self.progress, &engine)
-    }
-
-    fn plan_of(&self, store: &Store, offer: &Offer<'_>, activate: bool) -> Result<Plan, Error> {
-        let mut plan = plan(store, offer, activate)?;
-        plan.passed_over.extend(offer.passed.iter().cloned());
-        Ok(plan)
     }
 
     fn told(&self, channel: Channel, outcome: Outcome) -> Told {
@@ -186,6 +177,12 @@ impl Run<'_> {
             outcome,
         }
     }
+}
+
+fn plan_of(store: &Store, offer: &Offer<'_>, activate: bool) -> Result<Plan, Error> {
+    let mut plan = plan(store, offer, activate)?;
+    plan.passed_over.extend(offer.passed.iter().cloned());
+    Ok(plan)
 }
 
 impl Outcome {

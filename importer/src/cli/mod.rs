@@ -213,10 +213,17 @@ struct PlanArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sealiftctl verify                          read everything, list the damage
+  sealiftctl verify --repair /media/stick    and bring back what is damaged from the archive there
+  sealiftctl verify --repair                 without one: remove what has changed, mend Git mirrors
+
+What is brought back is verified like any import; nothing else changes, and what runs keeps running.")]
 struct VerifyArgs {
-    /// Remove content that has changed, so that an import can bring it back, and make Git mirrors again
-    #[arg(long)]
-    repair: bool,
+    /// Mend what is damaged, from the archive, volumes or folders that are named, as `import` takes them
+    #[arg(long, num_args = 0.., value_name = "PATH")]
+    repair: Option<Vec<PathBuf>>,
 }
 
 impl Cli {

@@ -7,7 +7,7 @@ use sealift_store::policy::{Passed, Why};
 use sealift_store::{State, Subject};
 
 use super::output::{Lines, count, keys, size};
-use crate::import::{Action, Done, Outcome, Plan, Step};
+use crate::import::{Action, Containerd, Done, Forecast, Outcome, Plan, Step};
 
 pub(super) fn describe(plan: &Plan) -> Lines {
     let signers: BTreeSet<KeyId> = plan.steps.iter().flat_map(|step| step.signers.iter().copied()).collect();
@@ -48,6 +48,35 @@ pub(super) fn describe(plan: &Plan) -> Lines {
         );
     }
     lines
+}
+
+/// What the plan leads to.
+pub(super) fn foretell(lines: Lines, forecast: &Forecast) -> Lines {
+    let rate = size(forecast.bytes_per_second);
+    let mut lines = lines
+        .line("time", format_args!("about {} s, if the medium gives {rate}/s", forecast.seconds.max(1)))
+        .line("full then", format_args!("{} % of the store's disk", forecast.store_percent));
+    if let Some(containerd) = &forecast.containerd {
+        let (copied, unpacked) = (size(containerd.copied_bytes), size(containerd.unpacked_bytes));
+        let what = format!("{} %, with {copied} kept and {unpacked} unpacked", containerd.percent);
+        lines = lines.line("containerd", what);
+    }
+    warning(forecast).into_iter().fold(lines, Lines::text)
+}
+
+/// What somebody should know before the release runs.
+pub(super) fn warning(forecast: &Forecast) -> Option<String> {
+    let containerd = forecast.containerd.as_ref().filter(|containerd| containerd.is_too_full())?;
+    let Containerd { dir, percent, threshold_percent, collectable_bytes, .. } = containerd;
+    let help = match collectable_bytes {
+        0 => "make room before it is activated".to_owned(),
+        bytes => format!("`sealiftctl gc` frees {}", size(*bytes)),
+    };
+    Some(format!(
+        "warning: once it runs, the disk of `{}` is {percent} % full; from {threshold_percent} % on, \
+         kubelet removes images that no container uses: {help}",
+        dir.display()
+    ))
 }
 
 fn to_do(action: Action) -> &'static str {

@@ -2,6 +2,7 @@
 //! everything in it has a default, so an appliance without it works too.
 
 pub mod activation;
+mod disk;
 mod media;
 mod mirror;
 mod receipt;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 use crate::Error;
 pub use activation::Activation;
+pub use disk::{Disk, Threshold};
 pub use media::Media;
 pub use mirror::{Location, Mirror};
 pub use receipt::Receipt;
@@ -43,6 +45,9 @@ pub struct Config {
     /// How receipts are written.
     #[serde(default)]
     pub receipt: Receipt,
+    /// What else an import fills, besides the store.
+    #[serde(default)]
+    pub disk: Disk,
 }
 
 impl Config {

@@ -136,7 +136,7 @@ impl Api {
 
     /// Changes an object by an RFC 7386 merge patch.
     pub(super) fn patch(&self, ask: &Ask<'_>, patch: &Value, deadline: Deadline) -> Result<(), Error> {
-        self.ask(ask, Some(patch.to_string()), deadline).map(|_| ())
+        self.ask(ask, Some(patch), deadline).map(|_| ())
     }
 
     /// Waits, but not longer than there is time.
@@ -149,11 +149,11 @@ impl Api {
         Error::NotUnderstood { server: self.address(), resource: ask.resource.clone(), why }
     }
 
-    fn ask(&self, ask: &Ask<'_>, patch: Option<String>, deadline: Deadline) -> Result<Vec<u8>, Error> {
+    fn ask(&self, ask: &Ask<'_>, patch: Option<&Value>, deadline: Deadline) -> Result<Vec<u8>, Error> {
         let mut wait = FIRST_WAIT;
         self.runtime.block_on(async {
             loop {
-                let (told, error) = match self.try_once(ask, patch.clone(), deadline).await {
+                let (told, error) = match self.try_once(ask, patch, deadline).await {
                     Ok(body) => return Ok(body),
                     Err(Failure::Final(error)) => return Err(error),
                     Err(Failure::Passing { wait: told, error }) => (told, error),
@@ -171,7 +171,7 @@ impl Api {
     async fn try_once(
         &self,
         ask: &Ask<'_>,
-        patch: Option<String>,
+        patch: Option<&Value>,
         deadline: Deadline,
     ) -> Result<Vec<u8>, Failure> {
         let method = if patch.is_some() { Method::PATCH } else { Method::GET };
@@ -181,7 +181,7 @@ impl Api {
             request = request.bearer_auth(token.text().map_err(Failure::Final)?);
         }
         if let Some(patch) = patch {
-            request = request.header(CONTENT_TYPE, MERGE_PATCH).body(patch);
+            request = request.header(CONTENT_TYPE, MERGE_PATCH).body(patch.to_string());
         }
         let mut response = request.send().await.map_err(|error| self.no_answer(&error))?;
         if response.status().is_success() {

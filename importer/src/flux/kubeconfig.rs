@@ -191,10 +191,8 @@ struct UserEntry {
 /// Server and user of the current context.
 fn current(text: &str) -> Result<(Server, User), Fault> {
     let mistake = |why: String| Err(Fault::Mistake(why));
-    let document: Document = serde_saphyr::from_str(text).map_err(|error| {
-        let place = error.location().map(|l| format!("line {}, column {}: ", l.line(), l.column()));
-        Fault::Mistake(place.unwrap_or_default() + &error.without_snippet().to_string())
-    })?;
+    let document: Document =
+        serde_saphyr::from_str(text).map_err(|error| Fault::Mistake(error.without_snippet().to_string()))?;
     let Some(wanted) = filled(document.current_context) else {
         return mistake("it has no `current-context`".to_owned());
     };
@@ -348,7 +346,7 @@ mod tests {
     #[test]
     fn mistakes_are_told() {
         let cases = [
-            ("clusters: {", "line 2, column"),
+            ("clusters: {", "line 1, column 11"),
             ("users: []", "it has no `current-context`"),
             ("current-context: here\ncontexts: null", "it has no context `here`"),
             ("current-context: h\ncontexts: [{name: h, context: {cluster: c}}]", "it has no cluster `c`"),

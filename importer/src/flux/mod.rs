@@ -82,7 +82,7 @@ impl Cluster {
     }
 
     /// Suspends all Kustomizations and `HelmReleases` that are not suspended, and tells how many that were. Returns when
-    /// nothing is being applied any more.
+    /// nothing is being applied any more. Health checks that are under way are not waited for.
     pub fn suspend(&self) -> Result<usize, Error> {
         let deadline = Deadline::after(self.patience.change);
         let kinds = kind::served(&self.api, &APPLIERS, deadline)?;
@@ -179,13 +179,13 @@ impl Cluster {
         &self,
         served: &Served,
         object: &Object,
-        patch: &Value,
+        change: &Value,
         deadline: Deadline,
     ) -> Result<bool, Error> {
         let mut path = served.path(Some(object.namespace()));
         path.push(object.name());
         let ask = Ask { verb: "patch", resource: served.resource(), path: &path, query: &[] };
-        match self.api.patch(&ask, patch, deadline) {
+        match self.api.patch(&ask, change, deadline) {
             Ok(()) => Ok(true),
             Err(error) if matches!(error.status(), Some(404 | 409)) => Ok(false),
             Err(error) => Err(error),

@@ -173,10 +173,16 @@ impl Object {
         requested.is_none() || requested == self.status.last_handled_reconcile_at.as_ref()
     }
 
-    /// Whether its controller is at it right now, and not only going to try again.
+    /// Whether its controller is applying something right now.
+    ///
+    /// `ProgressingWithRetry` is a wait for the next try. Health checks come last, and say about `Healthy` what they say about
+    /// `Reconciling`; where suspending breaks them off, as with Flux 2.9, both stay as they are.
     pub(super) fn is_in_progress(&self) -> bool {
-        let is_it = |c: &Condition| c.name == "Reconciling" && c.is_true() && c.reason == "Progressing";
-        self.status.conditions.iter().any(is_it)
+        let find = |name: &str| self.status.conditions.iter().find(|c| c.name == name);
+        let is_checked = |reconciling: &Condition| {
+            find("Healthy").is_some_and(|c| c.status == "Unknown" && c.message == reconciling.message)
+        };
+        find("Reconciling").is_some_and(|c| c.is_true() && c.reason == "Progressing" && !is_checked(c))
     }
 
     /// Whether its controller has seen its latest definition.

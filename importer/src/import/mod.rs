@@ -6,6 +6,8 @@
 
 mod base;
 mod execute;
+mod forecast;
+mod mend;
 mod plan;
 
 use sealift_archive::Explain as _;
@@ -13,6 +15,8 @@ use sealift_store::{Event, Writer};
 
 use crate::Error;
 pub use execute::{Done, Outcome, execute};
+pub use forecast::{Containerd, Forecast, forecast};
+pub use mend::{Mend, mend, plan_mend};
 pub use plan::{Action, Plan, Step, Switch, plan};
 
 /// Records in the audit log that a source was refused; other errors are not the source's fault.

@@ -143,15 +143,12 @@ impl Endpoint {
         let [layer] = read.layers.as_slice() else {
             return Err(refuse(format!("it has {} layers", read.layers.len())).into());
         };
-        match &layer.data {
-            Some(data) => {
-                Ok(BASE64.decode(data).map_err(|_| refuse("its `data` is not in base64".to_owned()))?)
-            }
-            None => {
-                let origin = Origin::Registry { reference: tagged.clone(), kind: Kind::Blob };
-                Ok(self.client.content(&origin, layer.digest, MAX_ENVELOPE_BYTES as u64).await?)
-            }
+        if let Some(data) = &layer.data {
+            let decoded = BASE64.decode(data);
+            return Ok(decoded.map_err(|_| refuse("its `data` is not in base64".to_owned()))?);
         }
+        let origin = Origin::Registry { reference: tagged.clone(), kind: Kind::Blob };
+        Ok(self.client.content(&origin, layer.digest, MAX_ENVELOPE_BYTES as u64).await?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Hearing what the vendor says: newer trust roots first, one after the other, then the channel, which the newest judges.
+//! Hearing what the vendor says: the channel, and the trust roots after the one that is known, the newest of which judges it.
 
 use sealift_archive::release::published::Published;
 use sealift_archive::trust::{KeyId, Signatures, TrustRoot, Trusted};
@@ -37,11 +37,34 @@ impl Trust {
 }
 
 impl Endpoint {
-    /// Follows the trust roots that are published, as far as they lead. Those before an error have been followed.
+    /// Reads a channel, follows the trust roots that are published, as far as they lead, and checks who signed the channel.
+    /// Whether it may be believed is for the store's policy to say. Roots before an error have been followed.
     ///
     /// # Errors
-    /// What the endpoint or the network says; a root that does not follow from the one before.
-    pub fn follow_roots(&self, trust: &mut Trust, progress: &dyn Progress) -> Result<(), Error> {
+    /// What the endpoint or the network says; a root that does not follow from the one before; a channel that is not there,
+    /// not signed, or another one.
+    pub fn hear(
+        &self,
+        trust: &mut Trust,
+        name: ChannelName,
+        progress: &dyn Progress,
+    ) -> Result<Heard, Error> {
+        // The root that judges a channel is published before it: asked for in this order, both fit.
+        let channel = self.wait(progress, self.envelope(Published::Channel(name)))?;
+        self.follow_roots(trust, progress)?;
+        let source_name = || self.name().to_owned();
+        let channel = channel.ok_or_else(|| OnlineError::NoChannel { source_name: source_name(), name })?;
+        let document = format!("channel {name} of {}", self.name());
+        let (said, signers) =
+            Channel::verify(&document, &channel.document, &trust.trusted, &channel.signatures)?;
+        if said.name != name {
+            let (source_name, found) = (source_name(), said.name);
+            return Err(OnlineError::OtherChannel { source_name, wanted: name, found }.into());
+        }
+        Ok(Heard { channel: said, digest: Digest::of(&channel.document), signers })
+    }
+
+    fn follow_roots(&self, trust: &mut Trust, progress: &dyn Progress) -> Result<(), Error> {
         loop {
             let version = trust.trusted.newest().version() + 1;
             let Some(envelope) = self.wait(progress, self.envelope(Published::Root(version)))? else {
@@ -51,24 +74,5 @@ impl Endpoint {
             trust.trusted.follow(root, &envelope.signatures)?;
             trust.signatures.extend(envelope.signatures);
         }
-    }
-
-    /// Reads a channel and checks who signed it. Whether it may be believed is for the store's policy to say.
-    ///
-    /// # Errors
-    /// What the endpoint or the network says; a channel that is not there, not signed, or another one.
-    pub fn hear(&self, trust: &Trust, name: ChannelName, progress: &dyn Progress) -> Result<Heard, Error> {
-        let source_name = || self.name().to_owned();
-        let envelope = self
-            .wait(progress, self.envelope(Published::Channel(name)))?
-            .ok_or_else(|| OnlineError::NoChannel { source_name: source_name(), name })?;
-        let document = format!("channel {name} of {}", self.name());
-        let (channel, signers) =
-            Channel::verify(&document, &envelope.document, &trust.trusted, &envelope.signatures)?;
-        if channel.name != name {
-            let (source_name, found) = (source_name(), channel.name);
-            return Err(OnlineError::OtherChannel { source_name, wanted: name, found }.into());
-        }
-        Ok(Heard { channel, digest: Digest::of(&envelope.document), signers })
     }
 }

@@ -1,7 +1,7 @@
 //! Mirroring: an appliance that is online takes releases by itself from where its vendor publishes them.
 //!
-//! It is the ordinary import with another source. First what the vendor says is heard ([`Endpoint::follow_roots`],
-//! [`Endpoint::hear`]) without holding the store; then the store's policy judges the channel and remembers it, and
+//! It is the ordinary import with another source. First what the vendor says is heard ([`Endpoint::hear`]) without
+//! holding the store; then the store's policy judges the channel and remembers it, and
 //! [`Endpoint::news`] says what it means here; what is offered is planned and loaded like an archive, only that its blobs
 //! are asked for by digest, and only those that are missing. So a stick can bring most of a release and the network the rest.
 //!

@@ -139,14 +139,12 @@ impl<'e> Inquiry<'e, '_> {
 
     /// The statement that the channel names, from the store if it is there.
     async fn statement(&self, entry: &CurrentRelease) -> Result<Stated, Error> {
-        let (bytes, signatures) = match self.stored(&entry.statement)? {
-            Some(here) => (here.statement_bytes()?, here.signatures()?),
-            None => {
-                let part = Published::Release(entry.statement);
-                let envelope = self.endpoint.envelope(part).await?;
-                let envelope = envelope.ok_or_else(|| self.not_there("the statement", entry))?;
-                (envelope.document, envelope.signatures)
-            }
+        let (bytes, signatures) = if let Some(here) = self.stored(&entry.statement)? {
+            (here.statement_bytes()?, here.signatures()?)
+        } else {
+            let envelope = self.endpoint.envelope(Published::Release(entry.statement)).await?;
+            let envelope = envelope.ok_or_else(|| self.not_there("the statement", entry))?;
+            (envelope.document, envelope.signatures)
         };
         let found = Digest::of(&bytes);
         if found != entry.statement {
@@ -179,16 +177,15 @@ impl<'e> Inquiry<'e, '_> {
 
     async fn release(&self, stated: Stated) -> Result<Release, Error> {
         let Stated { statement, bytes, signatures, signers } = stated;
-        let (list, refs) = match self.stored(&Digest::of(&bytes))? {
+        let (list, refs) = if let Some(here) = self.stored(&Digest::of(&bytes))? {
             // Both have one form only.
-            Some(here) => (here.blob_list()?.to_text().into_bytes(), here.refs()?.to_bytes()),
-            None => {
-                let summary = statement.blob_list;
-                let most = summary.max_text_bytes().min(MAX_BLOB_LIST_BYTES);
-                let list = self.content("the blob list", &statement, summary.digest, most).await?;
-                let most = statement.refs.size.min(MAX_REFS_BYTES as u64);
-                (list, self.content("refs.json", &statement, statement.refs.digest, most).await?)
-            }
+            (here.blob_list()?.to_text().into_bytes(), here.refs()?.to_bytes())
+        } else {
+            let summary = statement.blob_list;
+            let most = summary.max_text_bytes().min(MAX_BLOB_LIST_BYTES);
+            let list = self.content("the blob list", &statement, summary.digest, most).await?;
+            let most = statement.refs.size.min(MAX_REFS_BYTES as u64);
+            (list, self.content("refs.json", &statement, statement.refs.digest, most).await?)
         };
         Ok(Release::assemble(statement, bytes, signatures, signers, &list, refs)?)
     }
@@ -216,6 +213,7 @@ impl<'e> Inquiry<'e, '_> {
 }
 
 /// An error that had to pass through the archive's, as it was.
+#[must_use]
 pub fn unwrapped(error: Error) -> Error {
     match error {
         Error::Archive(ArchiveError::Io(io)) => match io.downcast::<Error>() {

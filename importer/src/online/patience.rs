@@ -87,8 +87,9 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_tried_again_and_nothing_else() {
+        type Failures = &'static [fn() -> Error];
         let patience = Patience { tries: 4, first_wait: Duration::from_millis(1) };
-        let cases: [(&[fn() -> Error], bool, usize); 4] = [
+        let cases: [(Failures, bool, usize); 4] = [
             (&[], true, 1),
             (&[away, away], true, 3),
             (&[away, refused], false, 2),

@@ -1,6 +1,8 @@
 //! Activations played through: where each of their phases fails, and where the power goes before or after each line of the
 //! journal.
 
+use std::path::PathBuf;
+
 use fs_err as fs;
 use sealift_archive::{Class, Explain as _, Sequence, Unwatched};
 use sealift_importer::Error;
@@ -31,30 +33,38 @@ fn config(has_no_return: bool) -> Config {
     serde_saphyr::from_str(if has_no_return { &config } else { CONFIG }).unwrap()
 }
 
-struct Appliance {
-    _dir: TempDir,
-    store: Store,
+pub(crate) struct Appliance {
+    dir: TempDir,
+    pub(crate) store: Store,
 }
 
 impl Appliance {
     /// Release 1 is active, releases 2 and 3 are staged; with `is_fresh`, nothing is active.
-    fn new(is_fresh: bool) -> Self {
+    pub(crate) fn new(is_fresh: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(&dir.path().join("store")).unwrap();
-        let appliance = Self { _dir: dir, store };
+        let appliance = Self { dir, store };
         let root = RootFile { name: "root.json".to_owned(), root: ACME.root.clone(), signatures: None };
         let writer = appliance.store.lock("test").unwrap();
         writer.pin(&root).unwrap();
+        drop(writer);
         for sequence in 1..=3 {
-            let offer = Offer::new(&ACME, sequence, contents(sequence..sequence + 1, 10));
-            let what = plan(&writer, &offer, false).unwrap();
-            execute(&writer, &offer, what, &Unwatched, &Engine::plain()).unwrap();
+            appliance.stage(&Offer::new(&ACME, sequence, contents(sequence..sequence + 1, 10)));
             if sequence == 1 && !is_fresh {
-                writer.activate(number(1)).unwrap();
+                appliance.store.lock("test").unwrap().activate(number(1)).unwrap();
             }
         }
-        drop(writer);
         appliance
+    }
+
+    pub(crate) fn stage(&self, offer: &Offer) {
+        let writer = self.store.lock("test").unwrap();
+        let what = plan(&writer, offer, false).unwrap();
+        execute(&writer, offer, what, &Unwatched, &Engine::plain()).unwrap();
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     fn copy(&self) -> Self {
@@ -62,7 +72,7 @@ impl Appliance {
         let target = dir.path().join("store");
         let mut copying = std::process::Command::new("cp");
         assert!(copying.arg("--archive").arg(self.store.root()).arg(&target).status().unwrap().success());
-        Self { _dir: dir, store: Store::open(&target).unwrap() }
+        Self { dir, store: Store::open(&target).unwrap() }
     }
 
     fn activate(&self, outside: &Outside, config: &Config, sequence: u64) -> Result<Switched, Error> {
@@ -77,7 +87,7 @@ impl Appliance {
         outside.engine(config).resume(&self.store.lock("test").unwrap())
     }
 
-    fn states(&self) -> String {
+    pub(crate) fn states(&self) -> String {
         let releases = self.store.releases().unwrap();
         let states: Vec<_> =
             releases.iter().map(|one| format!("{} {}", one.sequence(), one.state())).collect();
@@ -94,7 +104,7 @@ impl Appliance {
         failures.collect()
     }
 
-    fn expect_nothing_left(&self, what: &str) {
+    pub(crate) fn expect_nothing_left(&self, what: &str) {
         let left: Vec<_> = fs::read_dir(self.store.root().join("activation"))
             .map(|entries| entries.map(|entry| entry.unwrap().file_name()).collect())
             .unwrap_or_default();
@@ -109,15 +119,15 @@ impl Appliance {
     }
 }
 
-fn number(sequence: u64) -> Sequence {
+pub(crate) fn number(sequence: u64) -> Sequence {
     sequence.try_into().unwrap()
 }
 
 const FORWARD: [&str; 7] =
     ["flux suspend", "run os 2", "run k3s 2", "run note 2", "flux resume", "flux poke", "flux ready"];
 const BACK: [&str; 6] = ["flux suspend", "undo k3s 1", "undo os 1", "flux resume", "flux poke", "flux ready"];
-const OLD: &str = "1 active, 2 staged, 3 staged";
-const NEW: &str = "1 retained, 2 active, 3 staged";
+pub(crate) const OLD: &str = "1 active, 2 staged, 3 staged";
+pub(crate) const NEW: &str = "1 retained, 2 active, 3 staged";
 
 #[test]
 fn there_and_back() {
@@ -348,19 +358,21 @@ enum Left {
     AllButOne,
 }
 
+type Command = fn(&Appliance, &Outside, &Config) -> Result<(), Error>;
+/// Its name, where it begins, what is done, what fails in it, what is done after the crash, and how it ends.
+type Crash<'a> = (&'static str, &'a Appliance, Command, Option<&'static str>, Command, &'static str);
+
 #[test]
 fn a_crash_at_any_line_is_gone_on_with() {
     let fresh = Appliance::new(false);
     let forward = config(true);
     let active = fresh.copy();
     active.activate(&Outside::default(), &forward, 2).unwrap();
-    type Command = fn(&Appliance, &Outside, &Config) -> Result<(), Error>;
     let activate: Command = |appliance, outside, config| appliance.activate(outside, config, 2).map(drop);
     let roll_back: Command = |appliance, outside, config| appliance.roll_back(outside, config).map(drop);
     let resume: Command = |appliance, outside, config| appliance.resume(outside, config).map(drop);
     let back = "1 active, 2 retained, 3 staged";
-    // Where it begins, what is done, what fails in it, what is done after the crash, and how it ends.
-    let cases: [(&str, &Appliance, Command, Option<&'static str>, Command, &str); 6] = [
+    let cases: [Crash<'_>; 6] = [
         ("forward, again", &fresh, activate, None, activate, NEW),
         ("forward, resume", &fresh, activate, None, resume, NEW),
         ("forward, rollback", &fresh, activate, None, roll_back, OLD),

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod activation;
+mod forecast;
 mod gc;
+mod host;
 mod import;
+mod mend;
 mod mirror;
 mod outside;
 mod parity;

@@ -30,7 +30,9 @@ impl Tree {
     /// These releases, the last of which is current in version 1 of channel `stable`.
     pub(crate) fn of(vendor: &Vendor, offers: &[&Offer]) -> Self {
         let mut tree = Self::default();
-        offers.iter().for_each(|offer| tree.add(offer));
+        for offer in offers {
+            tree.add(offer);
+        }
         tree.name(vendor, &channel(1, offers));
         tree
     }

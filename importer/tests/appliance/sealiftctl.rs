@@ -26,7 +26,7 @@ impl Appliance {
     }
 
     /// With a pinned trust root.
-    fn pinned() -> Self {
+    pub(crate) fn pinned() -> Self {
         let appliance = Self::new();
         ACME.write_root(appliance.dir.path());
         appliance.done(&["trust", "pin", "root.json"]);
@@ -116,6 +116,9 @@ macro_rules! assert_told {
                 (r"process \d+", "process [pid]"),
                 (r"bytes \d+ to \d+", "bytes [from] to [to]"),
                 (r"wrong: less than 10 % of the disk is free\n", ""),
+                (r"\d+ % of the store's disk", "[share] of the store's disk"),
+                (r"  containerd .*\n", ""),
+                (r"warning: once it runs.*\n", ""),
                 (r"in [0-9.]+ s, [0-9.]+ [kMGT]?B/s", "in [time]"),
                 (r"after [0-9.]+ s", "after [time]"),
             ],
@@ -157,6 +160,39 @@ fn an_update_and_back() {
         serde_json::from_slice(&appliance.run(&["history", "--json", "--since=1d"]).stdout).unwrap();
     assert!(records.len() == 7 && records.iter().all(|record| record.by == Some(Actor::current())));
     assert_told!("verify", appliance.told(&["verify"]));
+}
+
+#[test]
+fn steps_on_the_host() {
+    let appliance = Appliance::with_releases(1..=1);
+    let bundle = appliance.bundle(&ACME, 2);
+    appliance.done(&["import", &bundle]);
+    let config = "apiVersion: sealift/v1
+kind: Appliance
+activation:
+  preflight: [{name: disk, command: [/bin/sh, -c, 'test -e $SEALIFT_STORE/../room || { echo no room; exit 1; }']}]
+  hooks:
+    - name: k3s
+      command: [/bin/sh, -c, 'echo it does not start; test -e $SEALIFT_STORE/../mended']
+      undo: [/bin/true]
+      pointOfNoReturn: true
+      rollbackWarning: what was written to the cluster since is lost
+";
+    fs::write(appliance.path("appliance.yaml"), config).unwrap();
+    let told = |args: &[&str]| appliance.told(&[&["--config", "appliance.yaml"], args].concat());
+    assert_told!("host_plan", told(&["activate", "1.2", "--plan"]));
+    assert_told!("host_preflight", told(&["activate", "1.2"]));
+    assert_told!("host_status_refused", told(&["status"]));
+    fs::write(appliance.path("room"), "").unwrap();
+    assert_told!("host_stopped", told(&["activate", "1.2"]));
+    assert_told!("host_status_stopped", told(&["status"]));
+    assert_told!("host_resume", told(&["resume"]));
+    assert_told!("host_rollback", told(&["rollback"]));
+    assert_told!("host_rollback_yes", told(&["rollback", "--yes"]));
+    fs::write(appliance.path("mended"), "").unwrap();
+    assert_told!("host_activate", told(&["activate", "1.2"]));
+    assert_told!("host_rollback_plan", told(&["rollback", "--plan"]));
+    assert_told!("host_history", told(&["history"]));
 }
 
 #[test]
@@ -281,6 +317,8 @@ fn damage_in_the_store() {
     assert_told!("verify_repair", appliance.told(&["verify", "--repair"]));
     assert_told!("import_repairs", appliance.told(&["import", "acme-1.2.tar.zst"]));
     appliance.done(&["verify"]);
+    fs::remove_file(&blobs[0]).unwrap();
+    assert_told!("verify_repair_from", appliance.told(&["verify", "--repair", "acme-1.2.tar.zst"]));
 }
 
 #[test]

@@ -94,6 +94,22 @@ impl Offer {
         contents: Vec<Vec<u8>>,
         change: impl FnOnce(&mut Statement, &mut BlobList),
     ) -> Self {
+        Self::build(vendor, sequence, contents, &[], change)
+    }
+
+    /// With these files and nothing else.
+    pub(crate) fn with_files(vendor: &Vendor, sequence: u64, files: &[(&str, &str)]) -> Self {
+        let contents = files.iter().map(|(_, content)| content.as_bytes().to_vec()).collect();
+        Self::build(vendor, sequence, contents, files, |_, _| ())
+    }
+
+    fn build(
+        vendor: &Vendor,
+        sequence: u64,
+        contents: Vec<Vec<u8>>,
+        files: &[(&str, &str)],
+        change: impl FnOnce(&mut Statement, &mut BlobList),
+    ) -> Self {
         let blobs: BTreeMap<Digest, Vec<u8>> = contents.into_iter().map(|c| (Digest::of(&c), c)).collect();
         let mut blob_list = BlobList::default();
         for content in blobs.values() {
@@ -104,7 +120,13 @@ impl Offer {
             version: format!("1.{sequence}").parse().unwrap(),
             sequence: sequence.try_into().unwrap(),
         };
-        let refs = names_for(&blobs);
+        let mut refs = if files.is_empty() { names_for(&blobs) } else { Refs::default() };
+        for (name, content) in files {
+            refs.files.insert(
+                name.parse().unwrap(),
+                descriptor(content.as_bytes(), "application/octet-stream", None),
+            );
+        }
         let refs_bytes = refs.to_bytes();
         let nothing = BlobListSummary { digest: Digest::of(b""), count: 0, content_bytes: 0 };
         let mut statement = Statement::new(name, nothing, Blob::of(&refs_bytes));
@@ -190,11 +212,6 @@ impl Source for Offer {
 /// Names for the first three of these: an image, a chart under two names, and a file.
 fn names_for(blobs: &BTreeMap<Digest, Vec<u8>>) -> Refs {
     const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-    let descriptor = |content: &[u8], media_type: &str, artifact_type: Option<&str>| {
-        let (Blob { digest, size }, media_type) = (Blob::of(content), media_type.to_owned());
-        let artifact_type = artifact_type.map(str::to_owned);
-        Descriptor { media_type, digest, size, artifact_type, annotations: BTreeMap::new() }
-    };
     let mut refs = Refs::default();
     let mut name = |content: &[u8], name: &str, artifact_type| {
         let named = descriptor(content, MANIFEST_TYPE, artifact_type);
@@ -214,6 +231,12 @@ fn names_for(blobs: &BTreeMap<Digest, Vec<u8>>) -> Refs {
         refs.files.insert("docs/notes.txt".parse().unwrap(), descriptor(file, "text/plain", None));
     }
     refs
+}
+
+fn descriptor(content: &[u8], media_type: &str, artifact_type: Option<&str>) -> Descriptor {
+    let (Blob { digest, size }, media_type) = (Blob::of(content), media_type.to_owned());
+    let artifact_type = artifact_type.map(str::to_owned);
+    Descriptor { media_type, digest, size, artifact_type, annotations: BTreeMap::new() }
 }
 
 /// Content that differs for each number.

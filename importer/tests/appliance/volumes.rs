@@ -329,7 +329,7 @@ fn import(courier: &Courier, place: &Path) -> Result<(), Error> {
         let unverified = sealift_archive::bundle::Unverified::on(medium)?;
         let bundle = unverified.verify(store.trust()?)?;
         let plan = plan(&store, &bundle, false)?;
-        search.keep(&writer, &bundle, &plan)?;
+        search.keep(&writer, &bundle, plan.work().map(|step| &step.release.digest))?;
         execute(&writer, &bundle, plan, &Unwatched, &Engine::plain())
     });
     drop(writer);
@@ -409,4 +409,21 @@ fn a_hundred_confused_sticks_are_staged_right_or_not_at_all() {
         fs::remove_dir_all(&stick).unwrap();
     }
     assert!(staged >= CASES / 5, "those that are only swapped are good: {staged}");
+}
+
+#[test]
+fn a_repair_takes_one_stick_after_the_other() {
+    let courier = Courier::small();
+    let all: Vec<usize> = (1..=courier.volumes.len()).collect();
+    let (first, rest) = (courier.stick("first", &all[..1]), courier.stick("rest", &all[1..]));
+    courier.expect(&["import", first.to_str().unwrap(), rest.to_str().unwrap()], 0);
+    for blob in courier.offer.release.blob_list.iter() {
+        fs::remove_file(courier.store().blob_path(&blob.digest)).unwrap();
+    }
+    let said = courier.expect(&["verify", "--repair", first.to_str().unwrap()], 7);
+    assert!(said.contains("put in a stick with one of them"), "{said}");
+    // The other one is enough now: what the first one held is here.
+    courier.expect(&["verify", "--repair", rest.to_str().unwrap()], 0);
+    courier.expect(&["verify"], 0);
+    assert_eq!(fs::read_dir(courier.dir.path().join("store/incoming")).unwrap().count(), 0);
 }

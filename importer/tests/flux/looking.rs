@@ -18,7 +18,7 @@ fn sources_are_poked_before_what_is_applied_from_them() {
     add_source(&server, "gitrepositories", "flux-system/git");
     add_source(&server, "ocirepositories", "flux-system/oci");
     add_source(&server, "helmcharts", "flux-system/chart");
-    server.add(SOURCE, "helmrepositories", "flux-system/address", json!({"type": "oci"}));
+    server.add(SOURCE, "helmrepositories", "flux-system/address", &json!({"type": "oci"}));
     assert_eq!(cluster(&server, None).poke().unwrap(), 5);
     assert_eq!(server.changed(), ["git", "oci", "chart", "kustomization", "release"]);
     assert!(cluster(&server, None).look().unwrap().is_ready());
@@ -114,7 +114,7 @@ fn a_release_runs_the_chart_that_its_repository_holds() {
     let source = add_source(&server, "ocirepositories", "charts/web");
     server.patch(&source, &json!({"status": {"artifact": {"revision": CHART}}}));
     let chart = json!({"kind": "OCIRepository", "name": "web", "namespace": "charts"});
-    let release = server.add(HELM, "helmreleases", "apps/web", json!({"chartRef": chart}));
+    let release = server.add(HELM, "helmreleases", "apps/web", &json!({"chartRef": chart}));
     let digest = CHART.split_once('@').unwrap().1;
     for (attempted, is_ready) in [(digest, true), (CHART, true), ("sha256:4444", false)] {
         // What other versions of the API keep under this name is the version of a chart.
@@ -130,7 +130,7 @@ fn much_that_is_not_ready_is_told_shortly() {
     let server = StandIn::start(&FLUX);
     let message = "\u{1b}[31m".to_owned() + &"x".repeat(10_000);
     for n in 0..70 {
-        let app = server.add(KUSTOMIZE, "kustomizations", &format!("flux-system/app-{n}"), json!({}));
+        let app = server.add(KUSTOMIZE, "kustomizations", &format!("flux-system/app-{n}"), &json!({}));
         let conditions = json!([{"type": "Ready", "status": "Unknown", "message": message}]);
         server.patch(&app, &json!({"status": {"conditions": conditions}}));
     }

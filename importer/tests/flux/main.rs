@@ -41,15 +41,15 @@ fn add_kustomization(server: &StandIn, name: &str, is_suspended: bool) -> String
     if is_suspended {
         spec["suspend"] = json!(true);
     }
-    server.add(KUSTOMIZE, "kustomizations", name, spec)
+    server.add(KUSTOMIZE, "kustomizations", name, &spec)
 }
 
 fn add_release(server: &StandIn, name: &str) -> String {
-    server.add(HELM, "helmreleases", name, json!({"interval": "5m"}))
+    server.add(HELM, "helmreleases", name, &json!({"interval": "5m"}))
 }
 
 fn add_source(server: &StandIn, plural: &str, name: &str) -> String {
-    server.add(SOURCE, plural, name, json!({"interval": "5m"}))
+    server.add(SOURCE, plural, name, &json!({"interval": "5m"}))
 }
 
 fn is_suspended(server: &StandIn, path: &str) -> bool {

@@ -62,9 +62,9 @@ pub(crate) struct Objects {
 
 impl Objects {
     /// Applies a merge patch as somebody would who looks at nothing.
-    pub(crate) fn patch(&mut self, path: &str, patch: &Value) -> Value {
+    pub(crate) fn patch(&mut self, at: &str, patch: &Value) -> Value {
         self.version += 1;
-        let object = self.by_path.get_mut(path).expect("an object");
+        let object = self.by_path.get_mut(at).expect("an object");
         let spec = object["spec"].clone();
         merge(object, patch);
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
@@ -133,7 +133,7 @@ impl StandIn {
     }
 
     /// Adds an object that its controller has brought to what it should be.
-    pub(crate) fn add(&self, group: &str, plural: &str, name: &str, spec: Value) -> String {
+    pub(crate) fn add(&self, group: &str, plural: &str, name: &str, spec: &Value) -> String {
         let (namespace, name) = name.split_once('/').expect("namespace/name");
         let path = format!("{group}/namespaces/{namespace}/{plural}/{name}");
         let objects = &mut self.lock().objects;
@@ -156,8 +156,8 @@ impl StandIn {
         self.lock().objects.by_path[path].clone()
     }
 
-    pub(crate) fn patch(&self, path: &str, patch: &Value) {
-        self.lock().objects.patch(path, patch);
+    pub(crate) fn patch(&self, at: &str, patch: &Value) {
+        self.lock().objects.patch(at, patch);
     }
 
     /// Sees each request before it is answered.
@@ -265,8 +265,8 @@ impl Inner {
         json_of(&json!({"kind": "List", "metadata": {"continue": next}, "items": all[from..to]}))
     }
 
-    fn change(&mut self, path: &str, patch: &Value) -> Response {
-        let Some(object) = self.objects.by_path.get(path) else {
+    fn change(&mut self, at: &str, patch: &Value) -> Response {
+        let Some(object) = self.objects.by_path.get(at) else {
             return (StatusCode::NOT_FOUND, "{}").into_response();
         };
         let wanted = &patch["metadata"]["resourceVersion"];
@@ -274,10 +274,10 @@ impl Inner {
             let status = json!({"kind": "Status", "message": "the object has been modified", "code": 409});
             return (StatusCode::CONFLICT, status.to_string()).into_response();
         }
-        let changed = self.objects.patch(path, patch);
+        let changed = self.objects.patch(at, patch);
         let requested = &patch["metadata"]["annotations"][REQUESTED];
         if self.is_looking && !requested.is_null() {
-            self.objects.patch(path, &json!({"status": {"lastHandledReconcileAt": requested}}));
+            self.objects.patch(at, &json!({"status": {"lastHandledReconcileAt": requested}}));
         }
         json_of(&changed)
     }

@@ -135,33 +135,39 @@ fn what_does_not_stay_suspended_is_an_error() {
 
 #[test]
 fn suspending_waits_for_what_is_under_way() {
-    let reconciling = |reason: &str| {
-        let condition = json!({"type": "Reconciling", "status": "True", "reason": reason, "message": ""});
-        json!({"status": {"conditions": [condition]}})
+    let conditions = |reason: &str, healthy: &str| {
+        json!([
+            {"type": "Reconciling", "status": "True", "reason": reason, "message": "at it"},
+            {"type": "Healthy", "status": "Unknown", "reason": "Progressing", "message": healthy},
+        ])
     };
-    for (reason, lists) in [("Progressing", 6), ("ProgressingWithRetry", 3)] {
+    // Without waiting: the list before the change, the one after it, and one for what is under way.
+    let cases = [
+        ("applying", conditions("Progressing", "older"), 6),
+        ("checking health", conditions("Progressing", "at it"), 3),
+        ("going to try again", conditions("ProgressingWithRetry", "older"), 3),
+    ];
+    for (case, conditions, lists) in cases {
         let server = StandIn::start(&FLUX);
         let app = add_kustomization(&server, "flux-system/app", false);
-        server.patch(&app, &reconciling(reason));
-        let mut seen_lists = 0;
-        let path = app.clone();
+        server.patch(&app, &json!({"status": {"conditions": conditions}}));
+        let (path, mut listed) = (app.clone(), 0);
         server.set_mishaps(move |seen, objects| {
-            seen_lists += usize::from(seen.path.contains("kustomizations?"));
-            if seen_lists == 6 {
+            listed += usize::from(seen.path.contains("kustomizations?"));
+            if listed == 6 {
                 objects.patch(&path, &json!({"status": {"conditions": []}}));
             }
             None
         });
         assert_eq!(cluster(&server, None).suspend().unwrap(), 1);
         let asked = server.seen().into_iter().filter(|seen| seen.path.contains("kustomizations?"));
-        // Before the change, after it, and then until nothing is under way.
-        assert_eq!(asked.filter(|seen| seen.method == "GET").count(), lists, "{reason}");
+        assert_eq!(asked.filter(|seen| seen.method == "GET").count(), lists, "{case}");
     }
 
     // What never ends is not waited for for ever.
     let server = StandIn::start(&FLUX);
     let app = add_kustomization(&server, "flux-system/app", false);
-    server.patch(&app, &reconciling("Progressing"));
+    server.patch(&app, &json!({"status": {"conditions": conditions("Progressing", "older")}}));
     let patience = Patience { finish: HASTE.finish, ..PATIENCE };
     assert_eq!(cluster(&server, None).with_patience(patience).suspend().unwrap(), 1);
 }
@@ -184,9 +190,9 @@ fn each_kind_is_asked_for_in_a_version_that_has_it() {
         ("apps/v1", &["deployments"]),
     ];
     let server = StandIn::start(&old);
-    let kustomization = server.add(old[0].0, "kustomizations", "flux-system/app", json!({"suspend": false}));
-    let git = server.add(old[1].0, "gitrepositories", "flux-system/app", json!({}));
-    let oci = server.add(old[2].0, "ocirepositories", "flux-system/app", json!({}));
+    let kustomization = server.add(old[0].0, "kustomizations", "flux-system/app", &json!({"suspend": false}));
+    let git = server.add(old[1].0, "gitrepositories", "flux-system/app", &json!({}));
+    let oci = server.add(old[2].0, "ocirepositories", "flux-system/app", &json!({}));
     assert_eq!(cluster(&server, None).poke().unwrap(), 3);
     for path in [&kustomization, &git, &oci] {
         assert!(!annotations(&server, path).is_null(), "{path}");

@@ -50,6 +50,8 @@ pub enum Stays {
     NoneActive,
     /// Its state cannot be read, so it may be any of these.
     Unknown,
+    /// An activation is under way, and may lead to it or back to it.
+    Switching,
 }
 
 /// Why a release goes.
@@ -78,6 +80,7 @@ impl fmt::Display for Stays {
             Self::Ahead => "it can follow",
             Self::NoneActive => "nothing is active yet",
             Self::Unknown => "its state cannot be read",
+            Self::Switching => "an activation is under way",
         })
     }
 }
@@ -93,8 +96,20 @@ impl fmt::Display for Goes {
     }
 }
 
+/// What decides besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Circumstances {
+    /// Where a rollback leads.
+    pub(super) way_back: Option<Sequence>,
+    /// The lowest sequence that is allowed.
+    pub(super) floor: Option<Sequence>,
+    /// Whether an activation is under way.
+    pub(super) is_switching: bool,
+}
+
 /// Decides about each of these releases, in their order, which is by rising sequence.
-pub(super) fn judge(releases: &[Standing], way_back: Option<Sequence>, floor: Option<Sequence>) -> Vec<Fate> {
+pub(super) fn judge(releases: &[Standing], circumstances: Circumstances) -> Vec<Fate> {
+    let Circumstances { way_back, floor, is_switching } = circumstances;
     let active = releases.iter().find(|release| release.state == State::Active).map(|r| r.sequence);
     let ran_before = releases.iter().rev().filter(|release| {
         release.state == State::Retained && active.is_some_and(|active| release.sequence < active)
@@ -109,6 +124,7 @@ pub(super) fn judge(releases: &[Standing], way_back: Option<Sequence>, floor: Op
             _ if release.is_being_left => Fate::Stays(Stays::Leaving),
             _ if !release.is_state_known => Fate::Stays(Stays::Unknown),
             State::Failed { .. } => Fate::Goes(Goes::Failed),
+            _ if is_switching => Fate::Stays(Stays::Switching),
             _ if way_back == Some(sequence) => Fate::Stays(Stays::WayBack),
             _ if recent.contains(&sequence) => Fate::Stays(Stays::Recent),
             State::Retained if active.is_some_and(|active| sequence < active) => Fate::Goes(Goes::Old),
@@ -140,8 +156,11 @@ mod tests {
             is_state_known: letter != '?',
             is_being_left: letter == 'l',
         };
-        let releases: Vec<Standing> = states.chars().enumerate().map(standing).collect();
-        let fates = judge(&releases, way_back.try_into().ok(), floor.try_into().ok());
+        let releases: Vec<Standing> =
+            states.trim_start_matches('>').chars().enumerate().map(standing).collect();
+        let (way_back, floor) = (way_back.try_into().ok(), floor.try_into().ok());
+        let is_switching = states.starts_with('>');
+        let fates = judge(&releases, Circumstances { way_back, floor, is_switching });
         fates.iter().map(|fate| if matches!(fate, Fate::Stays(_)) { '+' } else { '-' }).collect()
     }
 
@@ -172,6 +191,8 @@ mod tests {
             ("RRS", 0, 0, "+++"),
             ("RRS", 0, 3, "--+"),
             ("FF", 0, 0, "--"),
+            // With an activation under way.
+            (">RRRASF", 0, 5, "+++++-"),
         ];
         for (states, way_back, floor, expected) in cases {
             assert_eq!(

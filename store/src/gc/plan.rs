@@ -7,7 +7,7 @@ use fs_err as fs;
 use sealift_archive::{BlobList, Digest, Refs, RepositoryName, Sequence, Statement};
 use time::{Duration, OffsetDateTime};
 
-use super::keep::{self, Fate, Goes, Standing};
+use super::keep::{self, Circumstances, Fate, Goes, Standing};
 use super::ledger::Ledger;
 use super::steps::{Step, retired};
 use super::{Collection, GiveUp, Item, Staying, What};
@@ -77,7 +77,8 @@ fn judged(store: &Store) -> Result<Vec<(StoredRelease, Fate)>, Error> {
         is_being_left: release.is_being_left(),
     };
     let standings: Vec<Standing> = releases.iter().map(standing).collect();
-    let fates = keep::judge(&standings, way_back, situation.floor);
+    let is_switching = store.activation_journal().exists();
+    let fates = keep::judge(&standings, Circumstances { way_back, floor: situation.floor, is_switching });
     Ok(releases.into_iter().zip(fates).collect())
 }
 

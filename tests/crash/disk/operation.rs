@@ -59,10 +59,12 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Create { place, .. } => write!(f, "create {:?}", place.name),
-            Self::Link { place, .. } => write!(f, "link {:?}", place.name),
-            Self::Remove { place, .. } => write!(f, "remove {:?}", place.name),
-            Self::Rename { from, to, .. } => write!(f, "rename {:?} to {:?}", from.name, to.name),
+            Self::Create { place, .. } => write!(f, "create `{}`", place.name.display()),
+            Self::Link { place, .. } => write!(f, "link `{}`", place.name.display()),
+            Self::Remove { place, .. } => write!(f, "remove `{}`", place.name.display()),
+            Self::Rename { from, to, .. } => {
+                write!(f, "rename `{}` to `{}`", from.name.display(), to.name.display())
+            }
             Self::Write { inode, offset, data } => {
                 write!(f, "write {} bytes at {offset} of {inode}", data.len())
             }
@@ -89,7 +91,7 @@ impl Disk {
                 self.name(to, *inode);
             }
             Operation::Write { inode, offset, data } => {
-                self.change(*inode, |content| content.write(*offset, data))
+                self.change(*inode, |content| content.write(*offset, data));
             }
             Operation::Resize { inode, size } => self.change(*inode, |content| content.resize(*size)),
             Operation::Mode { inode, mode } => {

@@ -23,6 +23,8 @@ const FUSE_SYNCFS: u32 = 50;
 const FUSE_FSYNCDIR: u32 = 30;
 /// `struct fuse_fsync_in`: file handle, flags, padding.
 const FSYNC_BYTES: usize = 16;
+/// Both, as the header says it.
+const FSYNC_REQUEST_BYTES: u32 = 56;
 /// Room for the longest request or answer, and what stands before it.
 const BUFFER_BYTES: usize = MAX_WRITE_BYTES as usize + (64 << 10);
 
@@ -74,7 +76,7 @@ fn translate(request: &mut [u8], length: usize) -> usize {
         return length;
     }
     let length = HEADER_BYTES + FSYNC_BYTES;
-    request[..4].copy_from_slice(&(HEADER_BYTES as u32 + FSYNC_BYTES as u32).to_ne_bytes());
+    request[..4].copy_from_slice(&FSYNC_REQUEST_BYTES.to_ne_bytes());
     request[OPCODE].copy_from_slice(&FUSE_FSYNCDIR.to_ne_bytes());
     request[NODE].copy_from_slice(&crate::disk::ROOT.to_ne_bytes());
     request[HEADER_BYTES..length].fill(0);

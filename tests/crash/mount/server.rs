@@ -32,11 +32,14 @@ const BLOCK_BYTES: u32 = 4 << 10;
 const BLOCKS: u64 = (64 << 30) / BLOCK_BYTES as u64;
 const MAX_NAME_BYTES: u32 = 255;
 
+/// Names, what has them, and what that is.
+type Listing = Vec<(OsString, Inode, FileType)>;
+
 pub(super) struct Server {
     state: Arc<Mutex<State>>,
     mount_point: PathBuf,
     /// What was in a directory when it was opened: who removes all of it reads on while it gets shorter.
-    listings: Mutex<HashMap<u64, Vec<(OsString, Inode, FileType)>>>,
+    listings: Mutex<HashMap<u64, Listing>>,
     next_listing: AtomicU64,
 }
 
@@ -260,7 +263,9 @@ impl Filesystem for Server {
     ) {
         let node = Node::new(Kind::File(Content::default()), mode & !umask & 0o7777);
         match self.make(parent, name, node) {
-            Ok(made) => reply.created(&TTL, &made, GENERATION, FileHandle(0), FopenFlags::empty()),
+            Ok(attributes) => {
+                reply.created(&TTL, &attributes, GENERATION, FileHandle(0), FopenFlags::empty())
+            }
             Err(error) => reply.error(error),
         }
     }

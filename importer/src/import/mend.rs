@@ -1,0 +1,83 @@
+//! Bringing back what a check of the store found to be damaged or missing, in one pass over a source.
+//!
+//! Releases that are here, with the same statement, get back the content and the documents that the source has of them; no
+//! release is added, and none becomes active. What the source does not have stays missing.
+
+use std::collections::BTreeSet;
+
+use sealift_archive::trust::Signatures;
+use sealift_archive::{Digest, Progress, Release, Source};
+use sealift_store::{Need, State, Store, Subject, Verdict, Writer};
+use serde::Serialize;
+
+use crate::Error;
+
+/// What a source can bring back.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mend {
+    /// Where it comes from.
+    pub source: String,
+    /// The releases that it has and that are not whole.
+    pub releases: Vec<Subject>,
+    /// What it has of their missing content.
+    #[serde(flatten)]
+    pub need: Need,
+}
+
+/// Says what `source` can bring back of what a check found, after changed content was removed.
+///
+/// # Errors
+/// The archive's `NoSpace`, or I/O.
+pub fn plan_mend(
+    store: &Store,
+    source: &dyn Source,
+    source_name: &str,
+    verdict: &Verdict,
+) -> Result<Mend, Error> {
+    let mut damaged = Vec::new();
+    for release in source.releases() {
+        if is_damaged(store, release, verdict)? {
+            damaged.push(release);
+        }
+    }
+    let need = store.need_of(&damaged, |digest| source.carries(digest))?;
+    if !damaged.is_empty() {
+        store.expect_room(&need)?;
+    }
+    let subject = |release: &&Release| Subject::new(&release.statement, release.digest());
+    Ok(Mend { source: source_name.to_owned(), releases: damaged.iter().map(subject).collect(), need })
+}
+
+/// Whether a release of the source is here, and something was found to be wrong with it.
+fn is_damaged(store: &Store, release: &Release, verdict: &Verdict) -> Result<bool, Error> {
+    let is_it = |here: &sealift_store::StoredRelease| here.digest() == release.digest();
+    let Some(here) = store.releases()?.into_iter().find(is_it) else { return Ok(false) };
+    Ok(matches!(here.state(), State::Failed { .. })
+        || !store.is_complete(&here)?
+        || verdict.findings.iter().any(|finding| finding.path.starts_with(here.dir())))
+}
+
+/// Brings it back. A release of which something stays missing keeps what has come, like an import that was interrupted.
+///
+/// # Errors
+/// Damage in the source, a full disk, the archive's `Interrupted`, or I/O.
+pub fn mend(writer: &Writer, source: &dyn Source, plan: &Mend, progress: &dyn Progress) -> Result<(), Error> {
+    let is_planned =
+        |release: &&Release| plan.releases.iter().any(|subject| subject.digest == release.digest());
+    let releases: Vec<&Release> = source.releases().iter().filter(is_planned).collect();
+    let begun = releases.iter().map(|release| writer.begin(release, &plan.source, &plan.need));
+    let begun = begun.collect::<Result<Vec<_>, _>>()?;
+    let Some((first, others)) = begun.split_first() else { return Ok(()) };
+    let intake = first.intake_with(others)?;
+    let wanted: BTreeSet<Digest> = plan.need.missing.iter().map(|blob| blob.digest).collect();
+    source.copy_blobs(&wanted, &intake, progress)?;
+    intake.finish()?;
+    let signatures: Signatures = source.signatures().into_iter().collect();
+    for (incoming, release) in begun.into_iter().zip(releases) {
+        if writer.missing(&release.blob_list).is_empty() {
+            incoming.stage(source.trusted(), &signatures, progress)?;
+        }
+    }
+    Ok(())
+}
