@@ -41,7 +41,7 @@ fn content_comes_back_from_empty_to_the_largest() {
         assert_eq!(open(&identities(), &sealed).unwrap(), content, "{length}");
         assert_ne!(seal(&recipient(), &content).unwrap(), sealed, "a key or nonce was used twice");
     }
-    assert!(matches!(seal(&recipient(), &[0; MAX_CONTENT_BYTES + 1]), Err(Error::TooLong { .. })));
+    assert!(matches!(seal(&recipient(), &vec![0; MAX_CONTENT_BYTES + 1]), Err(Error::TooLong { .. })));
 }
 
 #[test]

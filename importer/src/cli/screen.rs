@@ -73,7 +73,7 @@ pub(super) fn wrapped(text: &str, indent: usize) -> Vec<String> {
         let line = lines.last_mut().filter(|line| line.chars().count() + word.chars().count() < COLUMNS);
         match line {
             Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) => *line += &format!(" {word}"),
+            Some(line) => line.extend([" ", word]),
             None => lines.push(format!("{:indent$}{word}", "")),
         }
     }

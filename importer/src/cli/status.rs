@@ -87,7 +87,9 @@ fn describe(status: &Status, all: bool) -> Screen {
             lines.truncate(PROBLEM_LINES);
             lines[PROBLEM_LINES - 1].push('…');
         }
-        lines.into_iter().for_each(|line| screen.add(rank, line));
+        for line in lines {
+            screen.add(rank, line);
+        }
     }
     for (number, command) in status.next.iter().enumerate() {
         let rank = if number < MAIN_COMMANDS { Rank::Command } else { Rank::Further };

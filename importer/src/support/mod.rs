@@ -103,17 +103,17 @@ impl SupportBundle {
         bundle.add(
             "status.json",
             "what `sealiftctl status` says",
-            opened().and_then(|s| status(&s)).map_err(told),
+            opened().and_then(|s| status(&s)).map_err(|error| told(&error)),
         );
         bundle.add(
             "history.json",
             "the newest lines of the audit log",
-            opened().and_then(|s| history(&s)).map_err(told),
+            opened().and_then(|s| history(&s)).map_err(|error| told(&error)),
         );
         bundle.add(
             "store.json",
             "whether each release is complete; no content was read",
-            opened().and_then(|s| check(&s)).map_err(told),
+            opened().and_then(|s| check(&s)).map_err(|error| told(&error)),
         );
         bundle.add("disk.json", "the file system of the store, and how it is mounted", machine::disk(store));
         bundle.add(
@@ -185,7 +185,7 @@ impl SupportBundle {
 }
 
 /// An error, without what may be secret in it.
-fn told(error: Error) -> String {
+fn told(error: &Error) -> String {
     format!("{}: {error}", error.code())
 }
 

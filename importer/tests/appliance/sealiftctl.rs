@@ -110,6 +110,8 @@ macro_rules! assert_told {
                 (r"sha256:[0-9a-f]{64}", "[digest]"),
                 (r"[0-9.]+ [kMGT]?B free", "[room] free"),
                 (r"free, [0-9.]+ [kMGT]?B used", "free, [room] used"),
+                // Where a line is wrapped depends on the folder's name.
+                (r"\n {7}`\[dir\]", " `[dir]"),
                 (r"  by          .+", "  by          [who]"),
                 (r"process \d+", "process [pid]"),
                 (r"bytes \d+ to \d+", "bytes [from] to [to]"),
