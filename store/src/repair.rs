@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use fs_err as fs;
-use sealift_archive::{RepositoryName, durable};
+use sealift_archive::{Digest, RepositoryName, durable};
 use serde::Serialize;
 
 use crate::audit::Event;
-use crate::verify::{Trouble, Verdict};
+use crate::verify::{Finding, Trouble, Verdict};
 use crate::{Error, State, Writer, mirror};
 
 /// Where packs are checked before they go into a new mirror; swept like any import without a journal.
@@ -34,12 +34,8 @@ impl Writer {
     /// # Errors
     /// I/O, or what Git says.
     pub fn repair(&self, verdict: &Verdict) -> Result<Repairs, Error> {
-        let mut repairs = Repairs::default();
-        for finding in verdict.findings.iter().filter(|finding| finding.kind == Trouble::Changed) {
-            fs::remove_file(&finding.path)?;
-            repairs.removed_blobs += 1;
-        }
-        durable::sync_dir(&self.blobs_dir())?;
+        let removed_blobs = self.remove(verdict.findings.iter().filter(|f| f.kind == Trouble::Changed))?;
+        let mut repairs = Repairs { removed_blobs, ..Repairs::default() };
         for finding in verdict.findings.iter().filter(|finding| finding.kind == Trouble::Git) {
             if finding.path.is_dir() {
                 fs::remove_dir_all(&finding.path)?;
@@ -56,6 +52,35 @@ impl Writer {
             self.record(Event::Repaired { removed_blobs, mirrors })?;
         }
         Ok(repairs)
+    }
+
+    /// Removes content that the disk does not give out and that can be had again. What cannot is kept: a disk that fails for
+    /// the moment would take good content with it.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn remove_unreadable(
+        &self,
+        verdict: &Verdict,
+        can_be_had: impl Fn(&Digest) -> bool,
+    ) -> Result<(), Error> {
+        let can_be_had = |finding: &&Finding| {
+            let name = finding.path.file_name().and_then(|name| name.to_str());
+            let digest = name.and_then(|hex| format!("sha256:{hex}").parse().ok());
+            finding.kind == Trouble::Unreadable && digest.is_some_and(|digest| can_be_had(&digest))
+        };
+        self.remove(verdict.findings.iter().filter(can_be_had)).map(drop)
+    }
+
+    /// Says how many there were.
+    fn remove<'f>(&self, findings: impl Iterator<Item = &'f Finding>) -> Result<usize, Error> {
+        let mut removed = 0;
+        for finding in findings {
+            fs::remove_file(&finding.path)?;
+            removed += 1;
+        }
+        durable::sync_dir(&self.blobs_dir())?;
+        Ok(removed)
     }
 
     /// Makes the mirrors that releases lack, as far as their packs are here.
@@ -84,7 +109,7 @@ impl Writer {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use sealift_archive::{Digest, Unwatched};
+    use sealift_archive::Unwatched;
 
     use super::*;
     use crate::fixture::{Content, Place};
@@ -119,6 +144,28 @@ mod tests {
         assert_eq!(kinds(&place).1, [Trouble::Missing]);
         content.stage(&writer).unwrap();
         assert_eq!(kinds(&place).1, []);
+    }
+
+    #[test]
+    fn content_that_cannot_be_read_goes_only_if_it_can_be_had_again() {
+        let place = Place::new();
+        let writer = place.writer();
+        Content::new(1, &[b"one", b"two"]).stage(&writer).unwrap();
+        let [one, two] = [&b"one"[..], b"two"].map(Digest::of);
+        // A folder in place of a file: whoever opens it may, and cannot read it, root neither.
+        for digest in [one, two] {
+            fs::remove_file(place.store.blob_path(&digest)).unwrap();
+            fs::create_dir(place.store.blob_path(&digest)).unwrap();
+        }
+        let (verdict, troubles) = kinds(&place);
+        assert_eq!(troubles, [Trouble::Unreadable, Trouble::Unreadable]);
+        assert_eq!(writer.repair(&verdict).unwrap().removed_blobs, 0);
+        for digest in [one, two] {
+            fs::remove_dir(place.store.blob_path(&digest)).unwrap();
+            fs::write(place.store.blob_path(&digest), "").unwrap();
+        }
+        writer.remove_unreadable(&verdict, |digest| *digest == one).unwrap();
+        assert!(!place.store.blob_path(&one).exists() && place.store.blob_path(&two).exists());
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub enum Trouble {
     Missing,
     /// Content is there, but is not what was written.
     Changed,
+    /// Content is there, and the disk does not give it out: for good, or for the moment.
+    Unreadable,
     /// A document of a release is not what was staged.
     Document,
     /// A document is not signed by those who must sign it.
@@ -183,14 +185,14 @@ impl Store {
         verdict: &mut Verdict,
     ) -> Result<(), Error> {
         let files = self.blob_files()?;
-        let troubles: Vec<Option<String>> =
+        let troubles: Vec<Option<(Trouble, String)>> =
             files.par_iter().map(|file| verify_blob(file, wanted, progress)).collect::<Result<_, _>>()?;
         for (file, trouble) in files.iter().zip(troubles) {
             verdict.blobs += 1;
             verdict.bytes += file.size;
             verdict.unused_blobs += usize::from(!wanted.contains_key(&file.digest));
-            if let Some(what) = trouble {
-                verdict.add(Trouble::Changed, &file.path, what);
+            if let Some((kind, what)) = trouble {
+                verdict.add(kind, &file.path, what);
             }
         }
         for (digest, needed) in wanted {
@@ -254,19 +256,21 @@ fn verify_blob(
     file: &BlobFile,
     wanted: &BTreeMap<Digest, Needed>,
     progress: &dyn Progress,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<(Trouble, String)>, Error> {
     let needed = wanted.get(&file.digest);
     let size = needed.map_or(file.size, |needed| needed.size);
     let mut check = Check::new(Blob { digest: file.digest, size });
     let said = match read_through(&file.path, &mut check, progress) {
-        Ok(()) => check.finish().err().map(|error| error.to_string()),
+        Ok(()) => check.finish().err().map(|error| (Trouble::Changed, error.to_string())),
         Err(sealift_archive::Error::Interrupted) => return Err(sealift_archive::Error::Interrupted.into()),
-        // A sector that cannot be read is damage, and so is a file that is too long.
-        Err(error) => Some(error.to_string()),
+        // A sector that cannot be read.
+        Err(error @ sealift_archive::Error::Io(_)) => Some((Trouble::Unreadable, error.to_string())),
+        // A file that is too long.
+        Err(error) => Some((Trouble::Changed, error.to_string())),
     };
-    Ok(said.map(|what| match needed {
-        Some(needed) => format!("{what}; release {} needs it", needed.by),
-        None => what,
+    Ok(said.map(|(kind, what)| match needed {
+        Some(needed) => (kind, format!("{what}; release {} needs it", needed.by)),
+        None => (kind, what),
     }))
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use sealift_archive::trust::Signatures;
 use sealift_archive::{Digest, Progress, Release, Source};
-use sealift_store::{Need, State, Store, Subject, Verdict, Writer};
+use sealift_store::{Need, State, Store, StoredRelease, Subject, Verdict, Writer};
 use serde::Serialize;
 
 use crate::Error;
@@ -25,16 +25,23 @@ pub struct Mend {
     pub need: Need,
 }
 
-/// Says what `source` can bring back of what a check found, after changed content was removed.
+/// Says what `source` can bring back of what a check found, after changed content was removed; removes what the disk does not
+/// give out, if the source has it.
 ///
 /// # Errors
 /// The archive's `NoSpace`, or I/O.
 pub fn plan_mend(
-    store: &Store,
+    store: &Writer,
     source: &dyn Source,
     source_name: &str,
     verdict: &Verdict,
 ) -> Result<Mend, Error> {
+    let here: BTreeSet<Digest> = store.releases()?.iter().map(StoredRelease::digest).collect();
+    let lists = source.releases().iter().filter(|release| here.contains(&release.digest()));
+    let lists: Vec<_> = lists.map(|release| &release.blob_list).collect();
+    store.remove_unreadable(verdict, |digest| {
+        source.carries(digest) && lists.iter().any(|list| list.size(digest).is_some())
+    })?;
     let mut damaged = Vec::new();
     for release in source.releases() {
         if is_damaged(store, release, verdict)? {
@@ -51,7 +58,7 @@ pub fn plan_mend(
 
 /// Whether a release of the source is here, and something was found to be wrong with it.
 fn is_damaged(store: &Store, release: &Release, verdict: &Verdict) -> Result<bool, Error> {
-    let is_it = |here: &sealift_store::StoredRelease| here.digest() == release.digest();
+    let is_it = |here: &StoredRelease| here.digest() == release.digest();
     let Some(here) = store.releases()?.into_iter().find(is_it) else { return Ok(false) };
     Ok(matches!(here.state(), State::Failed { .. })
         || !store.is_complete(&here)?
