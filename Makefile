@@ -23,6 +23,12 @@ ifneq ($(shell id -u),0)
 RUN_AS_ROOT = --config 'target."cfg(all())".runner = ["sudo", "env", "PATH=$(PATH)", "SEALIFT_CACHE=$(CACHE)", "SEALIFT_SOAK=$(SEALIFT_SOAK)"]'
 endif
 
+# Power cuts are played on a file system that has to hear of syncfs(2), which Linux tells it since 6.18. Elsewhere these tests
+# fail, so they are left out, and that is said.
+ifneq ($(shell printf '6.18\n%s\n' "$$(uname -r)" | sort -VC && echo new),new)
+WITHOUT_POWER := -- --skip power::
+endif
+
 # One step after the other, with make -j too: each of them uses all cores by itself.
 .NOTPARALLEL:
 
@@ -38,7 +44,8 @@ demo: ## watch a release cross an air gap: no root, no network beyond the build
 .PHONY: test
 test: setup ## run all tests, end to end with real peers too (needs root)
 	cargo build --locked --workspace --bins
-	cargo test --locked --workspace $(RUN_AS_ROOT)
+	@test -z '$(WITHOUT_POWER)' || echo 'make test: power cuts are left out: they need Linux 6.18'
+	cargo test --locked --workspace $(RUN_AS_ROOT) $(WITHOUT_POWER)
 
 .PHONY: lint
 lint: setup ## check format, code, scripts and dependencies

@@ -79,6 +79,12 @@ pub struct Switched {
     pub phases: Vec<Phase>,
 }
 
+impl Switched {
+    fn is_at(&self, sequence: Sequence) -> bool {
+        self.to.as_ref().is_some_and(|to| to.sequence == sequence)
+    }
+}
+
 impl Engine<'_> {
     /// Makes a release the active one, or goes on with that.
     ///
@@ -104,7 +110,12 @@ impl Engine<'_> {
     /// # Errors
     /// The store's `NoWayBack`; [`Error`]; `Interrupted`.
     pub fn roll_back(&self, writer: &Writer, to: Option<Sequence>) -> Result<Switched, crate::Error> {
-        let Some(journal) = self.under_way(writer)? else {
+        let (journal, ended) = self.under_way(writer)?;
+        // A rollback that lacked nothing but its record is this one, not one before another.
+        if let Some(ended) = ended.filter(|ended| to.is_none_or(|to| ended.is_at(to))) {
+            return Ok(ended);
+        }
+        let Some(journal) = journal else {
             let plan = match to {
                 None => writer.expect_rollback()?,
                 Some(sequence) => expect_back(writer.expect_activation(sequence)?)?,
@@ -141,7 +152,7 @@ impl Engine<'_> {
         sequence: Sequence,
         then: &[Sequence],
     ) -> Result<Switched, crate::Error> {
-        let Some(journal) = self.under_way(writer)? else {
+        let Some(journal) = self.under_way(writer)?.0 else {
             return self.begin(writer, writer.expect_activation(sequence)?, then);
         };
         let is_wanted = |goal| release(&journal, goal).is_some_and(|subject| subject.sequence == sequence);
@@ -174,13 +185,15 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// What is under way, once what only lacks its last line has got it.
-    fn under_way(&self, writer: &Writer) -> Result<Option<Journal>, crate::Error> {
+    /// What is under way, once what only lacks its last line has got it; and that, if it led back.
+    fn under_way(&self, writer: &Writer) -> Result<(Option<Journal>, Option<Switched>), crate::Error> {
         match Journal::read(writer)? {
             Some(journal) if *journal.leg.phase() == Phase::Conclude && journal.stop.is_none() => {
-                self.run(writer, journal, &[]).map(|_| None)
+                let leads_back = (journal.goal() == Goal::To) == journal.begin.is_back();
+                let ended = self.run(writer, journal, &[])?;
+                Ok((None, Some(ended).filter(|_| leads_back)))
             }
-            journal => Ok(journal),
+            journal => Ok((journal, None)),
         }
     }
 

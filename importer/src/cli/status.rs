@@ -82,13 +82,8 @@ fn describe(status: &Status, all: bool) -> Screen {
             screen.add(rank, format!("wrong: {problem}"));
             continue;
         }
-        let mut lines = wrapped(&format!("wrong: {problem}"), PROBLEM_INDENT);
-        if lines.len() > PROBLEM_LINES {
-            lines.truncate(PROBLEM_LINES);
-            lines[PROBLEM_LINES - 1].push('…');
-        }
-        for line in lines {
-            screen.add(rank, line);
+        for (row, line) in wrapped(&format!("wrong: {problem}"), PROBLEM_INDENT).into_iter().enumerate() {
+            screen.add(if row < PROBLEM_LINES { rank } else { Rank::Further }, line);
         }
     }
     for (number, command) in status.next.iter().enumerate() {
