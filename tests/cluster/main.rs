@@ -40,9 +40,9 @@ impl Place {
         let (vendor, appliance) = (Vendor::new(&ACME), Appliance::new(&ACME));
         let shim = appliance.serve();
         let plane = ControlPlane::start();
-        let place = Self { vendor, appliance, shim, plane };
-        place.grant_role();
-        place
+        let scene = Self { vendor, appliance, shim, plane };
+        scene.grant_role();
+        scene
     }
 
     /// The next release: one folder for Git, with this in it.
@@ -85,7 +85,7 @@ impl Place {
         let url = format!("http://{}/git/fleet.git", self.shim.authority());
         let spec = json!({"interval": "1h", "url": url, "ref": {"branch": "main"}});
         self.plane
-            .apply(REPOSITORIES, &object("source.toolkit.fluxcd.io/v1", "GitRepository", "fleet", spec));
+            .apply(REPOSITORIES, &object("source.toolkit.fluxcd.io/v1", "GitRepository", "fleet", &spec));
     }
 
     fn add_kustomization(&self, name: &str, more: &Value) {
@@ -96,7 +96,7 @@ impl Place {
         let more = more.as_object().expect("fields").clone();
         spec.as_object_mut().expect("fields").extend(more);
         self.plane
-            .apply(KUSTOMIZATIONS, &object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, spec));
+            .apply(KUSTOMIZATIONS, &object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, &spec));
     }
 
     /// What the release that Flux has applied says.
@@ -117,7 +117,7 @@ fn open(kubeconfig: &Path) -> Cluster {
     Cluster::open(kubeconfig, Some(FLUX_SYSTEM)).expect("a kubeconfig")
 }
 
-fn object(api: &str, kind: &str, name: &str, spec: Value) -> Value {
+fn object(api: &str, kind: &str, name: &str, spec: &Value) -> Value {
     let metadata = json!({"name": name, "namespace": FLUX_SYSTEM});
     json!({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec})
 }
@@ -235,7 +235,7 @@ fn a_health_check_does_not_hold_up_suspending() {
     // A HelmRelease is suspended and resumed likewise; there is no controller for it here.
     let chart = json!({"spec": {"chart": "web", "sourceRef": {"kind": "HelmRepository", "name": "charts"}}});
     let release =
-        object("helm.toolkit.fluxcd.io/v2", "HelmRelease", "web", json!({"interval": "1h", "chart": chart}));
+        object("helm.toolkit.fluxcd.io/v2", "HelmRelease", "web", &json!({"interval": "1h", "chart": chart}));
     place.plane.apply(RELEASES, &release);
     assert_eq!(flux.suspend().expect("suspended"), 1);
     assert!(place.is_suspended(&format!("{RELEASES}/web")));

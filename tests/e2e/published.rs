@@ -20,11 +20,11 @@ fn a_real_registry_takes_a_release_and_gives_it_to_others() {
     let vendor = Vendor::new(&ACME);
     vendor.offer("acme/app", "1.0", LAYER, &[noise(1, 20_000_000), noise(2, 3_000)]);
     fs_err::create_dir(vendor.path("files")).expect("a folder");
-    let mut files = String::from("files:\n");
-    for number in 0..FILES {
+    let listed = (0..FILES).map(|number| {
         fs_err::write(vendor.path(format!("files/{number}")), format!("file {number}")).expect("a file");
-        files += &format!("  - {{name: f{number}, path: files/{number}}}\n");
-    }
+        format!("  - {{name: f{number}, path: files/{number}}}\n")
+    });
+    let files = format!("files:\n{}", listed.collect::<Vec<_>>().concat());
     vendor.define("1.0.0", 1, &format!("images:\n{}{files}", vendor.image("acme/app:1.0")));
     vendor.lock();
     let archive = vendor.bundle();

@@ -222,6 +222,9 @@ fn any_model() -> impl Strategy<Value = Model> {
     })
 }
 
+/// A switch, part by part.
+const PARTS: [Until; 3] = [Until::Names, Until::Pointer, Until::End];
+
 proptest! {
     #[test]
     fn whatever_was_left_behind_a_switch_ends_well(
@@ -264,18 +267,21 @@ proptest! {
         let was = if settled.state(to) == State::Retained { Mark::Retained } else { Mark::Staged };
         let forward = Switch { to: Some(subject(to)), from: from.map(subject), unfinished: None, is_told: true };
         let back = Switch { to: from.map(subject), from: Some(subject(to)), unfinished: Some(was), is_told: false };
-        const PARTS: [Until; 3] = [Until::Names, Until::Pointer, Until::End];
         for (until, steps) in crashes {
             model.part(&forward, PARTS[until], steps);
         }
         if is_finished {
-            PARTS.iter().for_each(|&until| model.part(&forward, until, usize::MAX));
+            for until in PARTS {
+                model.part(&forward, until, usize::MAX);
+            }
             let mut whole = settled;
             whole.switch(to, usize::MAX);
             prop_assert_eq!(model, whole);
         } else {
             model.part(&back, Until::End, crash_on_the_way_back);
-            PARTS.iter().for_each(|&until| model.part(&back, until, usize::MAX));
+            for until in PARTS {
+                model.part(&back, until, usize::MAX);
+            }
             prop_assert_eq!(model, settled);
         }
     }

@@ -264,7 +264,7 @@ impl Filesystem for Server {
         let node = Node::new(Kind::File(Content::default()), mode & !umask & 0o7777);
         match self.make(parent, name, node) {
             Ok(attributes) => {
-                reply.created(&TTL, &attributes, GENERATION, FileHandle(0), FopenFlags::empty())
+                reply.created(&TTL, &attributes, GENERATION, FileHandle(0), FopenFlags::empty());
             }
             Err(error) => reply.error(error),
         }

@@ -155,6 +155,6 @@ fn a_receipt_is_encrypted_for_the_vendor_and_age_can_read_it() {
         assert_eq!(told["needs"][0]["version"], "1.3.0", "{told}");
         let told = process::json(plan(&[]).env("SEALIFT_AGE_IDENTITY", &key));
         assert_eq!(told["needs"][0]["version"], "1.3.0", "{told}");
-        process::finish(&mut plan(&[])).expect(2).expect_said(&["SL0442", "--identity"]);
+        process::finish(&plan(&[])).expect(2).expect_said(&["SL0442", "--identity"]);
     }
 }
