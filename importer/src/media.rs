@@ -46,7 +46,7 @@ pub enum Error {
         /// What was confirmed.
         confirmed: Digest,
         /// What is there.
-        found: Subject,
+        found: Box<Subject>,
     },
     /// A device or a path that cannot be written down.
     #[error("`{name}` cannot name a stick: {why}")]

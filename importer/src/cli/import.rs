@@ -154,7 +154,7 @@ impl Import<'_> {
         writer.remember_roots(self.source, bundle.trusted(), &signatures)?;
         let plan = plan_from(writer, &bundle, self.args, self.source)?;
         if let Some(confirmed) = self.only.filter(|only| *only != plan.release.digest) {
-            let (place, found) = (self.source.to_owned(), plan.release);
+            let (place, found) = (self.source.to_owned(), Box::new(plan.release));
             return Err(media::Error::Changed { place, confirmed, found }.into());
         }
         let volumes = Volumes::of(&bundle, &plan);

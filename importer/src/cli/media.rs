@@ -82,7 +82,7 @@ pub(super) fn media(cli: &Cli, output: Output, command: &MediaCommand) -> Result
 fn offer(cli: &Cli, output: Output, args: &OfferArgs) -> Result<(), Error> {
     let (store, config) = (cli.store()?, cli.config()?);
     let mut offer = offer_of(args)?;
-    let plan = match look(&store, output, &args.path) {
+    let plan = match look(&store, output, &offer.path) {
         Ok((plan, archive)) => {
             offer.brings = Some(brings(&plan, &archive));
             if plan.work().next().is_none() {
@@ -131,9 +131,11 @@ fn offer_of(args: &OfferArgs) -> Result<Offer, Error> {
 }
 
 /// Verifies the beginning of a stick, which is all that opening reads, and plans its import.
-fn look(store: &Store, output: Output, path: &Path) -> Result<(Plan, String), Error> {
-    let bundle = import::open(store, &mut Search::new(vec![path.to_owned()]), output)?;
-    Ok((plan(store, &bundle, false)?, shown(bundle.name())))
+fn look(store: &Store, output: Output, path: &str) -> Result<(Plan, String), Error> {
+    let bundle = import::open(store, &mut Search::new(vec![path.into()]), output)?;
+    let archive = bundle.name();
+    let archive = archive.strip_prefix(path).map_or(archive, |name| name.trim_start_matches('/'));
+    Ok((plan(store, &bundle, false)?, shown(archive)))
 }
 
 fn brings(plan: &Plan, archive: &str) -> Brings {
