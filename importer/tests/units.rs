@@ -91,8 +91,9 @@ fn a_stick_is_mounted_so_that_it_can_do_no_harm() {
 #[test]
 fn only_what_a_person_plugs_in_with_the_label_starts_the_unit() {
     let rules = unit("90-sealift-media.rules");
-    let started = |action, subsystem, kernel, label, kind| {
+    let started = |action, subsystem, kernel, label, kind, disc| {
         let device = [
+            ("ENV{ID_CDROM_MEDIA}", disc),
             ("ACTION", action),
             ("SUBSYSTEM", subsystem),
             ("KERNEL", kernel),
@@ -120,10 +121,12 @@ fn only_what_a_person_plugs_in_with_the_label_starts_the_unit() {
         ("add", "block", "sda1", "SEALIFT", "", false),
     ];
     for (action, subsystem, kernel, label, kind, wanted) in cases {
-        let found = started(action, subsystem, kernel, label, kind);
+        let disc = if kernel.starts_with("sr") { "1" } else { "" };
+        let found = started(action, subsystem, kernel, label, kind, disc);
         let unit = wanted.then(|| format!("sealift-media@{kernel}.service"));
         assert_eq!(found, unit, "{action} {subsystem} {kernel} {label} {kind}");
     }
+    assert_eq!(started("change", "block", "sr0", "SEALIFT", "iso9660", ""), None, "the disc is out");
 }
 
 /// As much of udev's language (udev(7)) as our rules use; anything else ends the test. Debian 12's udev cannot check rules.
@@ -132,7 +135,7 @@ mod udev {
 
     /// The unit that a device wants, after these rules.
     pub(crate) fn wants(rules: &str, device: &BTreeMap<&str, &str>) -> Option<String> {
-        let (mut wanted, mut is_tagged, mut skip_to) = (None, false, None);
+        let (mut wanted, mut is_tagged, mut is_ready, mut skip_to) = (None, false, true, None);
         for line in rules.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let tokens: Vec<(&str, &str, &str)> = line.split(", ").map(token).collect();
             if skip_to.is_some_and(|label| tokens != [("LABEL", "=", label)]) {
@@ -154,6 +157,7 @@ mod udev {
                 match (key, operator) {
                     (_, "==" | "!=") | ("LABEL", "=") => {}
                     ("GOTO", "=") => skip_to = Some(value),
+                    ("ENV{SYSTEMD_READY}", "=") => is_ready = value == "1",
                     ("TAG", "+=") => is_tagged |= value == "systemd",
                     ("ENV{SYSTEMD_WANTS}", "+=") => wanted = Some(value.replace("%k", device["KERNEL"])),
                     _ => panic!("{line}: nobody knows `{key}{operator}`"),
@@ -162,7 +166,7 @@ mod udev {
         }
         assert_eq!(skip_to, None, "a GOTO without its LABEL");
         // Without the tag, systemd does not hear of the device.
-        wanted.filter(|_| is_tagged)
+        wanted.filter(|_| is_tagged && is_ready)
     }
 
     /// `KEY`, operator and value of `KEY=="value"`.

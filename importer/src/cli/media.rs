@@ -169,13 +169,11 @@ fn load(cli: &Cli, output: Output, config: &Config, offer: &Offer, activate: boo
         Err(error) if error.class() == Class::Refused => OfferState::refused(error),
         Err(_) => OfferState::Waiting,
     };
-    keep(output, settle(&offer.device, state.clone()))?;
+    keep(output, settle(&offer.device, state))?;
     // What other sticks offer of the same release is not needed any more.
-    if loaded.is_ok() {
-        let others = store.offers()?.into_iter().filter(|other| other.is_open());
-        for other in others.filter(|other| other.digest() == Some(release)) {
-            keep(output, settle(&other.device, state.clone()))?;
-        }
+    let others = if loaded.is_ok() { store.offers().unwrap_or_default() } else { Vec::new() };
+    for other in others.iter().filter(|other| other.is_open() && other.digest() == Some(release)) {
+        keep(output, settle(&other.device, OfferState::Done))?;
     }
     loaded
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::sealiftctl::Appliance;
 use crate::vendor::{ACME, OTHER, Offer, Vendor, contents, pack};
+use crate::volumes::split;
 
 /// A stick, as it is mounted, with `acme 1.N`.
 fn stick(appliance: &Appliance, name: &str, vendor: &Vendor, sequence: u64) -> PathBuf {
@@ -164,6 +165,27 @@ fn two_sticks_with_one_release_are_not_mixed_up() {
     let third = plug(&appliance, "sdc1");
     expect(&appliance, &["media", "confirm", &third], 0);
     assert_eq!(states(&appliance).len(), 3);
+}
+
+#[test]
+fn volumes_are_confirmed_stick_after_stick() {
+    let appliance = Appliance::with_releases(1..=1);
+    let release = Offer::new(&ACME, 2, contents(2..32, 40_000));
+    let volumes = split(&release, &ACME, appliance.dir.path(), 300 << 10);
+    for (device, volumes) in [("sda1", &volumes[..2]), ("sdb1", &volumes[2..])] {
+        fs::create_dir(appliance.path(device)).unwrap();
+        for volume in volumes {
+            fs::copy(volume, appliance.path(device).join(volume.file_name().unwrap())).unwrap();
+        }
+    }
+    let digest = plug(&appliance, "sda1");
+    let (_, said) = expect(&appliance, &["media", "confirm", &digest], 7);
+    assert!(said.contains("SL0513"), "{said}");
+    assert_eq!(offer(&appliance, "sda1").state, OfferState::Done, "what it has is loaded");
+    assert_eq!(plug(&appliance, "sdb1"), digest);
+    expect(&appliance, &["media", "confirm", &digest], 0);
+    assert_eq!(states(&appliance)[1], (2, State::Staged));
+    expect(&appliance, &["verify"], 0);
 }
 
 #[test]
