@@ -93,6 +93,9 @@ pub enum Error {
     /// What servers and the network say.
     #[error(transparent)]
     Fetch(#[from] sealift_fetch::Error),
+    /// Why a stick was not taken.
+    #[error(transparent)]
+    Media(#[from] crate::media::Error),
     /// What is wrong with an activation.
     #[error(transparent)]
     Activation(#[from] crate::activation::Error),
@@ -139,6 +142,7 @@ impl Explain for Error {
             Self::Config { .. } => 520,
             Self::NotEncrypted { .. } => 580,
             Self::NotForTerminals => 581,
+            Self::Media(error) => return error.code(),
             Self::Online(error) => return error.code(),
             Self::Fetch(error) => return error.code(),
             Self::Activation(error) => return error.code(),
@@ -158,6 +162,7 @@ impl Explain for Error {
             | Self::NotEncrypted { .. }
             | Self::NotForTerminals => Class::Usage,
             Self::FurtherVolumes { missing: error } | Self::Archive(error) => error.class(),
+            Self::Media(error) => error.class(),
             Self::Online(error) => error.class(),
             Self::Fetch(error) => error.class(),
             Self::Activation(error) => error.class(),
@@ -204,6 +209,7 @@ impl Explain for Error {
             Self::NotForTerminals => {
                 "name a file or folder with `-o`; `--plain` shows what would be encrypted".into()
             }
+            Self::Media(error) => return error.hint(),
             Self::Online(error) => return error.hint(),
             Self::Fetch(error) => return crate::online::hint(error),
             Self::Activation(error) => return error.hint(),

@@ -9,6 +9,7 @@ pub mod config;
 mod error;
 pub mod flux;
 pub mod import;
+pub mod media;
 pub mod online;
 pub mod status;
 pub mod support;

@@ -8,14 +8,15 @@ use sealift_archive::release::Inventory;
 use sealift_archive::{Digest, Product, Sequence, Version};
 use sealift_store::policy::Known;
 use sealift_store::{
-    Disk, Error as StoreError, Event, Failure, GiveUp, Holder, LastTry, State, Store, StoredRelease, Subject,
-    Unfinished,
+    Disk, Error as StoreError, Event, Failure, GiveUp, Holder, LastTry, Offer, OfferState, State, Store,
+    StoredRelease, Subject, Unfinished,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::Error;
 use crate::activation::UnderWay;
+use crate::media;
 
 /// Below this share of free space, in percent, the next import may not fit.
 const LOW_DISK_PERCENT: u64 = 10;
@@ -48,6 +49,8 @@ pub struct Status {
     pub unfinished: Vec<Unfinished>,
     /// What came of the last try to hear from the vendor.
     pub online: Option<LastTry>,
+    /// What the sticks that are plugged in offer.
+    pub offers: Vec<Offer>,
     /// What is wrong.
     pub problems: Vec<String>,
     /// What to do next.
@@ -162,6 +165,13 @@ impl Status {
                 None
             }
         };
+        let offers = match store.offers() {
+            Ok(offers) => offers,
+            Err(error) => {
+                tell(error)?;
+                Vec::new()
+            }
+        };
         let activation = match UnderWay::of(store) {
             Err(error @ Error::Activation(_)) => {
                 problems.push(error.to_string());
@@ -184,6 +194,7 @@ impl Status {
             activation,
             unfinished: store.unfinished()?,
             online,
+            offers,
             problems,
             next: Vec::new(),
         };
@@ -206,6 +217,12 @@ impl Status {
             let hint = hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
             self.problems
                 .push(format!("channel `{channel}` of `{source}` was not mirrored: {message}{hint}"));
+        }
+        for offer in &self.offers {
+            if let OfferState::Refused(Failure { message, hint, .. }) = &offer.state {
+                let hint = hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
+                self.problems.push(format!("the stick {} was refused: {message}{hint}", offer.name()));
+            }
         }
         if self.busy.is_some() {
             // What looks unfinished is being done.
@@ -257,6 +274,8 @@ impl Status {
             }
             return next;
         }
+        next.extend(self.offers.iter().filter_map(media::next));
+        next.dedup();
         for entry in &self.releases {
             match entry.state {
                 State::Activating => {

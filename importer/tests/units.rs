@@ -12,16 +12,22 @@ use fs_err as fs;
 /// The highest exposure that a sandboxed service may have, in tenths of systemd's points (0 is none, 100 is `UNSAFE`).
 const MAX_EXPOSURE: u32 = 25;
 
-/// The units of the mirror, with the program that was built in place of the one that will be installed.
+/// The services that are sandboxed.
+const SANDBOXED: [&str; 2] = ["sealift-mirror.service", "sealift-media@sda1.service"];
+
+fn unit(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("units").join(name)).unwrap()
+}
+
+/// The units of the mirror and of sticks, with the program that was built in place of the one that will be installed.
 fn units(dir: &Path) -> Vec<PathBuf> {
-    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("units");
     let program = assert_cmd::cargo::cargo_bin!("sealiftctl").display().to_string();
     let copy = |name: &str| {
-        let text = fs::read_to_string(units.join(name)).unwrap();
+        let text = unit(&name.replace("@sda1", "@"));
         fs::write(dir.join(name), text.replace("/usr/bin/sealiftctl", &program)).unwrap();
         dir.join(name)
     };
-    ["sealift-mirror.service", "sealift-mirror.timer"].map(copy).into()
+    ["sealift-mirror.service", "sealift-mirror.timer", SANDBOXED[1]].map(copy).into()
 }
 
 /// Runs `systemd-analyze`, which has to be content and to say nothing.
@@ -49,9 +55,134 @@ fn systemd_takes_the_units() {
 }
 
 #[test]
-fn the_mirror_can_do_little_else() {
+fn the_services_can_do_little_else() {
     let dir = tempfile::tempdir().unwrap();
-    let service = &units(dir.path())[..1];
+    units(dir.path());
     let threshold = format!("--threshold={MAX_EXPOSURE}");
-    analyze(&["security", "--offline=true", "--no-pager", &threshold], service);
+    for service in SANDBOXED {
+        let service = dir.path().join(service);
+        analyze(&["security", "--offline=true", "--no-pager", &threshold], &[service]);
+    }
+}
+
+#[test]
+fn a_stick_is_mounted_so_that_it_can_do_no_harm() {
+    let text = unit("sealift-media@.service");
+    let lines = |with: &str| text.lines().filter(|line| line.contains(with)).collect::<Vec<_>>();
+    let mounts = lines("/usr/bin/mount");
+    let [mount] = mounts.as_slice() else { panic!("one mount: {mounts:?}") };
+    let words: Vec<&str> = mount.split(' ').collect();
+    let after = |option: &str| words[words.iter().position(|word| *word == option).unwrap() + 1];
+    let options: Vec<&str> = after("-o").split(',').collect();
+    assert_eq!(options, ["ro", "nosuid", "nodev", "noexec", "X-mount.mkdir"]);
+    // A journalling file system is written to even when it is mounted to be read.
+    assert_eq!(after("-t"), "vfat,exfat,iso9660");
+    assert_eq!(words[words.len() - 2..], ["/dev/%i", "/run/sealift/media/%i"]);
+    // The unit ends with the device, and takes the mount and the offer with it, also after a failure.
+    assert_eq!(lines("BindsTo="), ["BindsTo=dev-%i.device"]);
+    assert_eq!(lines("/usr/bin/umount"), ["ExecStopPost=-+/usr/bin/umount --lazy /run/sealift/media/%i"]);
+    assert_eq!(lines("media gone"), ["ExecStopPost=-/usr/bin/sealiftctl media gone %i"]);
+    // What reads the stick is not root, and a refusal does not end the unit.
+    let offer = "ExecStart=-/usr/bin/sealiftctl media offer /run/sealift/media/%i --device=%i";
+    assert!(lines("media offer")[0].starts_with(offer));
+    assert_eq!(lines("User="), ["User=sealift"]);
+}
+
+#[test]
+fn only_what_a_person_plugs_in_with_the_label_starts_the_unit() {
+    let rules = unit("90-sealift-media.rules");
+    let started = |action, subsystem, kernel, label, kind, disc| {
+        let device = [
+            ("ENV{ID_CDROM_MEDIA}", disc),
+            ("ACTION", action),
+            ("SUBSYSTEM", subsystem),
+            ("KERNEL", kernel),
+            ("ENV{ID_FS_LABEL}", label),
+            ("ENV{ID_FS_TYPE}", kind),
+        ];
+        udev::wants(&rules, &device.into())
+    };
+    let cases = [
+        ("add", "block", "sda1", "SEALIFT", "vfat", true),
+        ("add", "block", "sdb", "SEALIFT-7", "exfat", true),
+        ("change", "block", "sr0", "SEALIFT_1_6", "iso9660", true),
+        ("add", "block", "mmcblk0p1", "SEALIFT", "vfat", true),
+        ("remove", "block", "sda1", "SEALIFT", "vfat", false),
+        ("add", "usb", "sda1", "SEALIFT", "vfat", false),
+        ("add", "block", "dm-0", "SEALIFT", "vfat", false),
+        ("add", "block", "loop0", "SEALIFT", "vfat", false),
+        ("add", "block", "sda1", "EFI", "vfat", false),
+        ("add", "block", "sda1", "MYSEALIFT", "vfat", false),
+        ("add", "block", "sda1", "", "vfat", false),
+        ("add", "block", "sda1", "SEALIFT", "ext4", false),
+        ("add", "block", "sda1", "SEALIFT", "xfs", false),
+        ("add", "block", "sda1", "SEALIFT", "btrfs", false),
+        ("add", "block", "sda1", "SEALIFT", "ntfs", false),
+        ("add", "block", "sda1", "SEALIFT", "", false),
+    ];
+    for (action, subsystem, kernel, label, kind, wanted) in cases {
+        let disc = if kernel.starts_with("sr") { "1" } else { "" };
+        let found = started(action, subsystem, kernel, label, kind, disc);
+        let unit = wanted.then(|| format!("sealift-media@{kernel}.service"));
+        assert_eq!(found, unit, "{action} {subsystem} {kernel} {label} {kind}");
+    }
+    assert_eq!(started("change", "block", "sr0", "SEALIFT", "iso9660", ""), None, "the disc is out");
+}
+
+/// As much of udev's language (udev(7)) as our rules use; anything else ends the test. Debian 12's udev cannot check rules.
+mod udev {
+    use std::collections::BTreeMap;
+
+    /// The unit that a device wants, after these rules.
+    pub(crate) fn wants(rules: &str, device: &BTreeMap<&str, &str>) -> Option<String> {
+        let (mut wanted, mut is_tagged, mut is_ready, mut skip_to) = (None, false, true, None);
+        for line in rules.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let tokens: Vec<(&str, &str, &str)> = line.split(", ").map(token).collect();
+            if skip_to.is_some_and(|label| tokens != [("LABEL", "=", label)]) {
+                continue;
+            }
+            skip_to = None;
+            let is_met = |(key, operator, value): &(&str, &str, &str)| {
+                let of_device = || device.get(key).unwrap_or_else(|| panic!("{line}: `{key}` is not known"));
+                match *operator {
+                    "==" => fits(value, of_device()),
+                    "!=" => !fits(value, of_device()),
+                    _ => true,
+                }
+            };
+            if !tokens.iter().all(is_met) {
+                continue;
+            }
+            for (key, operator, value) in tokens {
+                match (key, operator) {
+                    (_, "==" | "!=") | ("LABEL", "=") => {}
+                    ("GOTO", "=") => skip_to = Some(value),
+                    ("ENV{SYSTEMD_READY}", "=") => is_ready = value == "1",
+                    ("TAG", "+=") => is_tagged |= value == "systemd",
+                    ("ENV{SYSTEMD_WANTS}", "+=") => wanted = Some(value.replace("%k", device["KERNEL"])),
+                    _ => panic!("{line}: nobody knows `{key}{operator}`"),
+                }
+            }
+        }
+        assert_eq!(skip_to, None, "a GOTO without its LABEL");
+        // Without the tag, systemd does not hear of the device.
+        wanted.filter(|_| is_tagged && is_ready)
+    }
+
+    /// `KEY`, operator and value of `KEY=="value"`.
+    fn token(text: &str) -> (&str, &str, &str) {
+        let end = text.find(['=', '!', '+']).unwrap_or_else(|| panic!("`{text}` is no token"));
+        let (key, rest) = text.split_at(end);
+        let (operator, value) = rest.split_once('"').unwrap_or_else(|| panic!("`{text}` has no value"));
+        (key, operator, value.strip_suffix('"').unwrap_or_else(|| panic!("`{text}` has no end")))
+    }
+
+    /// Whether one of the patterns fits, of which each may end with `*`.
+    fn fits(patterns: &str, value: &str) -> bool {
+        let fits = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(beginning) => value.starts_with(beginning),
+            None => value == pattern,
+        };
+        patterns.split('|').any(fits)
+    }
 }

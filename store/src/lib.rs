@@ -13,11 +13,12 @@
 //! activation/journal         an activation under way
 //! audit.jsonl                what was verified, by which key, from where, when, by whom; append only
 //! online.json                what came of the last try to hear from the vendor
+//! offers/<device>.json       what sticks that are plugged in offer
 //! lock                       held (flock) by whoever writes
 //! ```
 //!
 //! Readers need no lock: everything they see is replaced by one rename. [`Store`] reads; what writes stands on
-//! [`Writer`], which only [`Store::lock`] gives out.
+//! [`Writer`], which only [`Store::lock`] gives out; offers alone are written without it.
 
 mod activation;
 mod actor;
@@ -34,6 +35,7 @@ mod intake;
 pub mod jsonl;
 mod lock;
 mod mirror;
+mod offers;
 mod online;
 mod parts;
 pub mod policy;
@@ -57,6 +59,7 @@ pub use gc::{Collection, Collector, GiveUp, Goes, Item, Staying, Stays, What};
 pub use incoming::{Incoming, Unfinished};
 pub use intake::Intake;
 pub use lock::{Holder, Writer};
+pub use offers::{Brings, Device, NotADevice, Offer, OfferState, printable, shown};
 pub use online::{Failure, LastTry};
 pub use release::StoredRelease;
 pub use repair::Repairs;

@@ -46,15 +46,23 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
+impl Failure {
+    /// What an error says.
+    #[must_use]
+    pub fn of(error: &dyn Explain) -> Self {
+        Self {
+            code: error.code().to_string(),
+            message: error.to_string().chars().take(MAX_WORDS).collect(),
+            hint: error.hint(),
+        }
+    }
+}
+
 impl LastTry {
     /// A try that ends now.
     #[must_use]
     pub fn new(source: &str, channel: ChannelName, failure: Option<&dyn Explain>) -> Self {
-        let failure = failure.map(|error| Failure {
-            code: error.code().to_string(),
-            message: error.to_string().chars().take(MAX_WORDS).collect(),
-            hint: error.hint(),
-        });
+        let failure = failure.map(Failure::of);
         Self { time: audit::now(), source: source.to_owned(), channel, failure, activated: None }
     }
 }

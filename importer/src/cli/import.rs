@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sealift_archive::bundle::Unverified;
 use sealift_archive::medium::Healed;
 use sealift_archive::trust::Signatures;
-use sealift_archive::{Bundle, Error as ArchiveError, Source as _, Unwatched};
+use sealift_archive::{Bundle, Digest, Error as ArchiveError, Source as _, Unwatched};
 use sealift_fetch::meter::Meter;
 use sealift_store::{Store, Writer};
 use serde::Serialize;
@@ -22,13 +22,14 @@ use crate::Error;
 use crate::activation::Engine;
 use crate::config::Config;
 use crate::import::{Done, Forecast, Plan, execute, forecast, plan, record_refusal};
+use crate::media;
 use crate::volumes::{Search, Volumes};
 
 pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(), Error> {
     let config = cli.config()?;
-    let source = source_name(&args.sources)?;
-    let mut search = Search::new(args.sources.clone());
     if args.plan.plan {
+        let source = source_name(&args.sources)?;
+        let mut search = Search::new(args.sources.clone());
         let store = cli.store()?;
         let bundle = open(&store, &mut search, output)?;
         let plan = plan_from(&store, &bundle, args, &source)?;
@@ -40,11 +41,25 @@ pub(super) fn import(cli: &Cli, output: Output, args: &ImportArgs) -> Result<(),
             forecast.iter().fold(lines, foretell).end()
         });
     }
+    take(cli, output, &config, args, None)
+}
+
+/// Imports what is there; if `only` is given, refuses what leads to another release.
+pub(super) fn take(
+    cli: &Cli,
+    output: Output,
+    config: &Config,
+    args: &ImportArgs,
+    only: Option<Digest>,
+) -> Result<(), Error> {
+    let source = source_name(&args.sources)?;
+    let mut search = Search::new(args.sources.clone());
     let writer = cli.writer(&format!("import {source}"))?;
     let appliance = Appliance::new(cli, output, &writer, &config.activation)?;
     let mut import = Import {
         cli,
-        config: &config,
+        config,
+        only,
         engine: appliance.engine(false),
         output,
         args,
@@ -99,6 +114,8 @@ struct Told<'a> {
 struct Import<'a> {
     cli: &'a Cli,
     config: &'a Config,
+    /// The statement that somebody has confirmed.
+    only: Option<Digest>,
     engine: Engine<'a>,
     output: Output,
     args: &'a ImportArgs,
@@ -136,6 +153,10 @@ impl Import<'_> {
         let signatures: Signatures = bundle.signatures().into_iter().collect();
         writer.remember_roots(self.source, bundle.trusted(), &signatures)?;
         let plan = plan_from(writer, &bundle, self.args, self.source)?;
+        if let Some(confirmed) = self.only.filter(|only| *only != plan.release.digest) {
+            let (place, found) = (self.source.to_owned(), Box::new(plan.release));
+            return Err(media::Error::Changed { place, confirmed, found }.into());
+        }
         let volumes = Volumes::of(&bundle, &plan);
         if !self.is_told {
             let forecast = forecast(writer, &bundle, &plan, &self.config.disk)?;

@@ -4,6 +4,7 @@ mod appliance;
 mod gc;
 mod history;
 mod import;
+mod media;
 mod mirror;
 mod output;
 mod receipt;
@@ -71,6 +72,9 @@ enum Command {
     Trust(TrustCommand),
     /// Verify a release and load it into the store
     Import(ImportArgs),
+    /// What sticks offer that announce themselves
+    #[command(subcommand)]
+    Media(media::MediaCommand),
     /// Take new releases from where the vendor publishes them, as the configuration says
     Mirror(MirrorArgs),
     /// Write whole copies of the damaged and missing files of an archive, by its parity
@@ -236,6 +240,7 @@ impl Cli {
         match &self.command {
             Command::Trust(TrustCommand::Pin { file }) => trust::pin(self, output, file),
             Command::Import(args) => import::import(self, output, args),
+            Command::Media(command) => media::media(self, output, command),
             Command::Mirror(args) => mirror::mirror(self, output, args),
             Command::Repair(args) => repair::repair(self, output, args),
             Command::Status(args) => status::status(self, output, args),

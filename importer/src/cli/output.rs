@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use indicatif::DecimalBytes;
 use sealift_archive::Digest;
 use sealift_archive::trust::KeyId;
+use sealift_store::printable;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -61,6 +62,8 @@ impl Lines {
     }
 
     pub(super) fn line(mut self, label: &str, value: impl Display) -> Self {
+        // Some values come from sticks, such as the names of files.
+        let value = printable(&value.to_string());
         writeln!(self.0, "  {label:<11} {value}").expect("a string takes all text");
         self
     }

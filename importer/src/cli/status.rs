@@ -1,7 +1,7 @@
 //! `status`: one screen.
 
 use clap::Args;
-use sealift_store::{Disk, LastTry, State};
+use sealift_store::{Brings, Disk, LastTry, Offer, State};
 
 use super::Cli;
 use super::output::{Output, cell, instant, size};
@@ -132,6 +132,10 @@ fn details(status: &Status, screen: &mut Screen) {
     line(Rank::Further, "gc", collectable.map(|bytes| format!("would free {}", size(bytes))));
     line(Rank::Detail, "store", Some(status.store.display().to_string()));
     line(Rank::Main, "busy", status.busy.as_ref().map(ToString::to_string));
+    for offer in &status.offers {
+        let brings = offer.brings.as_ref().filter(|_| offer.is_open());
+        line(Rank::Main, "stick", brings.map(|brings| stick(offer, brings)));
+    }
     line(Rank::Further, "online", status.online.as_ref().map(online));
 }
 
@@ -159,6 +163,10 @@ fn trust_version(trust: &TrustStatus) -> String {
 
 fn online(last: &LastTry) -> String {
     format!("channel `{}` of {}, asked {}", last.channel, last.source, instant(last.time))
+}
+
+fn stick(offer: &Offer, Brings { release, .. }: &Brings) -> String {
+    format!("{} offers {}; {}", offer.device, release.name(), offer.state)
 }
 
 fn room(disk: Disk) -> String {
@@ -210,6 +218,7 @@ mod tests {
             activation: None,
             unfinished: Vec::new(),
             online: None,
+            offers: Vec::new(),
             problems: (1..=problems)
                 .map(|n| format!("{n}: the import of acme-appliance 1.9.0 (sequence 9) from `/media/stick/with/a/folder` is not finished, and this goes on for longer than anybody reads"))
                 .collect(),

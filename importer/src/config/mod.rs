@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::Error;
 pub use activation::Activation;
 pub use disk::{Disk, Threshold};
-pub use media::Media;
+pub use media::{Media, Policy};
 pub use mirror::{Location, Mirror};
 pub use receipt::Receipt;
 

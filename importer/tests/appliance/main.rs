@@ -7,6 +7,7 @@ mod forecast;
 mod gc;
 mod host;
 mod import;
+mod media;
 mod mend;
 mod mirror;
 mod outside;

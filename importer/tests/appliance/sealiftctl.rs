@@ -127,6 +127,24 @@ macro_rules! assert_told {
 }
 
 #[test]
+fn sticks_that_announce_themselves() {
+    let appliance = Appliance::with_releases(1..=1);
+    fs::create_dir(appliance.path("acme")).unwrap();
+    fs::rename(appliance.path(&appliance.bundle(&ACME, 2)), appliance.path("acme/acme-1.2.tar.zst")).unwrap();
+    fs::create_dir(appliance.path("notes")).unwrap();
+    let offer =
+        |stick, device| appliance.told(&["media", "offer", stick, "--device", device, "--label", "SEALIFT"]);
+    assert_told!("media_offer", offer("acme", "sda1"));
+    assert_told!("media_status", appliance.told(&["status"]));
+    assert_told!("media_refused", offer("notes", "sdb1"));
+    assert_told!("media_list", appliance.told(&["media", "list"]));
+    assert_told!("media_confirm_short", appliance.told(&["media", "confirm", "sda1"]));
+    let digest = appliance.store().offers().unwrap().remove(0).digest().unwrap();
+    assert_told!("media_confirm", appliance.told(&["media", "confirm", &digest.short()]));
+    assert_told!("media_confirm_again", appliance.told(&["media", "confirm", &digest.short()]));
+}
+
+#[test]
 fn a_first_release() {
     let appliance = Appliance::new();
     ACME.write_root(appliance.dir.path());

@@ -99,7 +99,7 @@ impl Courier {
 }
 
 /// Packs an offer and cuts it into volumes, in a folder of its own.
-fn split(offer: &Offer, vendor: &Vendor, dir: &Path, volume_bytes: u64) -> Vec<PathBuf> {
+pub(crate) fn split(offer: &Offer, vendor: &Vendor, dir: &Path, volume_bytes: u64) -> Vec<PathBuf> {
     let archive = offer.pack(vendor, dir);
     let bundle = Bundle::open(&archive, &vendor.root).unwrap();
     let folder = dir.join(format!("volumes-of-{}", bundle.packing_digest().short()));

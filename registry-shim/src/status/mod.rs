@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use sealift_store::Store;
 use tokio::task::spawn_blocking;
 
 use self::page::{Page, TrustLine};
@@ -33,16 +34,24 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
 /// What runs here, and is it well?
 pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
     let view = app.live().view().await;
-    let store = app.live().store().clone();
-    let trust = spawn_blocking(move || {
+    let trust = read(&app, |store| {
         let trusted = store.trust()?;
         let newest = trusted.newest();
-        Ok::<_, sealift_store::Error>(TrustLine { version: newest.version(), fingerprint: newest.digest() })
+        Ok(TrustLine { version: newest.version(), fingerprint: newest.digest() })
     });
-    let trust = match trust.await {
-        Ok(trust) => trust.map_err(|error| error.to_string()),
-        Err(stopped) => Err(stopped.to_string()),
-    };
-    let page = Page { releases: view.releases(), problem: view.problem(), trust };
+    let (trust, offers) = (trust.await, read(&app, Store::offers).await);
+    let page = Page { releases: view.releases(), problem: view.problem(), offers, trust };
     ([NOT_KEPT], html::respond(&page)).into_response()
+}
+
+/// Reads something of the store, or says why that cannot be read.
+async fn read<T: Send + 'static>(
+    app: &App,
+    read: impl FnOnce(&Store) -> Result<T, sealift_store::Error> + Send + 'static,
+) -> Result<T, String> {
+    let store = app.live().store().clone();
+    match spawn_blocking(move || read(&store)).await {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(stopped) => Err(stopped.to_string()),
+    }
 }

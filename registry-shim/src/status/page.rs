@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use sealift_archive::Digest;
-use sealift_store::State;
+use sealift_store::{Offer, OfferState, State};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
@@ -24,6 +24,8 @@ pub(crate) struct Page<'a> {
     pub(crate) releases: &'a [ReleaseView],
     /// Why the store cannot be read, if so.
     pub(crate) problem: Option<&'a Problem>,
+    /// What sticks offer that are plugged in, or why that cannot be read.
+    pub(crate) offers: Result<Vec<Offer>, String>,
     /// The trust root, or why there is none.
     pub(crate) trust: Result<TrustLine, String>,
 }
@@ -71,6 +73,7 @@ impl Display for Page<'_> {
         };
         html::begin(f, &title, Some(REFRESH_SECONDS))?;
         headline(f, self.active(), &verdict)?;
+        sticks(f, &self.offers)?;
         section(f, "Staged, ready to be activated", self.releases, |s| {
             matches!(s, State::Staged | State::Activating)
         })?;
@@ -108,6 +111,46 @@ fn headline(f: &mut Formatter<'_>, active: Option<&ReleaseView>, verdict: &Verdi
         writeln!(f, "<pre>{}</pre>", Text(detail))?;
     }
     f.write_str("</header>\n")
+}
+
+/// Nothing at all where no stick is.
+fn sticks(f: &mut Formatter<'_>, offers: &Result<Vec<Offer>, String>) -> fmt::Result {
+    let offers = match offers {
+        Ok(offers) if offers.is_empty() => return Ok(()),
+        offers => offers,
+    };
+    f.write_str("<section>\n<h2>Sticks</h2>\n")?;
+    match offers {
+        Ok(offers) => offers.iter().try_for_each(|offer| stick(f, offer))?,
+        Err(why) => writeln!(f, "<p>{}</p>", Text(why))?,
+    }
+    f.write_str("</section>\n")
+}
+
+fn stick(f: &mut Formatter<'_>, offer: &Offer) -> fmt::Result {
+    write!(f, "<p>Stick {}", Text(&offer.name()))?;
+    if let Some(brings) = &offer.brings {
+        let release = &brings.release;
+        write!(
+            f,
+            " offers {} {}, {} missing here",
+            Text(&release.product),
+            Text(&release.version),
+            Size(brings.missing_bytes)
+        )?;
+        if offer.state == OfferState::Waiting {
+            let digest = release.digest;
+            write!(
+                f,
+                "; confirm with <code>sealiftctl media confirm {}</code><br><code>{digest}</code>",
+                digest.short()
+            )?;
+        }
+    }
+    if offer.state != OfferState::Waiting {
+        write!(f, ": {}", Text(&offer.state))?;
+    }
+    f.write_str("</p>\n")
 }
 
 fn section(

@@ -1,6 +1,8 @@
 //! What a person and a program are told about how things stand.
 
+use sealift_archive::Digest;
 use sealift_archive::trust::{RoleName, SecretKey, TrustRoot};
+use sealift_store::{Brings, Failure, Offer, OfferState, Store, Subject};
 
 use crate::fixture::{Content, TestStore};
 
@@ -99,4 +101,52 @@ async fn there_is_nothing_else() {
     for path in ["/index.html", "/favicon.ico", "/metrics", "/v1", "/v22", "/git", "/git/"] {
         assert_eq!(served.get(path).await.status, 404, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stick_offers_is_told_while_it_is_there() {
+    let store = TestStore::new();
+    assert!(!page(&store).await.contains("Stick"));
+    let stick = store.dir().join("stick");
+    fs_err::create_dir(&stick).expect("a stick");
+    let digest = Digest::of(b"a release");
+    let release = Subject {
+        product: "acme".parse().expect("a product"),
+        version: "1.6.0".parse().expect("a version"),
+        sequence: 6.try_into().expect("a sequence"),
+        digest,
+    };
+    let brings = Brings {
+        release,
+        archive: "acme".into(),
+        steps: 1,
+        missing_bytes: 12_345_678,
+        needed_bytes: 0,
+        free_bytes: 0,
+    };
+    let offer = |device: &str, label| {
+        let path = stick.to_str().expect("UTF-8").to_owned();
+        Offer::new(device.parse().expect("a device"), path, Some(label))
+    };
+    let waiting = Offer { brings: Some(brings), ..offer("sda1", "SEALIFT") };
+    let failure = Failure { code: "SL0114".into(), message: "who is <script>?".into(), hint: None };
+    let refused = Offer { state: OfferState::Refused(failure), ..offer("sdb1", "<script>alert(1)\u{202e}") };
+    let written = Store::open(store.dir()).expect("a store");
+    for offer in [waiting, refused] {
+        written.write_offer(&offer).expect("an offer");
+    }
+    let told = page(&store).await;
+    for expected in [
+        "Stick SEALIFT (sda1) offers acme 1.6.0, 12.3 MB missing here",
+        &format!("confirm with <code>sealiftctl media confirm {}</code>", digest.short()),
+        &digest.to_string(),
+        "Stick &lt;script&gt;alert(1)\\u{202e} (sdb1): refused: who is &lt;script&gt;?",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    fs_err::write(store.dir().join("offers/sda1.json"), "{").expect("damage");
+    assert!(section(&page(&store).await, "<h2>Sticks</h2>").contains("offers/sda1.json"));
+    fs_err::remove_file(store.dir().join("offers/sda1.json")).expect("no damage");
+    fs_err::remove_dir(&stick).expect("no stick");
+    assert!(!page(&store).await.contains("Stick"));
 }
