@@ -110,3 +110,16 @@ pub(crate) fn read_or_damaged(path: &Path, limit: u64) -> Result<Vec<u8>, Error>
         _ => error.into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_no_file_of_a_release() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/null", dir.path().join(STATE_FILE)).unwrap();
+        let said = Recorded::read(dir.path()).unwrap_err();
+        assert!(matches!(&said, Error::Damaged { why, .. } if why == "it is not a file"), "{said}");
+    }
+}
