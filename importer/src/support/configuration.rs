@@ -39,7 +39,7 @@ enum Kind {
 }
 
 /// All keys of which anything is told; `[]` is each entry of a list.
-const KEYS: [(&str, Kind); 39] = [
+const KEYS: [(&str, Kind); 38] = [
     ("apiVersion", Kind::Amount),
     ("kind", Kind::Name),
     ("activation.flux.kubeconfig", Kind::IsSet),
@@ -77,7 +77,6 @@ const KEYS: [(&str, Kind); 39] = [
     ("mirror.plainHttp", Kind::Flag),
     ("disk.containerd", Kind::IsSet),
     ("disk.imageGcThreshold", Kind::Number),
-    ("media.policy", Kind::Name),
     ("receipt.recipient", Kind::Recipient),
 ];
 
@@ -235,7 +234,7 @@ mirror:
   dockerConfig: /d
   plainHttp: false
 disk: {containerd: /c, imageGcThreshold: 70}
-media: {policy: stage}
+media: {}
 receipt: {recipient: age1jf5fwjgmzsr4839efz6ysrvah3zcf6hjpfj462v6wxx0ulucedgqvueafv}
 ";
 

@@ -338,8 +338,11 @@ fn keys_that_the_trust_root_of_the_configuration_has_left_behind_sign_no_program
     let writer = appliance.store.lock("test").unwrap();
     writer.remember_roots("test", &trusted, &later.root_signatures()).unwrap();
     let install = Action::InstallPrograms { release: number(2) };
-    let roots = ["first", "second"].map(|name| appliance.path(name));
-    roots.iter().for_each(|dir| fs::create_dir(dir).unwrap());
+    let roots = ["first", "second"].map(|name| {
+        let dir = appliance.path(name);
+        fs::create_dir(&dir).unwrap();
+        dir
+    });
     config.programs.trust_root = Some(later.write_root(&roots[1]));
     let refused = expect_halted(Direct::new(&appliance.store, &config).act(&install, &Unwatched));
     assert!(refused.to_string().contains("release.json"), "{refused}");
