@@ -6,6 +6,7 @@
 pub mod age;
 mod any_digest;
 mod belt;
+pub mod bounded;
 pub mod bundle;
 pub mod chain;
 mod digest;

@@ -19,15 +19,17 @@ fn unit(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("units").join(name)).unwrap()
 }
 
-/// The units of the mirror and of sticks, with the program that was built in place of the one that will be installed.
+/// All units, with the program that was built in place of the one that will be installed; templates as one of what they make.
 fn units(dir: &Path) -> Vec<PathBuf> {
     let program = assert_cmd::cargo::cargo_bin!("sealiftctl").display().to_string();
-    let copy = |name: &str| {
-        let text = unit(&name.replace("@sda1", "@"));
-        fs::write(dir.join(name), text.replace("/usr/bin/sealiftctl", &program)).unwrap();
-        dir.join(name)
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("units");
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let copy = |name: String| {
+        let copy = dir.join(name.replace("media@", "media@sda1").replace("host@", "host@1"));
+        fs::write(&copy, unit(&name).replace("/usr/bin/sealiftctl", &program)).unwrap();
+        copy
     };
-    ["sealift-mirror.service", "sealift-mirror.timer", SANDBOXED[1]].map(copy).into()
+    names.filter(|name| !name.ends_with(".rules")).map(copy).collect()
 }
 
 /// Runs `systemd-analyze`, which has to be content and to say nothing.
@@ -47,10 +49,10 @@ fn systemd_takes_the_units() {
     let ours: Vec<&str> = said.lines().filter(|line| line.contains("sealift")).collect();
     assert!(ours.is_empty(), "{ours:#?}");
     // It does find what is wrong.
-    let text = fs::read_to_string(&units[0]).unwrap();
-    fs::write(&units[0], text.replace("ProtectHome=true", "ProtectHouse=true")).unwrap();
-    let output =
-        Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&units[0]).output().unwrap();
+    let mirror = dir.path().join(SANDBOXED[0]);
+    let text = fs::read_to_string(&mirror).unwrap();
+    fs::write(&mirror, text.replace("ProtectHome=true", "ProtectHouse=true")).unwrap();
+    let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&mirror).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("ProtectHouse"));
 }
 
@@ -127,6 +129,16 @@ fn only_what_a_person_plugs_in_with_the_label_starts_the_unit() {
         assert_eq!(found, unit, "{action} {subsystem} {kernel} {label} {kind}");
     }
     assert_eq!(started("change", "block", "sr0", "SEALIFT", "iso9660", ""), None, "the disc is out");
+}
+
+/// The store may lie on a disk that comes late, and a condition is looked at once.
+#[test]
+fn what_looks_into_the_store_waits_for_its_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let texts: Vec<String> = units(dir.path()).iter().map(|unit| fs::read_to_string(unit).unwrap()).collect();
+    let looking = texts.iter().filter(|text| text.contains("=/var/lib/sealift"));
+    let waiting = looking.clone().filter(|text| text.contains("RequiresMountsFor=/var/lib/sealift\n"));
+    assert_eq!((looking.count(), waiting.count()), (2, 2));
 }
 
 /// As much of udev's language (udev(7)) as our rules use; anything else ends the test. Debian 12's udev cannot check rules.

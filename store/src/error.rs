@@ -387,6 +387,11 @@ impl Explain for Error {
             Self::NoSuchRelease { .. } | Self::NoWayBack { .. } => {
                 "`sealiftctl status` lists the releases that are here".into()
             }
+            Self::Busy { holder, .. } if holder.can_be_ended() => {
+                "wait until it is done, then try again; or end it (Ctrl-C; `systemctl stop sealift-mirror` for the mirror): what has \
+                 come is kept, and it goes on there the next time"
+                    .into()
+            }
             Self::Busy { .. } => "wait until it is done, then try again".into(),
             Self::PinnedAlready { .. } => {
                 "a pinned trust root is never replaced; for another vendor use another store".into()

@@ -11,6 +11,7 @@
 //! After an interruption the blobs that are whole lie under `blobs/` already; the next import of the same release
 //! finds them there, from whatever source it comes; and what has come of others under `parts/`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -79,12 +80,16 @@ impl Store {
         if self.active_if_any()? == Some(sequence) {
             return Ok(State::Active);
         }
-        let is_its = |event: &Event| match event {
-            Event::Activated { release, .. } | Event::RolledBack { release, .. } => release.digest == *digest,
-            _ => false,
-        };
-        let has_run = self.audit()?.iter().any(|record| is_its(&record.event));
-        Ok(if has_run { State::Retained } else { State::Staged })
+        Ok(if self.have_run()?.contains(digest) { State::Retained } else { State::Staged })
+    }
+
+    /// The releases that were active at some time, as far as the audit log knows.
+    pub(crate) fn have_run(&self) -> Result<BTreeSet<Digest>, Error> {
+        let ran = self.audit()?.into_iter().filter_map(|record| match record.event {
+            Event::Activated { release, .. } | Event::RolledBack { release, .. } => Some(release.digest),
+            _ => None,
+        });
+        Ok(ran.collect())
     }
 
     /// All that is under `incoming/`.

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Store, sweep};
 
 pub(crate) const LOCK_FILE: &str = "lock";
+/// Commands that bring content, and go on where they were ended.
+const ENDABLE: [&str; 2] = ["import", "mirror"];
 /// Longest description of a holder that is read, in bytes.
 const MAX_HOLDER_BYTES: u64 = 4 << 10;
 
@@ -95,6 +97,11 @@ impl Holder {
         Ok(serde_json::from_slice(&text).ok())
     }
 
+    /// Whether it is one of those that may take hours, and that lose nothing if they are ended.
+    pub(crate) fn can_be_ended(&self) -> bool {
+        self.command.split(' ').next().is_some_and(|command| ENDABLE.contains(&command))
+    }
+
     fn is_alive(&self) -> bool {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
         // A process of another user may not be asked, but it is there.
@@ -121,6 +128,8 @@ impl Deref for Writer {
 
 #[cfg(test)]
 mod tests {
+    use sealift_archive::Explain as _;
+
     use super::*;
 
     #[test]
@@ -138,5 +147,23 @@ mod tests {
         // A shorter description leaves nothing of the longer one behind.
         let _second = store.lock("x").unwrap();
         assert!(store.lock("y").unwrap_err().to_string().contains("by `x` ("));
+    }
+
+    #[test]
+    fn who_finds_a_download_is_told_that_it_can_be_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path()).unwrap();
+        let cases = [
+            ("mirror https://releases.acme.example", true),
+            ("import a.tar.zst", true),
+            ("activate 1.2", false),
+            ("resume", false),
+            ("imports", false),
+        ];
+        for (command, can_be_ended) in cases {
+            let _first = store.lock(command).unwrap();
+            let hint = store.lock("rollback").unwrap_err().hint().unwrap();
+            assert_eq!(hint.contains("systemctl stop sealift-mirror"), can_be_ended, "{command}: {hint}");
+        }
     }
 }

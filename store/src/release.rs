@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sealift_archive::release::{MAX_REFS_BYTES, MAX_STATEMENT_BYTES};
 use sealift_archive::trust::Signatures;
 use sealift_archive::{BlobList, Digest, Refs, Sequence, Statement};
 use time::OffsetDateTime;
@@ -12,6 +13,9 @@ use crate::{Error, State};
 pub(crate) const STATEMENT_FILE: &str = "release.json";
 pub(crate) const BLOB_LIST_FILE: &str = "blobs";
 pub(crate) const REFS_FILE: &str = "refs.json";
+/// How much of each is read, in bytes; of a blob list, so much as its statement says.
+const STATEMENT_BYTES: u64 = MAX_STATEMENT_BYTES as u64;
+const REFS_BYTES: u64 = MAX_REFS_BYTES as u64;
 
 /// A release that is staged or has come further, as it was when it was looked at.
 #[derive(Clone, Debug)]
@@ -35,7 +39,9 @@ impl StoredRelease {
             Err(error @ (Error::Archive(_) | Error::Damaged { .. })) => Recorded {
                 state: State::Failed { reason: format!("its state cannot be read: {error}") },
                 since: OffsetDateTime::UNIX_EPOCH,
-                release: Digest::of(&read_or_damaged(&dir.join(STATEMENT_FILE)).unwrap_or_default()),
+                release: Digest::of(
+                    &read_or_damaged(&dir.join(STATEMENT_FILE), STATEMENT_BYTES).unwrap_or_default(),
+                ),
             },
             recorded => recorded?,
         };
@@ -101,7 +107,7 @@ impl StoredRelease {
     /// # Errors
     /// I/O, or a file that has changed since it was staged.
     pub fn statement_bytes(&self) -> Result<Vec<u8>, Error> {
-        Ok(self.documents().vouched(STATEMENT_FILE, self.digest)?.1)
+        Ok(self.documents().vouched(STATEMENT_FILE, self.digest, STATEMENT_BYTES)?.1)
     }
 
     /// What the release is.
@@ -150,23 +156,24 @@ pub(crate) struct Documents {
 
 impl Documents {
     pub(crate) fn statement(&self) -> Result<Statement, Error> {
-        let (path, bytes) = self.vouched(STATEMENT_FILE, self.digest)?;
+        let (path, bytes) = self.vouched(STATEMENT_FILE, self.digest, STATEMENT_BYTES)?;
         Ok(Statement::parse(&path, &bytes)?)
     }
 
     pub(crate) fn refs(&self) -> Result<Refs, Error> {
-        let (path, bytes) = self.vouched(REFS_FILE, self.statement()?.refs.digest)?;
+        let (path, bytes) = self.vouched(REFS_FILE, self.statement()?.refs.digest, REFS_BYTES)?;
         Ok(Refs::parse(&path, &bytes)?)
     }
 
     pub(crate) fn blob_list(&self) -> Result<BlobList, Error> {
-        let (path, bytes) = self.vouched(BLOB_LIST_FILE, self.statement()?.blob_list.digest)?;
+        let list = self.statement()?.blob_list;
+        let (path, bytes) = self.vouched(BLOB_LIST_FILE, list.digest, list.max_text_bytes())?;
         Ok(BlobList::parse(&path, &bytes)?)
     }
 
-    fn vouched(&self, name: &str, wanted: Digest) -> Result<(String, Vec<u8>), Error> {
+    fn vouched(&self, name: &str, wanted: Digest, limit: u64) -> Result<(String, Vec<u8>), Error> {
         let path = self.dir.join(name);
-        let bytes = read_or_damaged(&path)?;
+        let bytes = read_or_damaged(&path, limit)?;
         let found = Digest::of(&bytes);
         if found == wanted {
             Ok((path.display().to_string(), bytes))

@@ -8,8 +8,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use fs_err as fs;
-use sealift_archive::{Digest, durable, json};
+use sealift_archive::{Digest, bounded, durable, json};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -97,15 +96,30 @@ impl Recorded {
     /// Reads the file in a release's directory.
     pub(crate) fn read(release_dir: &Path) -> Result<Self, Error> {
         let path = release_dir.join(STATE_FILE);
-        let bytes = read_or_damaged(&path)?;
+        let bytes = read_or_damaged(&path, MAX_STATE_BYTES as u64)?;
         Ok(json::parse(&path.display().to_string(), &bytes, MAX_STATE_BYTES)?)
     }
 }
 
-/// Reads a file that belongs to every release: if it is not there, that is damage.
-pub(crate) fn read_or_damaged(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|error| match error.kind() {
+/// Reads a file that belongs to every release: if it is not there, or no file, that is damage. Of one that is larger than
+/// `limit` as much comes as shows that.
+pub(crate) fn read_or_damaged(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    bounded::read(path, limit).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::damaged(path, "it is missing"),
+        io::ErrorKind::InvalidInput => Error::damaged(path, "it is not a file"),
         _ => error.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_no_file_of_a_release() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/null", dir.path().join(STATE_FILE)).unwrap();
+        let said = Recorded::read(dir.path()).unwrap_err();
+        assert!(matches!(&said, Error::Damaged { why, .. } if why == "it is not a file"), "{said}");
+    }
 }

@@ -1,11 +1,12 @@
 //! Trust roots in files, as they lie in the folder of a vendor and in a store: `root/<version>.json`, with signatures beside.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use fs_err as fs;
 
 use super::MAX_ROOT_BYTES;
+use crate::bounded;
 
 /// The versions that lie in a folder as `<version>.json`, by rising number; none if there is no such folder.
 ///
@@ -29,7 +30,5 @@ pub fn versions_in(dir: &Path) -> io::Result<Vec<u64>> {
 /// # Errors
 /// I/O.
 pub fn read_root_file(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(file)?.take(MAX_ROOT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    bounded::read(file, MAX_ROOT_BYTES as u64)
 }

@@ -14,7 +14,7 @@ use sigstore_types::bundle::{MessageDigest, MessageSignature, SignatureContent};
 use sigstore_types::{Bundle, HashAlgorithm, Sha256Hash, SignatureBytes};
 
 use super::{KeyId, PublicKey, Signer};
-use crate::{Digest, Error, durable};
+use crate::{Digest, Error, bounded, durable};
 
 /// Largest signature file, in bytes. Ours are about 400.
 pub const MAX_SIGNATURE_BYTES: usize = 16 << 10;
@@ -158,8 +158,9 @@ impl Signatures {
         for entry in entries {
             let entry = entry?;
             let path = format!("{}/{}", document.hex(), entry.file_name().to_string_lossy());
-            if entry.metadata()?.len() <= MAX_SIGNATURE_BYTES as u64 {
-                found.0.extend(Signature::from_file(&path, fs::read(entry.path())?)?);
+            let bundle = bounded::read(&entry.path(), MAX_SIGNATURE_BYTES as u64)?;
+            if bundle.len() <= MAX_SIGNATURE_BYTES {
+                found.0.extend(Signature::from_file(&path, bundle)?);
             }
         }
         found.0.sort_by_key(Signature::path);

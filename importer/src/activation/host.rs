@@ -1,12 +1,14 @@
 //! What an activation has done on the host, mostly by root: a fixed list of actions. Whoever asks gives names and sequences
 //! only; the commands behind the names are those of the configuration that [`Direct`] was given.
 
+use std::fmt;
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use fs_err as fs;
+use rustix::fs::{Mode, OFlags, open, openat};
 use sealift_archive::{Progress, Sequence};
 use sealift_store::Store;
 use serde::{Deserialize, Serialize};
@@ -106,17 +108,29 @@ impl<'a> Direct<'a> {
     /// A locked, empty file for a hook to have as its standard input: so if this process is killed and the hook is not, the
     /// next one sees that it is still at work.
     fn turn_of(&self, hook: &str) -> Result<File, Trouble> {
-        let mut options = fs::File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        // This may be root, in a directory of somebody else.
-        options.options_mut().custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-        let file = options.open(hook_file(self.store))?;
+        let file = open_in_place(&hook_file(self.store))?;
         match file.try_lock() {
-            Ok(()) => Ok(file.into_parts().0),
+            Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(Error::StillAtWork { hook: hook.to_owned() }.into()),
             Err(TryLockError::Error(error)) => Err(error.into()),
         }
     }
+}
+
+/// Opens a file, for reading, and makes it if it is not there. This may be root and the directory somebody else's, so neither
+/// may be a link that leads elsewhere, and the file none that is known by another name.
+fn open_in_place(path: &Path) -> io::Result<File> {
+    let named = |why: &dyn fmt::Display| io::Error::other(format!("`{}`: {why}", path.display()));
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(named(&"it has no directory"));
+    };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = open(dir, flags | OFlags::DIRECTORY, Mode::empty()).map_err(|error| named(&error))?;
+    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+    let file = openat(&dir, name, flags | OFlags::NONBLOCK | OFlags::CREATE, mode);
+    let file = File::from(file.map_err(|error| named(&error))?);
+    let is = file.metadata()?;
+    if is.is_file() && is.nlink() == 1 { Ok(file) } else { Err(named(&"it is not a file of its own")) }
 }
 
 impl Host for Direct<'_> {

@@ -1,17 +1,18 @@
 //! Sealift's own programs, as a release brings them: files named `sealift/bin/<program>`, or for one kind of machine
 //! `sealift/bin/linux-<architecture>/<program>`.
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
+use rustix::process::geteuid;
 use sealift_archive::release::Descriptor;
-use sealift_archive::trust::RoleName;
+use sealift_archive::trust::{RoleName, TrustRoot, Trusted};
 use sealift_archive::{Blob, Digest, Progress, Refs, Sequence, VerifyingReader, durable};
 use sealift_store::{RootFile, Store};
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 use super::command::Run;
 use super::{Error, Trouble};
@@ -25,6 +26,11 @@ pub(super) const REGISTRY: &str = "sealift-registry";
 pub(super) const ITSELF: &str = "sealiftctl";
 /// What is put behind the name of the program that was there before.
 const PREVIOUS: &str = ".previous";
+/// What is put behind the name of one that has not taken its place yet, and of the link that becomes the previous one.
+const NEW: &str = ".new";
+const LINK: &str = ".link";
+/// The user id of root.
+const ROOT: u32 = 0;
 /// How long a program may take to say its version: then it is one that runs on this machine.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The mode of a program: everybody runs it, nobody changes it.
@@ -79,6 +85,10 @@ impl<'a> Installer<'a> {
     pub(super) fn install(&self, release: Sequence, progress: &dyn Progress) -> Result<(), Trouble> {
         let refs = self.signed_refs(release)?;
         for program in PROGRAMS {
+            // What a crash has left.
+            [NEW, LINK].iter().try_for_each(|what| remove_if_there(&self.scratch(program, what)))?;
+        }
+        for program in PROGRAMS {
             if let Some(file) = find(&refs, program)
                 && self.installed(program)? != Some(file.digest)
             {
@@ -88,42 +98,67 @@ impl<'a> Installer<'a> {
         Ok(())
     }
 
-    fn signed_refs(&self, release: Sequence) -> Result<Refs, crate::Error> {
+    fn signed_refs(&self, release: Sequence) -> Result<Refs, Trouble> {
         let trusted = self.store.trust()?;
-        if let Some(file) = &self.config.trust_root {
-            let (wanted, pinned) = (RootFile::read(file)?.root.digest(), trusted.oldest().digest());
-            if wanted != pinned {
-                let why = format!(
-                    "the store's pinned trust root is {pinned}, and not {wanted} as in `{}`",
-                    file.display()
-                );
-                return Err(Error::Program { program: self.dir.clone(), why }.into());
-            }
-        }
+        let anchor = self.anchor(&trusted)?;
         let release = self.store.release(release)?;
         let (statement, signatures) = (release.statement_bytes()?, release.signatures()?);
-        let mut versions = trusted.versions();
-        let check = |root: &sealift_archive::trust::TrustRoot| {
-            root.check("release.json", &statement, RoleName::Release, &signatures)
-        };
+        let check = |root: &TrustRoot| root.check("release.json", &statement, RoleName::Release, &signatures);
         // What was taken under the keys of an earlier root stays what it is.
+        let mut versions = trusted.versions().filter(|root| root.version() >= anchor);
         if !versions.any(|root| check(root).is_ok()) {
             check(trusted.newest())?;
         }
         Ok(release.refs()?)
     }
 
+    /// The version of the trust root from which on signatures count. Whoever owns the store says what is pinned in it, so root
+    /// does not go by that for anybody else.
+    fn anchor(&self, trusted: &Trusted) -> Result<u64, Trouble> {
+        let refuse = |why: String| {
+            let refused = Error::Program { program: self.path(ITSELF), why };
+            Trouble::Failed(refused.to_string())
+        };
+        let store = self.store.root();
+        let Some(file) = &self.config.trust_root else {
+            let (us, owner) = (geteuid().as_raw(), fs::metadata(store)?.uid());
+            return if goes_by_the_store(us, owner) {
+                Ok(trusted.oldest().version())
+            } else {
+                Err(refuse(format!(
+                    "`{}` belongs to user {owner}, who is not believed to say which trust root is the vendor's: name it as \
+                     `programs.trustRoot` in the configuration, in a file that only root writes",
+                    store.display()
+                )))
+            };
+        };
+        let wanted = RootFile::read(file)?.root;
+        let mut versions = trusted.versions();
+        if versions.any(|root| root.digest() == wanted.digest()) {
+            return Ok(wanted.version());
+        }
+        let pinned = trusted.oldest().digest();
+        Err(refuse(format!(
+            "`{}` is {}, which is neither the store's pinned trust root ({pinned}) nor one that followed from it",
+            file.display(),
+            wanted.digest()
+        )))
+    }
+
     fn install_one(&self, program: &str, file: &Descriptor, progress: &dyn Progress) -> Result<(), Trouble> {
         let path = self.path(program);
         let wanted = Blob { digest: file.digest, size: file.size };
-        let mut new = NamedTempFile::new_in(&self.dir)?;
         let mut content = VerifyingReader::new(fs::File::open(self.store.blob_path(&file.digest))?, wanted);
-        io::copy(&mut content, &mut new)?;
+        let new = self.scratch(program, NEW);
+        let mut writing = fs::File::options().write(true).create_new(true).open(&new)?;
+        // From here on it goes if it does not take its place.
+        let new = TempPath::try_from_path(new)?;
+        io::copy(&mut content, &mut writing)?;
         content.finish()?;
-        new.as_file().set_permissions(std::fs::Permissions::from_mode(MODE))?;
-        new.flush()?;
-        new.as_file().sync_all()?;
-        let new = new.into_temp_path();
+        writing.set_permissions(std::fs::Permissions::from_mode(MODE))?;
+        writing.sync_all()?;
+        // What is open for writing cannot be run.
+        drop(writing);
         let version = ["--version".to_owned()];
         let run = Run {
             program: &new,
@@ -140,23 +175,38 @@ impl<'a> Installer<'a> {
                 halted @ Trouble::Halted(_) => halted,
             });
         }
-        self.keep_previous(&path)?;
+        self.keep_previous(program)?;
         new.persist(&path).map_err(|error| error.error)?;
         Ok(durable::sync_dir(&self.dir)?)
     }
 
     /// Keeps what is there beside its place.
-    fn keep_previous(&self, path: &Path) -> Result<(), crate::Error> {
+    fn keep_previous(&self, program: &str) -> io::Result<()> {
+        let (path, link) = (self.path(program), self.scratch(program, LINK));
         if !path.exists() {
             return Ok(());
         }
-        let mut name = path.as_os_str().to_owned();
-        name.push(PREVIOUS);
-        let scratch = tempfile::tempdir_in(&self.dir)?;
-        let link = scratch.path().join("previous");
-        fs::hard_link(path, &link)?;
-        fs::rename(&link, PathBuf::from(name))?;
-        Ok(())
+        fs::hard_link(&path, &link)?;
+        fs::rename(&link, self.path(&format!("{program}{PREVIOUS}")))?;
+        // After a crash the previous one may be the same file already, and then a rename does nothing.
+        remove_if_there(&link)
+    }
+
+    /// Where a program is while it takes its place. The name is fixed, so that a crash leaves what the next try finds.
+    fn scratch(&self, program: &str, what: &str) -> PathBuf {
+        self.path(&format!(".{program}{what}"))
+    }
+}
+
+/// Whether what a store says of its vendor is good enough for this user, given whose store it is: nobody becomes root by it.
+fn goes_by_the_store(user: u32, owner: u32) -> bool {
+    user != ROOT || owner == ROOT
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -172,5 +222,17 @@ fn architecture() -> &'static str {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_goes_by_its_own_stores_only() {
+        for (user, owner, does) in [(0, 0, true), (0, 998, false), (998, 998, true), (998, 0, true)] {
+            assert_eq!(goes_by_the_store(user, owner), does, "{user} with a store of {owner}");
+        }
     }
 }

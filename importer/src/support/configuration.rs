@@ -39,7 +39,7 @@ enum Kind {
 }
 
 /// All keys of which anything is told; `[]` is each entry of a list.
-const KEYS: [(&str, Kind); 37] = [
+const KEYS: [(&str, Kind); 39] = [
     ("apiVersion", Kind::Amount),
     ("kind", Kind::Name),
     ("activation.flux.kubeconfig", Kind::IsSet),
@@ -76,6 +76,8 @@ const KEYS: [(&str, Kind); 37] = [
     ("mirror.dockerConfig", Kind::IsSet),
     ("mirror.plainHttp", Kind::Flag),
     ("media.policy", Kind::Name),
+    ("disk.containerd", Kind::IsSet),
+    ("disk.imageGcThreshold", Kind::Number),
     ("receipt.recipient", Kind::Recipient),
 ];
 
@@ -204,6 +206,56 @@ receipt: {recipient: AGE-SECRET-KEY-1HUNTER2}
             (&json!("oci://registry.acme.example"), &json!("(set)"))
         );
         assert_eq!((&keys["receipt"]["recipient"], &told["leftOut"]), (&json!("(set)"), &json!(2)));
+    }
+
+    /// Every key that a configuration may have.
+    const FULL: &str = "apiVersion: sealift/v1
+kind: Appliance
+activation:
+  flux: {kubeconfig: /k, namespace: flux-system}
+  preflight: [{name: disk, command: [/c], timeout: 5s}]
+  hooks: [{name: k3s, command: [/h], undo: [/h], timeout: 2h, pointOfNoReturn: true, rollbackWarning: lost}]
+  health:
+    deadline: 20m
+    interval: 1s
+    checks:
+    - {name: api, command: [/c], timeout: 5s}
+    - {name: web, http: {url: \"https://h/\", status: 204, caFile: /ca.pem}}
+    - {name: flux, flux: {}}
+  programs: {dir: /usr/bin, trustRoot: /root.json, restartRegistry: [/bin/true]}
+  helper: /run/sealift/host.sock
+mirror:
+  source: https://releases.acme.example
+  channel: stable
+  activate: true
+  rate: 10MB/s
+  caFile: /ca.pem
+  proxy: http://proxy:3128
+  noProxy: [localhost]
+  dockerConfig: /d
+  plainHttp: false
+disk: {containerd: /c, imageGcThreshold: 70}
+media: {policy: ask}
+receipt: {recipient: age1jf5fwjgmzsr4839efz6ysrvah3zcf6hjpfj462v6wxx0ulucedgqvueafv}
+";
+
+    #[test]
+    fn every_key_of_a_configuration_is_known() {
+        let config: crate::config::Config = serde_saphyr::from_str(FULL).unwrap();
+        assert!(config.mirror.is_some());
+        let told = told(FULL).unwrap();
+        assert_eq!(told["leftOut"], 0, "{told}");
+        let wanted = json!({"containerd": "(set)", "imageGcThreshold": 70});
+        assert_eq!(told["keys"]["disk"], wanted);
+        // And none is known that a configuration does not have.
+        for (key, _) in KEYS {
+            let place = key.replace("[]", "/0").replace('.', "/");
+            let is_there = |entry: usize| {
+                let place = format!("/{}", place.replace("checks/0", &format!("checks/{entry}")));
+                told["keys"].pointer(&place).is_some()
+            };
+            assert!((0..3).any(is_there), "{key}");
+        }
     }
 
     #[test]

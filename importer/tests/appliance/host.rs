@@ -191,6 +191,43 @@ fn a_hook_that_outlived_its_run_is_waited_for() {
     direct.act(&run, &Unwatched).unwrap();
 }
 
+/// The helper may be root, and the store somebody else's.
+#[test]
+fn a_hook_gets_no_file_from_elsewhere() {
+    let config = config("hooks: [{name: k3s, command: [/bin/true]}]");
+    let run = Action::RunHook { name: "k3s".to_owned(), between: BETWEEN };
+    for case in ["a link to the folder", "a link to a file", "another name of a file", "a folder"] {
+        let appliance = Appliance::new(false);
+        let (folder, elsewhere) = (appliance.store.root().join("activation"), appliance.path("elsewhere"));
+        fs::create_dir(&elsewhere).unwrap();
+        let file = elsewhere.join("file");
+        fs::write(&file, "secret").unwrap();
+        if case == "a link to the folder" {
+            std::os::unix::fs::symlink(&elsewhere, &folder).unwrap();
+        } else {
+            fs::create_dir(&folder).unwrap();
+        }
+        match case {
+            "a link to a file" => std::os::unix::fs::symlink(&file, folder.join("hook")).unwrap(),
+            "another name of a file" => fs::hard_link(&file, folder.join("hook")).unwrap(),
+            "a folder" => fs::create_dir(folder.join("hook")).unwrap(),
+            _ => {}
+        }
+        let error = expect_halted(Direct::new(&appliance.store, &config).act(&run, &Unwatched));
+        assert!(error.to_string().contains("activation/hook"), "{case}: {error}");
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1, "{case}");
+    }
+}
+
+#[test]
+fn a_hook_may_only_read_what_it_is_given() {
+    let appliance = Appliance::new(false);
+    fs::create_dir(appliance.store.root().join("activation")).unwrap();
+    let config = config("hooks: [{name: k3s, command: [/bin/sh, -c, 'echo x >&0']}]");
+    let run = Action::RunHook { name: "k3s".to_owned(), between: BETWEEN };
+    expect_failed(Direct::new(&appliance.store, &config).act(&run, &Unwatched));
+}
+
 const GOOD: &str = "#!/bin/sh\n# new\nexit 0\n";
 const BAD: &str = "#!/bin/sh\necho needs another kernel\nexit 1\n";
 
@@ -265,6 +302,74 @@ fn a_program_that_nobody_has_signed_takes_no_place() {
     fs::remove_dir_all(appliance.store.root().join("releases/2/signatures")).unwrap();
     activate(&appliance, &config, &Outside::default()).unwrap_err();
     assert_eq!(fs::read_to_string(appliance.path("bin/sealiftctl")).unwrap(), "old");
+}
+
+/// Whoever owns the store says what is pinned in it, and would be root by that.
+#[test]
+fn root_takes_no_program_on_the_word_of_the_owner_of_a_store() {
+    const SOMEBODY: u32 = 998;
+    let (appliance, mut config) = with_programs(&[("sealiftctl", GOOD)]);
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(appliance.store.root(), Some(SOMEBODY), None).unwrap();
+    }
+    let install = Action::InstallPrograms { release: number(2) };
+    let installed = Direct::new(&appliance.store, &config).act(&install, &Unwatched);
+    if is_root {
+        let why = expect_failed(installed);
+        assert!(why.contains("belongs to user 998") && why.contains("`programs.trustRoot`"), "{why}");
+    } else {
+        // Without root's rights, nobody gains any by it.
+        installed.unwrap();
+        fs::write(appliance.path("bin/sealiftctl"), "old").unwrap();
+    }
+    assert_eq!(fs::read_to_string(appliance.path("bin/sealiftctl")).unwrap(), "old");
+    config.programs.trust_root = Some(ACME.write_root(&appliance.path("bin")));
+    Direct::new(&appliance.store, &config).act(&install, &Unwatched).unwrap();
+    assert_eq!(fs::read_to_string(appliance.path("bin/sealiftctl")).unwrap(), GOOD);
+}
+
+#[test]
+fn keys_that_the_trust_root_of_the_configuration_has_left_behind_sign_no_programs() {
+    let (appliance, mut config) = with_programs(&[("sealiftctl", GOOD)]);
+    let later = ACME.with_another_key();
+    let mut trusted = appliance.store.trust().unwrap();
+    trusted.follow(later.root.clone(), &later.root_signatures()).unwrap();
+    let writer = appliance.store.lock("test").unwrap();
+    writer.remember_roots("test", &trusted, &later.root_signatures()).unwrap();
+    let install = Action::InstallPrograms { release: number(2) };
+    let roots = ["first", "second"].map(|name| {
+        let dir = appliance.path(name);
+        fs::create_dir(&dir).unwrap();
+        dir
+    });
+    config.programs.trust_root = Some(later.write_root(&roots[1]));
+    let refused = expect_halted(Direct::new(&appliance.store, &config).act(&install, &Unwatched));
+    assert!(refused.to_string().contains("release.json"), "{refused}");
+    assert_eq!(fs::read_to_string(appliance.path("bin/sealiftctl")).unwrap(), "old");
+    config.programs.trust_root = Some(ACME.write_root(&roots[0]));
+    Direct::new(&appliance.store, &config).act(&install, &Unwatched).unwrap();
+    assert_eq!(fs::read_to_string(appliance.path("bin/sealiftctl")).unwrap(), GOOD);
+}
+
+#[test]
+fn what_a_crash_left_beside_a_program_goes_with_the_next_try() {
+    let asks = "#!/bin/sh\necho \"${0##*/}\" > \"${0%/*}/asked\"\n";
+    let (appliance, config) = with_programs(&[("sealiftctl", asks)]);
+    let bin = appliance.path("bin");
+    // It ended while the new one was written, and between the two renames.
+    fs::write(bin.join(".sealiftctl.new"), "half").unwrap();
+    fs::hard_link(bin.join("sealiftctl"), bin.join("sealiftctl.previous")).unwrap();
+    fs::hard_link(bin.join("sealiftctl"), bin.join(".sealiftctl.link")).unwrap();
+    fs::write(bin.join(".sealift-registry.new"), "half").unwrap();
+    let install = Action::InstallPrograms { release: number(2) };
+    Direct::new(&appliance.store, &config).act(&install, &Unwatched).unwrap();
+    let there = fs::read_dir(&bin).unwrap().map(|entry| entry.unwrap().file_name());
+    let there: std::collections::BTreeSet<_> = there.collect();
+    assert_eq!(there, ["asked", "sealiftctl", "sealiftctl.previous"].map(Into::into).into());
+    // The name is one that the next try would have found.
+    assert_eq!(fs::read_to_string(bin.join("asked")).unwrap(), ".sealiftctl.new\n");
+    assert_eq!(fs::read_to_string(bin.join("sealiftctl.previous")).unwrap(), "old");
 }
 
 #[test]

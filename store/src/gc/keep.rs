@@ -20,6 +20,8 @@ pub(super) struct Standing {
     pub(super) is_state_known: bool,
     /// Whether a switch away from it is not finished.
     pub(super) is_being_left: bool,
+    /// Whether it was active once, though it may have failed since.
+    pub(super) has_run: bool,
 }
 
 /// What becomes of a release.
@@ -52,6 +54,8 @@ pub enum Stays {
     Unknown,
     /// An activation is under way, and may lead to it or back to it.
     Switching,
+    /// It is one of the last releases that ran, and lacks content. `verify --repair` brings that back, an import never does.
+    Repairable,
 }
 
 /// Why a release goes.
@@ -81,6 +85,7 @@ impl fmt::Display for Stays {
             Self::NoneActive => "nothing is active yet",
             Self::Unknown => "its state cannot be read",
             Self::Switching => "an activation is under way",
+            Self::Repairable => "one of the last that ran; it failed, and can be repaired",
         })
     }
 }
@@ -111,10 +116,13 @@ pub(super) struct Circumstances {
 pub(super) fn judge(releases: &[Standing], circumstances: Circumstances) -> Vec<Fate> {
     let Circumstances { way_back, floor, is_switching } = circumstances;
     let active = releases.iter().find(|release| release.state == State::Active).map(|r| r.sequence);
-    let ran_before = releases.iter().rev().filter(|release| {
-        release.state == State::Retained && active.is_some_and(|active| release.sequence < active)
-    });
-    let recent: Vec<Sequence> = ran_before.take(KEPT_RELEASES - 1).map(|release| release.sequence).collect();
+    let latest_before = |may: fn(&Standing) -> bool| -> Vec<Sequence> {
+        let before = releases.iter().rev().filter(|r| active.is_some_and(|active| r.sequence < active));
+        before.filter(|r| may(r)).take(KEPT_RELEASES - 1).map(|release| release.sequence).collect()
+    };
+    let recent = latest_before(|release| release.state == State::Retained);
+    // One that failed takes no place away from one that can be gone back to as it is.
+    let repairable = latest_before(|release| release.has_run);
     let fate = |release: &Standing| {
         let sequence = release.sequence;
         let is_below_floor = floor.is_some_and(|floor| sequence < floor);
@@ -123,8 +131,9 @@ pub(super) fn judge(releases: &[Standing], circumstances: Circumstances) -> Vec<
             State::Activating => Fate::Stays(Stays::Activating),
             _ if release.is_being_left => Fate::Stays(Stays::Leaving),
             _ if !release.is_state_known => Fate::Stays(Stays::Unknown),
-            State::Failed { .. } => Fate::Goes(Goes::Failed),
             _ if is_switching => Fate::Stays(Stays::Switching),
+            State::Failed { .. } if repairable.contains(&sequence) => Fate::Stays(Stays::Repairable),
+            State::Failed { .. } => Fate::Goes(Goes::Failed),
             _ if way_back == Some(sequence) => Fate::Stays(Stays::WayBack),
             _ if recent.contains(&sequence) => Fate::Stays(Stays::Recent),
             State::Retained if active.is_some_and(|active| sequence < active) => Fate::Goes(Goes::Old),
@@ -155,6 +164,7 @@ mod tests {
             },
             is_state_known: letter != '?',
             is_being_left: letter == 'l',
+            has_run: "ARlf".contains(letter),
         };
         let releases: Vec<Standing> =
             states.trim_start_matches('>').chars().enumerate().map(standing).collect();
@@ -166,7 +176,8 @@ mod tests {
 
     #[test]
     fn what_may_be_needed_stays() {
-        // One letter a release: staged, being activated, active, retained, being left, failed, with an unreadable state.
+        // One letter a release: staged, being activated, active, retained, being left, failed, failed after it had run, with an
+        // unreadable state.
         let cases = [
             ("", 0, 0, ""),
             ("S", 0, 0, "+"),
@@ -191,8 +202,15 @@ mod tests {
             ("RRS", 0, 0, "+++"),
             ("RRS", 0, 3, "--+"),
             ("FF", 0, 0, "--"),
+            // What ran lately and failed since can be repaired, and never be imported again.
+            ("RfA", 1, 0, "+++"),
+            ("RRfA", 2, 0, "++++"),
+            ("ffRA", 3, 5, "-+++"),
+            ("fRRA", 3, 0, "-+++"),
+            ("RAf", 1, 0, "++-"),
+            ("ff", 0, 0, "--"),
             // With an activation under way.
-            (">RRRASF", 0, 5, "+++++-"),
+            (">RRRASF", 0, 5, "++++++"),
         ];
         for (states, way_back, floor, expected) in cases {
             assert_eq!(

@@ -70,11 +70,13 @@ fn judged(store: &Store) -> Result<Vec<(StoredRelease, Fate)>, Error> {
     let situation = store.situation()?;
     let way_back = situation.judge_rollback().ok().map(|known| known.name.sequence);
     let releases = store.releases()?;
+    let have_run = store.have_run()?;
     let standing = |release: &StoredRelease| Standing {
         sequence: release.sequence(),
         state: release.state().clone(),
         is_state_known: release.is_state_known(),
         is_being_left: release.is_being_left(),
+        has_run: have_run.contains(&release.digest()),
     };
     let standings: Vec<Standing> = releases.iter().map(standing).collect();
     let is_switching = store.activation_journal().exists();
