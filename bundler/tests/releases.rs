@@ -211,7 +211,7 @@ fn an_encrypted_receipt_is_read_with_its_key_alone() {
     write("r.age", &sealed);
     write("cut.age", &sealed[..sealed.len() - 1]);
     write("armored.age", b"-----BEGIN AGE ENCRYPTED FILE-----\n");
-    write("large.age", &age::seal(&recipient, &[b' '; 20_000]).unwrap());
+    write("large.age", &age::seal(&recipient, &vec![b' '; 20_000]).unwrap());
     write("garbage.age", &age::seal(&recipient, b"garbage").unwrap());
     write("huge.age", &[sealed, vec![0; 200_000]].concat());
     write("key", IDENTITY.as_bytes());

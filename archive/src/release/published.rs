@@ -249,7 +249,7 @@ mod tests {
             ("unknown field", |v| v["signed"] = true.into()),
             ("the document is not in base64", |v| v["document"] = "{}".into()),
             ("a signature is not in base64", |v| v["signatures"][0]["bundle"] = "{}".into()),
-            ("a signature in", |v| v["signatures"][0]["bundle"] = BASE64.encode([b' '; 20_000]).into()),
+            ("a signature in", |v| v["signatures"][0]["bundle"] = BASE64.encode(vec![b' '; 20_000]).into()),
             ("number of signatures", |v| {
                 let one = v["signatures"][0].clone();
                 v["signatures"] = std::iter::repeat_n(one, 65).collect();
