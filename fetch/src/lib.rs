@@ -43,6 +43,6 @@ pub use http::{innermost, is_loopback, is_untrusted, without_secrets};
 pub use meter::{Interrupt, Meter};
 pub use options::{Options, Retry};
 pub use proxy::Proxy;
-pub use push::Outgoing;
+pub use push::{Outgoing, Reach};
 pub use stop::unless_interrupted;
 pub use url::Url;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{API_VERSION, ChannelName, expect_kind};
 use crate::trust::{KeyId, MAX_SIGNATURE_BYTES, Signature, Signatures};
-use crate::{Digest, Error, json};
+use crate::{Blob, Digest, Error, json};
 
 const KIND: &str = "Envelope";
 /// Largest envelope, in bytes. One of a statement with three signatures has about 6 KB.
@@ -20,6 +20,8 @@ pub const MAX_ENVELOPE_SIGNATURES: usize = 64;
 pub const ENVELOPE_TYPE: &str = "application/vnd.sealift.envelope.v1+json";
 /// What an artifact in a registry that keeps a release's content says it is.
 pub const CONTENT_TYPE: &str = "application/vnd.sealift.content.v1";
+/// The largest manifest of an envelope that is read: an envelope in base64, and what stands around it.
+const MAX_MANIFEST_BYTES: usize = 2 * MAX_ENVELOPE_BYTES;
 
 /// A part of what is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -145,6 +147,58 @@ impl Envelope {
     }
 }
 
+/// Where a registry has an envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enveloped {
+    /// In the manifest itself.
+    Here(Vec<u8>),
+    /// In a blob.
+    There(Blob),
+}
+
+/// What is read of a manifest. Whoever copies one between registries may have added to it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    artifact_type: Option<String>,
+    layers: Vec<Layer>,
+}
+
+#[derive(Deserialize)]
+struct Layer {
+    digest: Digest,
+    size: u64,
+    /// The content itself, in base64.
+    data: Option<String>,
+}
+
+/// Looks for the envelope in the manifest that a tag leads to, which `name` names in errors.
+///
+/// # Errors
+/// [`Error::Inconsistent`] if it is the manifest of something else, or contradicts itself; [`Error::Json`] or
+/// [`Error::TooLarge`].
+pub fn find_envelope(name: &str, manifest: &[u8]) -> Result<Enveloped, Error> {
+    let refuse = |why: String| Error::inconsistent(name, why);
+    let Manifest { artifact_type, layers } = json::parse(name, manifest, MAX_MANIFEST_BYTES)?;
+    let said = artifact_type.unwrap_or_default();
+    if said != ENVELOPE_TYPE {
+        return Err(refuse(format!("its artifactType is `{said}`, not `{ENVELOPE_TYPE}`")));
+    }
+    let [Layer { digest, size, data }] = layers.as_slice() else {
+        return Err(refuse(format!("it has {} layers, not one", layers.len())));
+    };
+    let blob = Blob { digest: *digest, size: *size };
+    if blob.size > MAX_ENVELOPE_BYTES as u64 {
+        let (what, limit) = (format!("the envelope of {name}"), MAX_ENVELOPE_BYTES as u64);
+        return Err(Error::TooLarge { what, size: blob.size, limit });
+    }
+    let Some(data) = data else { return Ok(Enveloped::There(blob)) };
+    match BASE64.decode(data) {
+        Ok(bytes) if Blob::of(&bytes) == blob => Ok(Enveloped::Here(bytes)),
+        _ => Err(refuse("its `data` does not have the digest and size beside it".to_owned())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -215,7 +269,58 @@ mod tests {
         assert!(matches!(large, Err(Error::TooLarge { .. })));
     }
 
+    /// A manifest that holds `envelope`.
+    fn manifest() -> Value {
+        let Blob { digest, size } = Blob::of(b"envelope");
+        let layer = serde_json::json!({"digest": digest, "size": size, "data": BASE64.encode("envelope")});
+        serde_json::json!({"schemaVersion": 2, "artifactType": ENVELOPE_TYPE, "layers": [layer]})
+    }
+
+    fn find(manifest: &Value) -> Result<Enveloped, Error> {
+        find_envelope("m", &serde_json::to_vec(manifest).unwrap())
+    }
+
+    #[test]
+    fn an_envelope_is_found_in_its_manifest_or_beside_it() {
+        let mut manifest = manifest();
+        assert_eq!(find(&manifest).unwrap(), Enveloped::Here(b"envelope".to_vec()));
+        manifest["layers"][0].as_object_mut().unwrap().remove("data");
+        manifest["annotations"] = serde_json::json!({"by": "a mirror"});
+        assert_eq!(find(&manifest).unwrap(), Enveloped::There(Blob::of(b"envelope")));
+    }
+
+    #[test]
+    fn a_manifest_of_something_else_is_refused() {
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change); 8] = [
+            ("not `application/vnd.sealift.envelope", |v| v["artifactType"] = CONTENT_TYPE.into()),
+            ("its artifactType is ``", |v| drop(v.as_object_mut().unwrap().remove("artifactType"))),
+            ("0 layers", |v| v["layers"] = Value::Array(Vec::new())),
+            ("digest and size", |v| v["layers"][0]["data"] = "e30=".into()),
+            ("digest and size", |v| v["layers"][0]["data"] = "{}".into()),
+            ("digest and size", |v| v["layers"][0]["size"] = 9.into()),
+            ("digest and size", |v| v["layers"][0]["digest"] = Digest::of(b"").to_string().into()),
+            ("the limit is", |v| v["layers"][0]["size"] = (MAX_ENVELOPE_BYTES + 1).into()),
+        ];
+        for (expected, change) in cases {
+            let mut manifest = manifest();
+            change(&mut manifest);
+            let said = find(&manifest).unwrap_err().to_string();
+            assert!(said.contains(expected), "{expected}: {said}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn whatever_a_registry_sends_is_answered(at in 0..500_usize, byte: u8, cut in 0..500_usize) {
+            let mut bytes = serde_json::to_vec(&manifest()).unwrap();
+            let (at, cut) = (at % bytes.len(), bytes.len() - cut % bytes.len());
+            bytes[at] = byte;
+            if let Ok(Enveloped::Here(found)) = find_envelope("m", &bytes[..cut]) {
+                prop_assert_eq!(found, b"envelope");
+            }
+        }
+
         #[test]
         fn any_document_comes_out_as_it_went_in(document in proptest::collection::vec(any::<u8>(), 0..2000)) {
             let bytes = Envelope::new(document.clone(), &Signatures::default()).unwrap().to_bytes();

@@ -268,6 +268,9 @@ struct Moved<'a> {
 }
 
 fn told(output: Output, promoted: &Promoted, changed: bool) -> Result<(), Error> {
+    if let Some(behind) = &promoted.behind {
+        output.remark(&format!("note: {behind}; what is there now is above both"))?;
+    }
     for why in &promoted.refused {
         output.remark(&format!("note: passed over: {why}"))?;
     }

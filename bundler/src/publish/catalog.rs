@@ -1,6 +1,6 @@
 //! The releases that are published in a place, as far as those who may sign releases have signed them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_archive::format::MAX_FRONT_PLAIN_BYTES;
 use sealift_archive::release::published::{Envelope, Published};
@@ -70,14 +70,30 @@ impl Catalog {
             entry.statement.version == *version
                 && product.is_none_or(|product| entry.statement.product == *product)
         };
-        self.entries.iter().rev().find(is_meant).ok_or_else(|| {
-            PublishError::NotPublished {
-                wanted: version.to_string(),
-                place: place.name().to_owned(),
-                releases: self.entries.iter().map(|entry| entry.statement.name()).collect(),
-            }
-            .into()
-        })
+        let found = self.entries.iter().rev().find(is_meant);
+        found.ok_or_else(|| self.not_published(place, version.to_string()))
+    }
+
+    /// The release that a channel of this product names as current, or as an earlier one.
+    ///
+    /// # Errors
+    /// [`PublishError::NotPublished`].
+    pub(super) fn named(
+        &self,
+        place: &dyn Place,
+        product: &Product,
+        named: &CurrentRelease,
+    ) -> Result<&Entry, Error> {
+        let is_it = |entry: &&Entry| entry.statement.product == *product && entry.named() == *named;
+        self.entries
+            .iter()
+            .find(is_it)
+            .ok_or_else(|| self.not_published(place, format!("{} ({})", named.version, named.statement)))
+    }
+
+    fn not_published(&self, place: &dyn Place, wanted: String) -> Error {
+        let releases = self.entries.iter().map(|entry| entry.statement.name()).collect();
+        PublishError::NotPublished { wanted, place: place.name().to_owned(), releases }.into()
     }
 
     /// What could not be believed, in words.
@@ -124,22 +140,37 @@ fn entry(place: &dyn Place, digest: Digest, trusted: &Trusted) -> Result<Option<
     Ok(Some(Entry { statement: Statement::parse(&name, &document)?, digest }))
 }
 
-/// Refuses a release of which anything is missing or damaged.
+/// Refuses releases of which anything is missing or damaged. What they share is looked at once.
 ///
 /// # Errors
 /// [`PublishError::NotWhole`], or what the place says.
-pub(super) fn expect_whole(place: &dyn Place, entry: &Entry, progress: &dyn Progress) -> Result<(), Error> {
-    let Statement { blob_list, refs, .. } = &entry.statement;
-    let not_whole = |count: usize, first: Digest| {
+pub(super) fn expect_whole(
+    place: &dyn Place,
+    entries: &[&Entry],
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    let not_whole = |entry: &Entry, count: usize, first: Digest| {
         let (release, place) = (Box::new(entry.statement.name()), place.name().to_owned());
         Error::from(PublishError::NotWhole { release, place, count, first })
     };
-    let text = list_text(place, blob_list.digest, blob_list.max_text_bytes())?
-        .ok_or_else(|| not_whole(1, blob_list.digest))?;
-    let list = BlobList::parse(&blob_list.digest.to_string(), &text)?;
-    let blobs: Vec<Blob> = list.iter().chain([*refs]).collect();
-    let missing = place.missing(&blobs, progress)?;
-    missing.first().map_or(Ok(()), |first| Err(not_whole(missing.len(), *first)))
+    let mut contents: Vec<(&Entry, BTreeSet<Blob>)> = Vec::new();
+    for entry in entries {
+        let Statement { blob_list, refs, .. } = &entry.statement;
+        let text = list_text(place, blob_list.digest, blob_list.max_text_bytes())?
+            .ok_or_else(|| not_whole(entry, 1, blob_list.digest))?;
+        let list = BlobList::parse(&blob_list.digest.to_string(), &text)?;
+        contents.push((entry, list.iter().chain([*refs]).collect()));
+    }
+    let all: BTreeSet<Blob> = contents.iter().flat_map(|(_, blobs)| blobs).copied().collect();
+    let missing = place.missing(&all.into_iter().collect::<Vec<_>>(), progress)?;
+    for (entry, blobs) in contents {
+        let lacks: BTreeSet<Digest> =
+            blobs.iter().map(|blob| blob.digest).filter(|digest| missing.contains(digest)).collect();
+        if let Some(first) = lacks.first() {
+            return Err(not_whole(entry, lacks.len(), *first));
+        }
+    }
+    Ok(())
 }
 
 /// A blob list whose length the statement does not tell; `None` if it is not there, or damaged.

@@ -180,8 +180,10 @@ fn prepare(dir: &Path) -> Result<fs::File, Error> {
         durable::create_dir_all(&dir.join(folder))?;
     }
     let lock = lock(dir)?;
-    for folder in FOLDERS {
-        sweep(&dir.join(folder))?;
+    for folder in FOLDERS.map(|folder| dir.join(folder)) {
+        sweep(&folder)?;
+        // What one that was ended has renamed is taken for published: its names have to last too.
+        durable::sync_dir(&folder)?;
     }
     Ok(lock)
 }

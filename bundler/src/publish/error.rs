@@ -157,7 +157,7 @@ impl Explain for Error {
                 let names: Vec<String> = releases.iter().map(ToString::to_string).collect();
                 format!("published are {}; `sealift publish` adds another one", names.join(", "))
             }
-            Self::NotWhole { .. } => "run `sealift publish` with its bundle again: it brings what is missing".into(),
+            Self::NotWhole { .. } => "run `sealift publish` with its bundle again: it brings what is missing; or withdraw an earlier release with `--floor`".into(),
             Self::GoesBack { .. } => {
                 "appliances never go back; in an emergency, release the older content again with a higher sequence".into()
             }

@@ -3,9 +3,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use sealift_archive::release::published::{CONTENT_TYPE, ENVELOPE_TYPE, MAX_ENVELOPE_BYTES};
-use sealift_archive::{Blob, Digest, Error, json};
-use serde::{Deserialize, Serialize};
+use sealift_archive::release::published::{CONTENT_TYPE, ENVELOPE_TYPE};
+use sealift_archive::{Blob, Digest, json};
+use serde::Serialize;
 
 use crate::artifact::MANIFEST_TYPE;
 use crate::files::OCTET_STREAM;
@@ -16,8 +16,6 @@ const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 pub(super) const EMPTY: &[u8] = b"{}";
 /// The most blobs that one manifest names: 200 KB of them.
 pub(super) const MAX_NAMED: usize = 1_000;
-/// The largest manifest that is read: an envelope in base64, and what stands around it.
-const MAX_BYTES: usize = 2 * MAX_ENVELOPE_BYTES;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -67,101 +65,16 @@ pub(super) fn of_content(blobs: &[Blob]) -> Vec<u8> {
     json::to_document(&Manifest::new(CONTENT_TYPE, layers))
 }
 
-/// Where an envelope is.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// In the manifest itself.
-    Here(Vec<u8>),
-    /// In a blob.
-    There(Blob),
-}
-
-/// What is read of a manifest. Whoever copies one between registries may have added to it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Read {
-    artifact_type: Option<String>,
-    layers: Vec<Layer>,
-}
-
-#[derive(Deserialize)]
-struct Layer {
-    digest: Digest,
-    size: u64,
-    data: Option<String>,
-}
-
-/// Looks for the envelope in a manifest, which `name` names in errors.
-///
-/// # Errors
-/// If it is the manifest of something else, or contradicts itself.
-pub(super) fn find_envelope(name: &str, manifest: &[u8]) -> Result<Place, Error> {
-    let refuse = |why: &str| Error::Inconsistent { document: name.to_owned(), why: why.to_owned() };
-    let Read { artifact_type, layers } = json::parse(name, manifest, MAX_BYTES)?;
-    let [Layer { digest, size, data }] = layers.as_slice() else {
-        return Err(refuse("it does not name just one envelope"));
-    };
-    if artifact_type.as_deref() != Some(ENVELOPE_TYPE) {
-        return Err(refuse("it is not the manifest of an envelope"));
-    }
-    let blob = Blob { digest: *digest, size: *size };
-    if blob.size > MAX_ENVELOPE_BYTES as u64 {
-        let (what, limit) = (format!("the envelope of {name}"), MAX_ENVELOPE_BYTES as u64);
-        return Err(Error::TooLarge { what, size: blob.size, limit });
-    }
-    let Some(data) = data else { return Ok(Place::There(blob)) };
-    match BASE64.decode(data) {
-        Ok(bytes) if Blob::of(&bytes) == blob => Ok(Place::Here(bytes)),
-        _ => Err(refuse("the data in it is not what it says")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::Value;
+    use sealift_archive::release::published::{Enveloped, find_envelope};
 
     use super::*;
 
     #[test]
-    fn an_envelope_is_found_in_its_manifest_or_beside_it() {
-        let manifest = of_envelope(b"envelope");
-        assert_eq!(find_envelope("m", &manifest).unwrap(), Place::Here(b"envelope".to_vec()));
-        let mut value: Value = serde_json::from_slice(&manifest).unwrap();
-        value["layers"][0].as_object_mut().unwrap().remove("data");
-        value["annotations"] = serde_json::json!({"by": "a mirror"});
-        let found = find_envelope("m", &serde_json::to_vec(&value).unwrap()).unwrap();
-        assert_eq!(found, Place::There(Blob::of(b"envelope")));
-    }
-
-    #[test]
-    fn a_manifest_of_something_else_is_refused() {
-        type Change = fn(&mut Value);
-        let cases: [(&str, Change); 6] = [
-            ("not the manifest of an envelope", |v| v["artifactType"] = CONTENT_TYPE.into()),
-            ("not the manifest of an envelope", |v| drop(v.as_object_mut().unwrap().remove("artifactType"))),
-            ("just one envelope", |v| v["layers"] = Value::Array(Vec::new())),
-            ("not what it says", |v| v["layers"][0]["data"] = "e30=".into()),
-            ("not what it says", |v| v["layers"][0]["data"] = "{}".into()),
-            ("the limit is", |v| v["layers"][0]["size"] = (MAX_ENVELOPE_BYTES + 1).into()),
-        ];
-        for (expected, change) in cases {
-            let mut value: Value = serde_json::from_slice(&of_envelope(b"envelope")).unwrap();
-            change(&mut value);
-            let said = find_envelope("m", &serde_json::to_vec(&value).unwrap()).unwrap_err().to_string();
-            assert!(said.contains(expected), "{expected}: {said}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_a_registry_sends_is_answered(at in 0..500_usize, byte: u8, cut in 0..500_usize) {
-            let mut bytes = of_envelope(b"envelope");
-            let (at, cut) = (at % bytes.len(), bytes.len() - cut % bytes.len());
-            bytes[at] = byte;
-            if let Ok(Place::Here(found)) = find_envelope("m", &bytes[..cut]) {
-                prop_assert_eq!(found, b"envelope");
-            }
-        }
+    fn an_envelope_is_found_in_its_manifest() {
+        let found = find_envelope("m", &of_envelope(b"envelope")).unwrap();
+        assert_eq!(found, Enveloped::Here(b"envelope".to_vec()));
+        assert!(find_envelope("m", &of_content(&[Blob::of(b"envelope")])).is_err());
     }
 }

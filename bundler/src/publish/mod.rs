@@ -10,6 +10,7 @@ mod directory;
 mod draft;
 mod error;
 mod manifest;
+mod past;
 mod place;
 mod promote;
 mod repository;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sealift_archive::release::published::{Envelope, Published};
 use sealift_archive::trust::Signatures;
 use sealift_archive::{Blob, Bundle, Digest, Progress, Reference, reference};
-use sealift_fetch::{Client, Outgoing};
+use sealift_fetch::{Client, Outgoing, Reach};
 
 use super::directory::Directory;
 use super::repository::Repository;
@@ -97,7 +97,9 @@ pub fn open(
     let refuse = |why: &str| PublishError::BadPlace { place: text.to_owned(), why: why.to_owned() };
     if let Some(rest) = text.strip_prefix(OCI) {
         let repository = repository(rest).map_err(|why| refuse(&why))?;
-        return Ok(Box::new(Repository::new(text, repository, client()?, interrupt)?));
+        // An account that may only read can look and plan.
+        let reach = if purpose == Purpose::Write { Reach::Write } else { Reach::Read };
+        return Ok(Box::new(Repository::new(text, repository, client()?, reach, interrupt)?));
     }
     if text.contains("://") {
         return Err(refuse("it is neither a folder nor an `oci://` address").into());

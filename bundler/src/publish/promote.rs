@@ -1,8 +1,9 @@
 //! `sealift promote`: which release is current for those who follow a channel.
 //!
-//! The channel that is there is verified and counted on from; the new one names the release, and the releases before it that
-//! are published too. It is written last, when the release has been found to be whole, and read back. With fewer
-//! signatures than the trust root asks for, it becomes a draft, and nothing is published.
+//! The channel that is there is verified and counted on from, and so is the last one that was published from the trust
+//! folder: a place may have lost it, or show an older one. The new one names the release, and the releases before it that
+//! are published too. It is written last, when they have been found to be whole, and read back. With fewer signatures than
+//! the trust root asks for, it becomes a draft, and nothing is published.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::catalog::{Catalog, Entry, expect_whole};
-use super::rules::{Lifetime, judge};
+use super::past::{Current, Past};
+use super::rules::Lifetime;
 use super::{Draft, Error as PublishError, Place, publish_roots};
 use crate::Error;
 use crate::trust::{Folder, Lack};
@@ -58,44 +60,10 @@ pub struct Promoted {
     pub before: Option<CurrentRelease>,
     /// The keys whose signatures count.
     pub signers: Vec<KeyId>,
+    /// What is wrong with the channel that was there, if another one was published last.
+    pub behind: Option<String>,
     /// Releases that could not be believed, and why.
     pub refused: Vec<String>,
-}
-
-/// A channel that is published and was verified.
-#[derive(Clone, Debug)]
-pub(super) struct Current {
-    pub(super) channel: Channel,
-    pub(super) bytes: Vec<u8>,
-    pub(super) signers: Vec<KeyId>,
-}
-
-impl Current {
-    /// Reads the channel that is published, if there is one. What was signed enough under an earlier version of the trust
-    /// root still says what its version is: nobody gets below that.
-    ///
-    /// # Errors
-    /// The archive's `Unsigned`, if it was never signed enough; what the place says.
-    pub(super) fn read(
-        place: &dyn Place,
-        name: ChannelName,
-        trusted: &Trusted,
-    ) -> Result<Option<Self>, Error> {
-        let part = Published::Channel(name);
-        let path = part.path();
-        let Some(bytes) = place.read(part)? else { return Ok(None) };
-        let Envelope { document, signatures } = Envelope::parse(&path, &bytes)?;
-        let signers = match trusted.check(&path, &document, RoleName::Channel, &signatures) {
-            Err(ArchiveError::SignedByFormer { .. }) => Vec::new(),
-            signers => signers?,
-        };
-        let channel = Channel::parse(&path, &document)?;
-        if channel.name != name {
-            let why = format!("it is channel `{}`", channel.name);
-            return Err(ArchiveError::Inconsistent { document: path, why }.into());
-        }
-        Ok(Some(Self { channel, bytes: document, signers }))
-    }
 }
 
 /// Moves a channel, or renews it.
@@ -110,33 +78,42 @@ pub fn promote(
     progress: &Arc<dyn Progress>,
 ) -> Result<Outcome, Error> {
     let trusted = trust.trusted()?;
-    let current = Current::read(place, change.channel, trusted)?;
+    let there = Current::read(place, change.channel, trusted)?;
     let catalog = Catalog::read(place, trusted)?;
     let now = OffsetDateTime::now_utc();
-    let channel = next(place, change, current.as_ref(), &catalog, now)?;
-    judge(current.as_ref().map(|current| &current.channel), &channel)?;
-    let entry = current_entry(place, &catalog, &channel)?;
+    let (past, entry) = match (&change.version, there) {
+        (Some(version), there) => {
+            let product = there.as_ref().map(|there| &there.channel.product);
+            let entry = catalog.find(place, version, product)?;
+            (Past::of(there, trust, &entry.statement.product, change.channel)?, entry)
+        }
+        (None, Some(there)) => {
+            let product = there.channel.product.clone();
+            let past = Past::of(Some(there), trust, &product, change.channel)?;
+            let said = past.last().map(|last| catalog.named(place, &product, &last.release));
+            let no_channel = || Error::from(no_channel(place, change.channel));
+            let entry = said.ok_or_else(no_channel)??;
+            (past, entry)
+        }
+        (None, None) => return Err(no_channel(place, change.channel).into()),
+    };
+    let channel = next(change, &past, entry, &catalog, now);
+    past.judge(&channel)?;
     let refused = catalog.refused().collect();
-    if let Some(current) = current.as_ref().filter(|_| change.version.is_some())
+    if let Some(current) = past.there.as_ref().filter(|_| change.version.is_some())
+        && past.behind(place).is_none()
         && says_the_same(&current.channel, &channel)
         && current.channel.expires > now
         && !current.signers.is_empty()
     {
-        let before = Some(current.channel.release.clone());
-        return Ok(Outcome::Unchanged(Promoted {
-            place: place.name().to_owned(),
-            channel: current.channel.clone(),
-            before,
-            signers: current.signers.clone(),
-            refused,
-        }));
+        return Ok(Outcome::Unchanged(unchanged(place, current, refused)));
     }
     let mut draft = Draft::new(&channel)?;
     draft.sign(signers, Some(trusted.newest()))?;
     if let Err(lack) = enough(trusted, &draft)? {
         return Ok(Outcome::Draft(draft, lack));
     }
-    let promoted = write(place, trust, &draft, current.as_ref(), entry, progress)?;
+    let promoted = write(place, trust, &draft, &past, &catalog, progress)?;
     Ok(Outcome::Promoted(Promoted { refused, ..promoted }))
 }
 
@@ -154,20 +131,20 @@ pub fn publish_draft(
 ) -> Result<Outcome, Error> {
     let trusted = trust.trusted()?;
     draft.sign(signers, Some(trusted.newest()))?;
-    let current = Current::read(place, draft.channel.name, trusted)?;
+    let there = Current::read(place, draft.channel.name, trusted)?;
+    let past = Past::of(there, trust, &draft.channel.product, draft.channel.name)?;
     let stale = |why: String| Error::from(PublishError::StaleDraft { file: file.to_owned(), why });
-    let version = current.as_ref().map_or(0, |current| current.channel.version);
-    if let Some(current) = current.as_ref().filter(|current| current.bytes == draft.envelope.document) {
-        let promoted = Promoted {
-            place: place.name().to_owned(),
-            channel: draft.channel,
-            before: Some(current.channel.release.clone()),
-            signers: current.signers.clone(),
-            refused: Vec::new(),
-        };
-        return Ok(Outcome::Unchanged(promoted));
+    let version = past.version();
+    // One that was signed once more since then, by keys that count today, has to get there.
+    let is_last = past.is_last(&draft.envelope.document);
+    if let Some(current) = past.there.as_ref()
+        && is_last
+        && past.behind(place).is_none()
+        && !current.signers.is_empty()
+    {
+        return Ok(Outcome::Unchanged(unchanged(place, current, Vec::new())));
     }
-    if draft.channel.version != version + 1 {
+    if draft.channel.version != version + 1 && !is_last {
         return Err(stale(format!(
             "it is version {}, and version {version} is published",
             draft.channel.version
@@ -176,54 +153,39 @@ pub fn publish_draft(
     if draft.channel.expires <= OffsetDateTime::now_utc() {
         return Err(stale(format!("it expired at {}", draft.channel.expires)));
     }
-    judge(current.as_ref().map(|current| &current.channel), &draft.channel)?;
+    past.judge(&draft.channel)?;
     if let Err(lack) = enough(trusted, &draft)? {
         return Ok(Outcome::Draft(draft, lack));
     }
     let catalog = Catalog::read(place, trusted)?;
-    let entry = current_entry(place, &catalog, &draft.channel)?;
-    let promoted = write(place, trust, &draft, current.as_ref(), entry, progress)?;
+    let promoted = write(place, trust, &draft, &past, &catalog, progress)?;
     Ok(Outcome::Promoted(Promoted { refused: catalog.refused().collect(), ..promoted }))
 }
 
-/// What the channel is to say.
-fn next(
-    place: &dyn Place,
-    change: &Change,
-    current: Option<&Current>,
-    catalog: &Catalog,
-    now: OffsetDateTime,
-) -> Result<Channel, Error> {
-    let Change { channel: name, version, floor, lifetime } = change;
-    let said = current.map(|current| &current.channel);
-    let entry = match (version, said) {
-        (Some(version), said) => catalog.find(place, version, said.map(|said| &said.product))?,
-        (None, Some(said)) => current_entry(place, catalog, said)?,
-        (None, None) => {
-            return Err(PublishError::NoChannel { channel: *name, place: place.name().to_owned() }.into());
-        }
-    };
+/// What the channel is to say: this release, after all that was said.
+fn next(change: &Change, past: &Past, entry: &Entry, catalog: &Catalog, now: OffsetDateTime) -> Channel {
     let Statement { product, floor: own_floor, .. } = &entry.statement;
-    let number = said.map_or(0, |said| said.version) + 1;
-    let mut channel = Channel::new(product.clone(), *name, number, entry.named(), lifetime.end(now));
-    let kept = said.map_or(*own_floor, |said| said.floor.max(*own_floor));
-    channel.floor = floor.unwrap_or(kept);
+    let (number, end) = (past.version() + 1, change.lifetime.end(now));
+    let mut channel = Channel::new(product.clone(), change.channel, number, entry.named(), end);
+    channel.floor =
+        change.floor.unwrap_or_else(|| past.floor().map_or(*own_floor, |floor| floor.max(*own_floor)));
     channel.earlier = catalog.way_to(entry, channel.floor.max(*own_floor));
-    Ok(channel)
+    channel
 }
 
-/// The release that a channel names.
-fn current_entry<'c>(place: &dyn Place, catalog: &'c Catalog, channel: &Channel) -> Result<&'c Entry, Error> {
-    let is_it =
-        |entry: &&Entry| entry.digest == channel.release.statement && entry.named() == channel.release;
-    catalog.entries.iter().find(is_it).ok_or_else(|| {
-        PublishError::NotPublished {
-            wanted: format!("{} ({})", channel.release.version, channel.release.statement),
-            place: place.name().to_owned(),
-            releases: catalog.entries.iter().map(|entry| entry.statement.name()).collect(),
-        }
-        .into()
-    })
+fn no_channel(place: &dyn Place, channel: ChannelName) -> PublishError {
+    PublishError::NoChannel { channel, place: place.name().to_owned() }
+}
+
+fn unchanged(place: &dyn Place, current: &Current, refused: Vec<String>) -> Promoted {
+    Promoted {
+        place: place.name().to_owned(),
+        channel: current.channel.clone(),
+        before: Some(current.channel.release.clone()),
+        signers: current.signers.clone(),
+        behind: None,
+        refused,
+    }
 }
 
 fn says_the_same(one: &Channel, other: &Channel) -> bool {
@@ -253,30 +215,38 @@ fn write(
     place: &dyn Place,
     trust: &Folder,
     draft: &Draft,
-    current: Option<&Current>,
-    entry: &Entry,
+    past: &Past,
+    catalog: &Catalog,
     progress: &Arc<dyn Progress>,
 ) -> Result<Promoted, Error> {
     let trusted = trust.trusted()?;
-    let name = draft.channel.name;
-    expect_whole(place, entry, &**progress)?;
+    let Channel { name, product, release, earlier, .. } = &draft.channel;
+    let named = [release].into_iter().chain(earlier);
+    let entries: Vec<&Entry> =
+        named.map(|named| catalog.named(place, product, named)).collect::<Result<_, _>>()?;
+    expect_whole(place, &entries, &**progress)?;
     publish_roots(trust, place)?;
-    let overtaken = || Error::from(PublishError::Overtaken { channel: name, place: place.name().to_owned() });
+    let overtaken =
+        || Error::from(PublishError::Overtaken { channel: *name, place: place.name().to_owned() });
     // Looking took a while, and a repository has no lock.
-    let now = Current::read(place, name, trusted)?;
-    if now.map(|now| now.bytes) != current.map(|current| current.bytes.clone()) {
+    let now = Current::read(place, *name, trusted)?;
+    if now.map(|now| now.bytes) != past.there.as_ref().map(|there| there.bytes.clone()) {
         return Err(overtaken());
     }
-    place.write(Published::Channel(name), &draft.envelope.to_bytes())?;
-    let found = Current::read(place, name, trusted)?.ok_or_else(overtaken)?;
+    let envelope = draft.envelope.to_bytes();
+    // First here: a version that may have been seen is never used for something else.
+    trust.keep_channel(product, *name, &envelope)?;
+    place.write(Published::Channel(*name), &envelope)?;
+    let found = Current::read(place, *name, trusted)?.ok_or_else(overtaken)?;
     if Digest::of(&found.bytes) != Digest::of(&draft.envelope.document) {
         return Err(overtaken());
     }
     Ok(Promoted {
         place: place.name().to_owned(),
         channel: found.channel,
-        before: current.map(|current| current.channel.release.clone()),
+        before: past.there.as_ref().map(|there| there.channel.release.clone()),
         signers: found.signers,
+        behind: past.behind(place),
         refused: Vec::new(),
     })
 }

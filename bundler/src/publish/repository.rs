@@ -1,7 +1,8 @@
 //! A repository of an OCI registry.
 //!
 //! Nobody can be kept from writing there at the same time. Content and manifests of content are the same whoever writes
-//! them; what two write otherwise is noticed when the tag is read back.
+//! them. Two who move a channel are noticed only if the other one writes before the tag is read back: whoever read the tag
+//! earlier and writes later replaces it, and neither is told. So one machine has to do it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -9,9 +10,9 @@ use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 
-use sealift_archive::release::published::Published;
+use sealift_archive::release::published::{Enveloped, Published, find_envelope};
 use sealift_archive::{Blob, Digest, Error as ArchiveError, Progress, Reference, Source as _, Unwatched};
-use sealift_fetch::{Client, Error as FetchError, Kind, Origin, Outgoing, Wanted, unless_interrupted};
+use sealift_fetch::{Client, Error as FetchError, Kind, Origin, Outgoing, Reach, Wanted, unless_interrupted};
 
 use super::manifest::{self, EMPTY, MAX_NAMED};
 use super::place::{Content, Place};
@@ -33,6 +34,7 @@ pub(super) struct Repository {
     reference: Reference,
     client: Client,
     runtime: Runtime,
+    reach: Reach,
     interrupt: Arc<dyn Progress>,
 }
 
@@ -41,14 +43,20 @@ impl Repository {
         name: &str,
         reference: Reference,
         client: Client,
+        reach: Reach,
         interrupt: Arc<dyn Progress>,
     ) -> Result<Self, Error> {
         let runtime = Builder::new_multi_thread().enable_all().build()?;
-        Ok(Self { name: name.to_owned(), reference, client, runtime, interrupt })
+        Ok(Self { name: name.to_owned(), reference, client, runtime, reach, interrupt })
     }
 
     fn run<T>(&self, work: impl Future<Output = Result<T, FetchError>>) -> Result<T, Error> {
         Ok(self.runtime.block_on(unless_interrupted(&*self.interrupt, work))?)
+    }
+
+    /// Which of these blobs are missing.
+    fn look(&self, blobs: &[Blob], progress: &dyn Progress) -> Result<BTreeSet<Digest>, Error> {
+        self.run(self.client.missing_blobs(&self.reference, blobs, self.reach, progress))
     }
 
     fn tagged(&self, part: Published) -> Result<Reference, Error> {
@@ -65,7 +73,7 @@ impl Repository {
 
     fn push_missing(&self, held: &Arc<Held>) -> Result<(), Error> {
         let mut blobs: Vec<Blob> = held.0.values().map(|bytes| Blob::of(bytes)).collect();
-        let missing = self.run(self.client.missing_blobs(&self.reference, &blobs, &*self.interrupt))?;
+        let missing = self.look(&blobs, &*self.interrupt)?;
         blobs.retain(|blob| missing.contains(&blob.digest));
         self.push_blobs(blobs, Arc::clone(held) as Arc<dyn Outgoing>, Arc::new(Unwatched))
     }
@@ -96,9 +104,9 @@ impl Place for Repository {
     fn read(&self, part: Published) -> Result<Option<Vec<u8>>, Error> {
         let tagged = self.tagged(part)?;
         let Some(manifest) = self.run(self.client.manifest_if_any(&tagged))? else { return Ok(None) };
-        Ok(Some(match manifest::find_envelope(&tagged.to_string(), &manifest.bytes)? {
-            manifest::Place::Here(envelope) => envelope,
-            manifest::Place::There(blob) => self.fetch(blob)?,
+        Ok(Some(match find_envelope(&tagged.to_string(), &manifest.bytes)? {
+            Enveloped::Here(envelope) => envelope,
+            Enveloped::There(blob) => self.fetch(blob)?,
         }))
     }
 
@@ -119,7 +127,7 @@ impl Place for Repository {
     }
 
     fn missing(&self, blobs: &[Blob], progress: &dyn Progress) -> Result<BTreeSet<Digest>, Error> {
-        let missing = self.run(self.client.missing_blobs(&self.reference, blobs, progress))?;
+        let missing = self.look(blobs, progress)?;
         let there = blobs.iter().filter(|blob| !missing.contains(&blob.digest));
         progress.advance(there.map(|blob| blob.size).sum());
         Ok(missing)
@@ -149,7 +157,7 @@ impl Place for Repository {
         let documents = blobs.iter().filter(|blob| !wanted.contains(&blob.digest));
         let rest = large.into_iter().chain(documents.copied()).collect();
         self.push_blobs(rest, Arc::clone(content) as Arc<dyn Outgoing>, Arc::clone(progress))?;
-        let missing = self.run(self.client.missing_blobs(&self.reference, blobs, &**progress))?;
+        let missing = self.look(blobs, &**progress)?;
         match missing.first() {
             None => Ok(()),
             Some(first) => Err(ArchiveError::WrittenWrong { file: format!("{}@{first}", self.name) }.into()),

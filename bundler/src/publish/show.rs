@@ -6,12 +6,14 @@ use sealift_archive::{Channel, ChannelName, Error as ArchiveError};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::promote::Current;
+use super::past::Current;
 use super::{Error as PublishError, Place};
 use crate::Error;
 
 /// The channels that there can be.
 const CHANNELS: [ChannelName; 2] = [ChannelName::Stable, ChannelName::Candidate];
+/// The most versions of a trust root that are followed at a place of which nothing is known: a rotation a week for 20 years.
+const MAX_ROOTS: u64 = 1_000;
 
 /// A channel, as it is published.
 #[derive(Clone, Debug, Serialize)]
@@ -63,6 +65,10 @@ fn published(place: &dyn Place) -> Result<Trusted, Error> {
     for version in 1.. {
         let part = Published::Root(version);
         let Some(bytes) = place.read(part)? else { break };
+        if version > MAX_ROOTS {
+            let what = format!("the number of trust roots in {}", place.name());
+            return Err(ArchiveError::TooLarge { what, size: version, limit: MAX_ROOTS }.into());
+        }
         let Envelope { document, signatures } = Envelope::parse(&part.path(), &bytes)?;
         let root = TrustRoot::parse(&part.path(), &document)?;
         match &mut trusted {

@@ -4,23 +4,28 @@
 //! root.json            the newest version that counts: what appliances pin
 //! root/<version>.json  all versions; one above that of root.json is a draft
 //! signatures/          signatures over all of them
+//! channels/            <product>-<name>.json, the envelope of each channel that was published last
 //! ```
 //!
 //! `root.json` is written last: whatever happens before leaves a draft, or nothing.
 
 use std::path::{Path, PathBuf};
 
-use sealift_archive::durable;
+use fs_err as fs;
+use sealift_archive::release::published::MAX_ENVELOPE_BYTES;
 use sealift_archive::trust::{
     KeyId, RoleName, RootChain, Signature, Signatures, Signer, TrustRoot, Trusted, read_root_file,
     versions_in,
 };
+use sealift_archive::{ChannelName, Product, durable};
 
 use super::Version;
+use crate::files::read_capped;
 use crate::{Error, trust};
 
 const NEWEST_FILE: &str = "root.json";
 const VERSIONS_DIR: &str = "root";
+const CHANNELS_DIR: &str = "channels";
 
 /// A vendor's trust root: what counts of it, and what is being made.
 #[derive(Debug)]
@@ -139,6 +144,41 @@ impl Folder {
             former = Some(root);
         }
         Ok((chain, carried))
+    }
+
+    /// Where the last envelope of a channel is kept: places may lose theirs, or show an older one.
+    pub(crate) fn channel_file(&self, product: &Product, name: ChannelName) -> PathBuf {
+        self.dir.join(CHANNELS_DIR).join(format!("{product}-{name}.json"))
+    }
+
+    /// The last envelope of a channel that was published from here; `None` before the first.
+    ///
+    /// # Errors
+    /// I/O, or a file that is too large.
+    pub(crate) fn last_channel(
+        &self,
+        product: &Product,
+        name: ChannelName,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let file = self.channel_file(product, name);
+        if !fs::exists(&file)? {
+            return Ok(None);
+        }
+        read_capped(&file, MAX_ENVELOPE_BYTES as u64).map(Some)
+    }
+
+    /// Keeps the envelope of a channel that is about to be published, for good.
+    ///
+    /// # Errors
+    /// I/O.
+    pub(crate) fn keep_channel(
+        &self,
+        product: &Product,
+        name: ChannelName,
+        envelope: &[u8],
+    ) -> Result<(), Error> {
+        durable::create_dir_all(&self.dir.join(CHANNELS_DIR))?;
+        Ok(durable::write(&self.channel_file(product, name), envelope)?)
     }
 
     /// Puts the next version there, as a draft.

@@ -1,8 +1,8 @@
 //! Channels: moved, renewed, drafted, shown.
 
 use fs_err as fs;
-use sealift_archive::Channel;
 use sealift_archive::release::published::Envelope;
+use sealift_archive::{Channel, Digest};
 use serde_json::Value;
 
 use crate::vendor::Vendor;
@@ -89,6 +89,9 @@ fn only_those_who_have_the_role_move_a_channel() {
 #[test]
 fn a_channel_names_only_what_is_whole() {
     let vendor = with_releases();
+    // What 1.1.0 and 1.2.0 consist of: three files, list and refs each, one of which they share. 1.0.0 is withdrawn.
+    let promote = "promote 1.2.0 --floor 2 --to stable www --trust trust --key alice.key";
+    let mut refused = 0;
     for entry in fs::read_dir(vendor.path("www/blobs/sha256")).unwrap() {
         let file = entry.unwrap().path();
         let bytes = fs::read(&file).unwrap();
@@ -100,19 +103,71 @@ fn a_channel_names_only_what_is_whole() {
                 None => fs::remove_file(&file).unwrap(),
             }
             let name = file.file_name().unwrap().to_str().unwrap();
-            let said = vendor.run("promote 1.2.0 --to stable www --trust trust --key alice.key");
+            let said = vendor.run(promote);
             if said.text.contains("SL0427") {
                 said.expect(3, &[name]);
+                refused += 1;
             } else {
-                // It is content of another release alone.
                 said.expect(0, &[]);
                 fs::remove_file(vendor.path("www/channels/stable.json")).unwrap();
             }
             fs::write(&file, &bytes).unwrap();
         }
     }
+    assert_eq!(refused, 2 * 9);
     fs::remove_dir_all(vendor.path("www/releases")).unwrap();
     vendor.promote("1.2.0 --to stable", "www").expect(2, &["SL0426"]);
+}
+
+#[test]
+fn the_steps_that_a_channel_names_are_whole_too() {
+    let vendor = with_releases();
+    let own = Digest::of(&fs::read(vendor.path("1.0.0.img")).unwrap());
+    fs::remove_file(vendor.path("www").join(own.blob_path())).unwrap();
+    let said = vendor.promote("1.2.0 --to stable", "www");
+    said.expect(3, &["SL0427", "1.0.0", own.hex().as_str(), "--floor"]);
+    vendor.promote("1.2.0 --to stable --floor 2", "www").expect(0, &[]);
+}
+
+#[test]
+fn a_place_that_has_gone_back_is_not_believed() {
+    let vendor = with_releases();
+    let file = vendor.path("www/channels/stable.json");
+    vendor.promote("1.1.0 --to stable", "www").expect(0, &[]);
+    let old = fs::read(&file).unwrap();
+    vendor.promote("1.2.0 --to stable --floor 2", "www").expect(0, &[]);
+    let kept = fs::read(vendor.path("trust/channels/acme-stable.json")).unwrap();
+    assert_eq!(kept, fs::read(&file).unwrap());
+
+    fs::write(&file, &old).unwrap();
+    vendor.promote("1.1.0 --to stable", "www").expect(3, &["SL0428"]);
+    vendor.promote("1.2.0 --to stable --floor 1", "www").expect(2, &["SL0429"]);
+    assert_eq!(fs::read(&file).unwrap(), old, "what is refused changes nothing");
+    let said = vendor.run("promote --refresh --to stable www --trust trust --key alice.key");
+    said.expect(0, &["www has version 1 of channel `stable`, though version 2 was published last"]);
+    let stable = published(&vendor, "stable");
+    assert_eq!((stable.version, stable.release.version.as_str(), stable.floor.get()), (3, "1.2.0", 2));
+
+    fs::remove_file(&file).unwrap();
+    vendor.promote("--refresh --to stable", "www").expect(2, &["SL0445"]);
+    vendor.promote("1.1.0 --to stable", "www").expect(3, &["SL0428"]);
+    let told = vendor.promote("1.2.0 --to stable", "www").expect(0, &["has no channel `stable`"]).json();
+    assert_eq!((&told["changed"], &told["channel"]["version"]), (&true.into(), &4.into()));
+    assert_eq!(published(&vendor, "stable").floor.get(), 2);
+
+    // Another place is told the same story, and what another machine has published counts as much.
+    fs::rename(vendor.path("www"), vendor.path("elsewhere")).unwrap();
+    for version in ["1.1.0", "1.2.0"] {
+        vendor.publish(&format!("out/acme-{version}.tar.zst"), "www");
+    }
+    vendor.promote("1.2.0 --to stable", "www").expect(0, &["has no channel"]);
+    assert_eq!(published(&vendor, "stable").version, 5);
+    fs::remove_dir_all(vendor.path("trust/channels")).unwrap();
+    vendor.promote("--refresh --to stable", "www").expect(0, &[]);
+    assert_eq!(published(&vendor, "stable").version, 6);
+
+    fs::write(vendor.path("trust/channels/acme-stable.json"), "{").unwrap();
+    vendor.promote("--refresh --to stable", "www").expect(3, &["SL0106", "trust/channels/acme-stable.json"]);
 }
 
 #[test]
@@ -223,4 +278,24 @@ fn a_channel_that_has_expired_is_told_and_renewed() {
         .run("promote --draft late.json www --trust trust")
         .expect(2, &["SL0447", "it expired at 2020-01-01"]);
     assert_eq!(published(&vendor, "stable").version, 2);
+}
+
+#[test]
+fn a_draft_that_is_signed_once_more_is_published_again() {
+    let vendor = Vendor::with("--channel-key alice.pub --channel-key bob.pub --threshold channel=2");
+    vendor.publish(&vendor.release("1.0.0", 1, ""), "www");
+    let draft = "channel-stable-1.draft.json";
+    vendor.run("promote 1.0.0 --to stable www --trust trust --key alice.key").expect(0, &[draft]);
+    let publish = |key: &str| vendor.run(&format!("promote --draft {draft} www --trust trust {key}"));
+    publish("--key bob.key").expect(0, &["is at version 1"]);
+    publish("--key bob.key").expect(0, &["says so already"]);
+
+    let rotate = "trust rotate trust --remove channel=alice.pub --add channel=carol.pub --root-key root.key";
+    vendor.run(rotate).expect(0, &[]);
+    vendor.run("channel show www --trust trust").expect(0, &["have lost the role"]);
+    vendor.run(&format!("sign {draft} --key carol.key --trust trust")).expect(0, &[]);
+    publish("--key bob.key").expect(0, &["is at version 1"]);
+    assert!(vendor.path("www/roots/2.json").is_file());
+    let shown = vendor.run("channel show www --trust trust").expect(0, &["stable"]);
+    assert!(!shown.text.contains("have lost the role"), "{}", shown.text);
 }

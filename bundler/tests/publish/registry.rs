@@ -1,8 +1,10 @@
 //! A repository of a registry: the lab's, which can be told to fail.
 
+use std::time::Duration;
+
 use sealift_archive::release::published::{CONTENT_TYPE, ENVELOPE_TYPE, Envelope};
 use sealift_archive::{Channel, Digest};
-use sealift_lab::vendor::{Fault, Registry, Target};
+use sealift_lab::vendor::{Access, Config, Fault, Registry, Target};
 use serde_json::Value;
 
 use crate::vendor::Vendor;
@@ -111,6 +113,25 @@ fn who_may_not_write_is_told_so() {
     drop(place);
     let away = "oci://127.0.0.1:9/acme/appliance";
     vendor.run(&format!("publish {first} {away} --trust trust --plan")).expect(6, &["SL0204"]);
+}
+
+#[test]
+fn a_plan_asks_only_to_read() {
+    let vendor = Vendor::new();
+    let first = vendor.release("1.0.0", 1, "");
+    let access = Access::Token { login: None, refresh_token: None, lifetime: Duration::from_secs(300) };
+    let place = Place(Registry::start_with(Config { access, ..Config::default() }).unwrap());
+    let publish = format!("publish {first} {} --trust trust", place.name());
+    let may_write = || {
+        let seen = place.0.seen();
+        let mut tokens = seen.iter().filter(|seen| seen.path == "/token").peekable();
+        assert!(tokens.peek().is_some());
+        tokens.any(|seen| seen.query.as_deref().unwrap_or_default().contains("push"))
+    };
+    vendor.run(&format!("{publish} --plan")).expect(0, &[]);
+    assert!(!may_write());
+    vendor.run(&publish).expect(0, &[]);
+    assert!(may_write());
 }
 
 #[test]

@@ -29,6 +29,15 @@ const MAX_UPLOADS: usize = 8;
 /// What a registry says to an account that may read and not write.
 const MAY_NOT: [Status; 3] = [Status(401), Status(403), Status(405)];
 
+/// What an account has to be let do when content is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Reading alone.
+    Read,
+    /// Writing too, which comes next: the same pass is good for both.
+    Write,
+}
+
 impl Client {
     /// The size of a blob in the repository, in bytes; `None` if it does not have it.
     ///
@@ -47,12 +56,13 @@ impl Client {
         &self,
         repository: &Reference,
         blobs: &[Blob],
+        reach: Reach,
         progress: &dyn Progress,
     ) -> Result<BTreeSet<Digest>, Error> {
         let client = self.inner();
         let looked = stream::iter(blobs)
             .map(|blob| async move {
-                let is_there = client.again_and_again(|| client.has(repository, *blob)).await?;
+                let is_there = client.again_and_again(|| client.has(repository, *blob, reach)).await?;
                 Ok::<_, Error>((blob.digest, is_there))
             })
             .buffer_unordered(client.options.concurrency.max(1));
@@ -140,9 +150,15 @@ impl Client {
 }
 
 impl Inner {
-    async fn has(&self, repository: &Reference, blob: Blob) -> Result<bool, Failure> {
-        let subject = Subject::Written { reference: repository, path: format!("blobs/{}", blob.digest) };
-        let size = self.size_of(subject).await.map_err(|failure| failure.map(may_not_write))?;
+    async fn has(&self, reference: &Reference, blob: Blob, reach: Reach) -> Result<bool, Failure> {
+        let path = format!("blobs/{}", blob.digest);
+        let size = match reach {
+            Reach::Read => self.size_of(Subject::Repository { reference, path }).await?,
+            Reach::Write => {
+                let size = self.size_of(Subject::Written { reference, path }).await;
+                size.map_err(|failure| failure.map(may_not_write))?
+            }
+        };
         Ok(size == Some(blob.size))
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sealift_archive::{Blob, Digest, Explain, Progress, Unwatched};
 use sealift_fetch::meter::Interrupt;
-use sealift_fetch::{Error, Kind, Origin, Outgoing, Wanted};
+use sealift_fetch::{Error, Kind, Origin, Outgoing, Reach, Wanted};
 use sealift_lab::vendor::image::noise;
 use sealift_lab::vendor::{Access, Config, Fault, Registry, Target};
 
@@ -46,7 +46,7 @@ impl Setting {
 
     async fn missing(&self, blobs: &[Blob]) -> usize {
         let repository = self.reference("acme/app:1");
-        self.client.missing_blobs(&repository, blobs, &Unwatched).await.unwrap().len()
+        self.client.missing_blobs(&repository, blobs, Reach::Write, &Unwatched).await.unwrap().len()
     }
 
     /// How often something was asked for with this method at a path that begins so.
@@ -104,6 +104,25 @@ async fn credentials_are_for_the_registry_that_was_asked() {
     assert_eq!(methods, ["POST", "PUT"]);
     assert!(seen.iter().all(|seen| seen.authorization.is_none()), "{seen:?}");
     assert!(setting.registry.seen().iter().any(|seen| seen.authorization.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_asks_only_to_read() {
+    let login = Some(("vendor".to_owned(), "secret".to_owned()));
+    let access = Access::Token { login, refresh_token: None, lifetime: Duration::from_secs(300) };
+    let blobs = Held::new([noise(1, 1000)]).blobs();
+    for (reach, scope) in
+        [(Reach::Read, "repository:acme/app:pull"), (Reach::Write, "repository:acme/app:pull,push")]
+    {
+        let setting = Setting::with(Config { access: access.clone(), ..Config::default() }, LOGIN);
+        let repository = setting.reference("acme/app:1");
+        let missing = setting.client.missing_blobs(&repository, &blobs, reach, &Unwatched).await.unwrap();
+        assert_eq!(missing.len(), 1);
+        let seen = setting.registry.seen();
+        let asked = seen.iter().find(|seen| seen.path == "/token").unwrap().query.clone().unwrap();
+        let mut asked = url::form_urlencoded::parse(asked.as_bytes());
+        assert_eq!(asked.find(|(key, _)| key == "scope").unwrap().1, scope);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

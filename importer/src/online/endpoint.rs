@@ -6,13 +6,12 @@
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use fs_err as fs;
-use sealift_archive::release::published::{ENVELOPE_TYPE, Envelope, MAX_ENVELOPE_BYTES, Published};
-use sealift_archive::{Blob, Digest, Error as ArchiveError, Progress, Reference, json};
-use sealift_fetch::{Client, Error as FetchError, Kind, MAX_MANIFEST_BYTES, Manifest, Origin, Wanted};
-use serde::Deserialize;
+use sealift_archive::release::published::{
+    Envelope, Enveloped, MAX_ENVELOPE_BYTES, Published, find_envelope,
+};
+use sealift_archive::{Blob, Digest, Error as ArchiveError, Progress, Reference};
+use sealift_fetch::{Client, Error as FetchError, Kind, Manifest, Origin, Wanted};
 use tokio::runtime::{Builder, Runtime};
 
 use super::Error as OnlineError;
@@ -134,37 +133,19 @@ impl Endpoint {
     /// The envelope that a manifest holds, or leads to.
     async fn enveloped(&self, tagged: &Reference, manifest: &Manifest) -> Result<Vec<u8>, Error> {
         let refuse = |why: String| OnlineError::NotPublished { reference: tagged.to_string(), why };
-        let limit = usize::try_from(MAX_MANIFEST_BYTES).unwrap_or(usize::MAX);
-        let read: Artifact = json::parse(&tagged.to_string(), &manifest.bytes, limit)?;
-        let said = read.artifact_type.unwrap_or_default();
-        if said != ENVELOPE_TYPE {
-            return Err(refuse(format!("its artifactType is `{said}`, not `{ENVELOPE_TYPE}`")).into());
-        }
-        let [layer] = read.layers.as_slice() else {
-            return Err(refuse(format!("it has {} layers", read.layers.len())).into());
+        let blob = match find_envelope(&tagged.to_string(), &manifest.bytes) {
+            Ok(Enveloped::Here(envelope)) => return Ok(envelope),
+            Ok(Enveloped::There(blob)) => blob,
+            Err(ArchiveError::Inconsistent { why, .. }) => return Err(refuse(why).into()),
+            Err(error) => return Err(error.into()),
         };
-        if let Some(data) = &layer.data {
-            let decoded = BASE64.decode(data);
-            return Ok(decoded.map_err(|_| refuse("its `data` is not in base64".to_owned()))?);
-        }
         let origin = Origin::Registry { reference: tagged.clone(), kind: Kind::Blob };
-        Ok(self.client.content(&origin, layer.digest, MAX_ENVELOPE_BYTES as u64).await?)
+        let bytes = self.client.content(&origin, blob.digest, MAX_ENVELOPE_BYTES as u64).await?;
+        match bytes.len() as u64 {
+            size if size == blob.size => Ok(bytes),
+            size => Err(refuse(format!("its envelope has {size} bytes, not {}", blob.size)).into()),
+        }
     }
-}
-
-/// What is read of a manifest.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Artifact {
-    artifact_type: Option<String>,
-    layers: Vec<Layer>,
-}
-
-#[derive(Deserialize)]
-struct Layer {
-    digest: Digest,
-    /// The content itself, in base64.
-    data: Option<String>,
 }
 
 fn is_forbidden(error: &FetchError) -> bool {

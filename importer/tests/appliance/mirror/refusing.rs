@@ -1,12 +1,12 @@
 //! What is wrong at the endpoint: it is told, nothing changes, and the next run goes on.
 
 use fs_err as fs;
-use sealift_archive::release::published::Published;
+use sealift_archive::release::published::{ENVELOPE_TYPE, Published};
 use sealift_archive::trust::Signatures;
 use sealift_archive::{ChannelName, Digest};
 use sealift_lab::vendor::{Fault, Registry, Target};
 use sealift_store::{Event, State};
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::macros::datetime;
 
 use super::{Kind, Scene, four_and_five};
@@ -311,9 +311,26 @@ fn a_tag_that_leads_elsewhere_is_no_document() {
     let (four, _) = four_and_five();
     let scene = Scene::new(Kind::Registry, Some(&four));
     scene.publish(&Tree::of(&ACME, &[&four]));
-    let manifest =
-        r#"{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}"#;
+    let digest = Digest::of(b"envelope");
+    let (size, data) = (8, "ZW52ZWxvcGU=");
+    let layers = [
+        json!([]),
+        json!([{"digest": digest, "size": size + 1, "data": data}]),
+        json!([{"digest": Digest::of(b""), "size": size, "data": data}]),
+        json!([{"digest": digest, "size": size, "data": "e30="}]),
+    ];
     let kind = "application/vnd.oci.image.manifest.v1+json";
+    for layers in layers {
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": kind,
+            "artifactType": ENVELOPE_TYPE,
+            "layers": layers,
+        });
+        scene.server.add_manifest(PLACE, Some("channel-stable"), kind, manifest.to_string());
+        assert_eq!(scene.fails(), ("SL0561".to_owned(), 3), "{manifest}");
+    }
+    let manifest = json!({"schemaVersion": 2, "mediaType": kind, "layers": []}).to_string();
     scene.server.add_manifest(PLACE, Some("channel-stable"), kind, manifest);
     assert_eq!(scene.fails(), ("SL0561".to_owned(), 3));
 }
