@@ -1,5 +1,5 @@
-//! Flux as it is, with a Kubernetes API server as it is, while releases change under it: what is asked of it in activation
-//! is done, and what is said to be ready is.
+//! Flux as it is, except how source-controller keeps artifacts (`artifact/`), with a Kubernetes API server as it is, while
+//! releases change under it: what is asked of it in activation is done, and what is said to be ready is.
 //!
 //! Run by `make test-cluster`, not by `make test`: the programs take long to build.
 

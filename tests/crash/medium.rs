@@ -6,7 +6,7 @@ use std::path::Path;
 use fs_err as fs;
 
 use crate::disk::Disk;
-use crate::faults::{expect_explained, run};
+use crate::faults::{expect_explained, expect_struck, run};
 use crate::mount::{Fault, Mounted};
 use crate::scenario::{Command, RELEASES, Scenario, place};
 use crate::sweep::{choose, sweep};
@@ -47,7 +47,8 @@ fn fail_at_every_read(what: &str, fault: fn(usize) -> Fault) {
         let store = store_of(&scenario, dir.path());
         let ended = run(&import_from(&mounted), &store);
         let context = |trouble| format!("{what}, after {number}: {trouble}");
-        expect_explained(ended, mounted.has_failed()).map_err(context)?;
+        let struck = mounted.has_failed();
+        expect_struck(number, struck).and_then(|()| expect_explained(ended, struck)).map_err(context)?;
         scenario.trouble(&store).map_err(context)
     });
 }

@@ -271,12 +271,17 @@ impl End {
     }
 }
 
-/// A directory for stores: in memory if there is one, for there fsync costs nothing.
+/// Free memory from which on stores go there, in bytes. Each is about 10 MB, and containers often have 64 MB in all.
+const ENOUGH_MEMORY: u64 = 1 << 30;
+
+/// A directory for stores: in memory if there is enough, for there fsync costs nothing.
 pub(crate) fn place() -> TempDir {
     let memory = Path::new("/dev/shm");
+    let has_room =
+        rustix::fs::statvfs(memory).is_ok_and(|stat| stat.f_bavail * stat.f_frsize >= ENOUGH_MEMORY);
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix("sealift-test-");
-    let dir = if memory.is_dir() { builder.tempdir_in(memory) } else { builder.tempdir() };
+    let dir = if has_room { builder.tempdir_in(memory) } else { builder.tempdir() };
     dir.expect("a temporary directory")
 }
 

@@ -1,5 +1,6 @@
 //! How much is tried, and by how many hands.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -14,18 +15,23 @@ pub(crate) fn is_soak() -> bool {
     std::env::var_os(SOAK).is_some_and(|value| !value.is_empty())
 }
 
-/// `few` of these, evenly over all of them; all of them in a long run.
+/// `few` of these, two or more, evenly from the first to the last; all of them in a long run.
 pub(crate) fn choose<T>(all: Vec<T>, few: usize) -> Vec<T> {
-    if is_soak() || all.len() <= few {
+    if is_soak() { all } else { evenly(all, few) }
+}
+
+fn evenly<T>(all: Vec<T>, few: usize) -> Vec<T> {
+    if all.len() <= few {
         return all;
     }
-    let count = all.len();
-    let is_chosen = |number: usize| (number + 1) * few / count > number * few / count;
-    all.into_iter().enumerate().filter(|(number, _)| is_chosen(*number)).map(|(_, one)| one).collect()
+    let last = all.len() - 1;
+    let chosen: BTreeSet<usize> = (0..few).map(|number| number * last / (few - 1)).collect();
+    all.into_iter().enumerate().filter(|(number, _)| chosen.contains(number)).map(|(_, one)| one).collect()
 }
 
 /// Tries all of these, two or more at a time; the test fails if one of them says what is wrong.
 pub(crate) fn sweep<T: Sync>(what: &str, all: &[T], attempt: impl Fn(&T) -> Result<(), String> + Sync) {
+    assert!(!all.is_empty(), "{what}: there is nothing to try");
     let begun = Instant::now();
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let hands = std::thread::available_parallelism().map_or(2, usize::from);
@@ -55,4 +61,17 @@ pub(crate) fn sweep<T: Sync>(what: &str, all: &[T], attempt: impl Fn(&T) -> Resu
 #[expect(clippy::print_stderr, reason = "what was tried is the news of these tests")]
 pub(crate) fn tell(what: &str) {
     eprintln!("{what}");
+}
+
+#[test]
+fn a_few_are_the_first_the_last_and_some_between() {
+    assert_eq!(evenly((0..100).collect(), 4), [0, 33, 66, 99]);
+    assert_eq!(evenly((0..9).collect(), 8), [0, 1, 2, 3, 4, 5, 6, 8]);
+    assert_eq!(evenly(vec![7, 8], 8), [7, 8]);
+}
+
+#[test]
+#[should_panic(expected = "there is nothing to try")]
+fn nothing_is_not_enough() {
+    sweep("nothing", &[], |(): &()| Ok(()));
 }

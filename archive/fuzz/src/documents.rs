@@ -1,7 +1,8 @@
 //! Documents: JSON, and the blob list.
 
 use sealift_archive::format::packing::Packing;
-use sealift_archive::release::{Inventory, Receipt};
+use sealift_archive::release::published::Envelope;
+use sealift_archive::release::{Channel, Inventory, Receipt};
 use sealift_archive::trust::{RoleName, Signature, Signatures, TrustRoot};
 use sealift_archive::{Blob, BlobList, Digest, Error, Refs, Statement};
 
@@ -32,6 +33,27 @@ pub fn receipt(bytes: &[u8]) -> bool {
     let parse = |bytes: &[u8]| Receipt::parse("receipt.json", bytes);
     let Ok(receipt) = parse(bytes) else { return false };
     expect_same(&receipt, parse(&receipt.to_bytes()));
+    true
+}
+
+/// A channel that is taken says the same when it is written again, and leads upwards.
+pub fn channel(bytes: &[u8]) -> bool {
+    let parse = |bytes: &[u8]| Channel::parse("channel.json", bytes);
+    let Ok(channel) = parse(bytes) else { return false };
+    assert!(channel.floor <= channel.release.sequence, "a floor above its release");
+    assert!(channel.earlier.iter().all(|earlier| earlier.sequence < channel.release.sequence));
+    expect_same(&channel, parse(&channel.to_bytes()));
+    true
+}
+
+/// An envelope that is taken holds the same when it is written again, and no signature over anything else.
+pub fn envelope(bytes: &[u8]) -> bool {
+    let parse = |bytes: &[u8]| Envelope::parse("envelope.json", bytes);
+    let Ok(envelope) = parse(bytes) else { return false };
+    let digest = Digest::of(&envelope.document);
+    assert!(envelope.signatures.iter().all(|signature| signature.document == digest));
+    let written = envelope.to_bytes();
+    expect_same(&written, parse(&written).map(|again| again.to_bytes()));
     true
 }
 

@@ -12,23 +12,29 @@ mod forge;
 mod head;
 mod memory;
 mod reader;
+mod sealed;
 pub mod seeds;
 mod tables;
 mod vendor;
 
-pub use documents::{blob_list, packing, receipt, refs, signature, statement, trust_root};
+pub use documents::{blob_list, channel, envelope, packing, receipt, refs, signature, statement, trust_root};
 pub use head::head;
 pub use reader::reader;
+pub use sealed::{age_file, identities};
 pub use tables::{contents, parity_header, volume_header};
 
 /// Whether a parser took these bytes, as a function with a name.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All targets; each has a program in `fuzz_targets/` and seeds in `corpus/`.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 16] = [
+    ("age_file", age_file),
     ("blob_list", blob_list),
+    ("channel", channel),
     ("contents", contents),
+    ("envelope", envelope),
     ("head", head),
+    ("identities", identities),
     ("packing", packing),
     ("parity_header", parity_header),
     ("reader", reader),

@@ -5,6 +5,8 @@ use sealift_archive::format::HEAD_BYTES;
 use sealift_archive::format::parity::page::PAYLOAD_BYTES;
 use sealift_archive::format::parity::{Amount, Grid, Index, PieceHasher};
 use sealift_archive::format::volume::{self, Cuts};
+use sealift_archive::release::Channel;
+use sealift_archive::release::published::Envelope;
 use sealift_archive::{Digest, Source as _, json};
 
 use super::archives::{ARCHIVES, open};
@@ -12,6 +14,7 @@ use super::documents::DOCUMENT;
 use super::edits::{Edit, Step};
 use super::forge::BLUEPRINTS;
 use super::head;
+use super::sealed::KEYS;
 use super::vendor::VENDOR;
 
 /// Bytes for a target.
@@ -35,6 +38,10 @@ impl Seed {
 /// All seeds.
 pub fn all() -> Vec<Seed> {
     let mut seeds = vec![
+        Seed::honest("age_file", "two-recipients", SEALED),
+        Seed::honest("channel", "stable", channel()),
+        Seed::honest("envelope", "channel", envelope()),
+        Seed::honest("identities", "one", KEYS),
         Seed::honest("receipt", "receipt", RECEIPT),
         Seed::honest("signature", "signature", VENDOR.sign(DOCUMENT).bundle),
         Seed::honest("trust_root", "first", VENDOR.root.bytes()),
@@ -68,6 +75,50 @@ const RECEIPT: &str = r#"{
   "trust": {"rootVersion": 1, "floor": 1, "installedSequence": 1},
   "created": "2026-01-31T23:59:59.5+01:00"
 }"#;
+
+/// What `age -r SOMEBODY -r` and the key of [`KEYS`] made of `hello from age`.
+const SEALED: &[u8] = b"\
+age-encryption.org/v1\n\
+-> X25519 xWvVWdvsxpWcaCtdBnZzBXbwUbjhAC/AKD1pVLCvzV8\n\
+u4kTGo/pgIYfUALZihPiLN8P1+jjS+u+JlqC3cGWliE\n\
+-> X25519 irICVK+4eum7wqOh6RMAktkJV2YkructLUk/Yi9KeHk\n\
++tXjTQHdXP4hAa+xScjjn7tl9knU+0+PSJ88Mn3pHHQ\n\
+--- 24Yq7Y0cwEfO+JZZ76+xiUOKskkC7Bx+R7nvaObdvfo\n\
+\x3e\xe0\xc3\xf2\xd5\xfc\xc8\x45\xd9\x1a\x6b\x1d\x67\x27\x85\x32\xd8\xed\x91\x0a\xf1\xa5\xeb\xe1\
+\x4d\xaa\x64\xf7\xc8\x46\x1d\x64\xb5\x04\x73\x72\x29\x30\xde\x0c\x89\x55\x42\x81\xd1\x8f";
+
+const CHANNEL: &str = r#"{
+  "apiVersion": "sealift/v1",
+  "kind": "Channel",
+  "product": "acme",
+  "name": "stable",
+  "version": 7,
+  "release": {
+    "version": "1.5.0",
+    "sequence": 15,
+    "statement": "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+  },
+  "earlier": [
+    {
+      "version": "1.4.0",
+      "sequence": 14,
+      "statement": "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9825"
+    }
+  ],
+  "floor": 12,
+  "expires": "2026-12-01T00:00:00Z"
+}"#;
+
+/// A channel as it is published.
+fn channel() -> Vec<u8> {
+    Channel::parse("channel.json", CHANNEL.as_bytes()).expect("our own channel").to_bytes()
+}
+
+fn envelope() -> Vec<u8> {
+    let channel = channel();
+    let signatures = [VENDOR.sign(&channel)].into_iter().collect();
+    Envelope::new(channel, &signatures).expect("a small document").to_bytes()
+}
 
 /// A trust root with another version and fewer roles.
 fn second_root() -> Vec<u8> {

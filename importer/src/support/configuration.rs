@@ -18,6 +18,8 @@ const MAX_BYTES: u64 = 256 << 10;
 const IS_SET: &str = "(set)";
 /// Longest word that is told.
 const MAX_WORD_CHARS: usize = 64;
+/// Schemes of addresses. What stands before the colon may also be an account.
+const SCHEMES: [&str; 3] = ["http", "https", "oci"];
 
 /// What is told of a value.
 #[derive(Clone, Copy, Debug)]
@@ -156,12 +158,12 @@ impl Kind {
 /// `https://releases.acme.example:8443`; a folder is `a folder`.
 fn origin(text: &str) -> String {
     match text.parse::<Url>() {
-        Ok(url) => {
+        Ok(url) if SCHEMES.contains(&url.scheme()) && url.has_host() => {
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
             format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
         }
         Err(_) if text.starts_with('/') => "a folder".to_owned(),
-        Err(_) => IS_SET.to_owned(),
+        _ => IS_SET.to_owned(),
     }
 }
 
@@ -264,6 +266,11 @@ receipt: {recipient: age1jf5fwjgmzsr4839efz6ysrvah3zcf6hjpfj462v6wxx0ulucedgqvue
             told("mirrors: {source: hunter2}\nkind: Appliance").unwrap()["keys"],
             json!({"kind": "Appliance"})
         );
+        // Without a scheme, the account is where the scheme would be.
+        for proxy in ["hunter2:x@proxy:3128", "hunter2:", "file:///hunter2", "hunter2"] {
+            let told = told(&format!("mirror: {{proxy: \"{proxy}\"}}")).unwrap();
+            assert_eq!(told["keys"]["mirror"]["proxy"], IS_SET, "{proxy}");
+        }
         let said = told("kind: [hunter2\nhunter2: }").unwrap_err();
         assert!(said.contains("is not YAML line") && !said.contains("hunter2"), "{said}");
         let said = configuration(Some(Path::new("/nowhere/appliance.yaml"))).unwrap_err();

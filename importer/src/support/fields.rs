@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::scrub::Scrubber;
+use super::scrub::{self, Scrubber};
 
 /// Of a release, wherever it is named.
 const RELEASE: [&str; 5] = ["release", "product", "version", "sequence", "digest"];
@@ -85,6 +85,8 @@ const RECORD: [&str; 24] = [
     "statement",
     "floor",
 ];
+/// The event whose reason is in the words of a hook or a check.
+const ACTIVATION_FAILED: &str = "activation-failed";
 
 /// The fields of `status` that are told.
 pub(super) fn of_status(status: &impl Serialize) -> serde_json::Result<Value> {
@@ -104,8 +106,19 @@ fn only(value: &impl Serialize, fields: &[&str]) -> serde_json::Result<Value> {
 fn keep(value: Value, fields: &BTreeSet<&str>) -> Value {
     match value {
         Value::Object(object) => {
+            let has_failed = object.get("event").is_some_and(|event| event == ACTIVATION_FAILED);
             let kept = object.into_iter().filter(|(name, _)| fields.contains(name.as_str()));
-            kept.map(|(name, value)| (name, keep(value, fields))).collect()
+            let told = kept.map(|(name, value)| {
+                let value = match (name.as_str(), value) {
+                    ("stopped", Value::String(words)) => scrub::ending(&words).into(),
+                    ("reason", Value::String(words)) if has_failed => scrub::ending(&words).into(),
+                    // Ids of public keys look like secrets.
+                    ("keys", keys) => keys,
+                    (_, value) => keep(value, fields),
+                };
+                (name, value)
+            });
+            told.collect()
         }
         Value::Array(values) => values.into_iter().map(|value| keep(value, fields)).collect(),
         Value::String(text) => Scrubber::text(&text).into(),
@@ -130,5 +143,25 @@ mod tests {
         assert!(!told.to_string().contains("hunter2"), "{told}");
         assert_eq!((&told["by"]["uid"], &told["code"]), (&json!(0), &json!("SL0114")));
         assert_eq!(told["source"], "https://***@host/acme");
+    }
+    #[test]
+    fn of_a_hook_that_failed_its_words_are_left_out() {
+        let id = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        let told = of_record(&json!({
+            "event": "activation-failed", "phase": "hook `k3s`", "reason": "hunter2\nmore (exit status: 3)", "keys": [id],
+        }));
+        let expected = json!({
+            "event": "activation-failed", "phase": "hook `k3s`", "reason": "*** (exit status: 3)", "keys": [id],
+        });
+        assert_eq!(told.unwrap(), expected);
+        let told = of_status(&json!({
+            "activation": {"stopped": "hunter2 (exit status: 3)", "turned": "phase hook `k3s`: hunter2\nhunter2"},
+            "problems": ["activating 1.2 failed in phase preflight, and was undone: `disk`: hunter2\nhunter2"],
+        }));
+        let expected = json!({
+            "activation": {"stopped": "*** (exit status: 3)", "turned": "phase hook `k3s`: ***\n***"},
+            "problems": ["activating 1.2 failed in phase preflight, and was undone: ***\n***"],
+        });
+        assert_eq!(told.unwrap(), expected);
     }
 }

@@ -1,7 +1,8 @@
 //! What somebody who helps from afar wants to see: a fixed list of documents, each made of fields that are named here.
 //!
 //! Nothing is taken by a pattern over files, nothing is copied as it is: what is told is made anew, from an allow-list
-//! (`fields`, `configuration`, `machine`), and words that others wrote go through a filter (`scrub`). What cannot be had is
+//! (`fields`, `configuration`, `machine`), and words that others wrote go through a filter (`scrub`). Of a hook that failed there
+//! is the phase and how it ended, and nothing of what it said. What cannot be had is
 //! left out and the manifest says why: a bundle is wanted most when something is broken.
 
 mod ask;
@@ -29,8 +30,8 @@ const KIND: &str = "SupportBundle";
 const MANIFEST: &str = "manifest.json";
 /// How many lines of the audit log are taken, the newest.
 const MAX_RECORDS: usize = 1000;
-/// Largest document, in bytes; what is beyond it is cut off.
-const MAX_DOCUMENT_BYTES: usize = 4 << 20;
+/// Largest document, in bytes: twice what another program may say, which may grow where something is hidden.
+const MAX_DOCUMENT_BYTES: usize = 8 << 20;
 const ZSTD_LEVEL: i32 = 9;
 const FILE_MODE: u32 = 0o644;
 /// What is never in it, for whoever is about to send it.
@@ -83,17 +84,7 @@ impl SupportBundle {
     /// Gathers all that can be had about a store and the machine. `config` is the configuration, if another one than usual.
     #[must_use]
     pub fn gather(store: &Path, config: Option<&Path>) -> Self {
-        let created = OffsetDateTime::now_utc();
-        let mut bundle = Self {
-            manifest: Manifest {
-                api_version: API_VERSION,
-                kind: KIND,
-                created: created.replace_nanosecond(0).unwrap_or(created),
-                contents: Vec::new(),
-                left_out: Vec::new(),
-            },
-            documents: Vec::new(),
-        };
+        let mut bundle = Self::empty();
         let opened = || Store::open(store).map_err(Error::from);
         bundle.add(
             "versions.json",
@@ -129,6 +120,18 @@ impl SupportBundle {
         );
         bundle.manifest.left_out.push(LeftOut { what: NEVER, why: "these are never collected".to_owned() });
         bundle
+    }
+
+    fn empty() -> Self {
+        let created = OffsetDateTime::now_utc();
+        let manifest = Manifest {
+            api_version: API_VERSION,
+            kind: KIND,
+            created: created.replace_nanosecond(0).unwrap_or(created),
+            contents: Vec::new(),
+            left_out: Vec::new(),
+        };
+        Self { manifest, documents: Vec::new() }
     }
 
     /// What is in it.
@@ -173,9 +176,13 @@ impl SupportBundle {
     }
 
     fn put(&mut self, name: &'static str, what: &'static str, document: Result<Vec<u8>, String>) {
-        match document {
-            Ok(mut bytes) => {
-                bytes.truncate(MAX_DOCUMENT_BYTES);
+        let fits = |bytes: Vec<u8>| match bytes.len() {
+            ..=MAX_DOCUMENT_BYTES => Ok(bytes),
+            // A part of it would be no document.
+            length => Err(format!("it has {length} bytes, and {MAX_DOCUMENT_BYTES} are allowed")),
+        };
+        match document.and_then(fits) {
+            Ok(bytes) => {
                 self.manifest.contents.push(Item { name, bytes: bytes.len(), what });
                 self.documents.push((name, bytes));
             }
@@ -222,4 +229,20 @@ fn check(store: &Store) -> Result<Value, Error> {
 
 fn brief(code: impl Display, error: &impl Display) -> String {
     Scrubber::text(&format!("{code}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_is_too_long_is_left_out_and_that_is_told() {
+        let mut bundle = SupportBundle::empty();
+        bundle.add("long.json", "too much", Ok("x".repeat(MAX_DOCUMENT_BYTES).into()));
+        bundle.add("short.json", "something", Ok("x".into()));
+        let names: Vec<&str> = bundle.documents.iter().map(|(name, _)| *name).collect();
+        assert_eq!((names, bundle.manifest.contents.len()), (vec!["short.json"], 1));
+        let [left_out] = &bundle.manifest.left_out[..] else { panic!("{:?}", bundle.manifest) };
+        assert!(left_out.what == "long.json" && left_out.why.contains("are allowed"), "{left_out:?}");
+    }
 }

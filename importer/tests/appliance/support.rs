@@ -26,8 +26,16 @@ fn planted() -> tempfile::TempDir {
         "{{\"time\":\"2026-11-23T10:00:00Z\",\"event\":\"refused\",\"source\":\"https://bob:{SECRET}@host/x?sig={SECRET}\",\
          \"code\":\"SL0114\",\"reason\":\"the hook said: password={SECRET}\",\"password\":\"{SECRET}\"}}\n"
     );
+    let subject = format!(
+        "{{\"product\":\"acme\",\"version\":\"1.0\",\"sequence\":1,\"digest\":\"sha256:{}\"}}",
+        "0".repeat(64)
+    );
+    let failed = format!(
+        "{{\"time\":\"2026-11-23T10:00:00Z\",\"event\":\"activation-failed\",\"release\":{subject},\"phase\":\"hook `k3s`\",\
+         \"reason\":\"{SECRET}\\nmore (exit status: 3)\",\"wentBack\":true}}\n"
+    );
     let log = path("store/audit.jsonl");
-    fs::write(&log, fs::read_to_string(&log).unwrap() + &refused + SECRET + "\n").unwrap();
+    fs::write(&log, fs::read_to_string(&log).unwrap() + &refused + &failed + SECRET + "\n").unwrap();
     fs::write(path("store/vendor.key"), SECRET).unwrap();
     let config = format!(
         "apiVersion: sealift/v1\nkind: Appliance\n{SECRET}: {SECRET}\nmirror: {{source: \"https://bob:{SECRET}@h/{SECRET}\"}}\n\
@@ -49,6 +57,7 @@ fn planted() -> tempfile::TempDir {
         "bin/journalctl",
         &format!(
             "echo 'sealiftctl[1]: mirrored, all is well'\necho 'GET https://bob:{SECRET}@h/x: 401'\n\
+             echo 'hook `k3s` failed: {SECRET}'\necho '{SECRET}'\necho 'what was done is undone:'\n\
              echo 'Authorization: Basic {}'\necho '-----BEGIN PRIVATE KEY-----'\necho '{SECRET}'\n",
             STANDARD_NO_PAD.encode(SECRET)
         ),
@@ -120,6 +129,7 @@ fn no_secret_is_in_it_wherever_one_was() {
     let json = |wanted: &str| serde_json::from_str::<Value>(text(wanted)).unwrap();
     assert!(text("journal.txt").contains("mirrored, all is well\nGET https://***@h/x: 401\n"));
     assert_eq!(json("history.json")["records"][1]["code"], "SL0114");
+    assert_eq!(json("history.json")["records"][2]["reason"], "*** (exit status: 3)");
     assert_eq!(
         (&json("history.json")["unreadable"], &json("store.json")["trust"]),
         (&1.into(), &"good".into())
