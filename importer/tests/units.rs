@@ -29,7 +29,7 @@ fn units(dir: &Path) -> Vec<PathBuf> {
         fs::write(&copy, unit(&name).replace("/usr/bin/sealiftctl", &program)).unwrap();
         copy
     };
-    names.filter(|name| !name.ends_with(".rules")).map(copy).collect()
+    names.filter(|name| Path::new(name).extension() != Some("rules".as_ref())).map(copy).collect()
 }
 
 /// Runs `systemd-analyze`, which has to be content and to say nothing.
