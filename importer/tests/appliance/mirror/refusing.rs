@@ -355,3 +355,23 @@ fn an_appliance_without_a_source_is_offline() {
     assert_eq!(scene.fails(), ("SL0555".to_owned(), 2));
     assert_eq!(scene.status()["online"], Value::Null);
 }
+
+#[test]
+fn who_forgot_what_was_activated_activates_nothing_again() {
+    let (four, five) = four_and_five();
+    let scene = Scene::new(Kind::Directory, Some(&four));
+    scene.configure("  activate: true\n");
+    scene.publish(&Tree::of(&ACME, &[&four, &five]));
+    scene.mirror();
+    scene.done(&["rollback"]);
+    let file = scene.dir.path().join("store/online.json");
+    // What a later edition adds is passed over.
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen('{', r#"{"mood": "good","#, 1)).unwrap();
+    assert!(scene.store().last_try().unwrap().unwrap().activated.is_some());
+    fs::write(&file, "{").unwrap();
+    for _ in 0..2 {
+        assert_eq!(scene.mirror()["outcome"], "here");
+        assert_eq!(scene.releases(), "1.4 active, 1.5 retained");
+    }
+}
