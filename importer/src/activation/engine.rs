@@ -342,7 +342,7 @@ impl Engine<'_> {
             }
             Phase::Suspend => self.flux()?.suspend().map_err(|error| {
                 is_untouched.set(error.is_untouched);
-                in_words(error.cause)
+                in_words(*error.cause)
             })?,
             Phase::Resume => {
                 let flux = self.flux()?;

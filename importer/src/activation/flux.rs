@@ -43,7 +43,7 @@ pub trait Flux {
 #[derive(Debug)]
 pub struct NotSuspended {
     /// What went wrong.
-    pub cause: Error,
+    pub cause: Box<Error>,
     /// Whether this call has certainly changed nothing, so that nothing needs to be resumed for it.
     pub is_untouched: bool,
 }

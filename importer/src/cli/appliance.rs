@@ -74,7 +74,8 @@ impl Flux for InTurn<'_> {
     }
 
     fn suspend(&self) -> Result<(), NotSuspended> {
-        let cluster = self.open().map_err(|cause| NotSuspended { cause, is_untouched: true })?;
+        let cluster =
+            self.open().map_err(|cause| NotSuspended { cause: Box::new(cause), is_untouched: true })?;
         Flux::suspend(&cluster)
     }
 

@@ -94,10 +94,9 @@ impl Cluster {
             path.push(object.name());
             let query = &[("dryRun", "All")];
             let ask = Ask { verb: "patch", resource: served.resource(), path: &path, query };
-            match self.api.patch(&ask, &json!({}), deadline) {
-                // Anything else, such as a webhook that knows no dry runs, says nothing about the real one.
-                Err(error @ Error::Forbidden { .. }) => return Err(error),
-                _ => {}
+            // Anything else, such as a webhook that knows no dry runs, says nothing about the real one.
+            if let Err(error @ Error::Forbidden { .. }) = self.api.patch(&ask, &json!({}), deadline) {
+                return Err(error);
             }
         }
         Ok(())
@@ -278,7 +277,7 @@ impl activation::Flux for Cluster {
         self.suspend_counting(&asked).map(drop).map_err(|error| {
             let is_refused = matches!(&error, Error::Forbidden { verb: "patch", .. });
             let is_untouched = asked.get() == 0 || (asked.get() == 1 && is_refused);
-            NotSuspended { cause: error.into(), is_untouched }
+            NotSuspended { cause: Box::new(error.into()), is_untouched }
         })
     }
 

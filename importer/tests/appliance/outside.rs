@@ -86,7 +86,8 @@ impl Flux for Outside {
     }
 
     fn suspend(&self) -> Result<(), NotSuspended> {
-        self.answer("flux suspend").map_err(|cause| NotSuspended { cause, is_untouched: self.is_untouched })
+        self.answer("flux suspend")
+            .map_err(|cause| NotSuspended { cause: Box::new(cause), is_untouched: self.is_untouched })
     }
 
     fn resume(&self) -> Result<(), Error> {
