@@ -212,11 +212,21 @@ impl Status {
         if self.is_disk_low() {
             self.problems.push(format!("less than {LOW_DISK_PERCENT} % of the disk is free"));
         }
-        if let Some(LastTry { source, channel, failure: Some(failure), .. }) = &self.online {
-            let Failure { message, hint, .. } = failure;
-            let hint = hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
-            self.problems
-                .push(format!("channel `{channel}` of `{source}` was not mirrored: {message}{hint}"));
+        if let Some(LastTry { source, channel, failure, activated, not_activated, .. }) = &self.online {
+            let told = |Failure { message, hint, .. }: &Failure| {
+                let hint = hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
+                format!("{message}{hint}")
+            };
+            let is_active = |entry: &&Entry| entry.state == State::Active && Some(entry.digest) == *activated;
+            let not_activated =
+                not_activated.as_ref().filter(|_| !self.releases.iter().any(|entry| is_active(&entry)));
+            if let Some(why) = not_activated {
+                self.problems.push(format!("what came from `{source}` was not activated: {}", told(why)));
+            }
+            if let Some(why) = failure.as_ref().filter(|failure| not_activated != Some(failure)) {
+                self.problems
+                    .push(format!("channel `{channel}` of `{source}` was not mirrored: {}", told(why)));
+            }
         }
         for offer in &self.offers {
             if let OfferState::Refused(Failure { message, hint, .. }) = &offer.state {

@@ -1,4 +1,5 @@
-//! `online.json`: what came of the last try to hear from the vendor. It is replaced by each try, and only told.
+//! `online.json`: what came of the last try to hear from the vendor. It is replaced by each try. A
+//! program of an earlier edition passes over what a later one adds.
 
 use fs_err as fs;
 use sealift_archive::{ChannelName, Digest, Explain, durable, json};
@@ -15,7 +16,7 @@ const MAX_WORDS: usize = 2_000;
 
 /// The last try.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct LastTry {
     /// When it ended.
     #[serde(with = "time::serde::rfc3339")]
@@ -31,11 +32,13 @@ pub struct LastTry {
     /// that fails its checks would be activated every hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activated: Option<Digest>,
+    /// Why that release did not become active, until it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_activated: Option<Failure>,
 }
 
 /// An error, as it was told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Failure {
     /// Its code: `SL0324`.
     pub code: String,
@@ -63,7 +66,14 @@ impl LastTry {
     #[must_use]
     pub fn new(source: &str, channel: ChannelName, failure: Option<&dyn Explain>) -> Self {
         let failure = failure.map(Failure::of);
-        Self { time: audit::now(), source: source.to_owned(), channel, failure, activated: None }
+        Self {
+            time: audit::now(),
+            source: source.to_owned(),
+            channel,
+            failure,
+            activated: None,
+            not_activated: None,
+        }
     }
 }
 

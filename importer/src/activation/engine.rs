@@ -5,6 +5,8 @@
 //!   command tries again from there, the other one turns round.
 //! - What is only interrupted (a crash, Ctrl-C, a full disk) is gone on with by the next command, or at the next start.
 
+use std::cell::Cell;
+
 use sealift_archive::{Progress, Sequence};
 use sealift_store::{Activation, Mark, State, Subject, Switch, Until, Writer};
 use serde::Serialize;
@@ -299,12 +301,17 @@ impl Engine<'_> {
         if journal.stop.is_some() {
             journal.enter(journal.leg.at)?;
         }
+        let begun = journal.leg.at;
         loop {
             self.progress.go_on()?;
             let phase = journal.leg.phase().clone();
             let (number, of) = (journal.leg.at + 1, journal.leg.phases.len());
             self.watcher.tell(&News::Begins { goal: journal.ends().0, phase: &phase, number, of });
-            let said = self.act(writer, journal, &phase)?;
+            let is_untouched = Cell::new(false);
+            let said = self.act(writer, journal, &phase, &is_untouched).inspect_err(|_| {
+                // What was begun before a crash may have changed something.
+                journal.leg.is_untouched = is_untouched.get() && journal.leg.at > begun;
+            })?;
             journal.note(said)?;
             if number == of {
                 return Ok(());
@@ -318,8 +325,15 @@ impl Engine<'_> {
         }
     }
 
-    /// Does what belongs to a phase, and gives back what was said.
-    fn act(&self, writer: &Writer, journal: &Journal, phase: &Phase) -> Result<String, Trouble> {
+    /// Does what belongs to a phase, and gives back what was said. `is_untouched` is set if it failed and has certainly changed
+    /// nothing.
+    fn act(
+        &self,
+        writer: &Writer,
+        journal: &Journal,
+        phase: &Phase,
+        is_untouched: &Cell<bool>,
+    ) -> Result<String, Trouble> {
         let (to, from) = journal.ends();
         let between = Between { to: to.map(|to| to.sequence), from: from.map(|from| from.sequence) };
         let host = |action: Action| self.host.act(&action, self.progress);
@@ -339,7 +353,10 @@ impl Engine<'_> {
                 let environment = environment(writer, "health", between)?;
                 gate(&environment).wait(&self.config.health)?;
             }
-            Phase::Suspend => self.flux()?.suspend().map_err(in_words)?,
+            Phase::Suspend => self.flux()?.suspend().map_err(|error| {
+                is_untouched.set(error.is_untouched);
+                in_words(*error.cause)
+            })?,
             Phase::Resume => {
                 let flux = self.flux()?;
                 flux.resume().and_then(|()| flux.poke()).map_err(in_words)?;
@@ -357,16 +374,18 @@ impl Engine<'_> {
         Ok(self.flux.ok_or_else(|| Error::NotConfigured { what: "`flux`".to_owned() })?)
     }
 
-    /// The way back from where the journal is.
+    /// The way back from where the journal is. What an earlier way has begun may not have been undone to its end, and undoing
+    /// twice is harmless.
     fn undo(&self, journal: &Journal, is_asked_for: bool) -> Result<Vec<Phase>, Error> {
-        for begun in journal.leg.begun() {
+        let begun: Vec<Phase> = journal.begun_phases().cloned().collect();
+        for begun in &begun {
             if let Phase::Hook { name, .. } = begun
                 && self.config.hooks.find(name).is_none()
             {
                 return Err(Error::NotConfigured { what: format!("the hook `{name}`") });
             }
         }
-        Ok(phase::undo(self.config, journal.leg.begun(), is_asked_for))
+        Ok(phase::undo(self.config, &begun, is_asked_for))
     }
 
     /// Refuses to go back behind hooks that have something to say about it, as long as nobody knows it.

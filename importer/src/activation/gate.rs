@@ -22,12 +22,12 @@ pub(super) struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    /// Asks each check once whether anything may begin.
+    /// Asks each check once whether anything may begin; then Flux, which stands still next.
     pub(super) fn preflight(&self, checks: &[Preflight]) -> Result<(), Trouble> {
         for check in checks {
             self.run(&check.command, check.timeout).map_err(|trouble| of(&check.name, trouble))?;
         }
-        Ok(())
+        self.flux.map_or(Ok(()), Flux::check).map_err(|error| Trouble::Failed(error.to_string()))
     }
 
     /// Waits until all is well.

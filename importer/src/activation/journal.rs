@@ -126,12 +126,14 @@ pub(super) struct Leg {
     pub(super) at: usize,
     /// How it came about; none for the first.
     pub(super) turn: Option<Turn>,
+    /// Whether the last one failed, as far as this process knows, before it changed anything.
+    pub(super) is_untouched: bool,
 }
 
 impl Leg {
-    /// The phases that have begun.
+    /// The phases that have begun, and may have changed something.
     pub(super) fn begun(&self) -> &[Phase] {
-        &self.phases[..=self.at]
+        &self.phases[..self.at + usize::from(!self.is_untouched)]
     }
 
     pub(super) fn phase(&self) -> &Phase {
@@ -206,6 +208,7 @@ impl Journal {
             Entry::At { phase, .. } => {
                 let at = self.leg.phases.iter().position(|known| *known == phase);
                 self.leg.at = at.ok_or_else(|| format!("phase {phase} was not planned"))?;
+                self.leg.is_untouched = false;
                 self.stop = None;
             }
             Entry::Said { .. } => {}
@@ -282,7 +285,11 @@ impl Journal {
 }
 
 fn leg(phases: Vec<Phase>, turn: Option<Turn>) -> Result<Leg, String> {
-    if phases.is_empty() { Err("there are no phases".to_owned()) } else { Ok(Leg { phases, at: 0, turn }) }
+    if phases.is_empty() {
+        Err("there are no phases".to_owned())
+    } else {
+        Ok(Leg { phases, at: 0, turn, is_untouched: false })
+    }
 }
 
 /// Now, in whole seconds.

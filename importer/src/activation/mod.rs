@@ -20,8 +20,9 @@ mod socket;
 
 pub use engine::{Engine, News, Switched, Watcher};
 pub use error::{Error, Trouble};
-pub use flux::{Flux, Readiness};
+pub use flux::{Flux, NotSuspended, Readiness};
 pub use host::{Action, Between, Direct, Host, Restart};
 pub use phase::Phase;
+pub(crate) use plan::expect_none;
 pub use plan::{Plan, UnderWay};
 pub use socket::{DEFAULT_SOCKET, Socket, answer};

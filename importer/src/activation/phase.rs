@@ -75,7 +75,7 @@ pub(super) fn forward(config: &Config, programs: Vec<String>) -> Vec<Phase> {
     if !programs.is_empty() {
         phases.push(Phase::SelfUpdate { programs });
     }
-    if !config.preflight.is_empty() {
+    if !config.preflight.is_empty() || config.flux.is_some() {
         phases.push(Phase::Preflight);
     }
     phases.extend(forward_again(config));

@@ -66,7 +66,7 @@ impl Plan {
 }
 
 /// What is under way has its plan in its journal; another one can be made when that has ended.
-fn expect_none(store: &Store, wanted: Option<Sequence>) -> Result<(), crate::Error> {
+pub(crate) fn expect_none(store: &Store, wanted: Option<Sequence>) -> Result<(), crate::Error> {
     match Journal::read(store)? {
         Some(journal) => {
             let wanted = wanted.unwrap_or(journal.begin.to.sequence);

@@ -12,7 +12,8 @@ use super::Cli;
 use super::output::Output;
 use crate::Error;
 use crate::activation::{
-    self, DEFAULT_SOCKET, Direct, Engine, Flux, Host, News, Phase, Readiness, Restart, Socket, Watcher,
+    self, DEFAULT_SOCKET, Direct, Engine, Flux, Host, News, NotSuspended, Phase, Readiness, Restart, Socket,
+    Watcher,
 };
 use crate::config::activation::{Activation as Config, FluxAccess};
 use crate::flux::Cluster;
@@ -68,8 +69,14 @@ impl InTurn<'_> {
 }
 
 impl Flux for InTurn<'_> {
-    fn suspend(&self) -> Result<(), Error> {
-        Flux::suspend(&self.open()?)
+    fn check(&self) -> Result<(), Error> {
+        Flux::check(&self.open()?)
+    }
+
+    fn suspend(&self) -> Result<(), NotSuspended> {
+        let cluster =
+            self.open().map_err(|cause| NotSuspended { cause: Box::new(cause), is_untouched: true })?;
+        Flux::suspend(&cluster)
     }
 
     fn resume(&self) -> Result<(), Error> {

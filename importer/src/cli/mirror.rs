@@ -2,7 +2,7 @@
 
 use sealift_archive::Progress;
 use sealift_archive::release::CurrentRelease;
-use sealift_archive::{Channel, ChannelName, Digest, Product, ReleaseName};
+use sealift_archive::{Channel, ChannelName, Class, Digest, Explain as _, Product, ReleaseName};
 use sealift_fetch::meter::Meter;
 use sealift_store::policy::Reach;
 use sealift_store::{State, Store, Writer};
@@ -105,11 +105,17 @@ impl Run<'_> {
 
     /// Hears what there is, takes it, and records how that went.
     fn once(&self) -> Result<Told, Error> {
-        let mut trust = Trust::new(self.cli.store()?.trust()?);
-        // The store is left to others until there is something to write.
-        let heard = self.listen(&mut trust);
         let source = self.endpoint.name();
-        let writer = self.cli.writer(&format!("mirror {source}"))?;
+        let (trust, heard, writer) = loop {
+            let mut trust = Trust::new(self.cli.store()?.trust()?);
+            // The store is left to others until there is something to write.
+            let heard = self.listen(&mut trust);
+            let writer = self.cli.writer(&format!("mirror {source}"))?;
+            // Who may sign can have changed meanwhile, and an endpoint that is slow may keep that back.
+            if writer.trust()?.newest().version() <= trust.trusted.newest().version() {
+                break (trust, heard, writer);
+            }
+        };
         // Who may sign no longer is known from now on, whatever becomes of the rest.
         writer.remember_roots(source, &trust.trusted, &trust.signatures)?;
         let told = heard.and_then(|heard| self.follow(&writer, &trust, heard));
@@ -130,6 +136,10 @@ impl Run<'_> {
         let Heard { channel, digest, .. } = heard;
         writer.take_channel(&channel, digest, Reach::Online)?;
         let statement = channel.release.statement;
+        if self.config.activate && writer.activation_journal().exists() {
+            self.output
+                .remark("an activation is under way, and waits for somebody: what is new is only staged\n")?;
+        }
         let activate = self.config.activate && online::may_activate(writer, &statement);
         let outcome = match self.endpoint.news(writer, trust, &channel, activate, self.progress)? {
             News::Offer(offer) => {
@@ -162,7 +172,11 @@ impl Run<'_> {
         }
         let plan = plan_of(writer, offer, true)?;
         online::record_activation(writer, self.endpoint.name(), self.config.channel, newest)?;
-        execute(writer, offer, plan, self.progress, &engine)
+        let version = plan.release.version.clone();
+        execute(writer, offer, plan, self.progress, &engine).map_err(|cause| match cause.class() {
+            Class::Interrupted => cause,
+            _ => online::Error::NotActivated { version, cause: Box::new(cause) }.into(),
+        })
     }
 
     fn told(&self, channel: Channel, outcome: Outcome) -> Told {

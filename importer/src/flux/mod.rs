@@ -11,17 +11,18 @@ mod kubeconfig;
 mod object;
 mod standing;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::api::{Api, Ask, Deadline};
 use self::kind::{APPLIERS, CHARTS, SOURCES, Served};
 use self::object::{Object, Page};
-use crate::activation::{self, Readiness};
+use crate::activation::{self, NotSuspended, Readiness};
 
 pub use self::error::Error;
 pub use self::standing::{Standing, Waiting};
@@ -81,13 +82,43 @@ impl Cluster {
         Self { patience, ..self }
     }
 
+    /// Asks whether all that suspending and poking needs is allowed: of each kind, objects are listed, and the first one is
+    /// patched with nothing, as a dry run.
+    pub fn check(&self) -> Result<(), Error> {
+        let deadline = Deadline::after(self.patience.look);
+        let kinds = [&APPLIERS[..], &SOURCES, &CHARTS].concat();
+        for served in &kind::served(&self.api, &kinds, deadline)? {
+            let objects = self.pages(served, deadline)?;
+            let Some(object) = objects.first() else { continue };
+            let mut path = served.path(Some(object.namespace()));
+            path.push(object.name());
+            let query = &[("dryRun", "All")];
+            let ask = Ask { verb: "patch", resource: served.resource(), path: &path, query };
+            // Anything else, such as a webhook that knows no dry runs, says nothing about the real one.
+            if let Err(error @ Error::Forbidden { .. }) = self.api.patch(&ask, &json!({}), deadline) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// Suspends all Kustomizations and `HelmReleases` that are not suspended, and tells how many that were. Returns when
     /// nothing is being applied any more. Health checks that are under way are not waited for.
     pub fn suspend(&self) -> Result<usize, Error> {
+        self.suspend_counting(&Cell::new(0))
+    }
+
+    /// The same; `asked` counts how often an object was to be changed, whatever came of it.
+    fn suspend_counting(&self, asked: &Cell<usize>) -> Result<usize, Error> {
         let deadline = Deadline::after(self.patience.change);
         let kinds = kind::served(&self.api, &APPLIERS, deadline)?;
         let now = now();
-        let changed = self.settle(&kinds, "suspended", |object| object.to_suspend(&now), deadline)?;
+        let to_suspend = |object: &Object| {
+            let patch = object.to_suspend(&now)?;
+            asked.set(asked.get() + 1);
+            Some(patch)
+        };
+        let changed = self.settle(&kinds, "suspended", to_suspend, deadline)?;
         self.wait_for(&kinds, |object| !object.is_in_progress(), self.patience.finish, deadline)?;
         Ok(changed)
     }
@@ -237,8 +268,17 @@ impl Cluster {
 
 /// As the engine asks it, which needs no numbers.
 impl activation::Flux for Cluster {
-    fn suspend(&self) -> Result<(), crate::Error> {
-        Ok(self.suspend().map(|_| ())?)
+    fn check(&self) -> Result<(), crate::Error> {
+        Ok(self.check()?)
+    }
+
+    fn suspend(&self) -> Result<(), NotSuspended> {
+        let asked = Cell::new(0);
+        self.suspend_counting(&asked).map(drop).map_err(|error| {
+            let is_refused = matches!(&error, Error::Forbidden { verb: "patch", .. });
+            let is_untouched = asked.get() == 0 || (asked.get() == 1 && is_refused);
+            NotSuspended { cause: Box::new(error.into()), is_untouched }
+        })
     }
 
     fn resume(&self) -> Result<(), crate::Error> {

@@ -3,13 +3,14 @@
 use sealift_archive::format::packing::NeededRelease;
 use sealift_archive::release::Inventory;
 use sealift_archive::trust::KeyId;
-use sealift_archive::{Release, Source};
+use sealift_archive::{Digest, Release, Source};
 use sealift_store::policy::{Offered, Passed, Way, Why};
 use sealift_store::{Need, State, Store, Subject};
 use serde::Serialize;
 
 use super::base;
 use crate::Error;
+use crate::activation::{UnderWay, expect_none};
 
 /// What an import will do.
 #[derive(Clone, Debug, Serialize)]
@@ -115,9 +116,8 @@ pub fn plan(store: &Store, source: &dyn Source, activate: bool) -> Result<Plan, 
         store.expect_room(&need)?;
     }
     let mut activations = switches(&way);
-    // A switch that a crash interrupted is finished before anything follows it.
-    if activate && let Some(begun) = store.unfinished_activation()? {
-        activations.insert(0, Switch { from: begun.from, to: begun.to });
+    if activate {
+        go_on_first(store, &digests, &mut activations)?;
     }
     let end = way.stops.last().map(|stop| stop.release.clone());
     Ok(Plan {
@@ -156,6 +156,29 @@ fn action(
     let can_be_mended = store.missing(&release.blob_list).iter().all(|blob| source.carries(&blob.digest));
     way.passed.retain(|passed| !(can_be_mended && of_it(passed)));
     Ok(can_be_mended.then_some(Action::Repair))
+}
+
+/// What was interrupted on the way to a later release is finished before anything follows it. Where it has stopped, a person
+/// decides: to go on is meant only by who brings that very release again.
+fn go_on_first(store: &Store, offered: &[Digest], activations: &mut Vec<Switch>) -> Result<(), Error> {
+    let begun = match UnderWay::of(store)? {
+        None => store.unfinished_activation()?.map(|begun| Switch { from: begun.from, to: begun.to }),
+        Some(UnderWay { to: Some(to), from, is_forward: true, stopped, .. })
+            if stopped.is_none() || offered.contains(&to.digest) =>
+        {
+            Some(Switch { from, to })
+        }
+        Some(_) => match activations.last() {
+            Some(wanted) => return expect_none(store, Some(wanted.to.sequence)),
+            None => None,
+        },
+    };
+    if let Some(begun) = begun
+        && activations.first().is_none_or(|first| first.to != begun.to)
+    {
+        activations.insert(0, begun);
+    }
+    Ok(())
 }
 
 fn is_complete(store: &Store, release: &Release) -> Result<bool, Error> {

@@ -1,7 +1,9 @@
 //! What can be wrong with what a vendor publishes.
 
 use sealift_archive::release::CurrentRelease;
-use sealift_archive::{ChannelName, Class, Code, Digest, Explain, ReleaseName};
+use sealift_archive::{ChannelName, Class, Code, Digest, Explain, ReleaseName, Version};
+
+use crate::activation::Error as Activation;
 
 /// Why nothing is taken from the vendor's endpoint.
 #[derive(Debug, thiserror::Error)]
@@ -67,11 +69,20 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A release that was staged did not become active. It is not tried again without a person.
+    #[error("{cause}")]
+    NotActivated {
+        /// The release.
+        version: Version,
+        /// What went wrong.
+        cause: Box<crate::Error>,
+    },
 }
 
 impl Explain for Error {
     fn code(&self) -> Code {
         Code(match self {
+            Self::NotActivated { cause, .. } => return cause.code(),
             Self::NotConfigured => 555,
             Self::NoChannel { .. } => 556,
             Self::OtherChannel { .. } => 557,
@@ -84,6 +95,11 @@ impl Explain for Error {
 
     fn class(&self) -> Class {
         match self {
+            // Waiting does not help: the next try only says that it is here.
+            Self::NotActivated { cause, .. } => match cause.class() {
+                Class::Busy | Class::Unreachable => Class::Failed,
+                class => class,
+            },
             Self::NotConfigured => Class::Usage,
             // It may be there the next time.
             Self::NoChannel { .. } | Self::NotThere { .. } => Class::Unreachable,
@@ -93,6 +109,12 @@ impl Explain for Error {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::NotActivated { version, cause } => match &**cause {
+                crate::Error::Activation(Activation::Stopped { .. } | Activation::WentBack { .. }) => return cause.hint(),
+                _ => format!(
+                    "mend that, then `sealiftctl activate {version}`: without a person it is activated only once"
+                ),
+            },
             Self::NotConfigured => {
                 "name the vendor's endpoint as `mirror.source` in /etc/sealift/appliance.yaml, or import from a stick"
                     .into()

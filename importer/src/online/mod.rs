@@ -16,7 +16,7 @@ mod patience;
 mod source;
 
 use sealift_archive::{ChannelName, Digest, Explain as _};
-use sealift_store::{LastTry, Store, Writer};
+use sealift_store::{LastTry, State, Store, StoredRelease, Writer};
 
 pub use endpoint::Endpoint;
 pub use error::Error;
@@ -38,7 +38,6 @@ pub fn record(
     channel: ChannelName,
     failure: Option<&crate::Error>,
 ) -> Result<(), crate::Error> {
-    // A file that is damaged says nothing, and is replaced.
     let before = writer.last_try().ok().flatten();
     if let Some(error) = failure {
         let code = error.code().to_string();
@@ -49,17 +48,35 @@ pub fn record(
             record_refusal(writer, source, error)?;
         }
     }
+    let activated = activated(writer);
     let last = LastTry::new(source, channel, failure.map(|error| error as _));
-    let activated = before.and_then(|before| before.activated);
-    Ok(writer.record_try(&LastTry { activated, ..last })?)
+    let not_activated = match failure {
+        Some(crate::Error::Online(Error::NotActivated { .. })) => last.failure.clone(),
+        _ => before.and_then(|before| before.not_activated),
+    };
+    let is_it =
+        |release: &StoredRelease| *release.state() == State::Active && Some(release.digest()) == activated;
+    let is_active = writer.releases()?.iter().any(is_it);
+    let not_activated = not_activated.filter(|_| !is_active);
+    Ok(writer.record_try(&LastTry { activated, not_activated, ..last })?)
 }
 
-/// Whether the mirror may activate a release by itself: it does so once. What fails its checks, or is gone back from, is for
-/// a person to decide.
+/// Whether the mirror may activate a release by itself: it does so once, and only while no activation is under way. What
+/// fails its checks, is gone back from, or has stopped is for a person to decide.
 #[must_use]
 pub fn may_activate(store: &Store, statement: &Digest) -> bool {
-    let last = store.last_try().ok().flatten();
-    last.and_then(|last| last.activated).as_ref() != Some(statement)
+    !store.activation_journal().exists() && activated(store).as_ref() != Some(statement)
+}
+
+/// What the mirror has activated last. A file that is damaged does not say; so it may have been any release that is here,
+/// and the newest is the one that a channel would name again.
+fn activated(store: &Store) -> Option<Digest> {
+    match store.last_try() {
+        Ok(last) => last.and_then(|last| last.activated),
+        Err(_) => {
+            store.releases().ok()?.iter().max_by_key(|release| release.sequence()).map(StoredRelease::digest)
+        }
+    }
 }
 
 /// Takes note that a release is about to be activated by the mirror.

@@ -85,14 +85,22 @@ mod tests {
         ArchiveError::NotADigest("x".to_owned()).into()
     }
 
+    fn busy_activating() -> Error {
+        let cause = crate::activation::Error::StillAtWork { hook: "os".to_owned() };
+        assert_eq!(cause.class(), Class::Busy);
+        let version = "1.5".parse().unwrap();
+        OnlineError::NotActivated { version, cause: Box::new(cause.into()) }.into()
+    }
+
     #[test]
     fn what_may_pass_is_tried_again_and_nothing_else() {
         type Failures = &'static [fn() -> Error];
         let patience = Patience { tries: 4, first_wait: Duration::from_millis(1) };
-        let cases: [(Failures, bool, usize); 4] = [
+        let cases: [(Failures, bool, usize); 5] = [
             (&[], true, 1),
             (&[away, away], true, 3),
             (&[away, refused], false, 2),
+            (&[away, busy_activating], false, 2),
             (&[away, away, away, away, away], false, 4),
         ];
         for (failures, works, expected) in cases {

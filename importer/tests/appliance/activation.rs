@@ -9,6 +9,7 @@ use sealift_importer::Error;
 use sealift_importer::activation::{Engine, Error as Refusal, Phase, Plan, Switched, UnderWay};
 use sealift_importer::config::activation::Activation as Config;
 use sealift_importer::import::{execute, plan};
+use sealift_importer::online::may_activate;
 use sealift_importer::status::Status;
 use sealift_store::{Event, RootFile, Store};
 use tempfile::TempDir;
@@ -123,8 +124,16 @@ pub(crate) fn number(sequence: u64) -> Sequence {
     sequence.try_into().unwrap()
 }
 
-const FORWARD: [&str; 7] =
-    ["flux suspend", "run os 2", "run k3s 2", "run note 2", "flux resume", "flux poke", "flux ready"];
+const FORWARD: [&str; 8] = [
+    "flux check",
+    "flux suspend",
+    "run os 2",
+    "run k3s 2",
+    "run note 2",
+    "flux resume",
+    "flux poke",
+    "flux ready",
+];
 const BACK: [&str; 6] = ["flux suspend", "undo k3s 1", "undo os 1", "flux resume", "flux poke", "flux ready"];
 pub(crate) const OLD: &str = "1 active, 2 staged, 3 staged";
 pub(crate) const NEW: &str = "1 retained, 2 active, 3 staged";
@@ -274,7 +283,7 @@ fn what_fails_on_the_way_back_stops_and_leaves_both_ways_open() {
         let forward = stopped.copy();
         let outside = Outside::default();
         forward.activate(&outside, &config, 2).unwrap();
-        assert_eq!(outside.calls(), FORWARD, "{failing}, and forward again");
+        assert_eq!(outside.calls(), FORWARD[1..], "{failing}, and forward again");
         assert_eq!(forward.states(), NEW, "{failing}, and forward again");
         forward.expect_nothing_left(failing);
     }
@@ -306,6 +315,93 @@ fn a_way_back_that_fails_by_itself_is_gone_on_with_or_turned_again() {
     forward.activate(&Outside::default(), &config, 2).unwrap();
     assert_eq!(forward.states(), NEW);
     forward.expect_nothing_left("forward");
+}
+
+#[test]
+fn a_second_turn_forgets_nothing_that_was_begun() {
+    let appliance = Appliance::new(false);
+    let config = config(false);
+    let outside = Outside { also_failing: Some("undo k3s"), ..Outside::failing("flux ready") };
+    appliance.activate(&outside, &config, 2).unwrap_err();
+    appliance.activate(&Outside::failing("flux suspend"), &config, 2).unwrap_err();
+    let outside = Outside::default();
+    appliance.roll_back(&outside, &config).unwrap();
+    assert_eq!(outside.calls(), BACK);
+    assert_eq!(appliance.states(), OLD);
+    appliance.expect_nothing_left("back");
+}
+
+#[test]
+fn an_import_leaves_what_has_stopped_to_a_person() {
+    let fresh = Appliance::new(false);
+    let config = config(true);
+    fresh.activate(&Outside::failing("flux ready"), &config, 2).unwrap_err();
+    let two = Offer::new(&ACME, 2, contents(2..3, 10));
+    let three = Offer::new(&ACME, 3, contents(3..4, 10));
+    let activations = |appliance: &Appliance, offer: &Offer| {
+        let planned = plan(&appliance.store, offer, true)?;
+        Ok::<_, Error>(planned.activations.iter().map(|one| one.to.sequence.get()).collect::<Vec<_>>())
+    };
+    let expect_refused = |appliance: &Appliance, offer: &Offer, what: &str| {
+        let refused = activations(appliance, offer).unwrap_err();
+        assert!(matches!(&refused, Error::Activation(Refusal::UnderWay { .. })), "{what}: {refused}");
+        assert_eq!(
+            plan(&appliance.store, offer, false).unwrap().activations.len(),
+            0,
+            "{what}: it is only staged"
+        );
+    };
+    expect_refused(&fresh, &three, "forward");
+    assert_eq!(activations(&fresh, &two).unwrap(), [2], "the same command goes on");
+    let statement = three.release.digest();
+    assert!(!may_activate(&fresh.store, &statement));
+
+    let turned = fresh.copy();
+    turned.roll_back(&Outside::failing("flux suspend"), &config).unwrap_err();
+    expect_refused(&turned, &three, "back");
+    let before = fs::read(turned.store.activation_journal()).unwrap();
+    assert!(activations(&turned, &two).unwrap_or_default().is_empty(), "the rollback is not turned round");
+    assert_eq!(fs::read(turned.store.activation_journal()).unwrap(), before);
+    turned.roll_back(&Outside::default(), &config).unwrap();
+    assert!(may_activate(&turned.store, &statement));
+    assert_eq!(activations(&turned, &three).unwrap(), [2, 3]);
+
+    // What was only interrupted is gone on with by the same command, also on the way to a later release.
+    let interrupted = Appliance::new(false);
+    interrupted.activate(&Outside::patient(4), &config, 2).unwrap_err();
+    assert_eq!(activations(&interrupted, &three).unwrap(), [2, 3]);
+}
+
+#[test]
+fn flux_that_is_away_or_refuses_is_known_before_anything_changes() {
+    let fresh = Appliance::new(false);
+    let text: Vec<&str> = CONFIG.lines().filter(|line| !line.contains("preflight")).collect();
+    let config: Config = serde_saphyr::from_str(&text.join("\n")).unwrap();
+    let appliance = fresh.copy();
+    let outside = Outside { also_failing: Some("flux resume"), ..Outside::failing("flux check") };
+    let error = appliance.activate(&outside, &config, 2).unwrap_err();
+    assert!(matches!(&error, Error::Activation(Refusal::Preflight { .. })), "{error}");
+    assert_eq!((outside.calls(), appliance.states().as_str()), (vec!["flux check".to_owned()], OLD));
+    appliance.expect_nothing_left("it is away");
+
+    // It goes away just then: nothing was suspended, so nothing has to be resumed.
+    let away = || Outside {
+        also_failing: Some("flux resume"),
+        is_untouched: true,
+        ..Outside::failing("flux suspend")
+    };
+    let appliance = fresh.copy();
+    let error = appliance.activate(&away(), &config, 2).unwrap_err();
+    assert!(matches!(&error, Error::Activation(Refusal::WentBack { .. })), "{error}");
+    assert_eq!(appliance.states(), OLD);
+    appliance.expect_nothing_left("it went away");
+
+    // Unless what ran before a crash may have suspended something.
+    let appliance = fresh.copy();
+    let interrupted = appliance.activate(&Outside::patient(2), &config, 2).unwrap_err();
+    assert_eq!(interrupted.class(), Class::Interrupted);
+    let error = appliance.resume(&away(), &config).unwrap_err();
+    assert!(matches!(&error, Error::Activation(Refusal::Stopped { .. })), "{error}");
 }
 
 #[test]

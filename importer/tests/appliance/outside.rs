@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sealift_archive::Progress;
 use sealift_importer::Error;
-use sealift_importer::activation::{Action, Engine, Flux, Host, News, Readiness, Restart, Trouble, Watcher};
+use sealift_importer::activation::{
+    Action, Engine, Flux, Host, News, NotSuspended, Readiness, Restart, Trouble, Watcher,
+};
 use sealift_importer::config::activation::Activation as Config;
 
 /// All of it.
@@ -20,6 +22,8 @@ pub(crate) struct Outside {
     pub(crate) also_failing: Option<&'static str>,
     /// Whether it works when it is called again.
     pub(crate) is_once: bool,
+    /// Whether Flux says of a failure to suspend that nothing was changed.
+    pub(crate) is_untouched: bool,
     /// How often somebody may ask whether to go on before the answer is no; 0: ever.
     pub(crate) patience: usize,
     pub(crate) asked: AtomicUsize,
@@ -77,8 +81,13 @@ impl Outside {
 }
 
 impl Flux for Outside {
-    fn suspend(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), Error> {
+        self.answer("flux check")
+    }
+
+    fn suspend(&self) -> Result<(), NotSuspended> {
         self.answer("flux suspend")
+            .map_err(|cause| NotSuspended { cause: Box::new(cause), is_untouched: self.is_untouched })
     }
 
     fn resume(&self) -> Result<(), Error> {

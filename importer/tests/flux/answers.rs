@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use sealift_archive::{Class, Explain as _};
+use sealift_importer::activation::Flux;
 use serde_json::json;
 
 use crate::stand_in::{FLUX, Mishap, StandIn};
@@ -56,6 +57,33 @@ fn refusals_say_what_was_asked() {
         assert_eq!(found, code, "{method} {path} {status}: {said}");
         assert!(said.contains(words), "{method} {path} {status}: {said}");
     }
+}
+
+#[test]
+fn what_cannot_be_asked_or_changed_is_known_beforehand() {
+    // What is away or forbidden, whether `check` says so, and whether a failure to suspend changed nothing.
+    let cases = [("GET", "/apis", 403, true), ("GET", "kustomizations", 403, true), ("PATCH", "", 403, true)];
+    for (method, path, status, is_untouched) in cases {
+        let server = answering(method, path, status, "");
+        assert_eq!(
+            cluster(&server, None).check().unwrap_err().code().to_string(),
+            "SL0550",
+            "{method} {path}"
+        );
+        let failed = Flux::suspend(&cluster(&server, None)).unwrap_err();
+        assert_eq!(failed.is_untouched, is_untouched, "{method} {path}");
+    }
+    // A webhook may know no dry runs; and one object was suspended before another one failed.
+    let server = answering("PATCH", "app2", 422, "");
+    add_kustomization(&server, "flux-system/app2", false);
+    cluster(&server, None).check().unwrap();
+    assert!(!Flux::suspend(&cluster(&server, None)).unwrap_err().is_untouched);
+    let server = StandIn::start(&FLUX);
+    let object = add_kustomization(&server, "flux-system/app", false);
+    let before = server.object(&object)["spec"].clone();
+    cluster(&server, None).check().unwrap();
+    assert_eq!(server.object(&object)["spec"], before);
+    assert!(server.seen().iter().all(|seen| seen.method != "PATCH" || seen.path.contains("dryRun=All")));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod taking;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use fs_err as fs;
 use sealift_lab::vendor::{Registry, Seen};
@@ -25,6 +26,8 @@ enum Kind {
     /// A registry that has no `data` in its manifests.
     Older,
 }
+/// How long anything here may take.
+const DEADLINE: Duration = Duration::from_secs(60);
 const KINDS: [Kind; 4] = [Kind::Directory, Kind::Web, Kind::Registry, Kind::Older];
 
 /// An appliance and its vendor's endpoint.

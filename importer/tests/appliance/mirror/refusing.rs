@@ -1,5 +1,12 @@
 //! What is wrong at the endpoint: it is told, nothing changes, and the next run goes on.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
 use fs_err as fs;
 use sealift_archive::release::published::{ENVELOPE_TYPE, Published};
 use sealift_archive::trust::Signatures;
@@ -9,7 +16,7 @@ use sealift_store::{Event, State};
 use serde_json::{Value, json};
 use time::macros::datetime;
 
-use super::{Kind, Scene, four_and_five};
+use super::{DEADLINE, Kind, Scene, four_and_five};
 use crate::published::{PLACE, Tree, channel};
 use crate::vendor::{ACME, OTHER, Offer, contents};
 
@@ -372,4 +379,67 @@ fn an_appliance_without_a_source_is_offline() {
     fs::write(scene.dir.path().join("appliance.yaml"), "apiVersion: sealift/v1\nkind: Appliance\n").unwrap();
     assert_eq!(scene.fails(), ("SL0555".to_owned(), 2));
     assert_eq!(scene.status()["online"], Value::Null);
+}
+
+#[test]
+fn who_forgot_what_was_activated_activates_nothing_again() {
+    let (four, five) = four_and_five();
+    let scene = Scene::new(Kind::Directory, Some(&four));
+    scene.configure("  activate: true\n");
+    scene.publish(&Tree::of(&ACME, &[&four, &five]));
+    scene.mirror();
+    scene.done(&["rollback"]);
+    let recorded = scene.dir.path().join("store/online.json");
+    // What a later edition adds is passed over.
+    let text = fs::read_to_string(&recorded).unwrap();
+    fs::write(&recorded, text.replacen('{', r#"{"mood": "good","#, 1)).unwrap();
+    assert!(scene.store().last_try().unwrap().unwrap().activated.is_some());
+    fs::write(&recorded, "{").unwrap();
+    for _ in 0..2 {
+        assert_eq!(scene.mirror()["outcome"], "here");
+        assert_eq!(scene.releases(), "1.4 active, 1.5 retained");
+    }
+}
+
+#[test]
+fn a_key_that_is_revoked_meanwhile_counts_no_longer() {
+    let (four, five) = four_and_five();
+    let scene = Scene::new(Kind::Directory, Some(&four));
+    let rotated = ACME.with_another_key();
+    scene.publish(&Tree::of(&ACME, &[&four, &five]));
+    // An endpoint that takes its time with the channel.
+    let named = scene.published().join(Published::Channel(ChannelName::Stable).path());
+    let bytes = fs::read(&named).unwrap();
+    fs::remove_file(&named).unwrap();
+    assert!(Command::new("mkfifo").arg(&named).status().unwrap().success());
+    let mut run = scene.command(&["mirror", "--once", "--json"]);
+    let mut run = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    let mut slow = loop {
+        // Refused until somebody reads: then it has seen who may sign.
+        match OpenOptions::new()
+            .write(true)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+            .open(&named)
+        {
+            Ok(slow) => break slow,
+            Err(_) => assert!(Instant::now() < deadline && run.try_wait().unwrap().is_none()),
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    let writer = scene.store().lock("test").unwrap();
+    let mut trusted = writer.trust().unwrap();
+    let signatures = rotated.root_signatures();
+    trusted.follow(rotated.root.clone(), &signatures).unwrap();
+    writer.remember_roots("a stick", &trusted, &signatures).unwrap();
+    drop(writer);
+    let beside = scene.dir.path().join("channel");
+    fs::write(&beside, &bytes).unwrap();
+    fs::rename(&beside, &named).unwrap();
+    slow.write_all(&bytes).unwrap();
+    drop(slow);
+    let output = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("SL0124"), "{said}");
+    assert_eq!(scene.releases(), "1.4 active");
 }

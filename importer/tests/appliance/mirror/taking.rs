@@ -12,7 +12,7 @@ use sealift_archive::release::published::Published;
 use sealift_lab::vendor::{Fault, Target};
 use serde_json::Value;
 
-use super::{KINDS, Kind, Scene, four_and_five, sent};
+use super::{DEADLINE, KINDS, Kind, Scene, four_and_five, sent};
 use crate::published::{PLACE, Tree, channel};
 use crate::vendor::{ACME, Offer, contents};
 
@@ -21,9 +21,6 @@ const MAX_QUIET_REQUESTS: usize = 3;
 const MAX_QUIET_BYTES: u64 = 20_000;
 /// Large enough that it is worth keeping in part.
 const LARGE: usize = 4 << 20;
-
-/// How long anything here may take.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
 fn what_is_new_comes_and_nothing_else() {
@@ -169,6 +166,60 @@ fn a_release_is_activated_once_without_a_person() {
     scene.done(&["rollback"]);
     assert_eq!(scene.mirror()["outcome"], "here");
     assert_eq!(scene.releases(), "1.4 active, 1.5 retained");
+}
+
+#[test]
+fn what_was_not_activated_is_told_until_it_is() {
+    let (four, five) = four_and_five();
+    let scene = Scene::new(Kind::Directory, Some(&four));
+    scene.publish(&Tree::of(&ACME, &[&four, &five]));
+    scene.configure("  activate: true\nactivation:\n  preflight: [{name: no, command: [/bin/false]}]\n");
+    let output = scene.run(&["mirror", "--once", "--json"]);
+    let told: Value =
+        serde_json::from_slice(output.stderr.trim_ascii().rsplit(|&byte| byte == b'\n').next().unwrap())
+            .unwrap();
+    assert_eq!(told["error"]["code"], "SL0525");
+    assert!(told["error"]["hint"].as_str().unwrap().contains("sealiftctl activate 1.5"), "{told}");
+    let problems = || scene.status()["problems"].to_string();
+    for _ in 0..2 {
+        assert!(problems().contains("was not activated"), "{}", problems());
+        assert_eq!(scene.mirror()["outcome"], "here");
+    }
+    scene.configure("  activate: true\n");
+    scene.done(&["activate", "1.5"]);
+    assert!(!problems().contains("was not activated"), "{}", problems());
+    scene.mirror();
+    scene.done(&["rollback"]);
+    assert!(!problems().contains("was not activated"), "it is forgotten: {}", problems());
+}
+
+#[test]
+fn only_staged_as_long_as_an_activation_waits_for_somebody() {
+    let (four, five) = four_and_five();
+    let scene = Scene::new(Kind::Directory, Some(&four));
+    scene.publish(&Tree::of(&ACME, &[&four, &five]));
+    let hook = "activation:\n  hooks: [{name: k3s, command: [/bin/false], pointOfNoReturn: true}]\n";
+    scene.configure(&format!("  activate: true\n{hook}"));
+    assert_eq!(scene.run(&["mirror", "--once"]).status.code(), Some(1));
+    let journal = scene.store().activation_journal();
+    let stopped = fs::read(&journal).unwrap();
+    let six = Offer::new(&ACME, 6, contents(6..26, 50_000));
+    let mut tree = Tree::of(&ACME, &[&four, &five, &six]);
+    tree.name(&ACME, &channel(2, &[&four, &five, &six]));
+    scene.publish(&tree);
+    for _ in 0..2 {
+        let output = scene.run(&["mirror", "--once"]);
+        assert!(output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("only staged"), "{said}");
+        assert!(scene.releases().ends_with("1.6 staged"), "{}", scene.releases());
+        assert_eq!(fs::read(&journal).unwrap(), stopped);
+    }
+    // Then it is its turn after all.
+    scene.done(&["rollback"]);
+    scene.configure("  activate: true\n");
+    scene.mirror();
+    assert!(scene.releases().ends_with("1.6 active"), "{}", scene.releases());
 }
 
 #[test]
