@@ -385,10 +385,11 @@ fn an_appliance_without_a_source_is_offline() {
 fn who_forgot_what_was_activated_activates_nothing_again() {
     let (four, five) = four_and_five();
     let scene = Scene::new(Kind::Directory, Some(&four));
-    scene.configure("  activate: true\n");
+    let check = "activation:\n  preflight: [{name: no, command: [/bin/false]}]\n";
+    scene.configure(&format!("  activate: true\n{check}"));
     scene.publish(&Tree::of(&ACME, &[&four, &five]));
-    scene.mirror();
-    scene.done(&["rollback"]);
+    assert_eq!(scene.fails(), ("SL0525".to_owned(), 3));
+    scene.configure("  activate: true\n");
     let recorded = scene.dir.path().join("store/online.json");
     // What a later edition adds is passed over.
     let text = fs::read_to_string(&recorded).unwrap();
@@ -397,7 +398,7 @@ fn who_forgot_what_was_activated_activates_nothing_again() {
     fs::write(&recorded, "{").unwrap();
     for _ in 0..2 {
         assert_eq!(scene.mirror()["outcome"], "here");
-        assert_eq!(scene.releases(), "1.4 active, 1.5 retained");
+        assert_eq!(scene.releases(), "1.4 active, 1.5 staged");
     }
 }
 
