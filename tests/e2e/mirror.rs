@@ -131,16 +131,20 @@ fn follow(vendor: &Vendor, bundles: &[PathBuf], place: &str, source: &str, line:
 }
 
 #[test]
-fn an_appliance_that_is_online_takes_what_is_new_and_asks_little() {
+fn an_appliance_takes_what_is_new_from_a_web_server_and_asks_little() {
     let vendor = Vendor::new(&ONLINE);
     let bundles = [release(&vendor, 1), release(&vendor, 2)];
-
     let folder = vendor.path("published");
     fs::create_dir(&folder).expect("room for a folder");
     let website = Website::of(Side::Vendor, &folder);
     let line = Counted::line_to(website.url().trim_start_matches("http://"));
     follow(&vendor, &bundles, "published", &format!("http://{}", line.address), &line);
+}
 
+#[test]
+fn an_appliance_takes_what_is_new_from_a_registry_and_asks_little() {
+    let vendor = Vendor::new(&ONLINE);
+    let bundles = [release(&vendor, 1), release(&vendor, 2)];
     let registry = Registry::start(Side::Vendor);
     let line = Counted::line_to(registry.authority());
     let place = |address: &str| format!("oci://{address}/acme/releases");
