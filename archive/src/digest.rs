@@ -48,6 +48,18 @@ impl Digest {
         hex::encode(self.0)
     }
 
+    /// The digest with these 64 hexadecimal characters, as [`Digest::hex`] gives them; none if they are not that.
+    #[must_use]
+    pub fn from_hex(hex: &str) -> Option<Self> {
+        // hex::decode would take upper case, and two spellings of one digest are two file names.
+        if hex.len() != HEX_LEN || hex.bytes().any(|b| b.is_ascii_uppercase()) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(hex, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+
     /// How people read a fingerprint to each other: groups of four characters.
     #[must_use]
     pub fn spelt(&self) -> String {
@@ -73,15 +85,8 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let refuse = || Error::NotADigest(text.to_owned());
-        let hex = text.strip_prefix("sha256:").ok_or_else(refuse)?;
-        // hex::decode would take upper case, and two spellings of one digest are two file names.
-        if hex.len() != HEX_LEN || hex.bytes().any(|b| b.is_ascii_uppercase()) {
-            return Err(refuse());
-        }
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(hex, &mut bytes).map_err(|_| refuse())?;
-        Ok(Self(bytes))
+        let digest = text.strip_prefix("sha256:").and_then(Self::from_hex);
+        digest.ok_or_else(|| Error::NotADigest(text.to_owned()))
     }
 }
 

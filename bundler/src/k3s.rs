@@ -109,7 +109,7 @@ impl Checksums {
             // A `*` marks what was read in binary mode (sha256sum's other form).
             let entry = text.split_once(' ').and_then(|(hex, name)| {
                 let name = name.trim_start_matches([' ', '*']);
-                Some((format!("sha256:{hex}").parse().ok()?, name)).filter(|_| !name.is_empty())
+                Some((Digest::from_hex(hex)?, name)).filter(|_| !name.is_empty())
             });
             let (digest, name) = entry.ok_or_else(|| refuse(line, "it is not a checksum and a file name"))?;
             match self.by_name.insert(name.to_owned(), digest) {

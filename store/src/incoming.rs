@@ -126,7 +126,7 @@ impl Begun {
     /// The documents of its release; none if it did not come so far as to write the last of them.
     pub(crate) fn documents(&self) -> Option<Documents> {
         let name = self.dir.file_name()?.to_str()?;
-        let (dir, digest) = (self.dir.join(DOCUMENTS_DIR), format!("sha256:{name}").parse().ok()?);
+        let (dir, digest) = (self.dir.join(DOCUMENTS_DIR), Digest::from_hex(name)?);
         dir.join(STATEMENT_FILE).exists().then_some(Documents { dir, digest })
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn all(dir: &Path) -> io::Result<Vec<(PathBuf, Digest, u64)>> {
         let name = entry.file_name();
         let named = name.to_str().and_then(|name| name.split_once('.'));
         if let Some((hex, durable)) = named
-            && let (Ok(digest), Ok(durable)) = (format!("sha256:{hex}").parse(), durable.parse())
+            && let (Some(digest), Ok(durable)) = (Digest::from_hex(hex), durable.parse())
         {
             parts.push((entry.path(), digest, durable));
         }

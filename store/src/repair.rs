@@ -66,7 +66,7 @@ impl Writer {
     ) -> Result<(), Error> {
         let can_be_had = |finding: &&Finding| {
             let name = finding.path.file_name().and_then(|name| name.to_str());
-            let digest = name.and_then(|hex| format!("sha256:{hex}").parse().ok());
+            let digest = name.and_then(Digest::from_hex);
             finding.kind == Trouble::Unreadable && digest.is_some_and(|digest| can_be_had(&digest))
         };
         self.remove(verdict.findings.iter().filter(can_be_had)).map(drop)

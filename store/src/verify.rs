@@ -211,7 +211,7 @@ impl Store {
         let is_file = |name: &str| files.contains(&name);
         let at_root = |name: &str| is_part(name) || is_file(name) || self.current_link().ends_with(name);
         foreign(self.root(), at_root, verdict)?;
-        foreign(&self.blobs_dir(), |name| format!("sha256:{name}").parse::<Digest>().is_ok(), verdict)?;
+        foreign(&self.blobs_dir(), |name| Digest::from_hex(name).is_some(), verdict)?;
         foreign(&self.releases_dir(), |name| name.parse::<Sequence>().is_ok(), verdict)?;
         let is_mirror =
             |name: &str| name.strip_suffix(".git").is_some_and(|name| name.parse::<RepositoryName>().is_ok());
@@ -223,7 +223,7 @@ impl Store {
         let mut files = Vec::new();
         for entry in fs::read_dir(self.blobs_dir())? {
             let entry = entry?;
-            let digest = entry.file_name().to_str().and_then(|name| format!("sha256:{name}").parse().ok());
+            let digest = entry.file_name().to_str().and_then(Digest::from_hex);
             if let Some(digest) = digest {
                 files.push(BlobFile { digest, size: entry.metadata()?.len(), path: entry.path() });
             }

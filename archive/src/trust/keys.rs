@@ -40,7 +40,7 @@ impl FromStr for KeyId {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         // One spelling, as for digests: a key id is part of a file name.
-        let digest: Digest = format!("sha256:{text}").parse().map_err(|_| Error::BadValue {
+        let digest = Digest::from_hex(text).ok_or_else(|| Error::BadValue {
             what: "a key id",
             value: text.to_owned(),
             rule: "64 lower-case hexadecimal characters",

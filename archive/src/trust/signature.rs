@@ -75,7 +75,7 @@ impl Signature {
         let Some((document, key)) = path.strip_suffix(SUFFIX).and_then(|stem| stem.split_once('/')) else {
             return Ok(None);
         };
-        let (Ok(document), Ok(key)) = (format!("sha256:{document}").parse(), key.parse()) else {
+        let (Some(document), Ok(key)) = (Digest::from_hex(document), key.parse()) else {
             return Ok(None);
         };
         if bundle.len() > MAX_SIGNATURE_BYTES {

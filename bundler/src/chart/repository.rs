@@ -119,7 +119,7 @@ impl Repository {
             return Ok(None);
         }
         let hex = text.strip_prefix("sha256:").unwrap_or(text);
-        let digest = format!("sha256:{hex}").parse().map_err(|_| chart::Error::BadChart {
+        let digest = Digest::from_hex(hex).ok_or_else(|| chart::Error::BadChart {
             chart: format!("{name} {}", entry.version),
             why: format!("its digest in {} is not sha256: `{text}`", self.index_name),
         })?;

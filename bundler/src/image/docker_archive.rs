@@ -124,7 +124,7 @@ impl Found {
 /// What a configuration is by its own name: `<hex>.json`, `sha256:<hex>`, or the path of a blob.
 fn digest_in(name: &str) -> Option<Digest> {
     let name = name.strip_prefix("blobs/sha256/").or_else(|| name.strip_prefix("sha256:")).unwrap_or(name);
-    format!("sha256:{}", name.strip_suffix(".json").unwrap_or(name)).parse().ok()
+    Digest::from_hex(name.strip_suffix(".json").unwrap_or(name))
 }
 
 struct DockerArchive {

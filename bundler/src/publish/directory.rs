@@ -110,7 +110,7 @@ impl Place for Directory {
         for entry in entries {
             let name = entry?.file_name();
             let hex = name.to_str().and_then(|name| name.strip_suffix(".json"));
-            digests.extend(hex.and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok()));
+            digests.extend(hex.and_then(Digest::from_hex));
         }
         digests.sort_unstable();
         Ok(digests)

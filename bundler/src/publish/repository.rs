@@ -117,7 +117,7 @@ impl Place for Repository {
     fn releases(&self) -> Result<Vec<Digest>, Error> {
         let tags = self.run(self.client.tags(&self.reference))?;
         let hexes = tags.iter().filter_map(|tag| tag.strip_prefix(RELEASE_TAG));
-        Ok(hexes.filter_map(|hex| format!("sha256:{hex}").parse().ok()).collect())
+        Ok(hexes.filter_map(Digest::from_hex).collect())
     }
 
     fn blob(&self, digest: Digest, most: u64) -> Result<Option<Vec<u8>>, Error> {

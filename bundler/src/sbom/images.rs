@@ -83,7 +83,7 @@ fn tagged(release: &Release) -> BTreeMap<Digest, BTreeSet<Digest>> {
             .tag()
             .and_then(|tag| tag.strip_prefix("sha256-"))
             .and_then(|rest| COSIGN_ENDINGS.iter().find_map(|ending| rest.strip_suffix(ending)));
-        if let Some(subject) = hex.and_then(|hex| format!("sha256:{hex}").parse().ok()) {
+        if let Some(subject) = hex.and_then(Digest::from_hex) {
             tagged.entry(subject).or_default().insert(descriptor.digest);
         }
     }

@@ -190,7 +190,7 @@ impl Planner<'_> {
         let mut going = Vec::new();
         for entry in fs::read_dir(self.store.blobs_dir())? {
             let name = entry?.file_name();
-            let digest = name.to_str().and_then(|name| format!("sha256:{name}").parse().ok());
+            let digest = name.to_str().and_then(Digest::from_hex);
             going.extend(digest.filter(|digest| !self.needs.blobs.contains(digest)));
         }
         let named = |digest: &Digest| self.items.iter().any(|(_, named)| named.contains(digest));

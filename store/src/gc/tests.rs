@@ -96,7 +96,7 @@ pub(super) fn names(dir: &Path) -> BTreeSet<String> {
 }
 
 pub(super) fn blobs(place: &Place) -> BTreeSet<Digest> {
-    names(&place.store.blobs_dir()).iter().map(|hex| format!("sha256:{hex}").parse().unwrap()).collect()
+    names(&place.store.blobs_dir()).iter().map(|hex| Digest::from_hex(hex).unwrap()).collect()
 }
 
 /// What the mirror has: its namespaces and packs, with the number of names that each of them has.
