@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sealift_archive::trust::Signatures;
 use sealift_archive::{Digest, Progress, Release, Sequence, Source};
-use sealift_store::{Incoming, State, Subject, Writer};
+use sealift_store::{Incoming, Need, State, Subject, Writer};
 use serde::Serialize;
 
 use super::Plan;
@@ -61,19 +61,35 @@ pub fn execute(
 /// Brings the content of all steps in at once, since the source may be a stick that is changed for the next one on the
 /// way; then stages each release, the earliest first.
 fn load(writer: &Writer, source: &dyn Source, plan: &Plan, progress: &dyn Progress) -> Result<(), Error> {
-    let wanted: BTreeSet<Digest> = plan.work().map(|step| step.release.digest).collect();
+    let wanted = plan.work().map(|step| step.release.digest).collect();
+    take_in(writer, source, &wanted, &plan.source, &plan.need, progress, |_| true)
+}
+
+/// Begins these releases, brings in what is needed of their content in one pass over the source, and stages those that `is_due`
+/// says.
+pub(super) fn take_in(
+    writer: &Writer,
+    source: &dyn Source,
+    wanted: &BTreeSet<Digest>,
+    source_name: &str,
+    need: &Need,
+    progress: &dyn Progress,
+    is_due: impl Fn(&Release) -> bool,
+) -> Result<(), Error> {
     let releases = source.releases().iter().filter(|release| wanted.contains(&release.digest()));
-    let begun = releases
-        .map(|release: &Release| writer.begin(release, &plan.source, &plan.need))
-        .collect::<Result<Vec<Incoming<'_>>, _>>()?;
+    let releases: Vec<&Release> = releases.collect();
+    let begun = releases.iter().map(|release| writer.begin(release, source_name, need));
+    let begun = begun.collect::<Result<Vec<Incoming<'_>>, _>>()?;
     let Some((first, others)) = begun.split_first() else { return Ok(()) };
     let intake = first.intake_with(others)?;
-    let wanted: BTreeSet<Digest> = plan.need.missing.iter().map(|blob| blob.digest).collect();
-    source.copy_blobs(&wanted, &intake, progress)?;
+    let missing = need.missing.iter().map(|blob| blob.digest).collect();
+    source.copy_blobs(&missing, &intake, progress)?;
     intake.finish()?;
     let signatures: Signatures = source.signatures().into_iter().collect();
-    for incoming in begun {
-        incoming.stage(source.trusted(), &signatures, progress)?;
+    for (incoming, release) in begun.into_iter().zip(releases) {
+        if is_due(release) {
+            incoming.stage(source.trusted(), &signatures, progress)?;
+        }
     }
     Ok(())
 }

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use sealift_archive::trust::Signatures;
 use sealift_archive::{Digest, Progress, Release, Source};
 use sealift_store::{Need, State, Store, StoredRelease, Subject, Verdict, Writer};
 use serde::Serialize;
 
+use super::execute::take_in;
 use crate::Error;
 
 /// What a source can bring back.
@@ -70,21 +70,7 @@ fn is_damaged(store: &Store, release: &Release, verdict: &Verdict) -> Result<boo
 /// # Errors
 /// Damage in the source, a full disk, the archive's `Interrupted`, or I/O.
 pub fn mend(writer: &Writer, source: &dyn Source, plan: &Mend, progress: &dyn Progress) -> Result<(), Error> {
-    let is_planned =
-        |release: &&Release| plan.releases.iter().any(|subject| subject.digest == release.digest());
-    let releases: Vec<&Release> = source.releases().iter().filter(is_planned).collect();
-    let begun = releases.iter().map(|release| writer.begin(release, &plan.source, &plan.need));
-    let begun = begun.collect::<Result<Vec<_>, _>>()?;
-    let Some((first, others)) = begun.split_first() else { return Ok(()) };
-    let intake = first.intake_with(others)?;
-    let wanted: BTreeSet<Digest> = plan.need.missing.iter().map(|blob| blob.digest).collect();
-    source.copy_blobs(&wanted, &intake, progress)?;
-    intake.finish()?;
-    let signatures: Signatures = source.signatures().into_iter().collect();
-    for (incoming, release) in begun.into_iter().zip(releases) {
-        if writer.missing(&release.blob_list).is_empty() {
-            incoming.stage(source.trusted(), &signatures, progress)?;
-        }
-    }
-    Ok(())
+    let wanted = plan.releases.iter().map(|release| release.digest).collect();
+    let is_whole = |release: &Release| writer.missing(&release.blob_list).is_empty();
+    take_in(writer, source, &wanted, &plan.source, &plan.need, progress, is_whole)
 }
