@@ -171,11 +171,10 @@ impl Store {
             .iter()
             .find(|release| release.is_being_left())
             .or_else(|| releases.iter().find(|release| *release.recorded() == State::Active));
-        let recorded: Vec<_> = releases.iter().map(|r| (r.sequence(), r.recorded().clone())).collect();
         Ok(Activation {
             from: from.map(known).transpose()?.map(|known| known.subject()),
             to: target.subject(),
-            steps: steps(&recorded, self.active_if_any()?, target.name.sequence),
+            steps: steps(&recorded(&releases), self.active_if_any()?, target.name.sequence),
         })
     }
 
@@ -243,16 +242,19 @@ impl Writer {
     }
 
     fn execute(&self, plan: Activation) -> Result<Activation, Error> {
-        plan.steps.iter().try_for_each(|&step| self.take(step, &plan))?;
+        let (to, from) = (Some(&plan.to), plan.from.as_ref());
+        plan.steps.iter().try_for_each(|&step| self.take(step, to, from))?;
         Ok(plan)
     }
 
-    fn take(&self, step: Step, plan: &Activation) -> Result<(), Error> {
+    /// Takes a step of the switch from one release to another.
+    fn take(&self, step: Step, to: Option<&Subject>, from: Option<&Subject>) -> Result<(), Error> {
         match step {
             Step::Mark { sequence, state } => self.mark(sequence, state),
             Step::Point { sequence } => self.point(sequence),
             Step::Unpoint => self.unpoint(),
-            Step::Account => self.account(&plan.to, plan.from.as_ref()),
+            // Only a switch to a release has this step.
+            Step::Account => to.map_or(Ok(()), |to| self.account(to, from)),
         }
     }
 
@@ -296,6 +298,11 @@ impl Writer {
         }
         plan
     }
+}
+
+/// What is recorded of each release.
+fn recorded(releases: &[StoredRelease]) -> Vec<(Sequence, State)> {
+    releases.iter().map(|release| (release.sequence(), release.recorded().clone())).collect()
 }
 
 fn leads_back(to: &Subject, from: Option<&Subject>) -> bool {

@@ -3,7 +3,7 @@
 
 use sealift_archive::Sequence;
 
-use super::{Mark, Step, steps};
+use super::{Mark, Step, recorded, steps};
 use crate::audit::Subject;
 use crate::{Error, State, Writer};
 
@@ -72,19 +72,7 @@ impl Writer {
     /// # Errors
     /// I/O.
     pub fn switch(&self, switch: &Switch, until: Until) -> Result<(), Error> {
-        let recorded: Vec<_> =
-            self.releases()?.iter().map(|r| (r.sequence(), r.recorded().clone())).collect();
-        for step in switch.steps(&recorded, self.active_if_any()?, until) {
-            match step {
-                Step::Mark { sequence, state } => self.mark(sequence, state)?,
-                Step::Point { sequence } => self.point(sequence)?,
-                Step::Unpoint => self.unpoint()?,
-                // Only a switch to a release has this step.
-                Step::Account => {
-                    switch.to.iter().try_for_each(|to| self.account(to, switch.from.as_ref()))?;
-                }
-            }
-        }
-        Ok(())
+        let steps = switch.steps(&recorded(&self.releases()?), self.active_if_any()?, until);
+        steps.into_iter().try_for_each(|step| self.take(step, switch.to.as_ref(), switch.from.as_ref()))
     }
 }

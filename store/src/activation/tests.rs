@@ -42,6 +42,10 @@ fn place(commands: &[Command]) -> Place {
     place
 }
 
+fn take(writer: &Writer, step: Step, plan: &Activation) {
+    writer.take(step, Some(&plan.to), plan.from.as_ref()).unwrap();
+}
+
 #[test]
 fn releases_take_turns() {
     use Command::{Activate, RollBack};
@@ -96,7 +100,7 @@ fn the_same_command_finishes_what_a_crash_cut_short() {
             let crashed = begin.copy();
             let plan = command.plan(&crashed.store).unwrap();
             let writer = crashed.writer();
-            plan.steps[..taken].iter().for_each(|&step| writer.take(step, &plan).unwrap());
+            plan.steps[..taken].iter().for_each(|&step| take(&writer, step, &plan));
             let left = writer.unfinished_activation().unwrap();
             let point = plan.steps.iter().position(|step| matches!(step, Step::Point { .. }));
             let is_cut_short = taken < steps && point.is_none_or(|point| taken > point);
@@ -119,7 +123,7 @@ fn a_rollback_gives_up_a_step_forward_that_was_begun() {
     let place = place(&[Activate(1), Activate(2)]);
     let plan = Activate(3).plan(&place.store).unwrap();
     let writer = place.writer();
-    writer.take(plan.steps[0], &plan).unwrap();
+    take(&writer, plan.steps[0], &plan);
     assert_eq!(place.states(), ["1 retained", "2 active", "3 activating"]);
     RollBack.run(&writer).unwrap();
     assert_eq!(place.states(), ["1 retained", "2 active", "3 staged"]);
