@@ -27,6 +27,12 @@ const PASSING: [StatusCode; 6] = [
     StatusCode::GATEWAY_TIMEOUT,
 ];
 
+/// Whether the same request may work a little later.
+#[must_use]
+pub fn is_passing(status: StatusCode) -> bool {
+    PASSING.contains(&status)
+}
+
 /// What is wrong with an answer that is not a success. If the server says how long to wait, the whole host is
 /// left alone for so long.
 pub(crate) async fn failure(host: &Host, place: Place, mut response: Response) -> Failure {
@@ -37,7 +43,7 @@ pub(crate) async fn failure(host: &Host, place: Place, mut response: Response) -
         .and_then(|value| header::retry_after(value.to_str().ok()?, SystemTime::now()));
     let said = said(&mut response).await;
     let (shown, place) = (Status(status.as_u16()), Box::new(place));
-    if !PASSING.contains(&status) {
+    if !is_passing(status) {
         return Failure::Final(Error::Answer { place, status: shown, said });
     }
     if let Some(wait) = wait
@@ -79,6 +85,12 @@ fn said_by(body: &[u8]) -> String {
         }),
         Err(_) => String::from_utf8_lossy(body).trim().lines().next().unwrap_or_default().to_owned(),
     };
+    shown(&text)
+}
+
+/// A text from outside, as people may see it: no control characters, and no more than 300 characters.
+#[must_use]
+pub fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_SAID_CHARS).collect()
 }
 

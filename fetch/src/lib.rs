@@ -36,6 +36,7 @@ mod stop;
 mod tags;
 mod transfer;
 
+pub use answer::{is_passing, shown};
 pub use client::{Client, Kind, MAX_MANIFEST_BYTES, Manifest, Origin, Wanted};
 pub use error::{Error, Place, Said, Status};
 pub use http::{innermost, is_loopback, is_untrusted, without_secrets};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity, Method, Response, StatusCode};
-use sealift_fetch::{innermost, is_untrusted, without_secrets};
+use sealift_fetch::{innermost, is_passing, is_untrusted, without_secrets};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -30,21 +30,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Largest answer, in bytes. A page of 50 objects has about 1 MB at most; one object cannot have more than 1.5 MB.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
-/// How much of what a server says is shown, in characters.
-const MAX_SAID_CHARS: usize = 300;
 /// The name under which the API server notes who set a field.
 const FIELD_MANAGER: &str = "sealift";
 const MERGE_PATCH: HeaderValue = HeaderValue::from_static("application/merge-patch+json");
-
-/// Answers after which the same request may work a little later.
-const PASSING: [StatusCode; 6] = [
-    StatusCode::REQUEST_TIMEOUT,
-    StatusCode::TOO_MANY_REQUESTS,
-    StatusCode::INTERNAL_SERVER_ERROR,
-    StatusCode::BAD_GATEWAY,
-    StatusCode::SERVICE_UNAVAILABLE,
-    StatusCode::GATEWAY_TIMEOUT,
-];
 
 /// When an undertaking has to be over, with all its tries.
 #[derive(Clone, Copy, Debug)]
@@ -230,7 +218,7 @@ impl Api {
             StatusCode::FORBIDDEN => Failure::Final(Error::Forbidden { server, verb, resource, said }),
             _ => {
                 let error = Error::Answer { server, status: status.as_u16(), verb, resource, said };
-                if PASSING.contains(&status) {
+                if is_passing(status) {
                     Failure::Passing { wait: told.map(Duration::from_secs), error }
                 } else {
                     Failure::Final(error)
@@ -274,6 +262,5 @@ fn said_by(body: &[u8]) -> String {
 
 /// A text from outside: one line, no control characters, not too long.
 pub(super) fn shown(text: &str) -> String {
-    let text = text.trim().replace(['\n', '\r', '\t'], " ");
-    text.chars().filter(|c| !c.is_control()).take(MAX_SAID_CHARS).collect()
+    sealift_fetch::shown(&text.trim().replace(['\n', '\r', '\t'], " "))
 }
