@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::TryLockError;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use fs_err as fs;
 use rayon::prelude::*;
 
 use sealift_archive::release::published::{MAX_ENVELOPE_BYTES, Published};
-use sealift_archive::{Blob, Digest, Error as ArchiveError, Progress, Unwatched, durable, medium};
+use sealift_archive::{Blob, Digest, Error as ArchiveError, Progress, Unwatched, bounded, durable, medium};
 
 use super::Error as PublishError;
 use super::place::{Content, Place, Purpose};
@@ -81,14 +81,8 @@ impl Place for Directory {
     }
 
     fn read(&self, part: Published) -> Result<Option<Vec<u8>>, Error> {
-        let file = match fs::File::open(self.path(part)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
-        };
-        let mut bytes = Vec::new();
-        // One byte more than an envelope may have: its parser then says that it is too large.
-        file.take(MAX_ENVELOPE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
+        // Its parser says whether it is too large.
+        read(&self.path(part), MAX_ENVELOPE_BYTES as u64)
     }
 
     fn write(&self, part: Published, envelope: &[u8]) -> Result<(), Error> {
@@ -117,13 +111,8 @@ impl Place for Directory {
     }
 
     fn blob(&self, digest: Digest, most: u64) -> Result<Option<Vec<u8>>, Error> {
-        let file = match fs::File::open(self.path(Published::Blob(digest))) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
-        };
-        let mut bytes = Vec::new();
-        file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-        Ok((bytes.len() as u64 <= most).then_some(bytes))
+        let bytes = read(&self.path(Published::Blob(digest)), most)?;
+        Ok(bytes.filter(|bytes| bytes.len() as u64 <= most))
     }
 
     fn missing(&self, blobs: &[Blob], progress: &dyn Progress) -> Result<BTreeSet<Digest>, Error> {
@@ -171,6 +160,14 @@ impl Place for Directory {
     /// A folder keeps what is in it.
     fn keep(&self, _: Digest, _: &[Blob]) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+/// A file, up to one byte more than `most`, if it is there.
+fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Error> {
+    match bounded::read(path, most) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        bytes => Ok(Some(bytes?)),
     }
 }
 

@@ -6,11 +6,10 @@
 //! entry or phase that is not known is refused, never passed over.
 
 use std::io;
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use fs_err as fs;
-use sealift_archive::{Sequence, durable};
+use sealift_archive::{Sequence, bounded, durable};
 use sealift_store::{Store, Subject, jsonl};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -157,12 +156,10 @@ impl Journal {
     /// The journal of what is under way, if anything is.
     pub(super) fn read(store: &Store) -> Result<Option<Self>, crate::Error> {
         let path = store.activation_journal();
-        let file = match fs::File::open(&path) {
+        let text = match bounded::read(&path, MAX_BYTES) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
+            text => text?,
         };
-        let mut text = Vec::new();
-        file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
         if text.len() as u64 > MAX_BYTES {
             return Err(Error::Journal { path, why: format!("it is longer than {MAX_BYTES} bytes") }.into());
         }

@@ -13,7 +13,7 @@ use crate::status::{Entry, Status, TrustStatus};
 const MAIN_RELEASES: usize = 4;
 const MAIN_PROBLEMS: usize = 4;
 const MAIN_COMMANDS: usize = 4;
-/// Lines of a problem that are shown.
+/// How many lines of a problem are shown before others make room for them.
 const PROBLEM_LINES: usize = 2;
 /// Under `wrong: `.
 const PROBLEM_INDENT: usize = 7;

@@ -70,8 +70,7 @@ impl Config {
             return Err(refuse(String::new(), format!("it is longer than {MAX_BYTES} bytes")));
         }
         let config: Self = serde_saphyr::from_str(&text).map_err(|error| {
-            let place = error.location().map(|l| format!(" line {}, column {}", l.line(), l.column()));
-            let (place, why) = (place.unwrap_or_default(), error.without_snippet().to_string());
+            let (place, why) = (place(&error), error.without_snippet().to_string());
             // Some errors end with their place, and once is enough.
             let why = why.strip_suffix(&format!(" at{place}")).unwrap_or(&why).to_owned();
             refuse(place, why)
@@ -85,6 +84,11 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+/// Where the YAML parser stopped: ` line 3, column 5`; nothing if it does not say.
+pub(crate) fn place(error: &serde_saphyr::Error) -> String {
+    error.location().map_or_else(String::new, |l| format!(" line {}, column {}", l.line(), l.column()))
 }
 
 #[cfg(test)]

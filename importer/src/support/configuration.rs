@@ -10,7 +10,7 @@ use sealift_archive::age::Recipient;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use crate::config::DEFAULT_PATH;
+use crate::config::{DEFAULT_PATH, place};
 
 /// Largest configuration that is read, in bytes.
 const MAX_BYTES: u64 = 256 << 10;
@@ -95,10 +95,8 @@ pub(super) fn configuration(path: Option<&Path>) -> Result<Value, String> {
         Ok(open) => open.take(MAX_BYTES).read_to_string(&mut text).map_err(|error| error.to_string())?,
     };
     // What the parser says of a mistake may repeat what is there.
-    let value: Value = serde_saphyr::from_str(&text).map_err(|error| {
-        let place = error.location().map(|l| format!(" line {}, column {}", l.line(), l.column()));
-        format!("`{}` is not YAML{}", file.display(), place.unwrap_or_default())
-    })?;
+    let value: Value = serde_saphyr::from_str(&text)
+        .map_err(|error| format!("`{}` is not YAML{}", file.display(), place(&error)))?;
     let mut left_out = 0;
     let told = tell(value, "", &mut left_out);
     Ok(json!({"file": file, "keys": told, "leftOut": left_out}))
