@@ -5,4 +5,6 @@
 mod channel;
 mod folder;
 mod registry;
+#[path = "../said/mod.rs"]
+mod said;
 mod vendor;

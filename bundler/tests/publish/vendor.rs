@@ -4,32 +4,14 @@ use std::path::PathBuf;
 
 use assert_cmd::Command;
 use fs_err as fs;
+use sealift_lab::vendor::image::noise;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::said::Said;
+
 /// Those who may sign something, and `mallory`, who may not.
 const PEOPLE: [&str; 7] = ["root", "release", "pack", "alice", "bob", "carol", "mallory"];
-
-/// What was said, and the exit status.
-pub(crate) struct Said {
-    pub(crate) text: String,
-    out: String,
-    status: i32,
-}
-
-impl Said {
-    pub(crate) fn expect(self, status: i32, parts: &[&str]) -> Self {
-        assert_eq!(self.status, status, "{}", self.text);
-        for part in parts {
-            assert!(self.text.contains(part), "`{part}` is not said: {}", self.text);
-        }
-        self
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.text))
-    }
-}
 
 /// A vendor's workplace.
 pub(crate) struct Vendor(TempDir);
@@ -83,13 +65,7 @@ impl Vendor {
     }
 
     pub(crate) fn run(&self, arguments: &str) -> Said {
-        let output = self.command(arguments).output().unwrap();
-        let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-        Said {
-            text: format!("$ sealift {arguments}\n{out}{err}"),
-            out,
-            status: output.status.code().unwrap(),
-        }
+        Said::by(&mut self.command(arguments), arguments)
     }
 
     pub(crate) fn command(&self, arguments: &str) -> Command {
@@ -132,16 +108,4 @@ impl Vendor {
         }
         files
     }
-}
-
-/// Bytes that do not shrink.
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed);
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.take(bytes / 8).flatten().collect()
 }

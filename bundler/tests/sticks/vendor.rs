@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use assert_cmd::Command;
 use fs_err as fs;
-use serde_json::Value;
+use sealift_lab::vendor::image::noise;
 use tempfile::TempDir;
 
-use crate::json;
+use crate::said::Said;
 
 const DEFINITION: &str = "\
 apiVersion: sealift/v1
@@ -23,27 +23,6 @@ files:
 pub(crate) const BUNDLE: &str =
     "bundle RELEASE.yaml --trust trust/root.json --release-key trust/release.key --pack-key trust/pack.key";
 
-/// What was said, and the exit status.
-pub(crate) struct Said {
-    pub(crate) text: String,
-    out: String,
-    pub(crate) status: i32,
-}
-
-impl Said {
-    pub(crate) fn expect(self, status: i32, parts: &[&str]) -> Self {
-        assert_eq!(self.status, status, "{}", self.text);
-        for part in parts {
-            assert!(self.text.contains(part), "`{part}` is not said: {}", self.text);
-        }
-        self
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        json::read(&self.out)
-    }
-}
-
 /// A vendor with a locked release.
 pub(crate) struct Vendor(TempDir);
 
@@ -51,14 +30,7 @@ impl Vendor {
     /// The release has so many bytes that do not shrink, and a few more.
     pub(crate) fn new(bytes: usize) -> Self {
         let vendor = Self(TempDir::new().unwrap());
-        let mut state = 7_u64;
-        let noise = std::iter::repeat_with(|| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        });
-        fs::write(vendor.path("disk.img"), noise.take(bytes / 8).flatten().collect::<Vec<u8>>()).unwrap();
+        fs::write(vendor.path("disk.img"), noise(7, bytes)).unwrap();
         fs::write(vendor.path("notes.txt"), "hello\n").unwrap();
         fs::write(vendor.path("RELEASE.yaml"), DEFINITION).unwrap();
         vendor.run("trust init trust").expect(0, &[]);
@@ -73,13 +45,7 @@ impl Vendor {
     pub(crate) fn run(&self, arguments: &str) -> Said {
         let mut command = Command::cargo_bin("sealift").unwrap();
         command.current_dir(self.0.path()).args(arguments.split(' ')).env("COSIGN_PASSWORD", "secret");
-        let output = command.output().unwrap();
-        let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-        Said {
-            text: format!("$ sealift {arguments}\n{out}{err}"),
-            out,
-            status: output.status.code().unwrap(),
-        }
+        Said::by(&mut command, arguments)
     }
 
     pub(crate) fn names(&self, dir: &str) -> Vec<String> {
