@@ -12,7 +12,7 @@ use sealift_archive::release::CurrentRelease;
 use sealift_archive::release::published::{Envelope, Published};
 use sealift_archive::trust::{KeyId, RoleName, Signer, Trusted};
 use sealift_archive::{
-    Channel, ChannelName, Digest, Error as ArchiveError, Progress, Sequence, Statement, Version,
+    Channel, ChannelName, Error as ArchiveError, Progress, Sequence, Statement, Version,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -230,7 +230,7 @@ fn write(
         || Error::from(PublishError::Overtaken { channel: *name, place: place.name().to_owned() });
     // Looking took a while, and a repository has no lock.
     let now = Current::read(place, *name, trusted)?;
-    if now.map(|now| now.bytes) != past.there.as_ref().map(|there| there.bytes.clone()) {
+    if now.as_ref().map(|now| &now.bytes) != past.there.as_ref().map(|there| &there.bytes) {
         return Err(overtaken());
     }
     let envelope = draft.envelope.to_bytes();
@@ -238,7 +238,7 @@ fn write(
     trust.keep_channel(product, *name, &envelope)?;
     place.write(Published::Channel(*name), &envelope)?;
     let found = Current::read(place, *name, trusted)?.ok_or_else(overtaken)?;
-    if Digest::of(&found.bytes) != Digest::of(&draft.envelope.document) {
+    if found.bytes != draft.envelope.document {
         return Err(overtaken());
     }
     Ok(Promoted {
