@@ -11,9 +11,7 @@ use std::sync::Arc;
 use sealift_archive::release::CurrentRelease;
 use sealift_archive::release::published::{Envelope, Published};
 use sealift_archive::trust::{KeyId, RoleName, Signer, Trusted};
-use sealift_archive::{
-    Channel, ChannelName, Error as ArchiveError, Progress, Sequence, Statement, Version,
-};
+use sealift_archive::{Channel, ChannelName, Error as ArchiveError, Progress, Sequence, Statement, Version};
 use serde::Serialize;
 use time::OffsetDateTime;
 
