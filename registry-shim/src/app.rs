@@ -15,7 +15,7 @@ use sealift_store::Store;
 
 use crate::git::{self, UploadPack};
 use crate::live::Live;
-use crate::{files, oci, status};
+use crate::{files, oci, peer, status};
 
 /// The store, and the children that read Git repositories from it.
 #[derive(Debug)]
@@ -64,6 +64,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/files/", any(files::answer))
         .route("/files/{*path}", any(files::answer))
         .route("/git/{*path}", any(git::answer))
+        .route("/peer/{*path}", any(peer::answer))
         .fallback(async || (StatusCode::NOT_FOUND, "there is nothing at this path\n"))
         .layer(middleware::from_fn(observe))
         .with_state(app)

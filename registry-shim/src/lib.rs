@@ -6,6 +6,7 @@
 //! - `/v2/…` is the OCI distribution API, as far as it reads;
 //! - `/files/<name>` is a plain file, `/files/` the list of them;
 //! - `/git/<name>.git` is a Git repository of the active release;
+//! - `/peer/…` is what other nodes of a cluster fetch releases from;
 //! - `/` tells a person what runs and whether all is well, `/healthz` and `/readyz` tell a program.
 //!
 //! A change of the active release is seen by the next request.
@@ -21,6 +22,7 @@ mod git;
 mod html;
 mod live;
 mod oci;
+mod peer;
 mod range;
 mod server;
 mod status;

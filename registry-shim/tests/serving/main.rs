@@ -6,6 +6,7 @@ mod files;
 mod fixture;
 mod git;
 mod naming;
+mod peer;
 mod program;
 mod releases;
 mod status;
