@@ -7,6 +7,7 @@ mod import;
 mod media;
 mod mirror;
 mod output;
+mod peer;
 mod receipt;
 mod repair;
 mod screen;
@@ -173,11 +174,17 @@ A timer runs this command (sealift-mirror.timer); whatever it is refused is told
 
 Examples:
   sealiftctl mirror --plan     ask what is new, and say what would be done
-  sealiftctl mirror --once     take it now")]
+  sealiftctl mirror --once     take it now
+
+With `--peer` a release is staged from other nodes instead, which are asked in turn. It is verified as ever,
+against the trust root that is pinned here; which one it is has to be known from elsewhere.
+  sealiftctl mirror --peer https://node-b:5443 --ca-file nodes.crt --release sha256:…")]
 struct MirrorArgs {
     /// Do not try again if the vendor cannot be reached, or somebody else changes the store
-    #[arg(long)]
+    #[arg(long, conflicts_with = "peer")]
     once: bool,
+    #[command(flatten)]
+    peer: peer::PeerArgs,
     #[command(flatten)]
     plan: PlanArgs,
 }
@@ -241,6 +248,7 @@ impl Cli {
             Command::Trust(TrustCommand::Pin { file }) => trust::pin(self, output, file),
             Command::Import(args) => import::import(self, output, args),
             Command::Media(command) => media::media(self, output, command),
+            Command::Mirror(args) if args.peer.is_given() => peer::mirror(self, output, args),
             Command::Mirror(args) => mirror::mirror(self, output, args),
             Command::Repair(args) => repair::repair(self, output, args),
             Command::Status(args) => status::status(self, output, args),

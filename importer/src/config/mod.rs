@@ -5,6 +5,7 @@ pub mod activation;
 mod disk;
 mod media;
 mod mirror;
+mod peer;
 mod receipt;
 
 use std::io::Read as _;
@@ -18,6 +19,7 @@ pub use activation::Activation;
 pub use disk::{Disk, Threshold};
 pub use media::{Media, Policy};
 pub use mirror::{Location, Mirror};
+pub use peer::{PeerAccess, PeerIdentity, parse_peer};
 pub use receipt::Receipt;
 
 /// Where it is looked for if no other place is named.
