@@ -121,6 +121,11 @@ fn read_certificates(options: &Options) -> Result<Vec<Certificate>, Error> {
         }
         certificates.extend(found);
     }
+    let refuse = |error: reqwest::Error| Error::BadCa {
+        file: "certificates in memory".to_owned(),
+        why: innermost(&error),
+    };
+    certificates.extend(Certificate::from_pem_bundle(&options.ca_pem).map_err(refuse)?);
     Ok(certificates)
 }
 

@@ -13,6 +13,8 @@ pub struct Options {
     pub plain_http: bool,
     /// PEM files with certificates to trust beside those of the system.
     pub ca_files: Vec<PathBuf>,
+    /// The same, as PEM; may be empty.
+    pub ca_pem: Vec<u8>,
     /// Who we are to servers that want to know it by a certificate.
     pub identity: Option<Identity>,
     /// The directory with Docker's `config.json`; if not given, `DOCKER_CONFIG` or `~/.docker`.
@@ -38,6 +40,7 @@ impl Default for Options {
         Self {
             plain_http: false,
             ca_files: Vec::new(),
+            ca_pem: Vec::new(),
             identity: None,
             docker_config: None,
             proxy: None,

@@ -1,6 +1,7 @@
 //! The command line of `sealiftctl`.
 
 mod appliance;
+mod cluster;
 mod gc;
 mod history;
 mod import;
@@ -94,6 +95,9 @@ command tries again from there, and `sealiftctl rollback` goes back.")]
 What was gone back from stays here: `sealiftctl activate` makes it the active one again.
 An activation that was interrupted, or has stopped, is given up by a rollback.")]
     Rollback(RollbackArgs),
+    /// This node's part in a cluster of several
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Go on with an activation that was interrupted; run at every start of the machine
     Resume,
     /// Do one thing that only root may do, for a process on the other end of standard input
@@ -256,6 +260,7 @@ impl Cli {
             Command::Activate(args) => switch::activate(self, output, args),
             Command::Rollback(args) => switch::rollback(self, output, args),
             Command::Receipt(args) => receipt::receipt(self, output, args),
+            Command::Cluster(command) => cluster::cluster(self, output, command),
             Command::Resume => switch::resume(self, output),
             Command::HostHelper => switch::host_helper(self),
             Command::Verify(args) => verify::verify(self, output, args),

@@ -48,6 +48,7 @@ impl PeerArgs {
         let identity = self.client_cert.clone().zip(self.client_key.clone());
         PeerAccess {
             ca_file: self.ca_file.clone(),
+            authorities: Vec::new(),
             identity: identity.map(|(certificate, key)| PeerIdentity { certificate, key }),
             plain_http: self.plain_http,
         }

@@ -25,6 +25,9 @@ pub struct PeerAccess {
     /// Certificates of all nodes' authorities, in PEM.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// More of them, as PEM, that come from elsewhere.
+    #[serde(skip)]
+    pub authorities: Vec<u8>,
     /// Our certificate and its key, for nodes that ask for one.
     #[serde(default)]
     pub identity: Option<PeerIdentity>,
@@ -51,6 +54,7 @@ impl PeerAccess {
         Options {
             plain_http: self.plain_http,
             ca_files: self.ca_file.iter().cloned().collect(),
+            ca_pem: self.authorities.clone(),
             identity: identity.map(|PeerIdentity { certificate, key }| Identity { certificate, key }),
             direct: true,
             connect_timeout: CONNECT_TIMEOUT,

@@ -25,6 +25,7 @@ pub use endpoint::Endpoint;
 pub(crate) use error::hint;
 pub use error::{Error, Failed};
 pub use hear::{Heard, Trust};
+pub(crate) use offer::whole;
 pub use offer::{News, Offer, Wanted, unwrapped};
 pub use patience::Patience;
 pub use peers::{Peers, Taken, Witness};
