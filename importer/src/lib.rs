@@ -11,7 +11,6 @@ pub mod flux;
 pub mod import;
 pub mod media;
 pub mod online;
-pub mod status;
 pub mod support;
 pub mod volumes;
 

@@ -45,11 +45,13 @@ mod repair;
 mod space;
 mod stamp;
 mod state;
+pub mod status;
 mod store;
 mod sweep;
 mod trust;
 mod verify;
 
+pub use activation::journal;
 pub use activation::{Activation, Mark, Step, Switch, Until};
 pub use actor::Actor;
 pub use audit::{Event, History, Record, Subject};

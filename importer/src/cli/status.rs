@@ -7,7 +7,7 @@ use super::Cli;
 use super::output::{Output, cell, instant, size};
 use super::screen::{Rank, Screen, wrapped};
 use crate::Error;
-use crate::status::{Entry, Status, TrustStatus};
+use sealift_store::status::{Entry, Status, TrustStatus};
 
 /// How many releases, problems and commands are shown before others make room for them.
 const MAIN_RELEASES: usize = 4;

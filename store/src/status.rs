@@ -6,17 +6,15 @@ use std::path::PathBuf;
 
 use sealift_archive::release::Inventory;
 use sealift_archive::{Digest, Product, Sequence, Version};
-use sealift_store::policy::Known;
-use sealift_store::{
-    Disk, Error as StoreError, Event, Failure, GiveUp, Holder, LastTry, Offer, OfferState, State, Store,
-    StoredRelease, Subject, Unfinished,
-};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::Error;
-use crate::activation::UnderWay;
-use crate::media;
+use crate::journal::UnderWay;
+use crate::policy::Known;
+use crate::{
+    Disk, Error, Event, Failure, GiveUp, Holder, LastTry, Offer, OfferState, State, Store, StoredRelease,
+    Subject, Unfinished,
+};
 
 /// Below this share of free space, in percent, the next import may not fit.
 const LOW_DISK_PERCENT: u64 = 10;
@@ -82,7 +80,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn of(release: &StoredRelease) -> Result<Self, StoreError> {
+    fn of(release: &StoredRelease) -> Result<Self, Error> {
         let statement = release.statement()?;
         Ok(Self {
             product: statement.product,
@@ -118,8 +116,8 @@ impl Status {
     /// I/O. What is damaged is told as a problem.
     pub fn of(store: &Store) -> Result<Self, Error> {
         let mut problems = Vec::new();
-        let mut tell = |error: StoreError| match error {
-            StoreError::Io(error) => Err(error),
+        let mut tell = |error: Error| match error {
+            Error::Io(error) => Err(error),
             other => {
                 problems.push(other.to_string());
                 Ok(())
@@ -152,7 +150,7 @@ impl Status {
                 pinned_version: trust.oldest().version(),
                 pinned_fingerprint: trust.oldest().digest(),
             }),
-            Err(StoreError::NotPinned { .. }) => None,
+            Err(Error::NotPinned { .. }) => None,
             Err(error) => {
                 tell(error)?;
                 None
@@ -173,7 +171,7 @@ impl Status {
             }
         };
         let activation = match UnderWay::of(store) {
-            Err(error @ Error::Activation(_)) => {
+            Err(error @ Error::BadJournal { .. }) => {
                 problems.push(error.to_string());
                 None
             }
@@ -284,7 +282,7 @@ impl Status {
             }
             return next;
         }
-        next.extend(self.offers.iter().filter_map(media::next));
+        next.extend(self.offers.iter().filter_map(Offer::next));
         next.dedup();
         for entry in &self.releases {
             match entry.state {
