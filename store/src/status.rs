@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use sealift_archive::release::Inventory;
+use sealift_archive::trust::KeyId;
 use sealift_archive::{Digest, Product, Sequence, Version};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -12,8 +13,8 @@ use time::OffsetDateTime;
 use crate::journal::UnderWay;
 use crate::policy::Known;
 use crate::{
-    Disk, Error, Event, Failure, GiveUp, Holder, LastTry, Offer, OfferState, State, Store, StoredRelease,
-    Subject, Unfinished,
+    Came, Disk, Error, Event, Failure, GiveUp, Holder, LastTry, Offer, OfferState, Record, State, Store,
+    StoredRelease, Subject, Unfinished,
 };
 
 /// Below this share of free space, in percent, the next import may not fit.
@@ -44,7 +45,7 @@ pub struct Status {
     /// The activation that is under way.
     pub activation: Option<UnderWay>,
     /// Imports that were begun and not finished.
-    pub unfinished: Vec<Unfinished>,
+    pub unfinished: Vec<Loading>,
     /// What came of the last try to hear from the vendor.
     pub online: Option<LastTry>,
     /// What the sticks that are plugged in offer.
@@ -77,6 +78,34 @@ pub struct Entry {
     pub content_bytes: u64,
     /// What it holds; none if that cannot be read, which is told as a problem.
     pub holds: Option<Inventory>,
+    /// How it was verified; none if the audit log does not know it.
+    pub verified: Option<Verified>,
+}
+
+/// By what a release was found to be the vendor's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verified {
+    /// When it was staged.
+    #[serde(with = "time::serde::rfc3339")]
+    pub time: OffsetDateTime,
+    /// Where it came from.
+    pub source: String,
+    /// The keys of role `release` whose signatures were good.
+    pub keys: Vec<KeyId>,
+    /// Version of the trust root that gave them this role.
+    pub trust_root: u64,
+}
+
+/// An import that was begun and not finished.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Loading {
+    /// The import.
+    #[serde(flatten)]
+    pub import: Unfinished,
+    /// How much of it is here; none if that is not known yet.
+    pub came: Option<Came>,
 }
 
 impl Entry {
@@ -91,7 +120,22 @@ impl Entry {
             since: release.since(),
             content_bytes: statement.blob_list.content_bytes,
             holds: None,
+            verified: None,
         })
+    }
+}
+
+impl Verified {
+    fn of(record: &Record) -> Option<Self> {
+        let Event::Staged { source, keys, trust_root, .. } = &record.event else { return None };
+        Some(Self { time: record.time, source: source.clone(), keys: keys.clone(), trust_root: *trust_root })
+    }
+}
+
+impl Loading {
+    fn all(store: &Store) -> Result<Vec<Self>, Error> {
+        let of = |import| Ok(Self { came: store.came(&import)?, import });
+        store.unfinished()?.into_iter().map(of).collect()
     }
 }
 
@@ -177,7 +221,16 @@ impl Status {
             }
             activation => activation?,
         };
-        problems.extend(setbacks(store, &releases)?);
+        let records = store.audit()?;
+        for record in &records {
+            if let Event::Staged { release, .. } = &record.event {
+                let entry = releases.iter_mut().find(|entry| entry.digest == release.digest);
+                if let Some(entry) = entry {
+                    entry.verified = Verified::of(record);
+                }
+            }
+        }
+        problems.extend(setbacks(records, &releases));
         let mut status = Self {
             store: store.root().to_owned(),
             active,
@@ -190,7 +243,7 @@ impl Status {
             collectable_bytes: store.plan_collection(GiveUp::Expired).ok().map(|plan| plan.freed_bytes),
             busy: store.holder()?,
             activation,
-            unfinished: store.unfinished()?,
+            unfinished: Loading::all(store)?,
             online,
             offers,
             problems,
@@ -251,7 +304,7 @@ impl Status {
                 self.problems.push(format!("activating {} was interrupted", entry.version));
             }
         }
-        for import in &self.unfinished {
+        for Loading { import, .. } in &self.unfinished {
             let name = import.release.name();
             self.problems.push(format!("the import of {name} from `{}` is not finished", import.source));
         }
@@ -297,7 +350,8 @@ impl Status {
             }
         }
         // What was imported together is finished together.
-        let mut sources: Vec<&String> = self.unfinished.iter().map(|import| &import.source).collect();
+        let mut sources: Vec<&String> =
+            self.unfinished.iter().map(|loading| &loading.import.source).collect();
         sources.dedup();
         next.extend(sources.into_iter().map(|source| {
             let is_online = source.contains("://");
@@ -322,9 +376,9 @@ impl Status {
 }
 
 /// Why releases that could be active are not: what the last try to activate each of them said.
-fn setbacks(store: &Store, releases: &[Entry]) -> Result<Vec<String>, Error> {
+fn setbacks(records: Vec<Record>, releases: &[Entry]) -> Vec<String> {
     let mut last: BTreeMap<Digest, Option<String>> = BTreeMap::new();
-    for record in store.audit()? {
+    for record in records {
         match record.event {
             Event::ActivationFailed { release, phase, reason, went_back: true } => {
                 let told = format!(
@@ -340,5 +394,5 @@ fn setbacks(store: &Store, releases: &[Entry]) -> Result<Vec<String>, Error> {
         }
     }
     let waiting = releases.iter().filter(|entry| matches!(entry.state, State::Staged | State::Retained));
-    Ok(waiting.filter_map(|entry| last.remove(&entry.digest).flatten()).collect())
+    waiting.filter_map(|entry| last.remove(&entry.digest).flatten()).collect()
 }

@@ -199,6 +199,7 @@ mod tests {
             since: OffsetDateTime::UNIX_EPOCH,
             content_bytes: 12_345_678_901,
             holds: Some(Inventory { images: 40, charts: 12, ..Inventory::default() }),
+            verified: None,
         };
         let subject = |sequence: u64| {
             let Entry { product, version, sequence, digest, .. } = entry(sequence);
