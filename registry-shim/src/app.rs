@@ -15,6 +15,7 @@ use sealift_store::Store;
 
 use crate::git::{self, UploadPack};
 use crate::live::Live;
+use crate::status::Looks;
 use crate::{files, oci, status};
 
 /// The store, and the children that read Git repositories from it.
@@ -22,12 +23,13 @@ use crate::{files, oci, status};
 pub(crate) struct App {
     live: Live,
     upload_pack: UploadPack,
+    looks: Looks,
 }
 
 impl App {
     /// Serves this store.
     pub(crate) fn new(store: Store) -> Self {
-        Self { live: Live::new(store), upload_pack: UploadPack::new() }
+        Self { live: Live::new(store), upload_pack: UploadPack::new(), looks: Looks::default() }
     }
 
     /// What is known of the store.
@@ -38,6 +40,11 @@ impl App {
     /// Git's children.
     pub(crate) fn upload_pack(&self) -> &UploadPack {
         &self.upload_pack
+    }
+
+    /// What the status page shows.
+    pub(crate) fn looks(&self) -> &Looks {
+        &self.looks
     }
 
     /// Where content lies.

@@ -16,6 +16,7 @@
 
 pub mod appliance;
 pub mod binaries;
+pub mod browser;
 pub mod containerd;
 pub mod cosign;
 pub mod disk;

@@ -1,16 +1,20 @@
 //! Is it alive, is it ready, and a page for people.
+//!
+//! The page tells what `sealiftctl status` tells, from the same picture of the store. Looking costs a few dozen files and a
+//! Git process for each mirror, so whoever reloads wildly is shown what was seen a moment ago.
 
+mod look;
 mod page;
+mod sections;
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sealift_store::Store;
-use tokio::task::spawn_blocking;
 
-use self::page::{Page, TrustLine};
+pub(crate) use self::look::Looks;
+use self::page::Page;
 use crate::app::App;
 use crate::html;
 
@@ -34,24 +38,6 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
 /// What runs here, and is it well?
 pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
     let view = app.live().view().await;
-    let trust = read(&app, |store| {
-        let trusted = store.trust()?;
-        let newest = trusted.newest();
-        Ok(TrustLine { version: newest.version(), fingerprint: newest.digest() })
-    });
-    let (trust, offers) = (trust.await, read(&app, Store::offers).await);
-    let page = Page { releases: view.releases(), problem: view.problem(), offers, trust };
-    ([NOT_KEPT], html::respond(&page)).into_response()
-}
-
-/// Reads something of the store, or says why that cannot be read.
-async fn read<T: Send + 'static>(
-    app: &App,
-    read: impl FnOnce(&Store) -> Result<T, sealift_store::Error> + Send + 'static,
-) -> Result<T, String> {
-    let store = app.live().store().clone();
-    match spawn_blocking(move || read(&store)).await {
-        Ok(read) => read.map_err(|error| error.to_string()),
-        Err(stopped) => Err(stopped.to_string()),
-    }
+    let look = app.looks().look(app.live().store()).await;
+    ([NOT_KEPT], html::respond(&Page::new(&view, &look))).into_response()
 }
