@@ -3,6 +3,7 @@
 mod disk;
 mod faults;
 mod killed;
+mod machine;
 mod medium;
 mod mount;
 mod power;
