@@ -26,7 +26,7 @@ endif
 # Power cuts are played on a file system that has to hear of syncfs(2), which Linux tells it since 6.18. Elsewhere these tests
 # fail, so they are left out, and that is said.
 ifneq ($(shell printf '6.18\n%s\n' "$$(uname -r)" | sort -VC && echo new),new)
-WITHOUT_POWER := -- --skip power::
+WITHOUT_POWER := -- --skip power:: --skip machine::
 endif
 
 # One step after the other, with make -j too: each of them uses all cores by itself.

@@ -4,6 +4,7 @@ mod command;
 mod disk;
 mod faults;
 mod killed;
+mod machine;
 mod medium;
 mod mount;
 mod power;

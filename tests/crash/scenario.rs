@@ -236,7 +236,7 @@ fn first_file(dir: &Path, is_it: impl Fn(&std::fs::Metadata) -> bool) -> PathBuf
 }
 
 /// Changes a byte of a file in place, as a disk does it.
-fn spoil(path: &Path) {
+pub(crate) fn spoil(path: &Path) {
     let mut bytes = fs::read(path).expect("the file");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

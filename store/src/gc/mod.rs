@@ -13,8 +13,6 @@
 mod full_disk;
 mod keep;
 mod ledger;
-#[cfg(test)]
-mod model;
 mod plan;
 mod steps;
 #[cfg(test)]
