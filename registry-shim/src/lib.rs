@@ -10,6 +10,7 @@
 //!
 //! A change of the active release is seen by the next request.
 
+mod access;
 mod address;
 mod app;
 mod catalog;
@@ -29,4 +30,4 @@ mod tls;
 pub use cli::Options;
 pub use error::Error;
 pub use server::{Config, Server};
-pub use tls::TlsFiles;
+pub use tls::{Clock, IdentitySource, TlsFiles};

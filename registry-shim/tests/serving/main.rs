@@ -1,6 +1,7 @@
 //! The registry over real connections, on stores that are made by hand: as a registry client, as Git, as a person.
 
 mod artifacts;
+mod authority;
 mod blobs;
 mod files;
 mod fixture;

@@ -1,16 +1,19 @@
 //! The command line, and the program's life: start, say where, serve, stop when asked.
 
+mod tls;
+
 use std::env;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{CommandFactory as _, Parser, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::{Config, Error, Server, TlsFiles};
+use crate::{Clock, Config, Error, IdentitySource, Server, TlsFiles};
 
 /// How many threads may read files at once. More would not make a disk faster.
 const MAX_BLOCKING_THREADS: usize = 32;
@@ -21,26 +24,56 @@ const DEFAULT_LOG_FILTER: &str = "info";
 
 /// Serve the images, charts, files and Git repositories of a Sealift store, read-only.
 #[derive(Parser, Debug)]
-#[command(name = "sealift-registry", version)]
+#[command(name = "sealift-registry", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+    /// Write the man pages into a directory, and do nothing else.
+    #[arg(long, value_name = "DIR", hide = true, exclusive = true)]
+    man: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sealift-registry                                   plain HTTP on 127.0.0.1:5000, for this machine alone
+  sealift-registry tls init                          make a certificate authority for this node, once
+  sealift-registry --listen 0.0.0.0:5443 --tls-dir /var/lib/sealift-registry --allow 10.42.0.0/16";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    #[command(subcommand)]
+    Tls(tls::Command),
+}
+
+/// What serving takes.
+#[derive(Args, Debug)]
+struct Serve {
     /// The store's directory.
     #[arg(long, value_name = "DIR", env = "SEALIFT_STORE", default_value = "/var/lib/sealift")]
     store: PathBuf,
     /// Address and port to listen on; may be repeated; port 0 means any free one.
     #[arg(long, value_name = "ADDR", default_values_t = [DEFAULT_LISTEN])]
     listen: Vec<SocketAddr>,
-    /// Certificate chain in PEM; without one, plain HTTP is spoken.
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    /// Speak TLS, with certificates made by the authority in this directory (`sealift-registry tls init`).
+    #[arg(long, value_name = "DIR", group = "identity")]
+    tls_dir: Option<PathBuf>,
+    /// Speak TLS, with this certificate chain in PEM; read again when it changes.
+    #[arg(long, value_name = "FILE", group = "identity", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// Private key of the certificate in PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// A network whose clients are let in, besides this machine's own; may be repeated.
+    #[arg(long, value_name = "CIDR", env = "SEALIFT_REGISTRY_ALLOW", value_delimiter = ',')]
+    allow: Vec<IpNet>,
+    /// Authorities in PEM; whoever comes from elsewhere shows a certificate of one of them, or is not let in.
+    #[arg(long, value_name = "FILE", env = "SEALIFT_REGISTRY_CLIENT_CA", requires = "identity")]
+    client_ca: Option<PathBuf>,
     /// How to write the log to standard error. `RUST_LOG` says which messages.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
-    /// Write the man page into a directory, and do nothing else.
-    #[arg(long, value_name = "DIR", hide = true, exclusive = true)]
-    man: Option<PathBuf>,
 }
 
 /// A form of the log.
@@ -54,17 +87,26 @@ enum LogFormat {
 }
 
 impl Options {
-    /// Serves until SIGTERM or SIGINT comes.
+    /// Does what was asked; without a command, serves until SIGTERM or SIGINT comes.
     ///
     /// Says on standard output in one line where it listens once it does: `ready <URL> …`.
     ///
     /// # Errors
-    /// Whatever keeps the registry from starting.
+    /// Whatever keeps the registry from starting, or the command from its end.
     pub fn run(self) -> Result<(), Error> {
         if let Some(dir) = self.man {
             fs_err::create_dir_all(&dir)?;
             return Ok(clap_mangen::generate_to(Self::command(), dir)?);
         }
+        match self.command {
+            Some(Command::Tls(command)) => command.run(&mut io::stdout().lock()),
+            None => self.serve.run(),
+        }
+    }
+}
+
+impl Serve {
+    fn run(self) -> Result<(), Error> {
         self.log_format.start_logging();
         let runtime =
             Builder::new_multi_thread().enable_all().max_blocking_threads(MAX_BLOCKING_THREADS).build()?;
@@ -72,11 +114,20 @@ impl Options {
     }
 }
 
-impl From<Options> for Config {
-    fn from(options: Options) -> Self {
-        let tls =
-            options.tls_cert.zip(options.tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
-        Self { store: options.store, listen: options.listen, tls }
+impl From<Serve> for Config {
+    fn from(options: Serve) -> Self {
+        let files = options
+            .tls_cert
+            .zip(options.tls_key)
+            .map(|(certificate, key)| IdentitySource::Files(TlsFiles { certificate, key }));
+        let authority = options.tls_dir.map(|dir| IdentitySource::Authority { dir, clock: Clock::system() });
+        Self {
+            store: options.store,
+            listen: options.listen,
+            tls: files.or(authority),
+            allow: options.allow,
+            client_ca: options.client_ca,
+        }
     }
 }
 
