@@ -93,6 +93,12 @@ pub enum Error {
     /// Clients that have to show a certificate were announced, and TLS was not.
     #[error("clients cannot show a certificate without TLS")]
     ClientsWithoutTls,
+    /// Sockets that systemd has handed over cannot be used.
+    #[error("systemd has handed over a socket that cannot be served on: {why}")]
+    Sockets {
+        /// What is wrong with it.
+        why: String,
+    },
     /// What the store says.
     #[error(transparent)]
     Store(#[from] sealift_store::Error),
@@ -121,6 +127,7 @@ impl Explain for Error {
             Self::Authority { .. } => 621,
             Self::NotPermitted { .. } => 622,
             Self::ClientsWithoutTls => 623,
+            Self::Sockets { .. } => 624,
             Self::Store(error) => return error.code(),
             Self::Io(_) => 699,
         })
@@ -128,9 +135,11 @@ impl Explain for Error {
 
     fn class(&self) -> Class {
         match self {
-            Self::Tls { .. } | Self::NoAuthority { .. } | Self::ClientsWithoutTls => Class::Usage,
-            Self::Authority { .. } | Self::NotPermitted { .. } => Class::Refused,
-            Self::WrongLength { .. } => Class::Refused,
+            Self::Tls { .. }
+            | Self::NoAuthority { .. }
+            | Self::ClientsWithoutTls
+            | Self::Sockets { .. } => Class::Usage,
+            Self::Authority { .. } | Self::NotPermitted { .. } | Self::WrongLength { .. } => Class::Refused,
             Self::Store(error) => error.class(),
             _ => Class::Failed,
         }
@@ -165,6 +174,7 @@ impl Explain for Error {
                     .into()
             }
             Self::ClientsWithoutTls => "give `--tls-dir` as well, or leave out `--client-ca`".into(),
+            Self::Sockets { .. } => "`ListenStream=` in the socket unit has to be an address and a port".into(),
             Self::Store(error) => return error.hint(),
             Self::Git { .. } | Self::Io(_) => return None,
         })

@@ -5,20 +5,22 @@
 //! A connection counts from the moment it is accepted. When there are as many as we allow, the next one waits in the
 //! kernel's queue. A connection on which nothing is asked for a while is closed, so idle ones make room.
 
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::net::{self, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use futures_util::future::join_all;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use sealift_store::Store;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -29,6 +31,8 @@ use tokio_rustls::server::TlsStream;
 use crate::Error;
 use crate::access::{Access, Reception};
 use crate::app::{App, router};
+use crate::metrics::Metrics;
+use crate::observe::Pending;
 use crate::tls::{ALPN_H2, IdentitySource, Tls};
 
 /// How many connections may be open at once, over all listeners.
@@ -47,6 +51,12 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait when the system cannot give us another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the server asks itself, and how a good answer begins.
+const SELF_CHECK: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+const WELL: &[u8] = b"HTTP/1.1 200 ";
+/// More than either has to say, in bytes.
+const SELF_CHECK_BYTES: usize = 4 << 10;
 
 /// What to serve, and where.
 #[derive(Clone, Debug)]
@@ -89,6 +99,32 @@ impl Server {
     /// authority, or I/O. A store that is there but damaged is no error: it is what `/readyz` and the status page are
     /// for.
     pub async fn bind(config: &Config) -> Result<Self, Error> {
+        let mut server = Self::prepare(config)?;
+        for &address in &config.listen {
+            let failed = |source| Error::Listen { address, source };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let bound = listener.local_addr().map_err(failed)?;
+            server.listeners.push((listener, bound));
+        }
+        Ok(server)
+    }
+
+    /// Opens the store, and serves on sockets that somebody else has opened.
+    ///
+    /// # Errors
+    /// Like [`bind`](Self::bind).
+    pub fn adopt(config: &Config, sockets: Vec<net::TcpListener>) -> Result<Self, Error> {
+        let mut server = Self::prepare(config)?;
+        for socket in sockets {
+            socket.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(socket)?;
+            let bound = listener.local_addr()?;
+            server.listeners.push((listener, bound));
+        }
+        Ok(server)
+    }
+
+    fn prepare(config: &Config) -> Result<Self, Error> {
         let client_ca = config.client_ca.as_deref();
         let tls = config.tls.as_ref().map(|source| Tls::load(source, client_ca)).transpose()?.map(Arc::new);
         if client_ca.is_some() && tls.is_none() {
@@ -97,16 +133,10 @@ impl Server {
         let store = Store::open(&config.store)?;
         // Git runs in a directory of its own, so no path may depend on ours.
         let store = Store::open(&fs_err::canonicalize(store.root())?)?;
-        let app = Arc::new(App::new(store));
-        let mut listeners = Vec::new();
-        for &address in &config.listen {
-            let failed = |source| Error::Listen { address, source };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
-            let bound = listener.local_addr().map_err(failed)?;
-            listeners.push((listener, bound));
-        }
+        let identity = tls.as_ref().map(|tls| Arc::clone(tls.identity()));
+        let app = Arc::new(App::new(store, identity));
         let access = Access::new(config.allow.clone(), client_ca.is_some());
-        Ok(Self { listeners, tls, access, app })
+        Ok(Self { listeners: Vec::new(), tls, access, app })
     }
 
     /// Where it listens, as URLs.
@@ -116,12 +146,18 @@ impl Server {
         self.listeners.iter().map(|(_, address)| format!("{scheme}://{address}")).collect()
     }
 
+    /// What asks this server whether it answers.
+    pub(crate) fn self_check(&self) -> SelfCheck {
+        SelfCheck { router: router(Arc::clone(&self.app)) }
+    }
+
     /// Answers requests until `stop` comes, then finishes those under way, within a limit.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let connections = GracefulShutdown::new();
         let host = Host {
             tls: self.tls,
             access: Arc::new(self.access),
+            metrics: Arc::clone(self.app.metrics()),
             router: router(self.app),
             http: http(),
             slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
@@ -146,6 +182,7 @@ impl Server {
 struct Host {
     tls: Option<Arc<Tls>>,
     access: Arc<Access>,
+    metrics: Arc<Metrics>,
     router: Router,
     http: Builder<TokioExecutor>,
     slots: Arc<Semaphore>,
@@ -180,15 +217,18 @@ impl Host {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "the connection is gone already");
         }
+        let _counted = self.metrics.connected();
         let reception = match socket.local_addr() {
             Ok(local) => self.access.receive(peer.ip(), local.ip()),
             Err(_) => Reception::None,
         };
         match (reception, &self.tls) {
-            (Reception::Open, None) => self.serve(socket, self.http.clone().http1_only(), watcher).await,
+            (Reception::Open, None) => {
+                self.serve(socket, peer, self.http.clone().http1_only(), watcher).await;
+            }
             (Reception::Open, Some(tls)) => {
                 if let Some(stream) = handshake(tls.open(), socket, peer).await {
-                    self.serve_tls(stream, watcher).await;
+                    self.serve_tls(stream, peer, watcher).await;
                 }
             }
             (Reception::Verified, Some(tls)) => {
@@ -198,28 +238,60 @@ impl Host {
                 let stream = handshake(config, socket, peer).await;
                 drop(room);
                 if let Some(stream) = stream {
-                    self.serve_tls(stream, watcher).await;
+                    self.serve_tls(stream, peer, watcher).await;
                 }
             }
-            (Reception::None, _) | (Reception::Verified, None) => tracing::debug!(%peer, "not let in"),
+            (Reception::None, _) | (Reception::Verified, None) => {
+                self.metrics.refused();
+                tracing::info!(%peer, "not let in");
+            }
         }
     }
 
-    async fn serve_tls(&self, stream: TlsStream<TcpStream>, watcher: Watcher) {
+    async fn serve_tls(&self, stream: TlsStream<TcpStream>, peer: SocketAddr, watcher: Watcher) {
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
         let http = self.http.clone();
-        self.serve(stream, if is_http2 { http.http2_only() } else { http.http1_only() }, watcher).await;
+        let http = if is_http2 { http.http2_only() } else { http.http1_only() };
+        self.serve(stream, peer, http, watcher).await;
     }
 
-    async fn serve<S>(&self, stream: S, http: Builder<TokioExecutor>, watcher: Watcher)
+    async fn serve<S>(&self, stream: S, peer: SocketAddr, http: Builder<TokioExecutor>, watcher: Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = TowerToHyperService::new(self.router.clone());
+        let (answering, client) = (TowerToHyperService::new(self.router.clone()), peer.ip().to_canonical());
+        let service = service_fn(move |request| {
+            let pending = Pending::new(&self.metrics, client, &request);
+            let answer = answering.call(request);
+            async move { Ok::<_, Infallible>(pending.answer(answer.await?)) }
+        });
         let connection = http.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "connection broken off");
         }
+    }
+}
+
+/// Asks the server whether it answers, past the sockets: a server that has as many clients as it takes is well.
+#[derive(Clone, Debug)]
+pub(crate) struct SelfCheck {
+    router: Router,
+}
+
+impl SelfCheck {
+    /// Whether it does. May take as long as it takes.
+    pub(crate) async fn is_well(&self) -> bool {
+        let (mut ours, theirs) = duplex(SELF_CHECK_BYTES);
+        let service = TowerToHyperService::new(self.router.clone());
+        let http = http().http1_only();
+        let answering = http.serve_connection(TokioIo::new(theirs), service);
+        let mut answer = Vec::new();
+        let asking = async {
+            ours.write_all(SELF_CHECK).await?;
+            ours.read_to_end(&mut answer).await
+        };
+        let (answered, asked) = tokio::join!(answering, asking);
+        answered.is_ok() && asked.is_ok() && answer.starts_with(WELL)
     }
 }
 

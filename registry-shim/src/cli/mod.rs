@@ -3,6 +3,7 @@
 mod tls;
 
 use std::env;
+use std::future::pending;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::systemd::{self, Notifier};
 use crate::{Clock, Config, Error, IdentitySource, Server, TlsFiles};
 
 /// How many threads may read files at once. More would not make a disk faster.
@@ -53,7 +55,7 @@ struct Serve {
     /// The store's directory.
     #[arg(long, value_name = "DIR", env = "SEALIFT_STORE", default_value = "/var/lib/sealift")]
     store: PathBuf,
-    /// Address and port to listen on; may be repeated; port 0 means any free one.
+    /// Address and port to listen on; may be repeated; port 0 means any free one. Where systemd hands over sockets, these.
     #[arg(long, value_name = "ADDR", default_values_t = [DEFAULT_LISTEN])]
     listen: Vec<SocketAddr>,
     /// Speak TLS, with certificates made by the authority in this directory (`sealift-registry tls init`).
@@ -133,19 +135,32 @@ impl From<Serve> for Config {
 
 async fn serve(config: &Config) -> Result<(), Error> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let server = Server::bind(config).await?;
+    let (systemd, sockets) = (Notifier::from_env(), systemd::sockets()?);
+    let server =
+        if sockets.is_empty() { Server::bind(config).await? } else { Server::adopt(config, sockets)? };
     let urls = server.urls().join(" ");
     tracing::info!(store = %config.store.display(), urls, "ready");
     // Whoever waits for this line reads it; if nobody does, that is no reason not to serve.
     let _ = writeln!(io::stdout().lock(), "ready {urls}");
-    server
-        .run(async {
-            tokio::select! {
-                _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
-                _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
-            }
-        })
-        .await;
+    systemd.ready(&format!("listening on {urls}"));
+    let check = server.self_check();
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+        }
+        systemd.stopping();
+    };
+    let signs_of_life = async {
+        match systemd::watchdog_limit() {
+            Some(limit) => systemd.stay_alive(limit, async || check.is_well().await).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        () = server.run(stop) => {}
+        () = signs_of_life => {}
+    }
     Ok(())
 }
 

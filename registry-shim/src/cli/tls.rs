@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use sealift_archive::durable;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -12,11 +13,13 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use crate::Error;
-use crate::tls::authority::{self, CERTIFICATE};
+use crate::tls::authority::{self, Authority, CERTIFICATE};
 use crate::tls::{DnsName, Facts, Names, certificates};
 
 /// Where a node keeps its authority.
-pub(super) const DEFAULT_DIR: &str = "/var/lib/sealift-registry";
+const DEFAULT_DIR: &str = "/var/lib/sealift-registry";
+/// Where its certificate is then.
+pub(super) const DEFAULT_CA: &str = "/var/lib/sealift-registry/ca.crt";
 /// How a day is written for people.
 const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 
@@ -24,6 +27,7 @@ const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     Init(Init),
+    Issue(Issue),
     Show(Show),
 }
 
@@ -51,6 +55,24 @@ Examples:
   sealift-registry tls init --address 10.0.0.11 --address fd00::11
   sealift-registry tls init --name node-a.example.com --dir /srv/pki";
 
+/// Make a certificate for another program of this node that speaks to other nodes.
+///
+/// It lasts 30 days, and is for the same names as the authority. The registry itself needs none of this.
+#[derive(Args, Debug)]
+#[command(after_help = ISSUE_EXAMPLES)]
+pub(super) struct Issue {
+    /// Where `node.crt` and `node.key` are written.
+    #[arg(long, short, value_name = "DIR")]
+    output: PathBuf,
+    /// Where the authority is kept.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
+    dir: PathBuf,
+}
+
+const ISSUE_EXAMPLES: &str = "\
+Examples:
+  sealift-registry tls issue --output /run/sealift-cluster";
+
 /// Say whose certificates these are, what they are for, and when they expire.
 #[derive(Args, Debug)]
 #[command(after_help = SHOW_EXAMPLES)]
@@ -76,6 +98,7 @@ impl Command {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), Error> {
         match self {
             Self::Init(init) => init.run(out),
+            Self::Issue(issue) => issue.run(out),
             Self::Show(show) => show.run(out),
         }
     }
@@ -89,6 +112,17 @@ impl Init {
         let remark = if made.is_new { "made" } else { "was there already, and stays" };
         writeln!(out, "{}: {remark}", file.display())?;
         Ok(describe(out, &made.facts)?)
+    }
+}
+
+impl Issue {
+    fn run(self, out: &mut impl Write) -> Result<(), Error> {
+        let leaf = Authority::load(&self.dir)?.issue(OffsetDateTime::now_utc())?;
+        let (certificate, key) = (self.output.join("node.crt"), self.output.join("node.key"));
+        durable::create_dir_all(&self.output)?;
+        durable::write_secret(&key, leaf.key_pem().as_bytes())?;
+        durable::write(&certificate, leaf.certificate_pem().as_bytes())?;
+        Ok(writeln!(out, "{}\n{}", certificate.display(), key.display())?)
     }
 }
 

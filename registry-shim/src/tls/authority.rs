@@ -8,17 +8,16 @@
 //! Those names are also the only record of what the node is called: server certificates are for what their
 //! authority permits. They are made in memory and last [`LEAF_LIFETIME`]; nothing is written while serving.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData as _,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData as _,
 };
 use sealift_archive::{Digest, durable};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::{Facts, Names, certificates};
 use crate::Error;
@@ -44,15 +43,28 @@ const EARLIEST_MAKING: OffsetDateTime = datetime!(2026-01-01 0:00 UTC);
 /// A node's authority, read.
 #[derive(Debug)]
 pub(crate) struct Authority {
+    file: PathBuf,
     issuer: Issuer<'static, KeyPair>,
     facts: Facts,
 }
 
 /// A certificate that a server, or a client, shows, and its key.
 #[derive(Debug)]
-pub(super) struct Leaf {
-    pub(super) certificate: CertificateDer<'static>,
-    pub(super) key: PrivateKeyDer<'static>,
+pub(crate) struct Leaf {
+    pub(super) certificate: Certificate,
+    pub(super) keys: KeyPair,
+}
+
+impl Leaf {
+    /// The certificate, for a file.
+    pub(crate) fn certificate_pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    /// The key, for a file that nobody else reads.
+    pub(crate) fn key_pem(&self) -> String {
+        self.keys.serialize_pem()
+    }
 }
 
 /// What [`init`] found or made.
@@ -140,7 +152,12 @@ impl Authority {
             });
         }
         let issuer = Issuer::from_ca_cert_der(&certificate, keys).map_err(|error| unfit(&file, &error))?;
-        Ok(Self { issuer, facts })
+        Ok(Self { file, issuer, facts })
+    }
+
+    /// Its certificate.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// What its certificate says.
@@ -149,7 +166,11 @@ impl Authority {
     }
 
     /// A certificate with a new key for what the authority permits: to serve with, and to show to other nodes.
-    pub(super) fn issue(&self, now: OffsetDateTime) -> Result<Leaf, rcgen::Error> {
+    pub(crate) fn issue(&self, now: OffsetDateTime) -> Result<Leaf, Error> {
+        self.sign(now).map_err(|error| unfit(&self.file, &error))
+    }
+
+    fn sign(&self, now: OffsetDateTime) -> Result<Leaf, rcgen::Error> {
         let keys = KeyPair::generate()?;
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name = DistinguishedName::new();
@@ -162,9 +183,7 @@ impl Authority {
         parameters.use_authority_key_identifier_extension = true;
         parameters.not_before = now - LEAF_EARLIER;
         parameters.not_after = now + LEAF_LIFETIME;
-        let certificate = parameters.signed_by(&keys, &self.issuer)?;
-        let key = PrivatePkcs8KeyDer::from(keys.serialize_der()).into();
-        Ok(Leaf { certificate: certificate.der().clone(), key })
+        Ok(Leaf { certificate: parameters.signed_by(&keys, &self.issuer)?, keys })
     }
 }
 

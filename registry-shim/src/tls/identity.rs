@@ -4,17 +4,16 @@
 //! which a certificate matters; so a clock that jumps, by years and in either direction, is noticed by the next client
 //! and by nobody before.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use sealift_archive::Explain as _;
 use time::{Duration, OffsetDateTime};
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-use super::authority::{Authority, CERTIFICATE, LEAF_EARLIER, LEAF_LIFETIME, Leaf};
+use super::authority::{Authority, LEAF_EARLIER, LEAF_LIFETIME, Leaf};
 use super::stamp::Stamp;
 use super::{Clock, Facts, IdentitySource, TlsFiles, certificates, provider, read, unfit};
 use crate::Error;
@@ -34,7 +33,7 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 enum Origin {
     Files(TlsFiles),
-    Authority { authority: Authority, file: PathBuf, clock: Clock },
+    Authority { authority: Box<Authority>, clock: Clock },
 }
 
 /// What is shown to clients until something else is.
@@ -63,11 +62,9 @@ impl Identity {
     pub(super) fn load(source: &IdentitySource) -> Result<Self, Error> {
         let origin = match source {
             IdentitySource::Files(files) => Origin::Files(files.clone()),
-            IdentitySource::Authority { dir, clock } => Origin::Authority {
-                authority: Authority::load(dir)?,
-                file: dir.join(CERTIFICATE),
-                clock: clock.clone(),
-            },
+            IdentitySource::Authority { dir, clock } => {
+                Origin::Authority { authority: Box::new(Authority::load(dir)?), clock: clock.clone() }
+            }
         };
         let now = RwLock::new(Arc::new(origin.read()?));
         Ok(Self { origin, now, renewing: Mutex::default() })
@@ -163,21 +160,22 @@ impl Origin {
                     .map_err(|error| unfit(&files.certificate, "the certificate of the key", &error))?;
                 Ok(Current { shown: Arc::new(shown), facts, good })
             }
-            Self::Authority { authority, file, clock } => {
+            Self::Authority { authority, clock } => {
                 let now = clock.now();
-                let failed = |why: &dyn std::fmt::Display| authority_failed(file, why);
-                let Leaf { certificate, key } = authority.issue(now).map_err(|error| failed(&error))?;
-                let facts = Facts::of(&certificate, file)?;
-                let shown = CertifiedKey::from_der(vec![certificate], key, &provider());
-                let shown = Arc::new(shown.map_err(|error| failed(&error))?);
-                Ok(Current { shown, facts, good: Good::Between(now - LEAF_EARLIER, now + RENEWED_AFTER) })
+                let Leaf { certificate, keys } = authority.issue(now)?;
+                let (certificate, key) =
+                    (certificate.der().clone(), PrivatePkcs8KeyDer::from(keys.serialize_der()));
+                let facts = Facts::of(&certificate, authority.file())?;
+                let shown = CertifiedKey::from_der(vec![certificate], key.into(), &provider())
+                    .map_err(|error| unfit(authority.file(), "a certificate authority", &error))?;
+                Ok(Current {
+                    shown: Arc::new(shown),
+                    facts,
+                    good: Good::Between(now - LEAF_EARLIER, now + RENEWED_AFTER),
+                })
             }
         }
     }
-}
-
-fn authority_failed(file: &Path, why: &dyn std::fmt::Display) -> Error {
-    Error::Authority { file: file.to_owned(), why: why.to_string() }
 }
 
 #[cfg(test)]

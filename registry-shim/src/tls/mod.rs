@@ -27,7 +27,7 @@ use self::clients::Clients;
 pub use self::clock::Clock;
 pub(crate) use self::facts::Facts;
 pub(crate) use self::identity::Identity;
-pub(crate) use self::names::{DnsName, Names};
+pub(crate) use self::names::{DnsName, NAMESPACE, Names, SERVICE};
 use crate::Error;
 
 /// HTTP/2, as TLS names it (RFC 7540, section 3.1).

@@ -8,7 +8,7 @@ use sealift_registry_shim::{Config, Error, IdentitySource, Server, TlsFiles};
 
 use crate::fixture::{Content, TestStore};
 
-fn write_identity(dir: &Path, name: &str) -> TlsFiles {
+pub(crate) fn write_identity(dir: &Path, name: &str) -> TlsFiles {
     let identity = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     let files =
         TlsFiles { certificate: dir.join(format!("{name}.crt")), key: dir.join(format!("{name}.key")) };
