@@ -99,6 +99,12 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Files for another program cannot be made from this.
+    #[error("{why}")]
+    Configure {
+        /// What is in the way.
+        why: String,
+    },
     /// What the store says.
     #[error(transparent)]
     Store(#[from] sealift_store::Error),
@@ -128,6 +134,7 @@ impl Explain for Error {
             Self::NotPermitted { .. } => 622,
             Self::ClientsWithoutTls => 623,
             Self::Sockets { .. } => 624,
+            Self::Configure { .. } => 630,
             Self::Store(error) => return error.code(),
             Self::Io(_) => 699,
         })
@@ -138,7 +145,8 @@ impl Explain for Error {
             Self::Tls { .. }
             | Self::NoAuthority { .. }
             | Self::ClientsWithoutTls
-            | Self::Sockets { .. } => Class::Usage,
+            | Self::Sockets { .. }
+            | Self::Configure { .. } => Class::Usage,
             Self::Authority { .. } | Self::NotPermitted { .. } | Self::WrongLength { .. } => Class::Refused,
             Self::Store(error) => error.class(),
             _ => Class::Failed,
@@ -176,7 +184,7 @@ impl Explain for Error {
             Self::ClientsWithoutTls => "give `--tls-dir` as well, or leave out `--client-ca`".into(),
             Self::Sockets { .. } => "`ListenStream=` in the socket unit has to be an address and a port".into(),
             Self::Store(error) => return error.hint(),
-            Self::Git { .. } | Self::Io(_) => return None,
+            Self::Git { .. } | Self::Configure { .. } | Self::Io(_) => return None,
         })
     }
 }

@@ -15,6 +15,7 @@ mod address;
 mod app;
 mod catalog;
 mod cli;
+mod configure;
 mod content;
 mod error;
 mod files;

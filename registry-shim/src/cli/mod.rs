@@ -1,5 +1,6 @@
 //! The command line, and the program's life: start, say where, serve, stop when asked.
 
+mod config;
 mod tls;
 
 use std::env;
@@ -47,6 +48,8 @@ Examples:
 enum Command {
     #[command(subcommand)]
     Tls(tls::Command),
+    #[command(subcommand)]
+    Config(config::Command),
 }
 
 /// What serving takes.
@@ -102,6 +105,7 @@ impl Options {
         }
         match self.command {
             Some(Command::Tls(command)) => command.run(&mut io::stdout().lock()),
+            Some(Command::Config(command)) => command.run(&mut io::stdout().lock()),
             None => self.serve.run(),
         }
     }

@@ -3,6 +3,7 @@
 mod artifacts;
 mod authority;
 mod blobs;
+mod configure;
 mod files;
 mod fixture;
 mod git;
