@@ -6,27 +6,32 @@
 //! - `/v2/…` is the OCI distribution API, as far as it reads;
 //! - `/files/<name>` is a plain file, `/files/` the list of them;
 //! - `/git/<name>.git` is a Git repository of the active release;
-//! - `/` tells a person what runs and whether all is well, `/healthz` and `/readyz` tell a program.
+//! - `/` tells a person what runs and whether all is well, `/healthz`, `/readyz` and `/metrics` tell a program.
 //!
 //! A change of the active release is seen by the next request.
 
+mod access;
 mod address;
 mod app;
 mod catalog;
 mod cli;
+mod configure;
 mod content;
 mod error;
 mod files;
 mod git;
 mod html;
 mod live;
+mod metrics;
+mod observe;
 mod oci;
 mod range;
 mod server;
 mod status;
+mod systemd;
 mod tls;
 
 pub use cli::Options;
 pub use error::Error;
 pub use server::{Config, Server};
-pub use tls::TlsFiles;
+pub use tls::{Clock, IdentitySource, TlsFiles};

@@ -11,6 +11,7 @@ use super::look::Look;
 use super::sections;
 use crate::html::{self, Moment, Size, Text};
 use crate::live::{ReleaseView, View};
+use crate::tls::Identity;
 
 /// All that the page tells.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Page<'a> {
     pub(super) status: Option<&'a Status>,
     /// What was seen besides.
     pub(super) look: &'a Look,
+    /// Who we are, if we speak TLS.
+    identity: Option<&'a Identity>,
 }
 
 /// The answer to "is it well?".
@@ -30,8 +33,8 @@ struct Verdict {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(view: &'a View, look: &'a Look) -> Self {
-        Self { view, status: look.status.as_ref().ok(), look }
+    pub(super) fn new(view: &'a View, look: &'a Look, identity: Option<&'a Identity>) -> Self {
+        Self { view, status: look.status.as_ref().ok(), look, identity }
     }
 
     fn active(&self) -> Option<&ReleaseView> {
@@ -93,7 +96,7 @@ impl Display for Page<'_> {
         sections::under_way(f, self.status)?;
         sections::sticks(f, self.status)?;
         sections::releases(f, self)?;
-        sections::machine(f, self.status)?;
+        sections::machine(f, self.status, self.identity)?;
         sections::history(f, &self.look.records)?;
         footer(f)?;
         html::end(f)

@@ -10,6 +10,7 @@ use sealift_store::{Brings, Disk, Fact, LastTry, Offer, OfferState, Record, Stat
 use super::page::{Name, Page};
 use crate::html::{Moment, Size, Text};
 use crate::live::ReleaseView;
+use crate::tls::{Facts, Identity};
 
 /// What is wrong, and what to type.
 pub(super) fn attention(f: &mut Formatter<'_>, problems: &[String], status: Option<&Status>) -> fmt::Result {
@@ -152,8 +153,12 @@ fn row(f: &mut Formatter<'_>, page: &Page<'_>, release: &ReleaseView) -> fmt::Re
     Ok(())
 }
 
-/// Disk, trust, the vendor.
-pub(super) fn machine(f: &mut Formatter<'_>, status: Option<&Status>) -> fmt::Result {
+/// Disk, trust, the vendor, certificates.
+pub(super) fn machine(
+    f: &mut Formatter<'_>,
+    status: Option<&Status>,
+    identity: Option<&Identity>,
+) -> fmt::Result {
     let Some(status) = status else { return Ok(()) };
     f.write_str("<section id=\"machine\">\n<h2>This appliance</h2>\n<dl>\n")?;
     disk(f, &status.disk, status.collectable_bytes)?;
@@ -169,6 +174,9 @@ pub(super) fn machine(f: &mut Formatter<'_>, status: Option<&Status>) -> fmt::Re
         online(f, last)?;
     }
     trust(f, status.trust.as_ref())?;
+    if let Some(identity) = identity {
+        certificates(f, identity)?;
+    }
     f.write_str("</dl>\n</section>\n")
 }
 
@@ -210,6 +218,18 @@ fn trust(f: &mut Formatter<'_>, trust: Option<&TrustStatus>) -> fmt::Result {
         write!(f, ", follows from version {}, which is pinned", trust.pinned_version)?;
     }
     writeln!(f, "<br><code>{}</code>", trust.fingerprint.spelt())
+}
+
+fn certificates(f: &mut Formatter<'_>, identity: &Identity) -> fmt::Result {
+    let Facts { not_after, fingerprint, .. } = identity.facts();
+    writeln!(f, "<dt>Certificate\n<dd>until {}<br><code>{}</code>", Moment(not_after), fingerprint.spelt())?;
+    let Some(authority) = identity.authority() else { return Ok(()) };
+    let until = Moment(authority.not_after);
+    writeln!(
+        f,
+        "<dt>made by\n<dd>this node's own authority, until {until}; it makes the next one by itself<br><code>{}</code>",
+        authority.fingerprint.spelt()
+    )
 }
 
 /// What happened here, the latest first.

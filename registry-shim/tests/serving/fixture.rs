@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, StatusCode};
 use sealift_archive::release::{BlobListSummary, Descriptor, GitRepository, ManifestInfo};
 use sealift_archive::{Blob, BlobList, Digest, Refs, ReleaseName, Sequence, Sha512, Statement, durable};
-use sealift_registry_shim::{Config, Server, TlsFiles};
+use sealift_registry_shim::{Config, IdentitySource, Server};
 use sealift_store::Store;
 use serde_json::json;
 use tempfile::TempDir;
@@ -216,9 +216,12 @@ impl TestStore {
     }
 
     /// A server on this store and a client that trusts it.
-    pub(crate) async fn serve_with(&self, tls: Option<TlsFiles>, client: reqwest::ClientBuilder) -> Served {
-        let listen = vec!["127.0.0.1:0".parse().expect("an address")];
-        let config = Config { store: self.dir().to_owned(), listen, tls };
+    pub(crate) async fn serve_with(
+        &self,
+        tls: Option<IdentitySource>,
+        client: reqwest::ClientBuilder,
+    ) -> Served {
+        let config = Config { tls, ..Config::new(self.dir().to_owned()) };
         let server = Server::bind(&config).await.expect("the server listens");
         let url = server.urls().remove(0);
         let task = tokio::spawn(server.run(std::future::pending()));

@@ -1,12 +1,16 @@
 //! The registry over real connections, on stores that are made by hand: as a registry client, as Git, as a person.
 
 mod artifacts;
+mod authority;
 mod blobs;
+mod configure;
 mod files;
 mod fixture;
 mod git;
+mod metrics;
 mod naming;
 mod program;
 mod releases;
+mod service;
 mod status;
 mod tls;

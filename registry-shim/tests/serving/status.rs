@@ -114,7 +114,7 @@ async fn damage_is_told_on_the_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn there_is_nothing_else() {
     let served = TestStore::new().serve().await;
-    for path in ["/index.html", "/favicon.ico", "/metrics", "/v1", "/v22", "/git", "/git/"] {
+    for path in ["/index.html", "/favicon.ico", "/metrics/", "/v1", "/v22", "/git", "/git/"] {
         assert_eq!(served.get(path).await.status, 404, "{path}");
     }
 }
