@@ -40,6 +40,16 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A client's certificate or key is not usable.
+    #[error("`{certificate}` and `{key}` are not a PEM certificate and its key: {why}")]
+    BadIdentity {
+        /// The file of the certificate.
+        certificate: String,
+        /// The file of the key.
+        key: String,
+        /// What is wrong with them.
+        why: String,
+    },
     /// The HTTP client cannot be set up on this machine.
     #[error("the HTTP client cannot be set up: {0}")]
     Setup(String),
@@ -320,6 +330,7 @@ impl Explain for Error {
             Self::MayNotWrite { .. } => 220,
             Self::BadUpload { .. } => 221,
             Self::OtherManifest { .. } => 222,
+            Self::BadIdentity { .. } => 223,
         })
     }
 
@@ -327,7 +338,10 @@ impl Explain for Error {
         match self {
             Self::Archive(error) => error.class(),
             Self::GaveUp { cause, .. } => cause.class(),
-            Self::BadCa { .. } | Self::Credentials { .. } | Self::BadUrl { .. } => Class::Usage,
+            Self::BadCa { .. }
+            | Self::BadIdentity { .. }
+            | Self::Credentials { .. }
+            | Self::BadUrl { .. } => Class::Usage,
             Self::Setup(_) => Class::Failed,
             Self::Unreachable { .. }
             | Self::BrokenOff { .. }
@@ -359,6 +373,7 @@ impl Explain for Error {
             Self::GaveUp { cause, .. } => return cause.hint(),
             Self::Several(errors) => return errors.iter().find_map(Explain::hint),
             Self::BadCa { .. } => "it must hold one or more `-----BEGIN CERTIFICATE-----` blocks".into(),
+            Self::BadIdentity { .. } => "the first must hold the certificate's chain, the second its private key".into(),
             Self::Credentials { host, .. } => format!("run `docker login {host}` again, or remove the entry"),
             Self::Unreachable { .. } => {
                 "check the name of the host, the network and the proxy settings".into()

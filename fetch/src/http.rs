@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use url::Host;
 
 use crate::error::{Error, Place};
-use crate::options::Options;
+use crate::options::{Identity, Options};
 use crate::proxy::Proxy;
 use crate::retry::Failure;
 
@@ -37,14 +37,22 @@ pub(crate) struct Http {
     /// they are needed.
     sending: OnceCell<[Client; 2]>,
     options: Options,
+    trusted: Trusted,
+}
+
+/// Whom we trust, and who we are.
+#[derive(Clone, Debug)]
+struct Trusted {
     certificates: Vec<Certificate>,
+    identity: Option<reqwest::Identity>,
 }
 
 impl Http {
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
-        let certificates = read_certificates(options)?;
-        let [outside, loopback] = pair(options, &certificates, Some(options.silence_timeout))?;
-        Ok(Self { outside, loopback, sending: OnceCell::new(), options: options.clone(), certificates })
+        let identity = options.identity.as_ref().map(read_identity).transpose()?;
+        let trusted = Trusted { certificates: read_certificates(options)?, identity };
+        let [outside, loopback] = pair(options, &trusted, Some(options.silence_timeout))?;
+        Ok(Self { outside, loopback, sending: OnceCell::new(), options: options.clone(), trusted })
     }
 
     /// The client for requests to `url`.
@@ -54,7 +62,7 @@ impl Http {
 
     /// The client for requests to `url` that bring much. Whoever uses it watches whether it goes on.
     pub(crate) async fn sending_client(&self, url: &Url) -> Result<&Client, Error> {
-        let make = || async { pair(&self.options, &self.certificates, None) };
+        let make = || async { pair(&self.options, &self.trusted, None) };
         let [outside, loopback] = self.sending.get_or_try_init(make).await?;
         Ok(if is_loopback(url) { loopback } else { outside })
     }
@@ -113,27 +121,40 @@ fn read_certificates(options: &Options) -> Result<Vec<Certificate>, Error> {
         }
         certificates.extend(found);
     }
+    let refuse = |error: reqwest::Error| Error::BadCa {
+        file: "certificates in memory".to_owned(),
+        why: innermost(&error),
+    };
+    certificates.extend(Certificate::from_pem_bundle(&options.ca_pem).map_err(refuse)?);
     Ok(certificates)
 }
 
+fn read_identity(files: &Identity) -> Result<reqwest::Identity, Error> {
+    let read = |path| fs_err::read(path).map_err(sealift_archive::Error::from);
+    let pem = [read(&files.certificate)?, b"\n".to_vec(), read(&files.key)?].concat();
+    let refuse = |error: reqwest::Error| Error::BadIdentity {
+        certificate: files.certificate.display().to_string(),
+        key: files.key.display().to_string(),
+        why: innermost(&error),
+    };
+    reqwest::Identity::from_pem(&pem).map_err(refuse)
+}
+
 /// The client for hosts elsewhere, and the one for this machine.
-fn pair(
-    options: &Options,
-    certificates: &[Certificate],
-    silence: Option<Duration>,
-) -> Result<[Client; 2], Error> {
+fn pair(options: &Options, trusted: &Trusted, silence: Option<Duration>) -> Result<[Client; 2], Error> {
     let patient = |builder: ClientBuilder| match silence {
         Some(silence) => builder.read_timeout(silence),
         None => builder,
     };
     let proxy = options.proxy.as_ref().map(Proxy::build).transpose()?;
-    let outside = build(options, certificates, |builder| match &proxy {
+    let outside = build(options, trusted, |builder| match &proxy {
+        _ if options.direct => patient(builder).no_proxy(),
         Some(proxy) => patient(builder).proxy(proxy.clone()),
         None => patient(builder),
     })?;
     let is_named = || PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some());
     let loopback = if proxy.is_some() || is_named() {
-        build(options, certificates, |builder| patient(builder).no_proxy())?
+        build(options, trusted, |builder| patient(builder).no_proxy())?
     } else {
         outside.clone()
     };
@@ -142,7 +163,7 @@ fn pair(
 
 fn build(
     options: &Options,
-    certificates: &[Certificate],
+    Trusted { certificates, identity }: &Trusted,
     change: impl Fn(ClientBuilder) -> ClientBuilder,
 ) -> Result<Client, Error> {
     let common = || {
@@ -157,7 +178,10 @@ fn build(
                 Some(why) => attempt.error(why),
                 None => attempt.follow(),
             }));
-        change(builder)
+        change(match identity {
+            Some(identity) => builder.identity(identity.clone()),
+            None => builder,
+        })
     };
     let built = common().tls_certs_merge(certificates.iter().cloned()).build();
     // A machine without any certificates can still fetch from loopback; elsewhere the error will be that the

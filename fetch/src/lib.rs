@@ -42,7 +42,7 @@ pub use error::{Error, Place, Said, Status};
 pub use http::{innermost, is_loopback, is_untrusted, without_secrets};
 
 pub use meter::{Interrupt, Meter};
-pub use options::{Options, Retry};
+pub use options::{Identity, Options, Retry};
 pub use proxy::Proxy;
 pub use push::{Outgoing, Reach};
 pub use stop::unless_interrupted;

@@ -13,10 +13,16 @@ pub struct Options {
     pub plain_http: bool,
     /// PEM files with certificates to trust beside those of the system.
     pub ca_files: Vec<PathBuf>,
+    /// The same, as PEM; may be empty.
+    pub ca_pem: Vec<u8>,
+    /// Who we are to servers that want to know it by a certificate.
+    pub identity: Option<Identity>,
     /// The directory with Docker's `config.json`; if not given, `DOCKER_CONFIG` or `~/.docker`.
     pub docker_config: Option<PathBuf>,
     /// The proxy that leads outside, in place of the one that the environment names.
     pub proxy: Option<Proxy>,
+    /// Whether no proxy is asked, whatever the environment names: for machines beside this one.
+    pub direct: bool,
     /// The most content that all connections together bring, in bytes a second; headers do not count.
     pub rate: Option<NonZeroU64>,
     /// Requests to one host at the same time. At least one; fewer are made where `rate` is low.
@@ -34,8 +40,11 @@ impl Default for Options {
         Self {
             plain_http: false,
             ca_files: Vec::new(),
+            ca_pem: Vec::new(),
+            identity: None,
             docker_config: None,
             proxy: None,
+            direct: false,
             rate: None,
             // Enough to fill a line of 50 ms with small blobs and questions; registries commonly take more.
             concurrency: 32,
@@ -44,6 +53,15 @@ impl Default for Options {
             retry: Retry::default(),
         }
     }
+}
+
+/// A client's certificate and its key, in PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The chain, the client's own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// When to try again, and when to give up.

@@ -105,9 +105,12 @@ pub enum Error {
     /// What the store says.
     #[error(transparent)]
     Store(#[from] sealift_store::Error),
-    /// What the cluster says.
+    /// What the API server of the cluster says.
     #[error(transparent)]
     Flux(#[from] crate::flux::Error),
+    /// What the nodes of the cluster say.
+    #[error(transparent)]
+    Cluster(#[from] crate::cluster::Error),
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -149,6 +152,7 @@ impl Explain for Error {
             Self::Archive(error) => return error.code(),
             Self::Store(error) => return error.code(),
             Self::Flux(error) => return error.code(),
+            Self::Cluster(error) => return error.code(),
             Self::Io(_) => 599,
         })
     }
@@ -167,6 +171,7 @@ impl Explain for Error {
             Self::Fetch(error) => error.class(),
             Self::Activation(error) => error.class(),
             Self::Store(error) => error.class(),
+            Self::Cluster(error) => error.class(),
             Self::Flux(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) => Class::Failed,
@@ -216,6 +221,7 @@ impl Explain for Error {
             Self::Archive(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Flux(error) => return error.hint(),
+            Self::Cluster(error) => return error.hint(),
             Self::Io(error) => return io_hint(error),
             Self::NoRelease { .. } => return None,
         })

@@ -5,10 +5,12 @@
 
 pub mod activation;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 mod error;
 pub mod flux;
 pub mod import;
+mod kubernetes;
 pub mod media;
 pub mod online;
 pub mod support;

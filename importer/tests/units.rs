@@ -13,7 +13,8 @@ use fs_err as fs;
 const MAX_EXPOSURE: u32 = 25;
 
 /// The services that are sandboxed.
-const SANDBOXED: [&str; 2] = ["sealift-mirror.service", "sealift-media@sda1.service"];
+const SANDBOXED: [&str; 3] =
+    ["sealift-mirror.service", "sealift-media@sda1.service", "sealift-cluster.service"];
 
 fn unit(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("units").join(name)).unwrap()
@@ -138,7 +139,7 @@ fn what_looks_into_the_store_waits_for_its_disk() {
     let texts: Vec<String> = units(dir.path()).iter().map(|unit| fs::read_to_string(unit).unwrap()).collect();
     let looking = texts.iter().filter(|text| text.contains("=/var/lib/sealift"));
     let waiting = looking.clone().filter(|text| text.contains("RequiresMountsFor=/var/lib/sealift\n"));
-    assert_eq!((looking.count(), waiting.count()), (3, 3));
+    assert_eq!((looking.count(), waiting.count()), (4, 4));
 }
 
 /// As much of udev's language (udev(7)) as our rules use; anything else ends the test. Debian 12's udev cannot check rules.

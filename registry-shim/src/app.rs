@@ -14,7 +14,7 @@ use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::status::Looks;
 use crate::tls::Identity;
-use crate::{files, oci, status};
+use crate::{files, oci, peer, status};
 
 /// The store, and the children that read Git repositories from it.
 #[derive(Debug)]
@@ -83,6 +83,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/files/", any(files::answer))
         .route("/files/{*path}", any(files::answer))
         .route("/git/{*path}", any(git::answer))
+        .route("/peer/{*path}", any(peer::answer))
         .fallback(async || (StatusCode::NOT_FOUND, "there is nothing at this path\n"))
         .with_state(app)
 }

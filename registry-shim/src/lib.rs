@@ -6,6 +6,7 @@
 //! - `/v2/…` is the OCI distribution API, as far as it reads;
 //! - `/files/<name>` is a plain file, `/files/` the list of them;
 //! - `/git/<name>.git` is a Git repository of the active release;
+//! - `/peer/…` is what other nodes of a cluster fetch releases from;
 //! - `/` tells a person what runs and whether all is well, `/healthz`, `/readyz` and `/metrics` tell a program.
 //!
 //! A change of the active release is seen by the next request.
@@ -25,6 +26,7 @@ mod live;
 mod metrics;
 mod observe;
 mod oci;
+mod peer;
 mod range;
 mod server;
 mod status;

@@ -13,16 +13,18 @@
 //! activation/journal         an activation under way
 //! audit.jsonl                what was verified, by which key, from where, when, by whom; append only
 //! online.json                what came of the last try to hear from the vendor
+//! cluster.json               what the nodes of a cluster agree on; only where there are several
 //! offers/<device>.json       what sticks that are plugged in offer
 //! lock                       held (flock) by whoever writes
 //! ```
 //!
 //! Readers need no lock: everything they see is replaced by one rename. [`Store`] reads; what writes stands on
-//! [`Writer`], which only [`Store::lock`] gives out; offers alone are written without it.
+//! [`Writer`], which only [`Store::lock`] gives out; offers and `cluster.json` alone are written without it.
 
 mod activation;
 mod actor;
 mod audit;
+mod cluster;
 mod counters;
 mod error;
 #[cfg(test)]
@@ -55,6 +57,7 @@ mod verify;
 pub use activation::journal;
 pub use activation::{Activation, Mark, Step, Switch, Until};
 pub use actor::Actor;
+pub use cluster::{Agreed, boot};
 pub use audit::{Event, History, Record, Subject};
 pub use counters::Counters;
 pub use error::Error;

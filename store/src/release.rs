@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sealift_archive::release::published::Envelope;
 use sealift_archive::release::{MAX_REFS_BYTES, MAX_STATEMENT_BYTES};
 use sealift_archive::trust::Signatures;
 use sealift_archive::{BlobList, Digest, Refs, Sequence, Statement};
@@ -140,6 +141,24 @@ impl StoredRelease {
     /// I/O.
     pub fn signatures(&self) -> Result<Signatures, Error> {
         Ok(Signatures::read_from(&self.dir, &self.digest)?)
+    }
+
+    /// The statement with its signatures, as it is published.
+    ///
+    /// # Errors
+    /// I/O, or a file that has changed since it was staged.
+    pub fn envelope(&self) -> Result<Envelope, Error> {
+        Ok(Envelope::new(self.statement_bytes()?, &self.signatures()?)?)
+    }
+
+    /// The file with the blob list or `refs.json`, if that is what this digest names.
+    ///
+    /// # Errors
+    /// I/O, or a statement that has changed since it was staged.
+    pub fn document(&self, digest: &Digest) -> Result<Option<PathBuf>, Error> {
+        let statement = self.statement()?;
+        let documents = [(statement.blob_list.digest, BLOB_LIST_FILE), (statement.refs.digest, REFS_FILE)];
+        Ok(documents.iter().find(|(known, _)| known == digest).map(|(_, name)| self.dir.join(name)))
     }
 
     fn documents(&self) -> Documents {

@@ -12,6 +12,7 @@
 use std::path::{Path, PathBuf};
 
 use sealift_archive::durable;
+use sealift_archive::release::published::Envelope;
 use sealift_archive::trust::{RoleName, Signatures, TrustRoot, Trusted, read_root_file, versions_in};
 
 use crate::audit::Event;
@@ -52,6 +53,24 @@ impl Store {
             trusted.follow(next, &signatures).map_err(|error| damaged(error.to_string()))?;
         }
         Ok(trusted)
+    }
+
+    /// A version of the trust root with its signatures, as it is published; none if this store does not know it, or nobody
+    /// who signed it. Whoever reads it follows the chain by themselves, so it is not followed here.
+    ///
+    /// # Errors
+    /// [`Error::TrustDamaged`], or I/O.
+    pub fn root_envelope(&self, version: u64) -> Result<Option<Envelope>, Error> {
+        let root = match self.pinned()? {
+            Some(pinned) if pinned.version() == version => Some(pinned),
+            _ => read_root(&self.following_file(version))?,
+        };
+        let Some(root) = root.filter(|root| root.version() == version) else { return Ok(None) };
+        let signatures = Signatures::read_from(&self.trust_dir(), &root.digest())?;
+        if signatures.iter().next().is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Envelope::new(root.bytes().to_vec(), &signatures)?))
     }
 
     fn pinned(&self) -> Result<Option<TrustRoot>, Error> {
@@ -216,6 +235,23 @@ mod tests {
             .collect();
         assert_eq!(seen, [2, 3, 4], "each is told once");
         assert!(place.store.verify(&Unwatched).unwrap().is_whole());
+    }
+
+    #[test]
+    fn what_is_known_can_be_handed_on() {
+        let place = Place::new();
+        let (trusted, signatures) = rotated(3);
+        assert!(place.store.root_envelope(1).unwrap().is_some(), "it was pinned with its signatures");
+        fs::remove_dir_all(place.store.trust_dir().join(SIGNATURES_DIR)).unwrap();
+        assert!(place.store.root_envelope(1).unwrap().is_none(), "nobody is known to have signed it");
+        place.writer().remember_roots("bundle", &trusted, &signatures).unwrap();
+        let mut heard = Trusted::from(&*ROOT);
+        for version in [2, 3] {
+            let Envelope { document, signatures } = place.store.root_envelope(version).unwrap().unwrap();
+            heard.follow(TrustRoot::parse("it", &document).unwrap(), &signatures).unwrap();
+        }
+        assert_eq!(versions(&heard), (1, 3));
+        assert!(place.store.root_envelope(4).unwrap().is_none());
     }
 
     #[test]

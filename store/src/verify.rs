@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::lock::LOCK_FILE;
 use crate::store::{ACTIVATION, LOST_AND_FOUND, PARTS};
 use crate::sweep::is_temporary;
-use crate::{Error, State, Store, StoredRelease, audit, mirror, offers, online};
+use crate::{Error, State, Store, StoredRelease, audit, cluster, mirror, offers, online};
 
 /// How much of a blob is in memory at a time, for each thread.
 const READ_BYTES: usize = 1 << 20;
@@ -206,8 +206,15 @@ impl Store {
 
     fn verify_names(&self, verdict: &mut Verdict) -> Result<(), Error> {
         let is_part = |name: &str| PARTS.iter().any(|part| Path::new(part).starts_with(name));
-        let files =
-            [LOCK_FILE, audit::AUDIT_FILE, ACTIVATION, offers::OFFERS, online::ONLINE_FILE, LOST_AND_FOUND];
+        let files = [
+            LOCK_FILE,
+            audit::AUDIT_FILE,
+            ACTIVATION,
+            offers::OFFERS,
+            online::ONLINE_FILE,
+            cluster::CLUSTER_FILE,
+            LOST_AND_FOUND,
+        ];
         let is_file = |name: &str| files.contains(&name);
         let at_root = |name: &str| is_part(name) || is_file(name) || self.current_link().ends_with(name);
         foreign(self.root(), at_root, verdict)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealift_archive::{Class, Digest, Explain};
-use sealift_fetch::{Client, Error, Options};
+use sealift_fetch::{Client, Error, Identity, Options};
 use sealift_lab::vendor::Config;
 
 use crate::setting::{Setting, quick};
@@ -44,4 +44,22 @@ fn files_that_are_no_certificates_are_named() {
         assert_eq!(error.class(), class, "{content:?}: {error}");
         assert!(error.to_string().contains("ca.pem"), "{error}");
     }
+}
+
+#[test]
+fn a_certificate_without_its_key_is_no_identity() {
+    let setting = encrypted();
+    let dir = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["client.crt", "client.key"].map(|name| dir.path().join(name));
+    fs_err::write(&certificate, setting.registry.certificate().unwrap()).unwrap();
+    let open = || {
+        let identity = Some(Identity { certificate: certificate.clone(), key: key.clone() });
+        Client::new(Options { identity, ..quick() }).map(drop)
+    };
+    let missing = open().unwrap_err();
+    assert!(missing.class() == Class::Failed && missing.to_string().contains("client.key"), "{missing}");
+    fs_err::write(&key, "no key").unwrap();
+    let error = open().unwrap_err();
+    assert_eq!(error.class(), Class::Usage, "{error}");
+    assert!(error.to_string().contains("client.crt") && error.to_string().contains("client.key"), "{error}");
 }

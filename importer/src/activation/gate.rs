@@ -4,15 +4,30 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use reqwest::Client;
-use sealift_archive::Progress;
+use sealift_archive::{Progress, Sequence};
 use sealift_fetch::unless_interrupted;
+use sealift_store::Store;
 
 use super::command::{Run, spell};
-use super::{Flux, Readiness, Trouble};
+use super::host::environment;
+use super::{Between, Flux, Readiness, Trouble};
 use crate::config::activation::{Check, CommandLine, Health, Http, Preflight, Probe};
 
 /// How often somebody who waits looks whether to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Waits until all is well with the release that is active, as an activation does at its end.
+pub(crate) fn wait_until_well(
+    store: &Store,
+    health: &Health,
+    release: Sequence,
+    flux: Option<&dyn Flux>,
+    progress: &dyn Progress,
+) -> Result<(), Trouble> {
+    let between = Between { to: Some(release), from: None };
+    let environment = environment(store, "health", between)?;
+    Gate { flux, environment: &environment, progress }.wait(health)
+}
 
 /// What checks need to know.
 pub(super) struct Gate<'a> {

@@ -19,6 +19,7 @@ mod socket;
 
 pub use engine::{Engine, News, Switched, Watcher};
 pub use error::{Error, Trouble};
+pub(crate) use gate::wait_until_well;
 pub use flux::{Flux, NotSuspended, Readiness};
 pub use host::{Action, Between, Direct, Host, Restart};
 pub use plan::Plan;

@@ -20,6 +20,7 @@ use super::told::{conclude, describe, foretell, warning};
 use super::{Cli, ImportArgs};
 use crate::Error;
 use crate::activation::Engine;
+use crate::cluster;
 use crate::config::Config;
 use crate::import::{Done, Forecast, Plan, execute, forecast, plan, record_refusal};
 use crate::media;
@@ -52,6 +53,9 @@ pub(super) fn take(
     args: &ImportArgs,
     only: Option<Digest>,
 ) -> Result<(), Error> {
+    if args.activate && config.cluster.is_some() {
+        return Err(cluster::Error::OneAlone.into());
+    }
     let source = source_name(&args.sources)?;
     let mut search = Search::new(args.sources.clone());
     let writer = cli.writer(&format!("import {source}"))?;

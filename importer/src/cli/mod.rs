@@ -1,12 +1,14 @@
 //! The command line of `sealiftctl`.
 
 mod appliance;
+mod cluster;
 mod gc;
 mod history;
 mod import;
 mod media;
 mod mirror;
 mod output;
+mod peer;
 mod receipt;
 mod repair;
 mod screen;
@@ -93,6 +95,9 @@ command tries again from there, and `sealiftctl rollback` goes back.")]
 What was gone back from stays here: `sealiftctl activate` makes it the active one again.
 An activation that was interrupted, or has stopped, is given up by a rollback.")]
     Rollback(RollbackArgs),
+    /// This node's part in a cluster of several
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Go on with an activation that was interrupted; run at every start of the machine
     Resume,
     /// Do one thing that only root may do, for a process on the other end of standard input
@@ -173,11 +178,17 @@ A timer runs this command (sealift-mirror.timer); whatever it is refused is told
 
 Examples:
   sealiftctl mirror --plan     ask what is new, and say what would be done
-  sealiftctl mirror --once     take it now")]
+  sealiftctl mirror --once     take it now
+
+With `--peer` a release is staged from other nodes instead, which are asked in turn. It is verified as ever,
+against the trust root that is pinned here; which one it is has to be known from elsewhere.
+  sealiftctl mirror --peer https://node-b:5443 --ca-file nodes.crt --release sha256:…")]
 struct MirrorArgs {
     /// Do not try again if the vendor cannot be reached, or somebody else changes the store
-    #[arg(long)]
+    #[arg(long, conflicts_with = "peer")]
     once: bool,
+    #[command(flatten)]
+    peer: peer::PeerArgs,
     #[command(flatten)]
     plan: PlanArgs,
 }
@@ -241,6 +252,7 @@ impl Cli {
             Command::Trust(TrustCommand::Pin { file }) => trust::pin(self, output, file),
             Command::Import(args) => import::import(self, output, args),
             Command::Media(command) => media::media(self, output, command),
+            Command::Mirror(args) if args.peer.is_given() => peer::mirror(self, output, args),
             Command::Mirror(args) => mirror::mirror(self, output, args),
             Command::Repair(args) => repair::repair(self, output, args),
             Command::Status(args) => status::status(self, output, args),
@@ -248,6 +260,7 @@ impl Cli {
             Command::Activate(args) => switch::activate(self, output, args),
             Command::Rollback(args) => switch::rollback(self, output, args),
             Command::Receipt(args) => receipt::receipt(self, output, args),
+            Command::Cluster(command) => cluster::cluster(self, output, command),
             Command::Resume => switch::resume(self, output),
             Command::HostHelper => switch::host_helper(self),
             Command::Verify(args) => verify::verify(self, output, args),

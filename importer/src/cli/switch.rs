@@ -13,7 +13,11 @@ use crate::Error;
 use crate::activation::{Direct, Plan, Switched, answer};
 
 pub(super) fn activate(cli: &Cli, output: Output, args: &ActivateArgs) -> Result<(), Error> {
-    let config = cli.config()?.activation;
+    let config = cli.config()?;
+    if let Some(cluster) = &config.cluster {
+        return super::cluster::activate(cli, output, &config, cluster, args);
+    }
+    let config = config.activation;
     if args.plan.plan {
         let store = cli.store()?;
         let plan = Plan::activation(&store, &config, find(&store, &args.version)?)?;
@@ -26,7 +30,11 @@ pub(super) fn activate(cli: &Cli, output: Output, args: &ActivateArgs) -> Result
 }
 
 pub(super) fn rollback(cli: &Cli, output: Output, args: &RollbackArgs) -> Result<(), Error> {
-    let config = cli.config()?.activation;
+    let config = cli.config()?;
+    if let Some(cluster) = &config.cluster {
+        return super::cluster::rollback(cli, output, &config, cluster, args);
+    }
+    let config = config.activation;
     let target = |store: &Store| args.version.as_ref().map(|version| find(store, version)).transpose();
     if args.plan.plan {
         let store = cli.store()?;
@@ -59,7 +67,7 @@ pub(super) fn host_helper(cli: &Cli) -> Result<(), Error> {
 }
 
 /// The release that a person means: by its version, or else by its sequence.
-fn find(store: &Store, wanted: &str) -> Result<Sequence, Error> {
+pub(super) fn find(store: &Store, wanted: &str) -> Result<Sequence, Error> {
     let known: Vec<ReleaseName> = store.situation()?.releases.into_iter().map(|known| known.name).collect();
     let by_version: Vec<Sequence> =
         known.iter().filter(|name| name.version.as_str() == wanted).map(|name| name.sequence).collect();
@@ -72,7 +80,7 @@ fn find(store: &Store, wanted: &str) -> Result<Sequence, Error> {
     by_sequence.ok_or_else(|| Error::NoSuchVersion { wanted: wanted.to_owned(), known })
 }
 
-fn describe(plan: &Plan) -> String {
+pub(super) fn describe(plan: &Plan) -> String {
     let lines = heading(
         Some(&plan.to),
         plan.from.as_ref(),

@@ -301,7 +301,7 @@ pub struct Programs {
 }
 
 /// `90s`, `15m`, `2h`
-fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     use serde::de::Error as _;
 
     let text = String::deserialize(deserializer)?;

@@ -2,9 +2,11 @@
 //! everything in it has a default, so an appliance without it works too.
 
 pub mod activation;
+mod cluster;
 mod disk;
 mod media;
 mod mirror;
+mod peer;
 mod receipt;
 
 use std::io::Read as _;
@@ -15,9 +17,11 @@ use serde::Deserialize;
 
 use crate::Error;
 pub use activation::Activation;
+pub use cluster::Cluster;
 pub use disk::{Disk, Threshold};
 pub use media::{Media, Policy};
 pub use mirror::{Location, Mirror};
+pub use peer::{PeerAccess, PeerIdentity, parse_peer};
 pub use receipt::Receipt;
 
 /// Where it is looked for if no other place is named.
@@ -39,6 +43,9 @@ pub struct Config {
     /// Where releases are fetched from; none for an appliance that is offline.
     #[serde(default)]
     pub mirror: Option<Mirror>,
+    /// The cluster that this appliance is a node of; none for an appliance that is alone.
+    #[serde(default)]
+    pub cluster: Option<Cluster>,
     /// What is done with sticks.
     #[serde(default)]
     pub media: Media,
@@ -82,7 +89,20 @@ impl Config {
                 return Err(refuse(String::new(), format!("`{key}` is `{found}`, not `{wanted}`")));
             }
         }
+        config.expect_together().map_err(|why| refuse(String::new(), why))?;
         Ok(config)
+    }
+
+    /// The nodes of a cluster switch together, when a person says so.
+    fn expect_together(&self) -> Result<(), String> {
+        let by_itself = [
+            ("mirror.activate", self.mirror.as_ref().is_some_and(|mirror| mirror.activate)),
+            ("media.policy: activate", self.media.policy == Policy::Activate),
+        ];
+        match by_itself.iter().find(|(_, is_so)| self.cluster.is_some() && *is_so) {
+            Some((key, _)) => Err(format!("`{key}` has no meaning on a node of a `cluster`")),
+            None => Ok(()),
+        }
     }
 }
 

@@ -5,8 +5,7 @@
 
 use serde::Deserialize;
 
-use super::Error;
-use super::api::{Api, Ask, Deadline};
+use crate::kubernetes::{Api, Ask, Deadline, Error};
 
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
 const HELM: &str = "helm.toolkit.fluxcd.io";

@@ -1,13 +1,10 @@
 //! Flux, while a release is activated: held still, let go again, made to look at once, and asked whether all is well.
 //!
-//! [`Cluster`] is a small client of the Kubernetes API, blocking, for these four things. What it has done is written on the
+//! [`Cluster`] does these four things through the Kubernetes API, blocking. What it has done is written on the
 //! objects themselves (an annotation beside `spec.suspend`, in one change), never remembered here: whatever is interrupted
 //! can be done again, by another process too, and what somebody else suspended stays suspended.
 
-mod api;
-mod error;
 mod kind;
-mod kubeconfig;
 mod object;
 mod standing;
 
@@ -19,12 +16,12 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use self::api::{Api, Ask, Deadline};
 use self::kind::{APPLIERS, CHARTS, SOURCES, Served};
 use self::object::{Object, Page};
 use crate::activation::{self, NotSuspended, Readiness};
+pub use crate::kubernetes::Error;
+use crate::kubernetes::{Api, Ask, Deadline};
 
-pub use self::error::Error;
 pub use self::standing::{Standing, Waiting};
 
 /// Objects asked for at once.

@@ -9,8 +9,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::api::shown;
 use super::object::Object;
+use crate::kubernetes::shown;
 
 /// How many objects that are not ready are told by name. The first few say what is wrong; the rest mostly wait for them.
 const MAX_WAITING: usize = 10;

@@ -11,16 +11,19 @@ use sealift_archive::release::published::{
     Envelope, Enveloped, MAX_ENVELOPE_BYTES, Published, find_envelope,
 };
 use sealift_archive::{Blob, Digest, Error as ArchiveError, Progress, Reference};
-use sealift_fetch::{Client, Error as FetchError, Kind, Manifest, Origin, Wanted};
+use sealift_fetch::{Client, Error as FetchError, Kind, Manifest, Options, Origin, Url, Wanted};
 use tokio::runtime::{Builder, Runtime};
 
 use super::Error as OnlineError;
 use crate::Error;
-use crate::config::{Location, Mirror};
+use crate::config::{Location, Mirror, PeerAccess};
 
 /// What web servers answer for names that they do not have, if they do not let everybody know which ones they have (storage
 /// services do so for those who may not list).
 const FORBIDDEN: u16 = 403;
+
+/// Where a node's registry has what other nodes fetch.
+const PEER_PATH: &str = "/peer/";
 
 /// An endpoint, and the means to ask it.
 #[derive(Debug)]
@@ -37,9 +40,22 @@ impl Endpoint {
     /// # Errors
     /// A CA file that cannot be used, or no thread can be had.
     pub fn open(mirror: &Mirror) -> Result<Self, Error> {
+        Self::at(mirror.source.clone(), mirror.options())
+    }
+
+    /// The endpoint of another node, which has the same tree at this address of its registry. Nobody is asked yet.
+    ///
+    /// # Errors
+    /// As [`Endpoint::open`].
+    pub fn of_peer(registry: &Url, access: &PeerAccess) -> Result<Self, Error> {
+        let mut base = registry.clone();
+        base.set_path(PEER_PATH);
+        Self::at(Location::Web(base), access.options())
+    }
+
+    fn at(location: Location, options: Options) -> Result<Self, Error> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let client = Client::new(mirror.options())?;
-        let (location, name) = (mirror.source.clone(), mirror.source.to_string());
+        let (client, name) = (Client::new(options)?, location.to_string());
         Ok(Self { location, name, client, runtime })
     }
 

@@ -69,6 +69,14 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// No other node could be used to take a release from.
+    #[error("{release} could be taken from no peer{}", reasons(failures))]
+    NoPeer {
+        /// Its statement.
+        release: Digest,
+        /// Why not, by peer.
+        failures: Vec<Failed>,
+    },
     /// A release that was staged did not become active. It is not tried again without a person.
     #[error("{cause}")]
     NotActivated {
@@ -77,6 +85,24 @@ pub enum Error {
         /// What went wrong.
         cause: Box<crate::Error>,
     },
+}
+
+/// A peer that was no help.
+#[derive(Debug)]
+pub struct Failed {
+    /// Who: a URL.
+    pub peer: String,
+    /// Why.
+    pub error: crate::Error,
+}
+
+/// `: https://node-b:5443/peer: … (SL0558); https://node-c:5443/peer: … (SL0204)`
+fn reasons(failures: &[Failed]) -> String {
+    let reason = |(at, Failed { peer, error }): (usize, &Failed)| {
+        let before = if at == 0 { ':' } else { ';' };
+        format!("{before} {peer}: {error} ({})", error.code())
+    };
+    failures.iter().enumerate().map(reason).collect()
 }
 
 impl Explain for Error {
@@ -90,6 +116,7 @@ impl Explain for Error {
             Self::OtherStatement { .. } => 559,
             Self::OtherRelease { .. } => 560,
             Self::NotPublished { .. } => 561,
+            Self::NoPeer { .. } => 582,
         })
     }
 
@@ -101,6 +128,12 @@ impl Explain for Error {
                 class => class,
             },
             Self::NotConfigured => Class::Usage,
+            // One that is away, or has it not yet, may have it the next time.
+            Self::NoPeer { failures, .. }
+                if failures.iter().any(|failed| failed.error.class() == Class::Unreachable) =>
+            {
+                Class::Unreachable
+            }
             // It may be there the next time.
             Self::NoChannel { .. } | Self::NotThere { .. } => Class::Unreachable,
             _ => Class::Refused,
@@ -129,6 +162,11 @@ impl Explain for Error {
             }
             Self::NotThere { .. } => {
                 "the vendor may still be publishing it: the next run tries again; if it stays away, tell the vendor".into()
+            }
+            Self::NoPeer { .. } => {
+                "check that the nodes run and have the release; whoever sends something else than what was asked for is to be \
+                 looked at (`sealiftctl verify` there)"
+                    .into()
             }
             Self::OtherRelease { .. } => "the vendor signed a channel with a mistake in it: ask for its next edition".into(),
         })

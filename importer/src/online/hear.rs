@@ -64,7 +64,8 @@ impl Endpoint {
         Ok(Heard { channel: said, digest: Digest::of(&channel.document), signers })
     }
 
-    fn follow_roots(&self, trust: &mut Trust, progress: &dyn Progress) -> Result<(), Error> {
+    /// Follows the trust roots that are there, as far as they lead.
+    pub(super) fn follow_roots(&self, trust: &mut Trust, progress: &dyn Progress) -> Result<(), Error> {
         loop {
             let version = trust.trusted.newest().version() + 1;
             let Some(envelope) = self.wait(progress, self.envelope(Published::Root(version)))? else {

@@ -5,6 +5,8 @@
 //! [`Endpoint::news`] says what it means here; what is offered is planned and loaded like an archive, only that its blobs
 //! are asked for by digest, and only those that are missing. So a stick can bring most of a release and the network the rest.
 //!
+//! Nodes of a cluster take releases from each other in the same way; see [`Peers`].
+//!
 //! Nothing that an endpoint sends is believed: documents have signatures, content has digests, and everything has a
 //! largest size. Whatever goes wrong, what runs goes on running, and the next run goes on where this one stopped.
 
@@ -13,17 +15,20 @@ mod error;
 mod hear;
 mod offer;
 mod patience;
+mod peers;
 mod source;
 
 use sealift_archive::{ChannelName, Digest, Explain as _};
 use sealift_store::{Event, LastTry, Record, State, Store, StoredRelease, Writer};
 
 pub use endpoint::Endpoint;
-pub use error::Error;
 pub(crate) use error::hint;
+pub use error::{Error, Failed};
 pub use hear::{Heard, Trust};
-pub use offer::{News, Offer, unwrapped};
+pub(crate) use offer::whole;
+pub use offer::{News, Offer, Wanted, unwrapped};
 pub use patience::Patience;
+pub use peers::{Peers, Taken, Witness};
 
 use crate::import::record_refusal;
 

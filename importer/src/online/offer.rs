@@ -41,6 +41,16 @@ pub struct Offer<'e> {
     pub passed: Vec<Passed>,
 }
 
+/// A release that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    pub(super) statement: Digest,
+    /// Releases that may have to come before it.
+    pub(super) earlier: &'a [CurrentRelease],
+    /// Who named it, if a channel did.
+    channel: Option<&'a Channel>,
+}
+
 /// A statement whose signatures are good.
 struct Stated {
     statement: Statement,
@@ -80,13 +90,65 @@ impl Endpoint {
         {
             return Ok(News::Here(here.state().clone()));
         }
-        let inquiry = Inquiry { endpoint: self, store, trust, channel };
-        self.wait(progress, inquiry.offer(&situation)).map(News::Offer)
+        let wanted =
+            Wanted { statement: newest.statement, earlier: &channel.earlier, channel: Some(channel) };
+        self.offer(store, trust, wanted, &situation, progress).map(News::Offer)
+    }
+
+    /// The release that is wanted and, where that cannot follow the active one, those that lead to it.
+    ///
+    /// # Errors
+    /// As [`Endpoint::news`].
+    pub(super) fn offer<'e>(
+        &'e self,
+        store: &Store,
+        trust: &'e Trust,
+        wanted: Wanted<'_>,
+        situation: &Situation,
+        progress: &dyn Progress,
+    ) -> Result<Offer<'e>, Error> {
+        let inquiry = Inquiry { endpoint: self, store, trust, wanted };
+        self.wait(progress, inquiry.offer(situation))
+    }
+}
+
+impl<'a> Wanted<'a> {
+    /// A release that somebody names by its digest, and those that may have to come before it.
+    #[must_use]
+    pub fn new(statement: Digest, earlier: &'a [CurrentRelease]) -> Self {
+        Self { statement, earlier, channel: None }
+    }
+
+    /// The statement has to be of the release that the channel says it is of.
+    fn expect_named(&self, digest: Digest, statement: &Statement) -> Result<(), OnlineError> {
+        let Some((channel, entry)) = self.entry(digest) else { return Ok(()) };
+        let said = (&channel.product, &entry.version, entry.sequence);
+        if said == (&statement.product, &statement.version, statement.sequence) {
+            return Ok(());
+        }
+        let (name, said, found) = (channel.name, Box::new(entry.clone()), Box::new(statement.name()));
+        Err(OnlineError::OtherRelease { name, said, found })
+    }
+
+    /// What to call a release of which nothing else is known.
+    fn name(&self, digest: Digest) -> String {
+        match self.entry(digest) {
+            Some((channel, CurrentRelease { version, sequence, .. })) => {
+                format!("{} {version} (sequence {sequence})", channel.product)
+            }
+            None => digest.to_string(),
+        }
+    }
+
+    fn entry(&self, digest: Digest) -> Option<(&Channel, &CurrentRelease)> {
+        let channel = self.channel?;
+        let mut entries = std::iter::once(&channel.release).chain(&channel.earlier);
+        Some((channel, entries.find(|entry| entry.statement == digest)?))
     }
 }
 
 /// A release that is here with all of its content, and has not failed.
-fn whole(store: &Store, statement: &Digest) -> Result<Option<StoredRelease>, Error> {
+pub(crate) fn whole(store: &Store, statement: &Digest) -> Result<Option<StoredRelease>, Error> {
     let here = store.releases()?.into_iter().find(|release| release.digest() == *statement);
     let Some(here) = here.filter(|here| here.state().is_served()) else { return Ok(None) };
     Ok(store.is_complete(&here)?.then_some(here))
@@ -96,7 +158,7 @@ struct Inquiry<'e, 's> {
     endpoint: &'e Endpoint,
     store: &'s Store,
     trust: &'e Trust,
-    channel: &'s Channel,
+    wanted: Wanted<'s>,
 }
 
 impl<'e> Inquiry<'e, '_> {
@@ -115,10 +177,10 @@ impl<'e> Inquiry<'e, '_> {
         Ok(Offer { endpoint: self.endpoint, releases, trust: self.trust, passed: way.passed })
     }
 
-    /// The statement of the current release and, unless that can follow the active one, of all that lead to it, by rising
+    /// The statement of the wanted release and, unless that can follow the active one, of all that lead to it, by rising
     /// sequence.
     async fn statements(&self, active: Option<&Known>) -> Result<Vec<Stated>, Error> {
-        let mut stated = vec![self.statement(&self.channel.release).await?];
+        let mut stated = vec![self.statement(self.wanted.statement).await?];
         let Some(active) = active else { return Ok(stated) };
         let leads_on = |stated: &[Stated], version| {
             stated.iter().any(|one| one.statement.upgrade_from.contains(version))
@@ -126,40 +188,36 @@ impl<'e> Inquiry<'e, '_> {
         if leads_on(&stated, &active.name.version) {
             return Ok(stated);
         }
-        let mut earlier: Vec<&CurrentRelease> = self.channel.earlier.iter().collect();
+        let mut earlier: Vec<&CurrentRelease> = self.wanted.earlier.iter().collect();
         earlier.sort_by_key(|entry| Reverse(entry.sequence));
         for entry in earlier.into_iter().filter(|entry| entry.sequence > active.name.sequence) {
             if leads_on(&stated, &entry.version) {
-                stated.push(self.statement(entry).await?);
+                stated.push(self.statement(entry.statement).await?);
             }
         }
         stated.reverse();
         Ok(stated)
     }
 
-    /// The statement that the channel names, from the store if it is there.
-    async fn statement(&self, entry: &CurrentRelease) -> Result<Stated, Error> {
-        let (bytes, signatures) = if let Some(here) = self.stored(&entry.statement)? {
+    /// The statement with this digest, from the store if it is there.
+    async fn statement(&self, wanted: Digest) -> Result<Stated, Error> {
+        let (bytes, signatures) = if let Some(here) = self.stored(&wanted)? {
             (here.statement_bytes()?, here.signatures()?)
         } else {
-            let envelope = self.endpoint.envelope(Published::Release(entry.statement)).await?;
-            let envelope = envelope.ok_or_else(|| self.not_there("the statement", entry))?;
+            let envelope = self.endpoint.envelope(Published::Release(wanted)).await?;
+            let envelope =
+                envelope.ok_or_else(|| self.not_there("the statement", &self.wanted.name(wanted)))?;
             (envelope.document, envelope.signatures)
         };
         let found = Digest::of(&bytes);
-        if found != entry.statement {
-            let (source_name, wanted) = (self.endpoint.name().to_owned(), entry.statement);
+        if found != wanted {
+            let source_name = self.endpoint.name().to_owned();
             return Err(OnlineError::OtherStatement { source_name, wanted, found }.into());
         }
-        let document = Published::Release(entry.statement).path();
+        let document = Published::Release(wanted).path();
         let signers = self.trust.trusted.check(&document, &bytes, RoleName::Release, &signatures)?;
         let statement = Statement::parse(&document, &bytes)?;
-        let said = (&self.channel.product, &entry.version, entry.sequence);
-        if said != (&statement.product, &statement.version, statement.sequence) {
-            let (name, said, found) =
-                (self.channel.name, Box::new(entry.clone()), Box::new(statement.name()));
-            return Err(OnlineError::OtherRelease { name, said, found }.into());
-        }
+        self.wanted.expect_named(wanted, &statement)?;
         Ok(Stated {
             statement,
             bytes,
@@ -198,17 +256,12 @@ impl<'e> Inquiry<'e, '_> {
         limit: u64,
     ) -> Result<Vec<u8>, Error> {
         let found = self.endpoint.content(digest, limit).await?;
-        found.ok_or_else(|| {
-            let (source_name, what) =
-                (self.endpoint.name().to_owned(), format!("{what} of {}", statement.name()));
-            OnlineError::NotThere { source_name, what }.into()
-        })
+        Ok(found.ok_or_else(|| self.not_there(what, &statement.name().to_string()))?)
     }
 
-    fn not_there(&self, what: &str, entry: &CurrentRelease) -> OnlineError {
-        let CurrentRelease { version, sequence, .. } = entry;
-        let what = format!("{what} of {} {version} (sequence {sequence})", self.channel.product);
-        OnlineError::NotThere { source_name: self.endpoint.name().to_owned(), what }
+    fn not_there(&self, what: &str, release: &str) -> OnlineError {
+        let source_name = self.endpoint.name().to_owned();
+        OnlineError::NotThere { source_name, what: format!("{what} of {release}") }
     }
 }
 

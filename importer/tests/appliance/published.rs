@@ -86,8 +86,13 @@ impl Tree {
 
     /// Serves it as files.
     pub(crate) fn serve_by(&self, server: &Registry) {
+        self.serve_below(server, PLACE);
+    }
+
+    /// Serves it as files in this place.
+    pub(crate) fn serve_below(&self, server: &Registry, place: &str) {
         for (part, bytes) in &self.0 {
-            server.add_file(&format!("/{PLACE}/{}", part.path()), bytes.clone());
+            server.add_file(&format!("/{place}/{}", part.path()), bytes.clone());
         }
     }
 

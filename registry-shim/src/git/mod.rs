@@ -8,6 +8,7 @@
 //! catalog, and of the client's protocol header only the wish for version 2 is taken over.
 
 mod advertisement;
+mod agreed;
 mod body;
 mod packet;
 mod upload_pack;
@@ -19,9 +20,11 @@ use axum::extract::State;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use sealift_archive::RepositoryName;
+use sealift_archive::{RepositoryName, Sequence};
+use tokio::task::spawn_blocking;
 use url::form_urlencoded;
 
+use self::agreed::Verdict;
 pub(crate) use self::upload_pack::UploadPack;
 use self::upload_pack::{Answer, Question};
 use crate::app::App;
@@ -95,10 +98,27 @@ async fn ask(app: &App, name: &str, headers: &HeaderMap) -> Result<Question, Ref
     let view = app.live().view().await;
     let catalog = view.catalog().ok_or(Refusal::NotReady)?;
     let namespace = catalog.git(&repository).ok_or(Refusal::NotFound)?;
+    expect_agreed(app, namespace).await?;
     let dir = app.git_path(&repository);
     let wishes = headers.get(GIT_PROTOCOL).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let version_2 = wishes.split(':').any(|wish| wish == "version=2");
     Ok(Question { repository, dir, namespace, version_2 })
+}
+
+/// On a node of a cluster, what is active here has to be what all have agreed on.
+async fn expect_agreed(app: &App, active: Sequence) -> Result<(), Refusal> {
+    let store = app.live().store().clone();
+    let judged =
+        spawn_blocking(move || agreed::judge(&store, active)).await.map_err(|_| Refusal::NotReady)?;
+    match judged {
+        Ok(Verdict::Fit) => Ok(()),
+        Ok(Verdict::Behind) => Err(Refusal::Behind),
+        Ok(Verdict::Unheard) => Err(Refusal::Unheard),
+        Err(error) => {
+            error.log();
+            Err(Refusal::NotReady)
+        }
+    }
 }
 
 fn requested_service(uri: &Uri) -> Option<String> {
@@ -121,6 +141,8 @@ enum Refusal {
     TooSlow,
     Malformed,
     NotReady,
+    Behind,
+    Unheard,
     Busy,
     Failed,
 }
@@ -150,12 +172,21 @@ impl IntoResponse for Refusal {
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive"),
             Self::Malformed => (StatusCode::BAD_REQUEST, "the request cannot be read"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read"),
+            Self::Behind => {
+                (StatusCode::SERVICE_UNAVAILABLE, "this node does not run yet what the cluster has agreed on")
+            }
+            Self::Unheard => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this node has not heard yet what the cluster has agreed on",
+            ),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many clients at once"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the repository cannot be read"),
         };
         let advice = match self {
             Self::WrongMethod(allowed) => Some((header::ALLOW, HeaderValue::from_static(allowed))),
-            Self::Busy | Self::NotReady => Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS)),
+            Self::Busy | Self::NotReady | Self::Behind | Self::Unheard => {
+                Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS))
+            }
             _ => None,
         };
         let mut response = (status, format!("{message}\n")).into_response();

@@ -7,7 +7,11 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use fs_err as fs;
 use reqwest::Method;
+use sealift_archive::Digest;
+use sealift_store::{Agreed, Store};
+use time::OffsetDateTime;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
@@ -314,4 +318,28 @@ async fn who_goes_away_leaves_no_process_behind() {
         assert!(begun.elapsed() < Duration::from_secs(20), "it still runs");
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_behind_does_not_answer() {
+    let store = TestStore::new();
+    store.git_release(1, "active", "fleet", "one");
+    store.point_at(1);
+    let served = store.serve().await;
+    let ask = async || served.get("/git/fleet.git/info/refs?service=git-upload-pack").await;
+    assert_eq!(ask().await.status, 200, "it is no node of a cluster");
+    let own = Digest::of(&fs::read(store.release_dir(1).join("release.json")).expect("the statement"));
+    let agree = |releases: &[Digest]| {
+        let boot_id = sealift_store::boot().expect("a boot");
+        let agreed = Agreed { releases: releases.to_vec(), boot_id, time: OffsetDateTime::UNIX_EPOCH };
+        Store::open(store.dir()).expect("the store").write_agreed(&agreed).expect("it is written");
+    };
+    agree(&[Digest::of(b"another")]);
+    let answer = ask().await;
+    assert_eq!((answer.status.as_u16(), answer.header("Retry-After")), (503, "5"));
+    assert!(answer.text().contains("agreed on"), "{}", answer.text());
+    // All else is answered: what runs goes on pulling.
+    assert_eq!(served.get("/v2/").await.status, 200);
+    agree(&[Digest::of(b"another"), own]);
+    assert_eq!(ask().await.status, 200);
 }

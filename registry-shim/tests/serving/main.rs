@@ -9,6 +9,7 @@ mod fixture;
 mod git;
 mod metrics;
 mod naming;
+mod peer;
 mod program;
 mod releases;
 mod service;

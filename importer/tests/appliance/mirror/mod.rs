@@ -1,5 +1,6 @@
-//! `sealiftctl mirror` against a vendor's endpoint: what it asks for, what it takes, and what it refuses.
+//! `sealiftctl mirror` against a vendor's endpoint, and against other nodes: what it asks for, what it takes, and what it refuses.
 
+mod peers;
 mod refusing;
 mod taking;
 

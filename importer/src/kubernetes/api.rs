@@ -33,39 +33,69 @@ const MAX_ANSWER_BYTES: usize = 32 << 20;
 /// The name under which the API server notes who set a field.
 const FIELD_MANAGER: &str = "sealift";
 const MERGE_PATCH: HeaderValue = HeaderValue::from_static("application/merge-patch+json");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// When an undertaking has to be over, with all its tries.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline(Instant);
+pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    pub(super) fn after(duration: Duration) -> Self {
+    pub(crate) fn after(duration: Duration) -> Self {
         Self(Instant::now() + duration)
     }
 
     /// What is left.
-    pub(super) fn left(self) -> Duration {
+    pub(crate) fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    pub(super) fn is_over(self) -> bool {
+    pub(crate) fn is_over(self) -> bool {
         self.left().is_zero()
     }
 }
 
 /// What is asked for.
 #[derive(Debug)]
-pub(super) struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     /// The verb that a Role has to allow.
-    pub(super) verb: &'static str,
+    pub(crate) verb: &'static str,
     /// What it is about, for errors.
-    pub(super) resource: String,
-    pub(super) path: &'a [&'a str],
-    pub(super) query: &'a [(&'a str, &'a str)],
+    pub(crate) resource: String,
+    pub(crate) path: &'a [&'a str],
+    pub(crate) query: &'a [(&'a str, &'a str)],
+}
+
+/// What becomes of what is asked for.
+enum Change<'a> {
+    None,
+    Patch(&'a Value),
+    Create(&'a Value),
+    Replace(&'a Value),
+    Delete,
+}
+
+impl Change<'_> {
+    fn method(&self) -> Method {
+        match self {
+            Self::None => Method::GET,
+            Self::Patch(_) => Method::PATCH,
+            Self::Create(_) => Method::POST,
+            Self::Replace(_) => Method::PUT,
+            Self::Delete => Method::DELETE,
+        }
+    }
+
+    fn body(&self) -> Option<(HeaderValue, &Value)> {
+        match self {
+            Self::None | Self::Delete => None,
+            Self::Patch(patch) => Some((MERGE_PATCH, patch)),
+            Self::Create(object) | Self::Replace(object) => Some((JSON, object)),
+        }
+    }
 }
 
 /// The API server.
-pub(super) struct Api {
+pub(crate) struct Api {
     server: Url,
     client: Client,
     token: Option<Token>,
@@ -80,7 +110,7 @@ impl fmt::Debug for Api {
 
 impl Api {
     /// The server of a kubeconfig. Nothing is asked yet.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let kubeconfig = Kubeconfig::read(path)?;
         let bad = |why: String| Error::Kubeconfig { file: path.to_owned(), why };
         let unusable = |what: &str, error: &reqwest::Error| bad(format!("{what}: {}", innermost(error)));
@@ -110,38 +140,69 @@ impl Api {
     }
 
     /// Where it is, as people may see it.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         let shown = without_secrets(&self.server);
         shown.trim_end_matches('/').to_owned()
     }
 
     /// Gets a document.
-    pub(super) fn get<T: DeserializeOwned>(&self, ask: &Ask<'_>, deadline: Deadline) -> Result<T, Error> {
-        let body = self.ask(ask, None, deadline)?;
-        serde_json::from_slice(&body)
-            .map_err(|error| self.odd(ask, format!("it is not what it should be: {error}")))
+    pub(crate) fn get<T: DeserializeOwned>(&self, ask: &Ask<'_>, deadline: Deadline) -> Result<T, Error> {
+        let body = self.ask(ask, &Change::None, deadline)?;
+        self.understand(ask, &body)
     }
 
     /// Changes an object by an RFC 7386 merge patch.
-    pub(super) fn patch(&self, ask: &Ask<'_>, patch: &Value, deadline: Deadline) -> Result<(), Error> {
-        self.ask(ask, Some(patch), deadline).map(|_| ())
+    pub(crate) fn patch(&self, ask: &Ask<'_>, patch: &Value, deadline: Deadline) -> Result<(), Error> {
+        self.ask(ask, &Change::Patch(patch), deadline).map(drop)
+    }
+
+    /// Makes an object; the server answers 409 if there is one.
+    pub(crate) fn create<T: DeserializeOwned>(
+        &self,
+        ask: &Ask<'_>,
+        object: &Value,
+        deadline: Deadline,
+    ) -> Result<T, Error> {
+        let body = self.ask(ask, &Change::Create(object), deadline)?;
+        self.understand(ask, &body)
+    }
+
+    /// Puts an object in the place of the one that has its `resourceVersion`; the server answers 409 if that has changed.
+    pub(crate) fn replace<T: DeserializeOwned>(
+        &self,
+        ask: &Ask<'_>,
+        object: &Value,
+        deadline: Deadline,
+    ) -> Result<T, Error> {
+        let body = self.ask(ask, &Change::Replace(object), deadline)?;
+        self.understand(ask, &body)
+    }
+
+    /// Removes an object.
+    pub(crate) fn delete(&self, ask: &Ask<'_>, deadline: Deadline) -> Result<(), Error> {
+        self.ask(ask, &Change::Delete, deadline).map(drop)
+    }
+
+    fn understand<T: DeserializeOwned>(&self, ask: &Ask<'_>, body: &[u8]) -> Result<T, Error> {
+        serde_json::from_slice(body)
+            .map_err(|error| self.odd(ask, format!("it is not what it should be: {error}")))
     }
 
     /// Waits, but not longer than there is time.
-    pub(super) fn pause(&self, wait: Duration, deadline: Deadline) {
+    pub(crate) fn pause(&self, wait: Duration, deadline: Deadline) {
         self.runtime.block_on(async { tokio::time::sleep(wait.min(deadline.left())).await });
     }
 
     /// An answer that is not understood.
-    pub(super) fn odd(&self, ask: &Ask<'_>, why: String) -> Error {
+    pub(crate) fn odd(&self, ask: &Ask<'_>, why: String) -> Error {
         Error::NotUnderstood { server: self.address(), resource: ask.resource.clone(), why }
     }
 
-    fn ask(&self, ask: &Ask<'_>, patch: Option<&Value>, deadline: Deadline) -> Result<Vec<u8>, Error> {
+    fn ask(&self, ask: &Ask<'_>, change: &Change<'_>, deadline: Deadline) -> Result<Vec<u8>, Error> {
         let mut wait = FIRST_WAIT;
         self.runtime.block_on(async {
             loop {
-                let (told, error) = match self.try_once(ask, patch, deadline).await {
+                let (told, error) = match self.try_once(ask, change, deadline).await {
                     Ok(body) => return Ok(body),
                     Err(Failure::Final(error)) => return Err(error),
                     Err(Failure::Passing { wait: told, error }) => (told, error),
@@ -159,17 +220,16 @@ impl Api {
     async fn try_once(
         &self,
         ask: &Ask<'_>,
-        patch: Option<&Value>,
+        change: &Change<'_>,
         deadline: Deadline,
     ) -> Result<Vec<u8>, Failure> {
-        let method = if patch.is_some() { Method::PATCH } else { Method::GET };
-        let mut request = self.client.request(method, self.url(ask, patch.is_some()));
+        let mut request = self.client.request(change.method(), self.url(ask, change.body().is_some()));
         request = request.timeout(deadline.left().clamp(LEAST_TIMEOUT, ANSWER_TIMEOUT));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.text().map_err(Failure::Final)?);
         }
-        if let Some(patch) = patch {
-            request = request.header(CONTENT_TYPE, MERGE_PATCH).body(patch.to_string());
+        if let Some((media_type, body)) = change.body() {
+            request = request.header(CONTENT_TYPE, media_type).body(body.to_string());
         }
         let mut response = request.send().await.map_err(|error| self.no_answer(&error))?;
         if response.status().is_success() {
@@ -185,13 +245,13 @@ impl Api {
         Err(self.refusal(ask, response).await)
     }
 
-    fn url(&self, ask: &Ask<'_>, is_patch: bool) -> Url {
+    fn url(&self, ask: &Ask<'_>, has_body: bool) -> Url {
         let mut url = self.server.clone();
         url.path_segments_mut().expect("an http address has a path").pop_if_empty().extend(ask.path);
-        if !ask.query.is_empty() || is_patch {
+        if !ask.query.is_empty() || has_body {
             let mut pairs = url.query_pairs_mut();
             pairs.extend_pairs(ask.query);
-            if is_patch {
+            if has_body {
                 pairs.append_pair("fieldManager", FIELD_MANAGER);
             }
         }
@@ -261,6 +321,6 @@ fn said_by(body: &[u8]) -> String {
 }
 
 /// A text from outside: one line, no control characters, not too long.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     sealift_fetch::shown(&text.trim().replace(['\n', '\r', '\t'], " "))
 }

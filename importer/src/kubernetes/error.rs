@@ -106,7 +106,7 @@ fn colon(said: &str) -> String {
 
 impl Error {
     /// The HTTP status, if it was neither a success nor one that has an error of its own.
-    pub(super) fn status(&self) -> Option<u16> {
+    pub(crate) fn status(&self) -> Option<u16> {
         if let Self::Answer { status, .. } = self { Some(*status) } else { None }
     }
 }
@@ -141,7 +141,10 @@ impl Explain for Error {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Kubeconfig { .. } => "`activation.flux.kubeconfig` names the file".into(),
+            Self::Kubeconfig { .. } => {
+                "`activation.flux.kubeconfig` and `cluster.kubeconfig` in the configuration name the file"
+                    .into()
+            }
             Self::NotDone { .. } => {
                 "give it a kubeconfig with a client certificate or a token, such as the one k3s writes".into()
             }

@@ -1,0 +1,372 @@
+//! `cluster`, and what `activate` and `rollback` are on a node of one.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Subcommand;
+use sealift_archive::release::CurrentRelease;
+use sealift_fetch::Interrupt;
+use sealift_store::{Subject, Writer};
+use serde::Serialize;
+
+use super::appliance::Appliance;
+use super::output::{Lines, Output};
+use super::{ActivateArgs, Cli, RollbackArgs, switch};
+use crate::Error;
+use crate::activation::{self, Engine, Plan};
+use crate::cluster::{
+    Agreement, Board, Engines, Error as ClusterError, Failure, Hands, Kubernetes, Member, NodeHome, NodeName,
+    Observer, Report, Snapshot, Work,
+};
+use crate::config::activation::Activation;
+use crate::config::{Cluster, Config};
+
+/// How long it takes at most to notice that work has ended, or that somebody asks to stop.
+const NOTICE_INTERVAL: Duration = Duration::from_millis(50);
+/// How often a person who waits is told of what is new.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ClusterCommand {
+    /// Do this node's part, until it is asked to stop; run by sealift-cluster.service
+    Run,
+    /// Do one step of it
+    Step,
+    /// Show what the nodes agree on, and how each of them stands
+    Status,
+    /// Forget a node that is gone for good
+    Remove {
+        /// What it was called
+        #[arg(value_name = "NODE")]
+        name: NodeName,
+    },
+}
+
+pub(super) fn cluster(cli: &Cli, output: Output, command: &ClusterCommand) -> Result<(), Error> {
+    let config = cli.config()?;
+    let cluster = config.cluster.as_ref().ok_or(ClusterError::NotConfigured)?;
+    let board = Kubernetes::open(&cluster.kubeconfig, &cluster.namespace, &cluster.times)?;
+    match command {
+        ClusterCommand::Run => Node { cli, output, config: &config, cluster, board: &board }.run(),
+        ClusterCommand::Step => Node { cli, output, config: &config, cluster, board: &board }.step(),
+        ClusterCommand::Status => {
+            let told = Told::of(board.read()?);
+            output.result(&told, || told.describe())
+        }
+        ClusterCommand::Remove { name } => remove(output, cluster, &board, name),
+    }
+}
+
+/// This node, as it does its part.
+struct Node<'a> {
+    cli: &'a Cli,
+    output: Output,
+    config: &'a Config,
+    cluster: &'a Cluster,
+    board: &'a Kubernetes,
+}
+
+impl Node<'_> {
+    fn run(&self) -> Result<(), Error> {
+        let interrupt = Interrupt::on_signals()?;
+        let store = self.cli.store()?;
+        let home = NodeHome::open(store.clone(), self.cluster)?;
+        let mut member = Member::new(self.cluster.node.clone(), self.cluster.times);
+        let (begun, mut told) = (Instant::now(), None);
+        thread::scope(|scope| {
+            let mut under_way: Option<(Work, thread::ScopedJoinHandle<'_, Result<(), Failure>>)> = None;
+            while !interrupt.is_set() {
+                if let Some((work, handle)) = under_way.take_if(|(_, handle)| handle.is_finished()) {
+                    let broken_off = |_| Err(Failure::Trouble("it was broken off by a panic".to_owned()));
+                    let outcome = handle.join().unwrap_or_else(broken_off);
+                    member.finish(begun.elapsed(), work, outcome);
+                }
+                let stepped = member.step(begun.elapsed(), self.board, &home);
+                self.tell(&mut told, stepped.as_ref().err(), &member)?;
+                if let Ok(Some(work)) = stepped {
+                    self.output.remark(&format!("{}\n", describe(&work)))?;
+                    let (store, interrupt, wanted) = (store.clone(), interrupt.clone(), work.clone());
+                    let handle = scope.spawn(move || {
+                        let hands = self.hands(&store, &interrupt);
+                        hands.work(&wanted, self)
+                    });
+                    under_way = Some((work, handle));
+                }
+                let next = Instant::now() + self.cluster.times.step;
+                let is_done = |under_way: &Option<(Work, thread::ScopedJoinHandle<'_, _>)>| {
+                    under_way.as_ref().is_some_and(|(_, handle)| handle.is_finished())
+                };
+                while Instant::now() < next && !interrupt.is_set() && !is_done(&under_way) {
+                    thread::sleep(NOTICE_INTERVAL);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn step(&self) -> Result<(), Error> {
+        let (interrupt, store) = (Interrupt::on_signals()?, self.cli.store()?);
+        let home = NodeHome::open(store.clone(), self.cluster)?;
+        let mut member = Member::new(self.cluster.node.clone(), self.cluster.times);
+        let begun = Instant::now();
+        let work = member.step(begun.elapsed(), self.board, &home)?;
+        if let Some(work) = work {
+            self.output.remark(&format!("{}\n", describe(&work)))?;
+            let outcome = self.hands(&store, &interrupt).work(&work, self);
+            member.finish(begun.elapsed(), work, outcome);
+            self.tell(&mut None, None, &member)?;
+        }
+        Ok(())
+    }
+
+    fn hands<'s>(&'s self, store: &'s sealift_store::Store, interrupt: &'s Interrupt) -> Hands<'s> {
+        Hands { store, activation: &self.config.activation, peers: &self.cluster.peers, interrupt }
+    }
+
+    /// Says what hinders it, once.
+    fn tell(&self, told: &mut Option<String>, error: Option<&Error>, member: &Member) -> Result<(), Error> {
+        let now = match error {
+            Some(error) => Some(self.cli.describe(error)),
+            None => member.hindrance().map(str::to_owned),
+        };
+        if *told != now {
+            let line = now.as_deref().unwrap_or("all is well again");
+            self.output.remark(&format!("{line}\n"))?;
+            *told = now;
+        }
+        Ok(())
+    }
+}
+
+impl Engines for Node<'_> {
+    fn with_engine(
+        &self,
+        writer: &Writer,
+        config: &Activation,
+        act: &mut dyn FnMut(&Engine<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let appliance = Appliance::new(self.cli, self.output, writer, config)?;
+        // Whoever asked for the way back was told what it means.
+        act(&appliance.engine(true))
+    }
+}
+
+fn describe(work: &Work) -> String {
+    match work {
+        Work::Stage { release, from, .. } => {
+            let names: Vec<&str> = from.iter().map(|peer| peer.name.as_str()).collect();
+            format!("fetching {} from {}", release.version, names.join(", "))
+        }
+        Work::Switch { release, .. } => format!("switching to {}", release.version),
+        Work::HoldFlux { .. } => "holding Flux still".to_owned(),
+        Work::FreeFlux { .. } => "letting Flux go".to_owned(),
+        Work::Check { release, .. } => format!("waiting until all is well with {}", release.version),
+    }
+}
+
+fn remove(output: Output, cluster: &Cluster, board: &Kubernetes, name: &NodeName) -> Result<(), Error> {
+    let mut observer = Observer::default();
+    let begun = Instant::now();
+    let before = board.read()?;
+    observer.observe(&before, begun.elapsed());
+    let Some(version) = before.reports.get(name).map(|report| report.version.clone()) else {
+        return Err(ClusterError::UnknownNode { name: name.clone() }.into());
+    };
+    // Whoever is there says so in this time.
+    output.remark(&format!(
+        "listening for {} s whether it says something\n",
+        (cluster.times.beat * 2).as_secs()
+    ))?;
+    while begun.elapsed() < cluster.times.beat * 2 {
+        thread::sleep(WATCH_INTERVAL.min(cluster.times.beat));
+        if board.read()?.reports.get(name).is_some_and(|report| report.version != version) {
+            return Err(ClusterError::NodeLives { name: name.clone() }.into());
+        }
+    }
+    board.forget(name)?;
+    output.result(&serde_json::json!({ "removed": name }), || format!("Node {name} is forgotten\n"))
+}
+
+/// `activate` on a node of a cluster: the release that all nodes are to have.
+pub(super) fn activate(
+    cli: &Cli,
+    output: Output,
+    config: &Config,
+    cluster: &Cluster,
+    args: &ActivateArgs,
+) -> Result<(), Error> {
+    let store = cli.store()?;
+    let plan = Plan::activation(&store, &config.activation, switch::find(&store, &args.version)?)?;
+    if args.plan.plan {
+        return output.result(&plan, || switch::describe(&plan));
+    }
+    expect_consent(&plan, args.consent.yes)?;
+    Request { output, cluster, wanted: named(&plan.to), from: plan.from.as_ref().map(named) }.make()
+}
+
+/// `rollback` on a node of a cluster: the release before, on all nodes; or what is under way is given up.
+pub(super) fn rollback(
+    cli: &Cli,
+    output: Output,
+    config: &Config,
+    cluster: &Cluster,
+    args: &RollbackArgs,
+) -> Result<(), Error> {
+    let store = cli.store()?;
+    let board = Kubernetes::open(&cluster.kubeconfig, &cluster.namespace, &cluster.times)?;
+    let agreed = board.read()?.agreement.map(|agreed| agreed.value);
+    let target = args.version.as_ref().map(|version| switch::find(&store, version)).transpose()?;
+    if let Some(from) = agreed.filter(Agreement::is_under_way).and_then(|agreed| agreed.from)
+        && target.is_none_or(|target| target == from.sequence)
+        && !args.plan.plan
+    {
+        return Request { output, cluster, wanted: from, from: None }.make();
+    }
+    let plan = Plan::rollback(&store, &config.activation, target)?;
+    if args.plan.plan {
+        return output.result(&plan, || switch::describe(&plan));
+    }
+    expect_consent(&plan, args.consent.yes)?;
+    Request { output, cluster, wanted: named(&plan.to), from: plan.from.as_ref().map(named) }.make()
+}
+
+fn expect_consent(plan: &Plan, has_consent: bool) -> Result<(), Error> {
+    if has_consent || plan.warnings.is_empty() {
+        return Ok(());
+    }
+    let (goal, warnings) = (Box::new(plan.to.name()), plan.warnings.clone());
+    Err(activation::Error::NeedsConsent { goal, warnings }.into())
+}
+
+fn named(subject: &Subject) -> CurrentRelease {
+    let (version, sequence, statement) = (subject.version.clone(), subject.sequence, subject.digest);
+    CurrentRelease { version, sequence, statement }
+}
+
+/// What a person asks all nodes for.
+struct Request<'a> {
+    output: Output,
+    cluster: &'a Cluster,
+    wanted: CurrentRelease,
+    /// What is active here.
+    from: Option<CurrentRelease>,
+}
+
+impl Request<'_> {
+    /// Writes it down, and waits until the nodes have done it.
+    fn make(&self) -> Result<(), Error> {
+        let Cluster { kubeconfig, namespace, times, .. } = self.cluster;
+        let board = Kubernetes::open(kubeconfig, namespace, times)?;
+        let snapshot = board.read()?;
+        let agreed = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
+        let next = match agreed {
+            Some(agreed) if agreed.release == self.wanted && !agreed.is_stalled() => agreed.clone(),
+            Some(agreed) if agreed.is_under_way() => match &agreed.from {
+                Some(from) if *from == self.wanted && !agreed.is_return => agreed.given_up("it was given up"),
+                _ => {
+                    let release = Box::new(agreed.release.clone());
+                    return Err(ClusterError::UnderWay { run: agreed.run, release }.into());
+                }
+            },
+            Some(agreed) => agreed.next(self.wanted.clone()),
+            None => Agreement::first(self.wanted.clone(), self.from.clone()),
+        };
+        if agreed != Some(&next) {
+            let seen = snapshot.agreement.as_ref().map(|agreed| agreed.version.as_str());
+            if board.write_agreement(seen, &next)?.is_none() {
+                return Err(ClusterError::Outdated.into());
+            }
+        }
+        let told = self.watch(&board, &next)?;
+        self.output.result(&told, || told.describe())
+    }
+
+    fn watch(&self, board: &Kubernetes, begun: &Agreement) -> Result<Told, Error> {
+        let (interrupt, mut said) = (Interrupt::on_signals()?, None);
+        loop {
+            let told = Told::of(board.read()?);
+            let agreed = told.agreement.as_ref().filter(|agreed| agreed.run >= begun.run);
+            match agreed {
+                Some(agreed) if agreed.run == begun.run && agreed.is_stalled() || agreed.run > begun.run => {
+                    let reason =
+                        agreed.reason.clone().unwrap_or_else(|| "something else was asked for".to_owned());
+                    return Err(
+                        ClusterError::GaveUp { release: Box::new(self.wanted.clone()), reason }.into()
+                    );
+                }
+                Some(agreed) if !agreed.is_under_way() => return Ok(told),
+                _ => {}
+            }
+            let news = agreed.map(|agreed| agreed.phase);
+            if news != said {
+                said = news;
+                self.output.remark(&told.describe())?;
+            }
+            if interrupt.is_set() {
+                return Err(sealift_archive::Error::Interrupted.into());
+            }
+            thread::sleep(WATCH_INTERVAL.min(self.cluster.times.step));
+        }
+    }
+}
+
+/// What the nodes have written down.
+#[derive(Serialize)]
+struct Told {
+    agreement: Option<Agreement>,
+    coordinator: Option<String>,
+    nodes: Vec<NodeTold>,
+}
+
+#[derive(Serialize)]
+struct NodeTold {
+    name: NodeName,
+    /// Whether it runs what is agreed on.
+    agrees: bool,
+    #[serde(flatten)]
+    report: Report,
+}
+
+impl Told {
+    fn of(snapshot: Snapshot) -> Self {
+        let agreement = snapshot.agreement.map(|agreed| agreed.value);
+        let told = |(name, report): (NodeName, crate::cluster::Versioned<Report>)| {
+            let report = report.value;
+            let agrees = agreement.as_ref().is_some_and(|agreed| report.runs(&agreed.release));
+            NodeTold { name, agrees, report }
+        };
+        let nodes = snapshot.reports.into_iter().map(told).collect();
+        Self { nodes, agreement, coordinator: snapshot.lease.and_then(|lease| lease.value.holder) }
+    }
+
+    fn describe(&self) -> String {
+        let lines = match &self.agreement {
+            None => Lines::title("Nothing is agreed on"),
+            Some(agreed) => {
+                let CurrentRelease { version, sequence, .. } = &agreed.release;
+                Lines::title(format_args!(
+                    "{version} (sequence {sequence}) is {}, run {}",
+                    agreed.phase, agreed.run
+                ))
+                .line_if("before", agreed.from.as_ref().map(|from| from.version.as_str()))
+                .line_if("because", agreed.reason.as_ref())
+            }
+        };
+        let lines = lines.line_if("led by", self.coordinator.as_ref());
+        self.nodes.iter().fold(lines, |lines, node| lines.line(node.name.as_str(), node.describe())).end()
+    }
+}
+
+impl NodeTold {
+    fn describe(&self) -> String {
+        let active = match &self.report.active {
+            Some(active) => format!("runs {}", active.version),
+            None => "runs nothing".to_owned(),
+        };
+        let behind = if self.agrees { "" } else { ", which is not what is agreed on" };
+        let seen = super::output::instant(self.report.seen);
+        let trouble = self.report.trouble.as_ref().map(|trouble| trouble.reason.as_str());
+        let why = trouble.or(self.report.waits.as_deref()).map(|why| format!(": {why}")).unwrap_or_default();
+        format!("{active}{behind}; seen {seen}{why}")
+    }
+}

@@ -1,0 +1,173 @@
+//! What a member hands out to be done: fetching from peers, the local activation, Flux, and the last look.
+
+use sealift_archive::release::CurrentRelease;
+use sealift_archive::{Class, Explain as _, Sequence};
+use sealift_fetch::{Interrupt, Meter, Url, meter::Display};
+use sealift_store::policy::Offered;
+use sealift_store::{Store, Writer};
+
+use super::decide::{Peer, Work};
+use super::member::Failure;
+use crate::Error;
+use crate::activation::{Engine, Flux, Trouble, UnderWay, wait_until_well};
+use crate::config::activation::{Activation, FluxAccess, Health};
+use crate::config::{PeerAccess, parse_peer};
+use crate::flux;
+use crate::import::Plan;
+use crate::online::{Peers, Wanted, Witness};
+
+/// All that work needs.
+#[derive(Debug)]
+pub struct Hands<'a> {
+    /// The store of this node.
+    pub store: &'a Store,
+    /// What belongs to an activation.
+    pub activation: &'a Activation,
+    /// How other nodes are reached.
+    pub peers: &'a PeerAccess,
+    /// Who may ask to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+/// Makes an engine that activates on this node alone.
+pub trait Engines {
+    /// Lets `act` work with an engine of this configuration.
+    ///
+    /// # Errors
+    /// What keeps it from being made, or `act` from being done.
+    fn with_engine(
+        &self,
+        writer: &Writer,
+        config: &Activation,
+        act: &mut dyn FnMut(&Engine<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+}
+
+impl Hands<'_> {
+    /// Does this work to its end.
+    ///
+    /// # Errors
+    /// Why it is not done.
+    pub fn work(&self, work: &Work, engines: &dyn Engines) -> Result<(), Failure> {
+        let done = match work {
+            Work::Stage { release, earlier, from, .. } => self.stage(release, earlier, from),
+            Work::Switch { release, earlier, .. } => self.switch(release, earlier, engines),
+            Work::HoldFlux { .. } => self.with_flux(|flux| Ok(flux.suspend().map(drop)?)),
+            Work::FreeFlux { .. } => self.with_flux(|flux| {
+                flux.resume()?;
+                flux.poke()?;
+                Ok(())
+            }),
+            Work::Check { release, .. } => return self.check(release.sequence),
+        };
+        done.map_err(|error| failure(&error))
+    }
+
+    fn stage(
+        &self,
+        release: &CurrentRelease,
+        earlier: &[CurrentRelease],
+        from: &[Peer],
+    ) -> Result<(), Error> {
+        let urls: Vec<Url> = from.iter().filter_map(|peer| parse_peer(&peer.address).ok()).collect();
+        let authorities: Vec<&str> = from.iter().map(|peer| peer.ca_crt.as_str()).collect();
+        let access = PeerAccess { authorities: authorities.join("\n").into_bytes(), ..self.peers.clone() };
+        let peers = Peers::open(&urls, &access)?;
+        let writer = self.writer(release)?;
+        let wanted = Wanted::new(release.statement, earlier);
+        peers.take(&writer, wanted, self, &self.meter("waiting")).map(drop)
+    }
+
+    /// The node's own activation. What concerns all nodes, Flux and the last look, is not part of it.
+    fn switch(
+        &self,
+        release: &CurrentRelease,
+        earlier: &[CurrentRelease],
+        engines: &dyn Engines,
+    ) -> Result<(), Error> {
+        let config = Activation { flux: None, health: Health::default(), ..self.activation.clone() };
+        let writer = self.writer(release)?;
+        engines.with_engine(&writer, &config, &mut |engine| {
+            if let Some(begun) = UnderWay::of(&writer)? {
+                let ends = [&begun.to, &begun.from];
+                if ends.into_iter().flatten().any(|end| end.digest == release.statement) {
+                    return engine.activate(&writer, release.sequence).map(drop);
+                }
+                engine.resume(&writer)?;
+            }
+            let active = writer.situation()?.active().map(|active| active.name.sequence);
+            if active.is_some_and(|active| active > release.sequence) {
+                return engine.roll_back(&writer, Some(release.sequence)).map(drop);
+            }
+            engine.walk(&writer, &way(&writer, release, earlier)?).map(drop)
+        })
+    }
+
+    fn check(&self, release: Sequence) -> Result<(), Failure> {
+        let progress = self.meter("checking");
+        let flux =
+            self.activation.flux.as_ref().map(open).transpose().map_err(|error| failure(&error.into()))?;
+        let flux = flux.as_ref().map(|flux| flux as &dyn Flux);
+        match wait_until_well(self.store, &self.activation.health, release, flux, &progress) {
+            Ok(()) => Ok(()),
+            Err(Trouble::Failed(reason)) => Err(Failure::Trouble(reason)),
+            Err(Trouble::Halted(error)) => Err(Failure::Passing(error.to_string())),
+        }
+    }
+
+    fn with_flux(&self, act: impl FnOnce(&flux::Cluster) -> Result<(), Error>) -> Result<(), Error> {
+        match &self.activation.flux {
+            Some(access) => act(&open(access)?),
+            None => Ok(()),
+        }
+    }
+
+    fn writer(&self, release: &CurrentRelease) -> Result<Writer, Error> {
+        Ok(self.store.lock(&format!("sealiftctl cluster, for {}", release.version))?)
+    }
+
+    fn meter(&self, what: &str) -> Meter {
+        Meter::start(what, 0, Display::Silent, self.interrupt)
+    }
+}
+
+impl Witness for Hands<'_> {
+    /// All of them together are told, if none can be used.
+    fn fails(&self, _: &str, _: &Error) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn begins(&self, _: &Plan) -> Result<Meter, Error> {
+        Ok(self.meter("mirroring"))
+    }
+}
+
+fn open(access: &FluxAccess) -> Result<flux::Cluster, flux::Error> {
+    flux::Cluster::open(&access.kubeconfig, access.namespace.as_deref())
+}
+
+/// The steps from what is active to this release, all of which the nodes have agreed on.
+fn way(store: &Store, release: &CurrentRelease, earlier: &[CurrentRelease]) -> Result<Vec<Sequence>, Error> {
+    let statement = store.release(release.sequence)?.statement()?;
+    let offered = [Offered { statement: &statement, digest: release.statement }];
+    let way = store.situation()?.find_way(&offered, true)?;
+    let is_agreed =
+        |digest| release.statement == digest || earlier.iter().any(|step| step.statement == digest);
+    if let Some(other) = way.activations.iter().find(|step| !is_agreed(step.digest)) {
+        let wanted = other.name().to_string();
+        return Err(super::Error::NotAgreed { wanted }.into());
+    }
+    Ok(way.activations.iter().map(|step| step.sequence).collect())
+}
+
+/// What may pass is tried again; the rest is what this node cannot do.
+fn failure(error: &Error) -> Failure {
+    match error.class() {
+        Class::Busy | Class::Unreachable | Class::Interrupted => Failure::Passing(error.to_string()),
+        // All peers have been asked, and none is to be used now.
+        _ if matches!(error, Error::Online(crate::online::Error::NoPeer { .. })) => {
+            Failure::Passing(error.to_string())
+        }
+        _ => Failure::Trouble(error.to_string()),
+    }
+}

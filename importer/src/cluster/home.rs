@@ -1,0 +1,94 @@
+//! A node's own store, as the protocol sees it.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use fs_err as fs;
+use sealift_archive::release::CurrentRelease;
+use sealift_store::policy::Known;
+use sealift_store::{Agreed, Stamp, Store, boot};
+use time::OffsetDateTime;
+
+use super::member::Home;
+use super::record::{Agreement, Report};
+use crate::Error;
+use crate::config::Cluster;
+use crate::online::whole;
+
+/// The store of this node.
+#[derive(Debug)]
+pub struct NodeHome {
+    store: Store,
+    address: String,
+    ca_crt: String,
+    boot_id: String,
+    /// What is here, as long as nothing changes; to look anew takes a system call for every blob.
+    known: RefCell<Option<(Stamp, Report)>>,
+    /// What was written down last about what is agreed on.
+    heard: RefCell<Option<Agreed>>,
+}
+
+impl NodeHome {
+    /// The store of a node that is configured so.
+    ///
+    /// # Errors
+    /// The certificate of its authority cannot be read, or I/O.
+    pub fn open(store: Store, config: &Cluster) -> Result<Self, Error> {
+        let ca_crt = config.ca_cert.as_ref().map(fs::read_to_string).transpose()?.unwrap_or_default();
+        let heard = RefCell::new(store.agreed().ok().flatten());
+        let address = config.address.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { store, address, ca_crt, boot_id: boot()?, known: RefCell::default(), heard })
+    }
+
+    fn look_anew(&self) -> Result<Report, Error> {
+        let situation = self.store.situation()?;
+        let mut report = Report {
+            here: BTreeSet::new(),
+            active: situation.active().map(named),
+            trouble: None,
+            waits: None,
+            address: Some(self.address.clone()),
+            ca_crt: self.ca_crt.clone(),
+            seen: OffsetDateTime::now_utc(),
+        };
+        for known in &situation.releases {
+            if whole(&self.store, &known.digest)?.is_some() {
+                report.here.insert(known.digest);
+            }
+        }
+        Ok(report)
+    }
+}
+
+impl Home for NodeHome {
+    fn look(&self) -> Result<Report, Error> {
+        let stamp = self.store.stamp()?;
+        if let Some((seen, report)) = &*self.known.borrow()
+            && *seen == stamp
+        {
+            return Ok(Report { seen: OffsetDateTime::now_utc(), ..report.clone() });
+        }
+        let report = self.look_anew()?;
+        *self.known.borrow_mut() = Some((stamp, report.clone()));
+        Ok(report)
+    }
+
+    fn hear(&self, agreement: Option<&Agreement>) -> Result<(), Error> {
+        let releases =
+            agreement.into_iter().flat_map(Agreement::served).map(|named| named.statement).collect();
+        let (boot_id, time) = (self.boot_id.clone(), OffsetDateTime::now_utc());
+        let agreed = Agreed { releases, boot_id, time };
+        let is_same = |heard: &Agreed| heard.releases == agreed.releases && heard.boot_id == agreed.boot_id;
+        if !self.heard.borrow().as_ref().is_some_and(is_same) {
+            self.store.write_agreed(&agreed)?;
+            *self.heard.borrow_mut() = Some(agreed);
+        }
+        Ok(())
+    }
+}
+
+/// A release that is here, as nodes name it.
+pub(crate) fn named(known: &Known) -> CurrentRelease {
+    let (version, sequence) = (known.name.version.clone(), known.name.sequence);
+    CurrentRelease { version, sequence, statement: known.digest }
+}

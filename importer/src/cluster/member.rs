@@ -1,0 +1,255 @@
+//! One node's part: it looks, decides, and does what takes no time; what takes long it hands out, and hears how it went.
+//!
+//! Where things are written down is behind [`Board`], and the node's store behind [`Home`]; so the same steps are gone in
+//! tests, with a thousand mishaps.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::decide::{Act, Work, decide};
+use super::record::{Agreement, Lease, NodeName, Report, Trouble};
+use super::view::{Observer, Snapshot, Times, Versioned, View};
+use crate::Error;
+
+/// The longest wait before what failed is tried again; the first one is a step.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Where the nodes write things down for each other.
+pub trait Board {
+    /// All that is written there.
+    ///
+    /// # Errors
+    /// It cannot be reached, or read.
+    fn read(&self) -> Result<Snapshot, Error>;
+
+    /// Writes the Lease, if it is still the edition `seen`; none if it is not. Gives back which edition it is now.
+    ///
+    /// # Errors
+    /// It cannot be reached. Whether it was written is not known then.
+    fn write_lease(&self, seen: Option<&str>, lease: &Lease) -> Result<Option<String>, Error>;
+
+    /// Writes what is agreed on, in the same way.
+    ///
+    /// # Errors
+    /// As [`Board::write_lease`].
+    fn write_agreement(&self, seen: Option<&str>, agreement: &Agreement) -> Result<Option<String>, Error>;
+
+    /// Writes a node's own report, in the same way.
+    ///
+    /// # Errors
+    /// As [`Board::write_lease`].
+    fn write_report(
+        &self,
+        name: &NodeName,
+        seen: Option<&str>,
+        report: &Report,
+    ) -> Result<Option<String>, Error>;
+}
+
+/// What a node has.
+pub trait Home {
+    /// How it stands, without what only the [`Member`] knows.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn look(&self) -> Result<Report, Error>;
+
+    /// The board was heard, and this is agreed on.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    fn hear(&self, agreement: Option<&Agreement>) -> Result<(), Error>;
+}
+
+/// How work failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It may work the next time.
+    Passing(String),
+    /// This node cannot do it.
+    Trouble(String),
+}
+
+/// A node. What it remembers only spares it work: it may lose all of it at any time.
+#[derive(Debug)]
+pub struct Member {
+    name: NodeName,
+    times: Times,
+    observer: Observer,
+    /// What is under way.
+    work: Option<Work>,
+    /// What the coordinator's last work came to.
+    done: Option<(Work, Result<(), String>)>,
+    trouble: Option<Trouble>,
+    waits: Option<String>,
+    /// How often work has failed in a row, and when it is tried again.
+    failed: (u32, Duration),
+    /// What was written last about itself, and when.
+    told: Option<(Report, Duration)>,
+}
+
+impl Member {
+    /// The node of this name.
+    #[must_use]
+    pub fn new(name: NodeName, times: Times) -> Self {
+        Self {
+            name,
+            times,
+            observer: Observer::default(),
+            work: None,
+            done: None,
+            trouble: None,
+            waits: None,
+            failed: (0, Duration::ZERO),
+            told: None,
+        }
+    }
+
+    /// One step, at a time of a clock that never jumps. What it gives back is to be done, and its outcome told.
+    ///
+    /// # Errors
+    /// The board cannot be reached, or the store not be read: then nothing here changes.
+    pub fn step(&mut self, now: Duration, board: &dyn Board, home: &dyn Home) -> Result<Option<Work>, Error> {
+        let snapshot = board.read()?;
+        self.observer.observe(&snapshot, now);
+        let agreement = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
+        home.hear(agreement)?;
+        self.forget_other_runs(agreement);
+        let own = self.report(home)?;
+        self.tell(now, board, &snapshot, &own)?;
+        let view = self.view(now, &snapshot, own);
+        for act in decide(&view) {
+            match act {
+                Act::HoldLease => self.hold_lease(now, board, &snapshot)?,
+                Act::LeaveLease => leave_lease(board, &snapshot)?,
+                Act::Agree(agreed) => {
+                    let seen = snapshot.agreement.as_ref().map(|agreed| agreed.version.as_str());
+                    board.write_agreement(seen, &agreed)?;
+                }
+                Act::Begin(work) => {
+                    self.work = Some(work.clone());
+                    return Ok(Some(work));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Work has come to its end.
+    pub fn finish(&mut self, now: Duration, work: Work, outcome: Result<(), Failure>) {
+        self.work = None;
+        self.waits = None;
+        let (failures, _) = self.failed;
+        self.failed = match &outcome {
+            Ok(()) => (0, now),
+            Err(_) => (failures + 1, now + self.wait(failures)),
+        };
+        if work.is_coordination() {
+            // A trial that may pass is no outcome: it is made again.
+            let outcome = match outcome {
+                Err(Failure::Passing(reason)) => {
+                    self.waits = Some(reason);
+                    return;
+                }
+                Err(Failure::Trouble(reason)) => Err(reason),
+                Ok(()) => Ok(()),
+            };
+            self.done = Some((work, outcome));
+            return;
+        }
+        match outcome {
+            Ok(()) => self.trouble = None,
+            Err(Failure::Passing(reason)) => self.waits = Some(reason),
+            Err(Failure::Trouble(reason)) => self.trouble = Some(Trouble { run: work.run(), reason }),
+        }
+    }
+
+    /// What hinders it now, for whoever watches.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<&str> {
+        self.trouble.as_ref().map(|trouble| trouble.reason.as_str()).or(self.waits.as_deref())
+    }
+
+    fn wait(&self, failures: u32) -> Duration {
+        self.times.step.saturating_mul(1 << failures.min(8)).min(LONGEST_WAIT)
+    }
+
+    /// What came of another run says nothing about this one.
+    fn forget_other_runs(&mut self, agreement: Option<&Agreement>) {
+        let run = agreement.map(|agreed| agreed.run);
+        if self.done.as_ref().is_some_and(|(work, _)| Some(work.run()) != run) {
+            self.done = None;
+        }
+        if self.trouble.as_ref().is_some_and(|trouble| Some(trouble.run) != run) {
+            self.trouble = None;
+            self.failed = (0, Duration::ZERO);
+        }
+    }
+
+    fn report(&self, home: &dyn Home) -> Result<Report, Error> {
+        let (trouble, waits) = (self.trouble.clone(), self.waits.clone());
+        Ok(Report { trouble, waits, ..home.look()? })
+    }
+
+    /// Writes its own report if there is news, or to say that it lives.
+    fn tell(
+        &mut self,
+        now: Duration,
+        board: &dyn Board,
+        snapshot: &Snapshot,
+        own: &Report,
+    ) -> Result<(), Error> {
+        let written = snapshot.reports.get(&self.name);
+        let is_told = self.told.as_ref().is_some_and(|(told, when)| {
+            let same = Report { seen: told.seen, ..own.clone() } == *told;
+            same && now.saturating_sub(*when) < self.times.beat
+        });
+        if is_told && written.is_some() {
+            return Ok(());
+        }
+        let seen = written.map(|written| written.version.as_str());
+        // Nobody else writes it: if it was another edition, an answer was lost, and the next step writes over that.
+        if board.write_report(&self.name, seen, own)?.is_some() {
+            self.told = Some((own.clone(), now));
+        }
+        Ok(())
+    }
+
+    fn view(&self, now: Duration, snapshot: &Snapshot, own: Report) -> View {
+        let living = self.observer.living(snapshot, &self.times, now);
+        let mut nodes: BTreeMap<NodeName, Report> =
+            living.map(|(name, report)| (name.clone(), report.clone())).collect();
+        nodes.insert(self.name.clone(), own);
+        View {
+            me: self.name.clone(),
+            hold: self.observer.hold(&self.name, snapshot, &self.times, now),
+            term: snapshot.lease.as_ref().map_or(0, |lease| lease.value.term),
+            agreement: snapshot.agreement.as_ref().map(|agreed| agreed.value.clone()),
+            nodes,
+            is_busy: self.work.is_some(),
+            may_retry: now >= self.failed.1,
+            done: self.done.clone(),
+        }
+    }
+
+    fn hold_lease(&mut self, now: Duration, board: &dyn Board, snapshot: &Snapshot) -> Result<(), Error> {
+        let seen = snapshot.lease.as_ref();
+        let holder = Some(self.name.as_str().to_owned());
+        let term = match seen.map(|seen| &seen.value) {
+            Some(lease) if lease.holder == holder => lease.term,
+            lease => lease.map_or(0, |lease| lease.term) + 1,
+        };
+        let version = seen.map(|seen| seen.version.as_str());
+        if let Some(version) = board.write_lease(version, &Lease { holder, term })? {
+            self.observer.renewed(version, now);
+        }
+        Ok(())
+    }
+}
+
+fn leave_lease(board: &dyn Board, snapshot: &Snapshot) -> Result<(), Error> {
+    if let Some(Versioned { version, value }) = &snapshot.lease {
+        board.write_lease(Some(version), &Lease { holder: None, term: value.term })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! What a node sees at one moment: what all have written down, who lives, and how it stands itself.
+//!
+//! Clocks of appliances differ and jump, so no time that another node has written is ever compared. Whether a node lives, and
+//! whether a Lease has run out, is seen from how long its writing has not changed, by this node's own steady clock. A node that
+//! has just begun to look takes everybody for alive, and every Lease for fresh: that can only cost time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::decide::Work;
+use super::record::{Agreement, Lease, NodeName, Report};
+
+/// Something that others may replace meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// Which edition this is; only whoever knows it may replace it.
+    pub version: String,
+    /// What is written there.
+    pub value: T,
+}
+
+/// All that is written down.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Who coordinates.
+    pub lease: Option<Versioned<Lease>>,
+    /// What is agreed on.
+    pub agreement: Option<Versioned<Agreement>>,
+    /// How the nodes stand.
+    pub reports: BTreeMap<NodeName, Versioned<Report>>,
+}
+
+/// How long things last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Between two steps.
+    pub step: Duration,
+    /// After so long a node says again that it lives.
+    pub beat: Duration,
+    /// A node that has said nothing for so long is not waited for.
+    pub live: Duration,
+    /// A Lease that was not renewed for so long may be taken.
+    pub lease: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        let [step, beat, live, lease] = [3, 10, 60, 30].map(Duration::from_secs);
+        Self { step, beat, live, lease }
+    }
+}
+
+/// What a node sees.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its name.
+    pub me: NodeName,
+    /// How the Lease stands.
+    pub hold: Hold,
+    /// The term of the Lease.
+    pub term: u64,
+    /// What is agreed on.
+    pub agreement: Option<Agreement>,
+    /// The nodes that live, itself among them, as it knows itself.
+    pub nodes: BTreeMap<NodeName, Report>,
+    /// Whether long work is under way here.
+    pub is_busy: bool,
+    /// Whether what failed here may be tried again now.
+    pub may_retry: bool,
+    /// What the coordinator's last work here came to.
+    pub done: Option<(Work, Result<(), String>)>,
+}
+
+/// How the Lease stands to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Somebody else holds it.
+    Theirs,
+    /// Nobody holds it, or nobody any more.
+    Free,
+    /// It is ours, and has to be renewed before anything is done in its name.
+    Due,
+    /// It is ours.
+    Ours,
+}
+
+/// Notes when what others have written was last seen to change.
+#[derive(Debug, Default)]
+pub struct Observer {
+    reports: BTreeMap<NodeName, (String, Duration)>,
+    lease: Option<(String, Duration)>,
+    /// Our own Lease, and when we began to write it.
+    renewed: Option<(String, Duration)>,
+}
+
+impl Observer {
+    /// Takes in what is written down `now`, by a clock that never jumps.
+    pub fn observe(&mut self, snapshot: &Snapshot, now: Duration) {
+        self.reports.retain(|name, _| snapshot.reports.contains_key(name));
+        for (name, Versioned { version, .. }) in &snapshot.reports {
+            let seen = self.reports.entry(name.clone()).or_insert_with(|| (version.clone(), now));
+            if seen.0 != *version {
+                *seen = (version.clone(), now);
+            }
+        }
+        let version = snapshot.lease.as_ref().map(|lease| &lease.version);
+        if version != self.lease.as_ref().map(|(version, _)| version) {
+            self.lease = version.map(|version| (version.clone(), now));
+        }
+    }
+
+    /// We have written the Lease; we had begun to at `began`.
+    pub fn renewed(&mut self, version: String, began: Duration) {
+        self.renewed = Some((version, began));
+    }
+
+    /// The nodes that have written something lately.
+    pub fn living<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        times: &'a Times,
+        now: Duration,
+    ) -> impl Iterator<Item = (&'a NodeName, &'a Report)> {
+        let lives = move |name: &NodeName| {
+            self.reports.get(name).is_some_and(|(_, seen)| now.saturating_sub(*seen) < times.live)
+        };
+        snapshot
+            .reports
+            .iter()
+            .filter(move |(name, _)| lives(name))
+            .map(|(name, report)| (name, &report.value))
+    }
+
+    /// How the Lease stands to us.
+    #[must_use]
+    pub fn hold(&self, me: &NodeName, snapshot: &Snapshot, times: &Times, now: Duration) -> Hold {
+        let Some(Versioned { version, value }) = &snapshot.lease else { return Hold::Free };
+        match &value.holder {
+            None => Hold::Free,
+            Some(holder) if holder == me.as_str() => match &self.renewed {
+                // Others wait for as long as it lasts; we stop half way, whatever holds us up.
+                Some((ours, began)) if ours == version && now.saturating_sub(*began) < times.lease / 2 => {
+                    Hold::Ours
+                }
+                _ => Hold::Due,
+            },
+            Some(_) => match &self.lease {
+                Some((seen, since)) if seen == version && now.saturating_sub(*since) >= times.lease => {
+                    Hold::Free
+                }
+                _ => Hold::Theirs,
+            },
+        }
+    }
+}

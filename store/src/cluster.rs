@@ -1,0 +1,97 @@
+//! `cluster.json`: what the nodes of a cluster agree on, as this node heard it last. Its registry does not answer Git while
+//! something else runs here.
+
+use std::io;
+
+use sealift_archive::{Digest, bounded, durable, json};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{Error, Store};
+
+pub(crate) const CLUSTER_FILE: &str = "cluster.json";
+/// Largest file, in bytes.
+const MAX_CLUSTER_BYTES: usize = 64 << 10;
+/// Linux's name for the time from one start of the machine to the next.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Longest such name, in bytes.
+const MAX_BOOT_ID_BYTES: u64 = 64;
+
+/// What is agreed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Agreed {
+    /// The statements of the releases of which any may run here; none: nothing is agreed on, and all may.
+    pub releases: Vec<Digest>,
+    /// In which [`boot`] of this machine it was heard.
+    pub boot_id: String,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    pub time: OffsetDateTime,
+}
+
+impl Agreed {
+    /// Whether this release may run here.
+    #[must_use]
+    pub fn allows(&self, statement: &Digest) -> bool {
+        self.releases.is_empty() || self.releases.contains(statement)
+    }
+}
+
+/// The name of this boot of the machine.
+///
+/// # Errors
+/// I/O.
+pub fn boot() -> Result<String, Error> {
+    let bytes = bounded::read(BOOT_ID.as_ref(), MAX_BOOT_ID_BYTES)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+impl Store {
+    /// What was heard last; none on an appliance of one node.
+    ///
+    /// # Errors
+    /// I/O, or a file that is damaged.
+    pub fn agreed(&self) -> Result<Option<Agreed>, Error> {
+        let path = self.root().join(CLUSTER_FILE);
+        match bounded::read(&path, MAX_CLUSTER_BYTES as u64) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            bytes => Ok(Some(json::parse(&path.display().to_string(), &bytes?, MAX_CLUSTER_BYTES)?)),
+        }
+    }
+
+    /// Writes down what was heard. Only one program of a node does so, and it does not wait for whoever changes the store.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn write_agreed(&self, agreed: &Agreed) -> Result<(), Error> {
+        Ok(durable::write(&self.root().join(CLUSTER_FILE), &json::to_document(agreed))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fs_err as fs;
+    use sealift_archive::Unwatched;
+
+    use super::*;
+    use crate::audit;
+    use crate::fixture::Place;
+
+    #[test]
+    fn what_is_agreed_on_is_kept_and_told() {
+        let place = Place::new();
+        assert_eq!(place.store.agreed().unwrap(), None);
+        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+        let agreed = Agreed { releases: vec![one], boot_id: boot().unwrap(), time: audit::now() };
+        assert!(!agreed.boot_id.is_empty());
+        place.store.write_agreed(&agreed).unwrap();
+        let read = place.store.agreed().unwrap().unwrap();
+        assert_eq!(read, agreed);
+        assert!(read.allows(&one) && !read.allows(&other));
+        assert!(Agreed { releases: Vec::new(), ..read }.allows(&other));
+        assert!(place.store.verify(&Unwatched).unwrap().is_whole());
+        fs::write(place.store.root().join(CLUSTER_FILE), "{").unwrap();
+        assert!(place.store.agreed().unwrap_err().to_string().contains(CLUSTER_FILE));
+    }
+}
