@@ -84,10 +84,10 @@ test-cluster: ## test with a Kubernetes API server and Flux (builds them: half a
 	cargo test --locked -p sealift-tests --features cluster --test cluster -- --test-threads=1
 
 .PHONY: test-power
-test-power: ## cut the power of a machine with real file systems (User-Mode Linux; amd64 only)
+test-power: ## cut the power of a machine with real file systems (needs root; amd64 only)
 	tests/setup --power
 	cargo build --locked --workspace --bins
-	cargo test --locked -p sealift-tests --features power --test power -- --nocapture
+	cargo test --locked -p sealift-tests --features power --test power $(RUN_AS_ROOT) -- --nocapture
 
 .PHONY: fuzz
 fuzz: setup ## fuzz everything that reads an archive, each target FUZZ_SECONDS (600) long

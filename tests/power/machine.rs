@@ -71,9 +71,10 @@ impl Machine {
 
     /// Switches it on, to do this with that disk.
     pub(crate) fn start(&self, task: &str, disk: &Path) -> Running {
-        let ends_with_us = ["--pdeathsig", "KILL", "--", KERNEL];
+        // A machine is several processes. In a namespace, which needs root, they end together when the test ends.
         let mut command = Command::new("setpriv");
-        command.args(ends_with_us).env("LD_PRELOAD", &self.preload);
+        command.args(["--pdeathsig", "KILL", "--", "unshare", "--pid", "--fork", "--kill-child", KERNEL]);
+        command.env("LD_PRELOAD", &self.preload);
         // The root file system is the host's, so all programs are there; nothing is written to it.
         command.args(["mem=256M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet"]);
         command.args(["con=null", "con0=fd:0,fd:1"]);
@@ -150,13 +151,15 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The machine, its programs and the thread that writes to its disks, all at once.
+        // The kernel, its programs and what writes to its disks, all at once.
         let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(group) = group {
             // It may have ended by itself.
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.wait();
+        // They all have the console open, so with its end the last of them is gone.
+        while self.lines.recv_timeout(DEADLINE).is_ok() {}
     }
 }
 
