@@ -18,11 +18,11 @@ pub(crate) const STORE: &str = "store";
 pub(crate) const HOST: &str = "host";
 
 /// An appliance that is online.
-const ONLINE_CONFIG: &str = r#"
+const ONLINE_CONFIG: &str = "
 apiVersion: sealift/v1
 kind: Appliance
 mirror: {source: 'PUBLISHED', activate: true}
-"#;
+";
 /// An appliance that has a host to make fit.
 const HOST_CONFIG: &str = r#"
 apiVersion: sealift/v1
