@@ -12,7 +12,7 @@ CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 export FUZZ_SECONDS ?= 600
 export FUZZ_TOOLCHAIN ?= nightly
 
-SCRIPTS := .ci/run archive/fuzz/run tests/setup tests/images
+SCRIPTS := .ci/run archive/fuzz/run tests/setup tests/images tests/power/guest
 
 # Set by `make soak`: everything is tried of which `make test` tries a part.
 export SEALIFT_SOAK ?=
@@ -51,7 +51,7 @@ test: setup ## run all tests, end to end with real peers too (needs root)
 lint: setup ## check format, code, scripts and dependencies
 	cargo fmt --all --check
 	cargo fmt --manifest-path archive/fuzz/Cargo.toml --check
-	cargo clippy --locked --workspace --all-targets --features sealift-tests/cluster -- -D warnings
+	cargo clippy --locked --workspace --all-targets --features sealift-tests/cluster,sealift-tests/power -- -D warnings
 	cargo fetch --locked --manifest-path archive/fuzz/Cargo.toml
 	shellcheck $(SCRIPTS)
 	test -x $(CARGO_DENY)/bin/cargo-deny || \
@@ -82,6 +82,12 @@ test-cluster: ## test with a Kubernetes API server and Flux (builds them: half a
 	tests/setup --cluster
 	cargo build --locked --workspace --bins
 	cargo test --locked -p sealift-tests --features cluster --test cluster -- --test-threads=1
+
+.PHONY: test-power
+test-power: ## cut the power of a machine with real file systems (needs root; amd64 only)
+	tests/setup --power
+	cargo build --locked --workspace --bins
+	cargo test --locked -p sealift-tests --features power --test power $(RUN_AS_ROOT) -- --nocapture
 
 .PHONY: fuzz
 fuzz: setup ## fuzz everything that reads an archive, each target FUZZ_SECONDS (600) long

@@ -109,7 +109,7 @@ impl Command {
             }
             Self::Mirror => {
                 if store.activation_journal().exists() {
-                    finish(program(disk).arg("--config").arg(&RELEASES.config).arg("resume"))?;
+                    finish(program(disk).arg("resume"))?;
                 }
                 finish(&mut self.program(disk))
             }
@@ -134,8 +134,13 @@ impl Command {
             arguments.push(archive.into());
         }
         let mut command = program(disk);
-        if let Self::Mirror | Self::Activate(_, Around::Host) | Self::RollBackTo(_, Around::Host) = self {
-            command.arg("--config").arg(&RELEASES.config);
+        let config = match self {
+            Self::Mirror => Some(&RELEASES.online),
+            Self::Activate(_, Around::Host) | Self::RollBackTo(_, Around::Host) => Some(&RELEASES.host),
+            _ => None,
+        };
+        if let Some(config) = config {
+            command.arg("--config").arg(config);
         }
         command.args(arguments);
         command
@@ -240,7 +245,7 @@ impl Around {
         if self == Self::Nothing {
             return act(&Engine::plain());
         }
-        let mut config = Config::read(Some(&RELEASES.config))?.activation;
+        let mut config = Config::read(Some(&RELEASES.host))?.activation;
         if !is_well {
             let never = CommandLine::try_from(vec!["/bin/false".to_owned()]).expect("an absolute path");
             let probe = Probe::Command(never);

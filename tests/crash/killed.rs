@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use fs_err as fs;
-use sealift_tests::{process, scratch};
+use sealift_tests::{is_soak, process, scratch, tell};
 
 use crate::releases::STORE;
 use crate::scenario::Scenario;
-use crate::sweep::{is_soak, sweep, tell};
+use crate::sweep::sweep;
 
 const TIMES: usize = 50;
 const TIMES_IN_A_LONG_RUN: usize = 500;

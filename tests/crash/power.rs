@@ -2,12 +2,13 @@
 //! release or the new one is served, and the next try ends as if nothing had been.
 
 use fastrand::Rng;
+use sealift_tests::{is_soak, tell};
 
 use crate::disk::crash_states;
 use crate::mount::Mounted;
 use crate::releases::place;
 use crate::scenario::Scenario;
-use crate::sweep::{choose, is_soak, sweep, tell};
+use crate::sweep::{choose, sweep};
 
 /// States of each command that a short run looks at.
 const FEW: usize = 24;

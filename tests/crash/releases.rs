@@ -1,35 +1,32 @@
-//! What the vendor has made: releases on archives, one of them published, and stores that have taken some of them.
+//! What the vendor has made: releases on archives, one of them published, and appliances that have taken some of them.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use fs_err as fs;
-use sealift_lab::vendor::image::noise;
 use sealift_store::{RootFile, Store};
 use sealift_tests::trust::ONLINE;
-use sealift_tests::{Vendor, fixture, process};
+use sealift_tests::{Releases, Vendor, process};
 use tempfile::TempDir;
 
 use crate::command::Command;
-
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
-/// A release has more blobs than are fsynced one by one, more bytes than go into one frame of an archive, and blobs of
-/// which the beginning is worth keeping.
-const SMALL_LAYERS: u64 = 9;
-pub(crate) const SMALL_BYTES: usize = 20_000;
-const LARGE_BYTES: usize = 1_400_000;
-const SHARED_BYTES: usize = 3_000_000;
 
 /// The data disk of an appliance has its store, and what else is changed with a release: a file that says for which one the
 /// host was made fit.
 pub(crate) const STORE: &str = "store";
 pub(crate) const HOST: &str = "host";
 
-/// An appliance that is online, and has a host to make fit.
-const CONFIG: &str = r#"
+/// An appliance that is online.
+const ONLINE_CONFIG: &str = "
 apiVersion: sealift/v1
 kind: Appliance
 mirror: {source: 'PUBLISHED', activate: true}
+";
+/// An appliance that has a host to make fit.
+const HOST_CONFIG: &str = r#"
+apiVersion: sealift/v1
+kind: Appliance
 activation:
   hooks:
   - name: host
@@ -47,49 +44,36 @@ const FIT: &str = r#"
   'cd "$SEALIFT_STORE/.."; echo "$SEALIFT_SEQUENCE" >host.new; sync host.new; mv host.new host; sync .'
 "#;
 
-/// The vendor's releases. The second and the third can both follow the first.
-pub(crate) static RELEASES: LazyLock<Releases> = LazyLock::new(Releases::new);
+/// The vendor's releases, of which the second is published.
+pub(crate) static RELEASES: LazyLock<Published> = LazyLock::new(Published::new);
 
-pub(crate) struct Releases {
-    vendor: Vendor,
-    pub(crate) first: PathBuf,
-    pub(crate) second: PathBuf,
-    pub(crate) third: PathBuf,
-    /// The configuration of an appliance that mirrors the second release, and has a host to make fit.
-    pub(crate) config: PathBuf,
+pub(crate) struct Published {
+    releases: Releases,
+    /// The configuration of an appliance that mirrors the second release.
+    pub(crate) online: PathBuf,
+    /// That of one with a host.
+    pub(crate) host: PathBuf,
 }
 
-impl Releases {
+impl Deref for Published {
+    type Target = Releases;
+
+    fn deref(&self) -> &Releases {
+        &self.releases
+    }
+}
+
+impl Published {
     fn new() -> Self {
-        let vendor = Vendor::new(&ONLINE);
-        // Only the second has a second Git repository.
-        let [first, second, third] = [
-            (1, "", ""),
-            (2, "upgradeFrom: [1.0.0]\n", "- {name: notes, path: gitops-2, branch: main}\n"),
-            (3, "upgradeFrom: [1.0.0, 2.0.0]\n", ""),
-        ]
-        .map(|(number, follows, repository)| {
-            let small = (0..SMALL_LAYERS).map(|seed| noise(100 * number + seed, SMALL_BYTES));
-            let large = [noise(1, SHARED_BYTES), noise(10 + number, LARGE_BYTES)];
-            let tag = format!("{number}.0");
-            vendor.offer("acme/app", &tag, LAYER, &large.into_iter().chain(small).collect::<Vec<_>>());
-            let git = vendor.path(format!("gitops-{number}"));
-            fixture::write_git_folder(&git);
-            fixture::write(&git.join("release"), tag.as_bytes());
-            let image = vendor.image(&format!("acme/app:{tag}"));
-            let rest = format!(
-                "{follows}images:\n{image}git:\n- {{name: fleet, path: gitops-{number}, branch: main}}\n\
-                 {repository}"
-            );
-            vendor.define(&format!("{number}.0.0"), number, &rest);
-            vendor.lock();
-            vendor.bundle()
-        });
-        let (published, config) = (vendor.path("published"), vendor.path("appliance.yaml"));
-        publish(&vendor, &second, "2.0.0", &published);
-        let text = CONFIG.replace("PUBLISHED", &published.display().to_string()).replace("FIT", FIT.trim());
-        fs::write(&config, text).expect("room for a file");
-        Self { vendor, first, second, third, config }
+        let releases = Releases::new(&ONLINE);
+        let vendor = &releases.vendor;
+        let published = vendor.path("published");
+        publish(vendor, &releases.second, "2.0.0", &published);
+        let (online, host) = (vendor.path("online.yaml"), vendor.path("host.yaml"));
+        let source = published.display().to_string();
+        fs::write(&online, ONLINE_CONFIG.replace("PUBLISHED", &source)).expect("room for a file");
+        fs::write(&host, HOST_CONFIG.replace("FIT", FIT.trim())).expect("room for a file");
+        Self { releases, online, host }
     }
 
     /// The data disk of an appliance that trusts this vendor, after these commands.

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use sealift_archive::{Sequence, Unwatched};
 use sealift_store::{Event, Finding, Store, Subject};
+use sealift_tests::releases::SMALL_BYTES;
 
 use crate::command::{Around, Command};
 use crate::disk::Disk;
-use crate::releases::{HOST, RELEASES, SMALL_BYTES, STORE};
+use crate::releases::{HOST, RELEASES, STORE};
 
 /// A command, where it begins, and where it must end.
 pub(crate) struct Scenario {
@@ -106,7 +107,8 @@ impl Scenario {
 
     /// The second release comes over the network, and becomes the active one.
     pub(crate) fn mirror() -> Self {
-        Self::new("mirror", Some(1), &host_at(1)[..2], Command::Mirror, &[2])
+        let had = [Command::Import(RELEASES.first.clone())];
+        Self::new("mirror", Some(1), &had, Command::Mirror, &[2])
     }
 
     fn new(
