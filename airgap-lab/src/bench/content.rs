@@ -34,6 +34,10 @@ pub(super) const LAYERED: Set =
 pub(super) const MANY: Set =
     Set { name: "many", images: 40, base_bytes: 20_000_000, own_layers: 3, own_layer_bytes: 284_000 };
 
+/// What the next release has beside [`MANY`], for who mirrors: 12 MB in 3 layers.
+pub(super) const MORE: Set =
+    Set { name: "more", images: 1, base_bytes: 4_000_000, own_layers: 2, own_layer_bytes: 4_000_000 };
+
 /// 2 GB, for memory.
 pub(super) const LARGE: Set =
     Set { name: "large", images: 4, base_bytes: 200_000_000, own_layers: 3, own_layer_bytes: 150_000_000 };

@@ -1,4 +1,4 @@
-//! `make bench`: time, CPU, memory and bytes of making and importing an archive, beside what others take for it.
+//! `make bench`: time, CPU, memory and bytes of making, importing and mirroring releases, beside what others take for it.
 //!
 //! Nothing here passes or fails: machines differ, so what counts is the ratio to a peer that did the same work a
 //! moment before, on the same machine. The bars that were set are printed beside the figures.
@@ -8,9 +8,11 @@ mod chapters;
 mod content;
 mod machine;
 mod measure;
+mod mirroring;
 mod peers;
 mod scratch;
 mod sealift;
+mod stick;
 mod table;
 
 use std::io::{self, Write as _};
@@ -26,6 +28,7 @@ use measure::Meter;
 use peers::Peers;
 use scratch::Scratch;
 use sealift::{Programs, Vendor};
+use stick::Stick;
 use table::Chapter;
 
 /// What the large release takes on disk, with some room: in the registry, as an archive, in the store.
@@ -52,6 +55,10 @@ enum Question {
     Create,
     /// The archive into a store
     Import,
+    /// The same from a slow medium
+    Medium,
+    /// From the vendor's site, with and without news
+    Mirroring,
     /// Forty images over a line with latency
     Latency,
     /// Two gigabytes, for memory and for verifying
@@ -105,6 +112,9 @@ fn answer(bench: &Bench, question: Question) -> io::Result<Vec<Chapter>> {
     let mut chapters = match question {
         Question::Create => vec![bench.create()?],
         Question::Import => vec![bench.import()?],
+        Question::Medium if !Stick::is_allowed() => return Ok(vec![no_mount()]),
+        Question::Medium => vec![bench.medium()?],
+        Question::Mirroring => bench.mirroring()?.into(),
         Question::Growth => vec![bench.growth()?],
         Question::Latency => bench.latency()?.into(),
         Question::Size => match free_bytes(bench)? {
@@ -127,6 +137,10 @@ fn free_bytes(bench: &Bench) -> io::Result<u64> {
 fn no_room(free: u64) -> Chapter {
     let (needed, free) = (LARGE_NEEDS_BYTES / 1_000_000_000, free / 1_000_000_000);
     Chapter::new("size", format!("left out: it needs {needed} GB of disk, and {free} GB are free"))
+}
+
+fn no_mount() -> Chapter {
+    Chapter::new("medium", "left out: only root may mount a medium that is slow".to_owned())
 }
 
 fn say(text: &str) -> io::Result<()> {

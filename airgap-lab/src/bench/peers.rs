@@ -1,5 +1,6 @@
 //! What others use for the same work: skopeo, tar, zstd, openssl, and the distribution project's registry.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +12,7 @@ use super::machine::ProcessTicks;
 use super::measure::{Figures, Meter, number, run};
 
 /// Programs that must be in `PATH`.
-const NEEDED: [&str; 8] = ["bash", "openssl", "python3", "setpriv", "skopeo", "sync", "tar", "zstd"];
+const NEEDED: [&str; 9] = ["bash", "dd", "openssl", "python3", "setpriv", "skopeo", "sync", "tar", "zstd"];
 
 /// Copies images (`$2` …) from a registry into one OCI layout (`$1`).
 const PULL: &str = "\
@@ -69,6 +70,15 @@ impl Peers {
     pub(super) fn hash(meter: &Meter, file: &Path) -> io::Result<Figures> {
         let (figures, _) = meter.run(Command::new("openssl").args(["dgst", "-sha256"]).arg(file))?;
         figures.with_size_of(file)
+    }
+
+    /// Reads a file, once, and does nothing with it.
+    pub(super) fn read(meter: &Meter, file: &Path) -> io::Result<Figures> {
+        let mut source = OsString::from("if=");
+        source.push(file);
+        let (figures, _) =
+            meter.run(Command::new("dd").arg(source).args(["of=/dev/null", "bs=1M", "status=none"]))?;
+        Ok(figures)
     }
 
     /// Copies images into a layout in `dir`; nothing is packed.
