@@ -232,20 +232,30 @@ impl Host {
                 }
             }
             (Reception::Verified, Some(tls)) => {
-                // Strangers who say nothing take each other's room, and nobody else's.
-                let Ok(room) = self.strangers.try_acquire() else { return };
-                let Some(config) = tls.verified() else { return };
-                let stream = handshake(config, socket, peer).await;
-                drop(room);
-                if let Some(stream) = stream {
-                    self.serve_tls(stream, peer, watcher).await;
+                let stream = self.handshake_of_stranger(tls, socket, peer).await;
+                match stream {
+                    Some(stream) => self.serve_tls(stream, peer, watcher).await,
+                    None => self.refuse(peer),
                 }
             }
-            (Reception::None, _) | (Reception::Verified, None) => {
-                self.metrics.refused();
-                tracing::info!(%peer, "not let in");
-            }
+            (Reception::None, _) | (Reception::Verified, None) => self.refuse(peer),
         }
+    }
+
+    /// Lets a stranger show a certificate. Those who say nothing take each other's room, and nobody else's.
+    async fn handshake_of_stranger(
+        &self,
+        tls: &Tls,
+        socket: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<TlsStream<TcpStream>> {
+        let _room = self.strangers.try_acquire().ok()?;
+        handshake(tls.verified()?, socket, peer).await
+    }
+
+    fn refuse(&self, peer: SocketAddr) {
+        self.metrics.refused();
+        tracing::info!(%peer, "not let in");
     }
 
     async fn serve_tls(&self, stream: TlsStream<TcpStream>, peer: SocketAddr, watcher: Watcher) {
@@ -319,4 +329,25 @@ fn http() -> Builder<TokioExecutor> {
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_INTERVAL);
     http
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use axum::http::StatusCode;
+    use axum::routing::get;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_says_anything_but_yes_is_not_well() {
+        let check = |router: Router| SelfCheck { router: router.fallback(async || StatusCode::NOT_FOUND) };
+        assert!(check(Router::new().route("/healthz", get(async || "ok"))).is_well().await);
+        assert!(!check(Router::new()).is_well().await);
+        let failing = get(async || StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!check(Router::new().route("/healthz", failing)).is_well().await);
+        let silent = check(Router::new().route("/healthz", get(async || pending::<StatusCode>().await)));
+        assert!(timeout(Duration::from_millis(50), silent.is_well()).await.is_err());
+    }
 }

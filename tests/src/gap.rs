@@ -84,6 +84,12 @@ impl Namespace {
         namespace
     }
 
+    /// Its name, for whoever lays a cable to it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A command that runs in this namespace.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {

@@ -50,7 +50,7 @@ pub(super) struct Init {
     dir: PathBuf,
 }
 
-const INIT_EXAMPLES: &str = "\\
+const INIT_EXAMPLES: &str = "\
 Examples:
   sealift-registry tls init --address 10.0.0.11 --address fd00::11
   sealift-registry tls init --name node-a.example.com --dir /srv/pki";
@@ -88,7 +88,7 @@ pub(super) struct Show {
     json: bool,
 }
 
-const SHOW_EXAMPLES: &str = "\\
+const SHOW_EXAMPLES: &str = "\
 Examples:
   sealift-registry tls show
   sealift-registry tls show --json node-a.crt node-b.crt";
