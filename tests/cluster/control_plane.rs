@@ -14,6 +14,8 @@ use sealift_tests::{peers, scratch};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::network::{self, Network};
+
 /// The namespace that Flux is in.
 pub(crate) const FLUX_SYSTEM: &str = "flux-system";
 /// Whoever is in this group may do everything.
@@ -37,6 +39,10 @@ pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Result<T, Strin
 
 /// A running control plane; ended and removed when dropped.
 pub(crate) struct ControlPlane {
+    /// Where the API server listens.
+    address: String,
+    /// The network namespace that everything runs in; none: that of this machine.
+    namespace: Option<String>,
     port: u16,
     etcd_port: u16,
     authority: CertifiedIssuer<'static, KeyPair>,
@@ -51,8 +57,23 @@ pub(crate) struct ControlPlane {
 impl ControlPlane {
     /// Starts everything and waits until it works.
     pub(crate) fn start() -> Self {
+        let mut plane = Self::start_at("127.0.0.1".to_owned(), None);
+        for controller in ["source-controller", "kustomize-controller"] {
+            plane.start_controller(controller);
+        }
+        plane
+    }
+
+    /// The API server in the middle of a network, with the definitions of Flux's objects and nobody who looks at them.
+    pub(crate) fn start_in(network: &Network) -> Self {
+        Self::start_at(network.hub_address(), Some(network.hub().to_owned()))
+    }
+
+    fn start_at(address: String, namespace: Option<String>) -> Self {
         let [port, etcd_port, etcd_peers_port] = free_ports();
         let mut plane = Self {
+            address,
+            namespace,
             port,
             etcd_port,
             authority: authority(),
@@ -66,13 +87,15 @@ impl ControlPlane {
         plane.start_etcd(etcd_peers_port);
         plane.write_server_identity();
         plane.start_api_server();
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": FLUX_SYSTEM}});
-        plane.apply("/api/v1/namespaces", &namespace);
+        plane.add_namespace(FLUX_SYSTEM);
         plane.define_flux();
-        for controller in ["source-controller", "kustomize-controller"] {
-            plane.start_controller(controller);
-        }
         plane
+    }
+
+    /// Makes a namespace of Kubernetes.
+    pub(crate) fn add_namespace(&self, name: &str) {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        self.apply("/api/v1/namespaces", &namespace);
     }
 
     /// A kubeconfig of a user in a group, with a client certificate.
@@ -143,7 +166,7 @@ impl ControlPlane {
     }
 
     fn curl(&self) -> Command {
-        let mut curl = Command::new(peers::tool("curl"));
+        let mut curl = self.command(peers::tool("curl"));
         curl.current_dir(self.dir.path()).args([
             "--silent",
             "--show-error",
@@ -156,12 +179,12 @@ impl ControlPlane {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("https://127.0.0.1:{}{path}", self.port)
+        format!("https://{}:{}{path}", self.address, self.port)
     }
 
     fn start_etcd(&mut self, peers_port: u16) {
         let [clients, peers] = [self.etcd_port, peers_port].map(|port| format!("http://127.0.0.1:{port}"));
-        let mut etcd = program("etcd");
+        let mut etcd = self.program("etcd");
         etcd.arg("--data-dir").arg(self.path("etcd")).arg("--unsafe-no-fsync");
         etcd.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
         etcd.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
@@ -171,7 +194,7 @@ impl ControlPlane {
 
     fn write_server_identity(&self) {
         let key = KeyPair::generate().expect("a key");
-        let server = CertificateParams::new(["127.0.0.1".to_owned()]).expect("an address");
+        let server = CertificateParams::new([self.address.clone()]).expect("an address");
         let certificate = server.signed_by(&key, &self.authority).expect("a certificate");
         fs_err::write(self.path("server.crt"), certificate.pem()).expect("a PEM file");
         fs_err::write(self.path("server.key"), key.serialize_pem()).expect("a PEM file");
@@ -179,10 +202,10 @@ impl ControlPlane {
 
     /// Starts the API server and waits until it answers.
     pub(crate) fn start_api_server(&mut self) {
-        let mut api = program("kube-apiserver");
+        let mut api = self.program("kube-apiserver");
         api.current_dir(self.dir.path());
         api.args(["--etcd-servers", &format!("http://127.0.0.1:{}", self.etcd_port)]);
-        api.args(["--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"]);
+        api.args(["--bind-address", &self.address, "--advertise-address", &self.address]);
         api.args(["--secure-port", &self.port.to_string()]);
         // An address of loopback cannot be an endpoint.
         api.args(["--endpoint-reconciler-type", "none", "--service-cluster-ip-range", "10.96.0.0/24"]);
@@ -233,7 +256,7 @@ impl ControlPlane {
     fn start_controller(&mut self, name: &str) {
         let home = self.path(&format!("{name}.home"));
         fs_err::create_dir_all(home.join("artifacts")).expect("a directory");
-        let mut controller = program(name);
+        let mut controller = self.program(name);
         controller.env("KUBECONFIG", &self.admin).env("RUNTIME_NAMESPACE", FLUX_SYSTEM);
         controller.env("HOME", &home).env("TMPDIR", &home);
         controller.args(["--watch-all-namespaces", "--enable-leader-election=false"]);
@@ -247,6 +270,22 @@ impl ControlPlane {
         self.controllers.push(Daemon::start(name, &controller, self.dir.path()));
     }
 
+    /// A program of the control plane, without this machine's proxies and this user's clusters.
+    fn program(&self, name: &str) -> Command {
+        let mut command = self.command(peers::cluster().join("bin").join(name));
+        for variable in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KUBECONFIG"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn command(&self, program: PathBuf) -> Command {
+        match &self.namespace {
+            None => Command::new(program),
+            Some(namespace) => network::inside(namespace, program),
+        }
+    }
+
     /// The last that a program said.
     fn log(&self, name: &str) -> String {
         let log = fs_err::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default();
@@ -254,15 +293,6 @@ impl ControlPlane {
         last.reverse();
         last.join("\n")
     }
-}
-
-/// A program of the control plane, without this machine's proxies and this user's clusters.
-fn program(name: &str) -> Command {
-    let mut command = Command::new(peers::cluster().join("bin").join(name));
-    for variable in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KUBECONFIG"] {
-        command.env_remove(variable);
-    }
-    command
 }
 
 /// An authority that vouches for servers and clients.

@@ -4,6 +4,8 @@
 //! Run by `make test-cluster`, not by `make test`: the programs take long to build.
 
 mod control_plane;
+mod network;
+mod nodes;
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -129,10 +131,15 @@ fn config_map(release: &str) -> Value {
 
 /// The role of `docs/operator.md`, word for word.
 fn documented_role() -> String {
+    documented("kind: ClusterRole\n")
+}
+
+/// What `docs/operator.md` shows with these words in it.
+fn documented(words: &str) -> String {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operator.md");
     let docs = fs_err::read_to_string(docs).expect("the documentation");
-    let role = docs.split("```yaml\n").find(|block| block.contains("kind: ClusterRole\n")).expect("a role");
-    role.split("```").next().expect("the end of the block").to_owned()
+    let block = docs.split("```yaml\n").find(|block| block.contains(words)).expect("an object");
+    block.split("```").next().expect("the end of the block").to_owned()
 }
 
 fn wait_ready(flux: &Cluster) -> Standing {

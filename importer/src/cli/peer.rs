@@ -73,7 +73,10 @@ enum Told {
 
 pub(super) fn mirror(cli: &Cli, output: Output, args: &MirrorArgs) -> Result<(), Error> {
     let release = args.peer.release.expect("whoever comes here names a release");
-    let (peers, wanted) = (Peers::open(&args.peer.peer, &args.peer.access())?, Wanted::new(release, &[]));
+    let (mut peers, wanted) = (Peers::default(), Wanted::new(release, &[]));
+    for url in &args.peer.peer {
+        peers.add(url, &args.peer.access())?;
+    }
     // It shows nothing; it is here for Ctrl-C.
     let waiting = Meter::of_command("waiting", 0, true)?;
     let witness = OnScreen { cli, output };

@@ -2,7 +2,8 @@
 
 use sealift_archive::release::CurrentRelease;
 use sealift_archive::{Class, Explain as _, Sequence};
-use sealift_fetch::{Interrupt, Meter, Url, meter::Display};
+use sealift_fetch::meter::Display;
+use sealift_fetch::{Interrupt, Meter};
 use sealift_store::policy::Offered;
 use sealift_store::{Store, Writer};
 
@@ -69,13 +70,26 @@ impl Hands<'_> {
         earlier: &[CurrentRelease],
         from: &[Peer],
     ) -> Result<(), Error> {
-        let urls: Vec<Url> = from.iter().filter_map(|peer| parse_peer(&peer.address).ok()).collect();
-        let authorities: Vec<&str> = from.iter().map(|peer| peer.ca_crt.as_str()).collect();
-        let access = PeerAccess { authorities: authorities.join("\n").into_bytes(), ..self.peers.clone() };
-        let peers = Peers::open(&urls, &access)?;
+        let (mut peers, mut unusable) = (Peers::default(), None);
+        for peer in from {
+            // What one node says about itself is no reason not to ask another one.
+            unusable = self.add(&mut peers, peer).err().or(unusable);
+        }
+        if let Some(error) = unusable.filter(|_| peers.is_empty()) {
+            return Err(error);
+        }
         let writer = self.writer(release)?;
         let wanted = Wanted::new(release.statement, earlier);
         peers.take(&writer, wanted, self, &self.meter("waiting")).map(drop)
+    }
+
+    /// A node is known by its own authority, besides those that are trusted anyway.
+    fn add(&self, peers: &mut Peers, peer: &Peer) -> Result<(), Error> {
+        let url = parse_peer(&peer.address).map_err(|why| {
+            let name = peer.name.to_string();
+            super::Error::Object { name, why }
+        })?;
+        peers.add(&url, &PeerAccess { authorities: peer.ca_crt.clone().into_bytes(), ..self.peers.clone() })
     }
 
     /// The node's own activation. What concerns all nodes, Flux and the last look, is not part of it.

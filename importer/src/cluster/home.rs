@@ -92,3 +92,48 @@ pub(crate) fn named(known: &Known) -> CurrentRelease {
     let (version, sequence) = (known.name.version.clone(), known.name.sequence);
     CurrentRelease { version, sequence, statement: known.digest }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home(store: &Store) -> NodeHome {
+        let text = "{node: node-a, kubeconfig: /k, address: 'https://node-a:5443'}";
+        NodeHome::open(store.clone(), &serde_saphyr::from_str(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_heard_is_written_down_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path()).unwrap();
+        let named = |sequence: u64| {
+            let statement = sealift_archive::Digest::of(&sequence.to_le_bytes());
+            let version = format!("1.{sequence}").parse().unwrap();
+            CurrentRelease { version, sequence: sequence.try_into().unwrap(), statement }
+        };
+        let home_of_node = home(&store);
+        home_of_node.hear(None).unwrap();
+        let nothing = store.agreed().unwrap().unwrap();
+        assert!(nothing.releases.is_empty() && nothing.boot_id == boot().unwrap());
+        let run = Agreement::first(named(2), Some(named(1)));
+        home_of_node.hear(Some(&run)).unwrap();
+        let heard = store.agreed().unwrap().unwrap();
+        assert_eq!(heard.releases, [named(1).statement, named(2).statement]);
+        // As long as it is the same, the disk is left alone, by the next process too.
+        for home in [home_of_node, home(&store)] {
+            home.hear(Some(&run)).unwrap();
+            assert_eq!(store.agreed().unwrap().unwrap(), heard);
+        }
+    }
+
+    #[test]
+    fn an_empty_store_has_nothing_and_says_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = home(&Store::create(dir.path()).unwrap());
+        for _ in 0..2 {
+            let report = home.look().unwrap();
+            assert!(report.here.is_empty() && report.active.is_none());
+            assert_eq!(report.address.as_deref(), Some("https://node-a:5443"));
+        }
+    }
+}

@@ -18,8 +18,8 @@ use crate::activation::Engine;
 use crate::config::PeerAccess;
 use crate::import::{Done, Plan, execute, plan, record_refusal};
 
-/// The nodes that are asked, in this order.
-#[derive(Debug)]
+/// The nodes that are asked, in the order in which they were added.
+#[derive(Debug, Default)]
 pub struct Peers(Vec<Endpoint>);
 
 /// What came of asking them.
@@ -61,12 +61,19 @@ impl<E: Into<Error>> From<E> for Fault {
 }
 
 impl Peers {
-    /// The peers at these addresses. Nobody is asked yet.
+    /// Adds the peer whose registry is at this address. It is not asked yet.
     ///
     /// # Errors
     /// A certificate or key that cannot be used.
-    pub fn open(registries: &[Url], access: &PeerAccess) -> Result<Self, Error> {
-        registries.iter().map(|url| Endpoint::of_peer(url, access)).collect::<Result<_, _>>().map(Self)
+    pub fn add(&mut self, registry: &Url, access: &PeerAccess) -> Result<(), Error> {
+        self.0.push(Endpoint::of_peer(registry, access)?);
+        Ok(())
+    }
+
+    /// Whether there is nobody to ask.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Says what taking a release from the first peer that has its documents would do, and changes nothing; none if it is

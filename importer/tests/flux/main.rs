@@ -1,6 +1,7 @@
 //! The client of the Kubernetes API against a stand-in for one. (Against a real one: `make test-cluster`.)
 
 mod answers;
+mod board;
 mod looking;
 mod stand_in;
 mod standing_still;
