@@ -1,16 +1,19 @@
-//! `make bench`: time, CPU, memory and bytes of making and importing an archive, beside what others take for it.
+//! `make bench`: time, CPU, memory and bytes of making, importing and serving releases, beside what others take for it.
 //!
 //! Nothing here passes or fails: machines differ, so what counts is the ratio to a peer that did the same work a
 //! moment before, on the same machine. The bars that were set are printed beside the figures.
 //! Everything lies in `target/bench` and is gone at the end; all traffic stays on loopback.
 
 mod chapters;
+mod client;
 mod content;
 mod machine;
 mod measure;
 mod peers;
 mod scratch;
 mod sealift;
+mod serve;
+mod server;
 mod table;
 
 use std::io::{self, Write as _};
@@ -58,6 +61,8 @@ enum Question {
     Size,
     /// From ten blobs to ten thousand
     Growth,
+    /// Content and manifests over HTTP, and memory
+    Serve,
 }
 
 /// All that was measured, for programs.
@@ -106,6 +111,7 @@ fn answer(bench: &Bench, question: Question) -> io::Result<Vec<Chapter>> {
         Question::Create => vec![bench.create()?],
         Question::Import => vec![bench.import()?],
         Question::Growth => vec![bench.growth()?],
+        Question::Serve => bench.serve()?.into(),
         Question::Latency => bench.latency()?.into(),
         Question::Size => match free_bytes(bench)? {
             free if free < LARGE_NEEDS_BYTES => return Ok(vec![no_room(free)]),
