@@ -13,6 +13,7 @@ use axum::routing::{any, get};
 use sealift_archive::{Digest, RepositoryName};
 use sealift_store::Store;
 
+use crate::content::Buffers;
 use crate::git::{self, UploadPack};
 use crate::live::Live;
 use crate::{files, oci, status};
@@ -21,18 +22,24 @@ use crate::{files, oci, status};
 #[derive(Debug)]
 pub(crate) struct App {
     live: Live,
+    buffers: Arc<Buffers>,
     upload_pack: UploadPack,
 }
 
 impl App {
     /// Serves this store.
     pub(crate) fn new(store: Store) -> Self {
-        Self { live: Live::new(store), upload_pack: UploadPack::new() }
+        Self { live: Live::new(store), buffers: Arc::default(), upload_pack: UploadPack::new() }
     }
 
     /// What is known of the store.
     pub(crate) fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// What content is read into.
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
     }
 
     /// Git's children.
