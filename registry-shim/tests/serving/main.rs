@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod blobs;
+mod contracts;
 mod files;
 mod fixture;
 mod git;
