@@ -59,7 +59,8 @@ lint: setup ## check format, code, scripts and dependencies
 	$(CARGO_DENY)/bin/cargo-deny check bans licenses sources
 
 .PHONY: bench
-bench: setup ## measure create and import, paired with skopeo, tar and zstd
+bench: ## measure create, import and serve, paired with skopeo, tar and zstd, distribution and nginx
+	tests/setup --bench
 	cargo build --release --locked --workspace --bins
 	target/release/sealift-bench
 

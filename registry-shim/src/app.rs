@@ -9,6 +9,7 @@ use axum::routing::{any, get};
 use sealift_archive::{Digest, RepositoryName};
 use sealift_store::Store;
 
+use crate::content::Buffers;
 use crate::git::{self, UploadPack};
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
@@ -20,6 +21,7 @@ use crate::{files, oci, peer, status};
 #[derive(Debug)]
 pub(crate) struct App {
     live: Live,
+    buffers: Arc<Buffers>,
     upload_pack: UploadPack,
     looks: Looks,
     metrics: Arc<Metrics>,
@@ -29,13 +31,24 @@ pub(crate) struct App {
 impl App {
     /// Serves this store; by this identity, if it speaks TLS.
     pub(crate) fn new(store: Store, identity: Option<Arc<Identity>>) -> Self {
-        let (live, upload_pack) = (Live::new(store), UploadPack::new());
-        Self { live, upload_pack, looks: Looks::default(), metrics: Arc::default(), identity }
+        Self {
+            live: Live::new(store),
+            buffers: Arc::default(),
+            upload_pack: UploadPack::new(),
+            looks: Looks::default(),
+            metrics: Arc::default(),
+            identity,
+        }
     }
 
     /// What is known of the store.
     pub(crate) fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// What content is read into.
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
     }
 
     /// Git's children.

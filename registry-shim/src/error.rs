@@ -49,6 +49,14 @@ pub enum Error {
         /// The length of the file.
         found: u64,
     },
+    /// Content of the store is other content than its name says.
+    #[error("content `{digest}` of the store is really `{found}`")]
+    WrongContent {
+        /// The content.
+        digest: Digest,
+        /// What lies there.
+        found: Digest,
+    },
     /// `git upload-pack` did not do its work.
     #[error("`git upload-pack` of `{repository}` failed ({status}): {said}")]
     Git {
@@ -129,6 +137,7 @@ impl Explain for Error {
             Self::WrongLength { .. } => 604,
             Self::Git { .. } => 605,
             Self::NoGit { .. } => 606,
+            Self::WrongContent { .. } => 610,
             Self::NoAuthority { .. } => 620,
             Self::Authority { .. } => 621,
             Self::NotPermitted { .. } => 622,
@@ -147,7 +156,10 @@ impl Explain for Error {
             | Self::ClientsWithoutTls
             | Self::Sockets { .. }
             | Self::Configure { .. } => Class::Usage,
-            Self::Authority { .. } | Self::NotPermitted { .. } | Self::WrongLength { .. } => Class::Refused,
+            Self::Authority { .. }
+            | Self::NotPermitted { .. }
+            | Self::WrongLength { .. }
+            | Self::WrongContent { .. } => Class::Refused,
             Self::Store(error) => error.class(),
             _ => Class::Failed,
         }
@@ -166,7 +178,7 @@ impl Explain for Error {
                 _ => return None,
             },
             Self::Tls { .. } => "give a PEM file: `--tls-cert` the chain, leaf first; `--tls-key` its key".into(),
-            Self::Unreadable { .. } | Self::WrongLength { .. } => {
+            Self::Unreadable { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } => {
                 "`sealiftctl verify` lists all damage; importing the release again brings back what is missing".into()
             }
             Self::NoGit { .. } => "Git 2.39 or later has to be installed in /usr/bin".into(),

@@ -41,6 +41,9 @@ const MAX_CONNECTIONS: usize = 1024;
 const MAX_STRANGERS: usize = 64;
 /// How many requests one HTTP/2 connection may have under way.
 const MAX_STREAMS: u32 = 64;
+/// How much of an answer one connection, or one HTTP/2 stream, may hold in memory until its client takes it, in bytes.
+/// A piece of content more comes in as long as there is less.
+const MAX_UNSENT: usize = 64 << 10;
 /// How long the header of a request may take to arrive, and a connection may idle before it.
 const HEADER_LIMIT: Duration = Duration::from_secs(60);
 /// How long a TLS handshake may take.
@@ -322,10 +325,11 @@ async fn handshake(
 /// HTTP with our limits. The version is always given, so that no time passes unlimited while it is guessed.
 fn http() -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT).max_buf_size(MAX_UNSENT);
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(MAX_UNSENT)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_INTERVAL);
     http

@@ -1,10 +1,11 @@
-//! `make bench`: time, CPU, memory and bytes of making, importing and mirroring releases, beside what others take for it.
+//! `make bench`: time, CPU, memory and bytes of making, importing, mirroring and serving releases, beside what others take for it.
 //!
 //! Nothing here passes or fails: machines differ, so what counts is the ratio to a peer that did the same work a
 //! moment before, on the same machine. The bars that were set are printed beside the figures.
 //! Everything lies in `target/bench` and is gone at the end; all traffic stays on loopback.
 
 mod chapters;
+mod client;
 mod content;
 mod machine;
 mod measure;
@@ -12,6 +13,8 @@ mod mirroring;
 mod peers;
 mod scratch;
 mod sealift;
+mod serve;
+mod server;
 mod stick;
 mod table;
 
@@ -65,6 +68,8 @@ enum Question {
     Size,
     /// From ten blobs to ten thousand
     Growth,
+    /// Content and manifests over HTTP, and memory
+    Serve,
 }
 
 /// All that was measured, for programs.
@@ -116,6 +121,7 @@ fn answer(bench: &Bench, question: Question) -> io::Result<Vec<Chapter>> {
         Question::Medium => vec![bench.medium()?],
         Question::Mirroring => bench.mirroring()?.into(),
         Question::Growth => vec![bench.growth()?],
+        Question::Serve => bench.serve()?.into(),
         Question::Latency => bench.latency()?.into(),
         Question::Size => match free_bytes(bench)? {
             free if free < LARGE_NEEDS_BYTES => return Ok(vec![no_room(free)]),

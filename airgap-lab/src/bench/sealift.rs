@@ -12,9 +12,11 @@ use serde::Deserialize;
 
 use super::measure::{Figures, Meter, run};
 
-const PROGRAMS: [&str; 2] = ["sealift", "sealiftctl"];
+const PROGRAMS: [&str; 3] = ["sealift", "sealiftctl", "sealift-registry"];
 /// The registry that the images are called after; nothing listens there.
 const NAMED_HOST: &str = "registry.acme.example";
+/// What comes before a repository's name when our own registry is asked for one of its images.
+pub(super) const OUR_HOST: &str = "registry.acme.example/";
 /// Of all keys.
 const PASSWORD: &str = "bench";
 
@@ -177,6 +179,17 @@ impl Vendor {
         let mut command = self.programs.command("sealift");
         command.arg("verify").arg(archive).arg("--trust").arg(self.root());
         Ok(meter.run(&command)?.0)
+    }
+
+    /// Makes the release of a store the active one.
+    pub(super) fn activate(&self, store: &Path) -> io::Result<()> {
+        run(self.sealiftctl(store).args(["activate", FIRST.version]))?;
+        Ok(())
+    }
+
+    /// One of the programs.
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.programs.dir.join(name)
     }
 
     /// Publishes an archive at `place`, and makes its release the current one.

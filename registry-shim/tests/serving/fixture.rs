@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// How long a condition may take to come true.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -34,6 +35,14 @@ impl Content {
     pub(crate) fn image(mut self, reference: &str, manifest: &str) -> Self {
         self.refs.images.insert(reference.parse().expect("a reference"), descriptor(manifest.as_bytes()));
         self.manifest(manifest)
+    }
+
+    /// An index, under this reference.
+    pub(crate) fn index(self, reference: &str, index: &str) -> Self {
+        let mut content = self.image(reference, index);
+        let info = ManifestInfo { media_type: INDEX_TYPE.to_owned(), size: index.len() as u64 };
+        content.refs.manifests.insert(Digest::of(index.as_bytes()), info);
+        content
     }
 
     /// A chart or another artifact whose manifest is `manifest`, under this reference.

@@ -4,6 +4,7 @@ mod artifacts;
 mod authority;
 mod blobs;
 mod configure;
+mod contracts;
 mod files;
 mod fixture;
 mod git;
