@@ -19,8 +19,8 @@ mod socket;
 
 pub use engine::{Engine, News, Switched, Watcher};
 pub use error::{Error, Trouble};
-pub(crate) use gate::wait_until_well;
 pub use flux::{Flux, NotSuspended, Readiness};
+pub(crate) use gate::wait_until_well;
 pub use host::{Action, Between, Direct, Host, Restart};
 pub use plan::Plan;
 pub(crate) use plan::expect_none;
