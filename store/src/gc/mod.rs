@@ -13,6 +13,8 @@
 mod full_disk;
 mod keep;
 mod ledger;
+#[cfg(test)]
+mod model;
 mod plan;
 mod steps;
 #[cfg(test)]

@@ -14,13 +14,13 @@ use crate::git::Git;
 use crate::mirror;
 
 /// As many releases as there are in the tests.
-const RELEASES: u64 = 7;
+pub(super) const RELEASES: u64 = 7;
 /// Those that have no Git repository.
-const WITHOUT_GIT: [u64; 2] = [4, 5];
+pub(super) const WITHOUT_GIT: [u64; 2] = [4, 5];
 
 /// Release N shares content with all, with a neighbour, and with nobody; its repository has all commits up to its own, a pack
 /// each.
-static CONTENTS: LazyLock<BTreeMap<u64, Content>> = LazyLock::new(|| {
+pub(super) static CONTENTS: LazyLock<BTreeMap<u64, Content>> = LazyLock::new(|| {
     let content = |number: u64| {
         let mut refs = Refs::default();
         let mut contents =
@@ -43,7 +43,7 @@ pub(super) fn fleet() -> RepositoryName {
     "fleet".parse().unwrap()
 }
 
-fn sequence(number: u64) -> Sequence {
+pub(super) fn sequence(number: u64) -> Sequence {
     number.try_into().unwrap()
 }
 
@@ -79,7 +79,7 @@ fn collect(place: &Place) -> Collection {
 }
 
 /// Begins the import of a release, loads its first blob and breaks off.
-fn begin(writer: &Writer, number: u64) {
+pub(super) fn begin(writer: &Writer, number: u64) {
     let content = &CONTENTS[&number];
     let need = writer.need(&[&content.release]).unwrap();
     let incoming = writer.begin(&content.release, "a stick", &need).unwrap();
@@ -91,16 +91,16 @@ fn begin(writer: &Writer, number: u64) {
     intake.finish().unwrap();
 }
 
-fn names(dir: &Path) -> BTreeSet<String> {
+pub(super) fn names(dir: &Path) -> BTreeSet<String> {
     fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-fn blobs(place: &Place) -> BTreeSet<Digest> {
+pub(super) fn blobs(place: &Place) -> BTreeSet<Digest> {
     names(&place.store.blobs_dir()).iter().map(|hex| Digest::from_hex(hex).unwrap()).collect()
 }
 
 /// What the mirror has: its namespaces and packs, with the number of names that each of them has.
-fn git(place: &Place) -> Option<(BTreeSet<String>, Vec<u64>)> {
+pub(super) fn git(place: &Place) -> Option<(BTreeSet<String>, Vec<u64>)> {
     let dir = place.store.git_path(&fleet());
     if !dir.exists() {
         return None;
