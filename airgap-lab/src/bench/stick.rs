@@ -195,7 +195,7 @@ mod tests {
         let stick = Stick::with(&file, BYTES_PER_SECOND, scratch).unwrap();
         let begun = Instant::now();
         assert!(fs::read(stick.file()).unwrap() == content);
-        let least = Duration::from_millis(200) - SLACK;
+        let least = Duration::from_millis(200).saturating_sub(SLACK);
         assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
         let mount_point = stick.mount_point.path().to_owned();
         drop(stick);
