@@ -1,9 +1,11 @@
 //! The command line, and the program's life: start, say where, serve, stop when asked.
 
 mod config;
+mod listed;
 mod tls;
 
 use std::env;
+use std::ffi::OsString;
 use std::future::pending;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,6 +17,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use self::listed::Listed;
 use crate::systemd::{self, Notifier};
 use crate::{Clock, Config, Error, IdentitySource, Server, TlsFiles};
 
@@ -71,11 +74,11 @@ struct Serve {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
     /// A network whose clients are let in, besides this machine's own; may be repeated.
-    #[arg(long, value_name = "CIDR", env = "SEALIFT_REGISTRY_ALLOW", value_delimiter = ',')]
-    allow: Vec<IpNet>,
+    #[arg(long, value_name = "CIDR", env = "SEALIFT_REGISTRY_ALLOW")]
+    allow: Vec<Listed<IpNet>>,
     /// Authorities in PEM; whoever comes from elsewhere shows a certificate of one of them, or is not let in.
-    #[arg(long, value_name = "FILE", env = "SEALIFT_REGISTRY_CLIENT_CA", requires = "identity")]
-    client_ca: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "SEALIFT_REGISTRY_CLIENT_CA")]
+    client_ca: Option<OsString>,
     /// How to write the log to standard error. `RUST_LOG` says which messages.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
@@ -131,8 +134,8 @@ impl From<Serve> for Config {
             store: options.store,
             listen: options.listen,
             tls: files.or(authority),
-            allow: options.allow,
-            client_ca: options.client_ca,
+            allow: listed::flat(options.allow),
+            client_ca: options.client_ca.filter(|file| !file.is_empty()).map(PathBuf::from),
         }
     }
 }

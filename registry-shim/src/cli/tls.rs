@@ -12,6 +12,7 @@ use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
+use super::listed::{Listed, flat};
 use crate::Error;
 use crate::tls::authority::{self, Authority, CERTIFICATE};
 use crate::tls::{DnsName, Facts, Names, certificates};
@@ -40,11 +41,11 @@ pub(super) enum Command {
 #[command(after_help = INIT_EXAMPLES)]
 pub(super) struct Init {
     /// Another name of this node; may be repeated.
-    #[arg(long, value_name = "NAME", env = "SEALIFT_REGISTRY_NAMES", value_delimiter = ',')]
-    name: Vec<DnsName>,
+    #[arg(long, value_name = "NAME", env = "SEALIFT_REGISTRY_NAMES")]
+    name: Vec<Listed<DnsName>>,
     /// An address of this node; may be repeated.
-    #[arg(long, value_name = "ADDRESS", env = "SEALIFT_REGISTRY_ADDRESSES", value_delimiter = ',')]
-    address: Vec<IpAddr>,
+    #[arg(long, value_name = "ADDRESS", env = "SEALIFT_REGISTRY_ADDRESSES")]
+    address: Vec<Listed<IpAddr>>,
     /// Where the authority is kept.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
     dir: PathBuf,
@@ -106,7 +107,7 @@ impl Command {
 
 impl Init {
     fn run(self, out: &mut impl Write) -> Result<(), Error> {
-        let names = Names::new(self.name, self.address);
+        let names = Names::new(flat(self.name), flat(self.address));
         let made = authority::init(&self.dir, names, OffsetDateTime::now_utc())?;
         let file = self.dir.join(CERTIFICATE);
         let remark = if made.is_new { "made" } else { "was there already, and stays" };

@@ -64,7 +64,11 @@ async fn systemd_hands_over_a_socket_and_hears_how_it_goes() {
         async move { get(&url).await }
     });
     let mut command = systemd.start(socket, store.dir(), "--listen 192.0.2.1:1");
-    let (running, urls) = Running::start(command.env("WATCHDOG_USEC", "300000"));
+    // As in a file of settings of which some are left empty.
+    let settings =
+        ["ALLOW", "CLIENT_CA", "NAMES", "ADDRESSES"].map(|name| format!("SEALIFT_REGISTRY_{name}"));
+    command.envs(settings.map(|name| (name, ""))).env("WATCHDOG_USEC", "300000");
+    let (running, urls) = Running::start(&mut command);
     assert_eq!(urls, [url.as_str()], "it listens there and nowhere else");
     assert_eq!(early.await.expect("it is asked"), 200);
     assert_eq!(systemd.hears(), format!("READY=1\nSTATUS=listening on {url}\n"));
