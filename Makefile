@@ -12,7 +12,7 @@ CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 export FUZZ_SECONDS ?= 600
 export FUZZ_TOOLCHAIN ?= nightly
 
-SCRIPTS := .ci/run archive/fuzz/run tests/setup tests/images
+SCRIPTS := .ci/run archive/fuzz/run tests/setup tests/images tests/power/guest
 
 # Set by `make soak`: everything is tried of which `make test` tries a part.
 export SEALIFT_SOAK ?=
@@ -26,7 +26,7 @@ endif
 # Power cuts are played on a file system that has to hear of syncfs(2), which Linux tells it since 6.18. Elsewhere these tests
 # fail, so they are left out, and that is said.
 ifneq ($(shell printf '6.18\n%s\n' "$$(uname -r)" | sort -VC && echo new),new)
-WITHOUT_POWER := -- --skip power::
+WITHOUT_POWER := -- --skip power:: --skip machine::
 endif
 
 # One step after the other, with make -j too: each of them uses all cores by itself.
@@ -51,7 +51,7 @@ test: setup ## run all tests, end to end with real peers too (needs root)
 lint: setup ## check format, code, scripts and dependencies
 	cargo fmt --all --check
 	cargo fmt --manifest-path archive/fuzz/Cargo.toml --check
-	cargo clippy --locked --workspace --all-targets --features sealift-tests/cluster -- -D warnings
+	cargo clippy --locked --workspace --all-targets --features sealift-tests/cluster,sealift-tests/power -- -D warnings
 	cargo fetch --locked --manifest-path archive/fuzz/Cargo.toml
 	shellcheck $(SCRIPTS)
 	test -x $(CARGO_DENY)/bin/cargo-deny || \
@@ -59,7 +59,8 @@ lint: setup ## check format, code, scripts and dependencies
 	$(CARGO_DENY)/bin/cargo-deny check bans licenses sources
 
 .PHONY: bench
-bench: setup ## measure create and import, paired with skopeo, tar and zstd
+bench: ## measure create, import and serve, paired with skopeo, tar and zstd, distribution and nginx
+	tests/setup --bench
 	cargo build --release --locked --workspace --bins
 	target/release/sealift-bench
 
@@ -82,6 +83,12 @@ test-cluster: ## test with a Kubernetes API server and Flux (builds them: half a
 	tests/setup --cluster
 	cargo build --locked --workspace --bins
 	cargo test --locked -p sealift-tests --features cluster --test cluster -- --test-threads=1
+
+.PHONY: test-power
+test-power: ## cut the power of a machine with real file systems (needs root; amd64 only)
+	tests/setup --power
+	cargo build --locked --workspace --bins
+	cargo test --locked -p sealift-tests --features power --test power $(RUN_AS_ROOT) -- --nocapture
 
 .PHONY: fuzz
 fuzz: setup ## fuzz everything that reads an archive, each target FUZZ_SECONDS (600) long

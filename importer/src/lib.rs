@@ -13,7 +13,6 @@ pub mod import;
 mod kubernetes;
 pub mod media;
 pub mod online;
-pub mod status;
 pub mod support;
 pub mod volumes;
 

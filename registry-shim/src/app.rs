@@ -2,32 +2,43 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::http::StatusCode;
 use axum::routing::{any, get};
 use sealift_archive::{Digest, RepositoryName};
 use sealift_store::Store;
 
+use crate::content::Buffers;
 use crate::git::{self, UploadPack};
 use crate::live::Live;
+use crate::metrics::{self, Metrics};
+use crate::status::Looks;
+use crate::tls::Identity;
 use crate::{files, oci, peer, status};
 
 /// The store, and the children that read Git repositories from it.
 #[derive(Debug)]
 pub(crate) struct App {
     live: Live,
+    buffers: Arc<Buffers>,
     upload_pack: UploadPack,
+    looks: Looks,
+    metrics: Arc<Metrics>,
+    identity: Option<Arc<Identity>>,
 }
 
 impl App {
-    /// Serves this store.
-    pub(crate) fn new(store: Store) -> Self {
-        Self { live: Live::new(store), upload_pack: UploadPack::new() }
+    /// Serves this store; by this identity, if it speaks TLS.
+    pub(crate) fn new(store: Store, identity: Option<Arc<Identity>>) -> Self {
+        Self {
+            live: Live::new(store),
+            buffers: Arc::default(),
+            upload_pack: UploadPack::new(),
+            looks: Looks::default(),
+            metrics: Arc::default(),
+            identity,
+        }
     }
 
     /// What is known of the store.
@@ -35,9 +46,29 @@ impl App {
         &self.live
     }
 
+    /// What content is read into.
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
+    }
+
     /// Git's children.
     pub(crate) fn upload_pack(&self) -> &UploadPack {
         &self.upload_pack
+    }
+
+    /// What the status page shows.
+    pub(crate) fn looks(&self) -> &Looks {
+        &self.looks
+    }
+
+    /// What has happened since the start.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Who we are, if we speak TLS.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
     }
 
     /// Where content lies.
@@ -57,6 +88,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/", get(status::page))
         .route("/healthz", get(status::alive))
         .route("/readyz", get(status::ready))
+        .route("/metrics", get(metrics::answer))
         .route("/v2", any(oci::answer))
         .route("/v2/", any(oci::answer))
         .route("/v2/{*path}", any(oci::answer))
@@ -66,16 +98,5 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/git/{*path}", any(git::answer))
         .route("/peer/{*path}", any(peer::answer))
         .fallback(async || (StatusCode::NOT_FOUND, "there is nothing at this path\n"))
-        .layer(middleware::from_fn(observe))
         .with_state(app)
-}
-
-/// Notes each request once its answer has begun.
-async fn observe(request: Request, next: Next) -> Response {
-    let (method, uri, begun) = (request.method().clone(), request.uri().clone(), Instant::now());
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-    tracing::debug!(%method, %uri, status = response.status().as_u16(), micros, "answered");
-    response
 }

@@ -49,6 +49,14 @@ pub enum Error {
         /// The length of the file.
         found: u64,
     },
+    /// Content of the store is other content than its name says.
+    #[error("content `{digest}` of the store is really `{found}`")]
+    WrongContent {
+        /// The content.
+        digest: Digest,
+        /// What lies there.
+        found: Digest,
+    },
     /// `git upload-pack` did not do its work.
     #[error("`git upload-pack` of `{repository}` failed ({status}): {said}")]
     Git {
@@ -67,6 +75,43 @@ pub enum Error {
         /// What the system says.
         #[source]
         source: io::Error,
+    },
+    /// There is no certificate authority in a directory.
+    #[error("`{}` has no certificate authority", dir.display())]
+    NoAuthority {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The certificate authority of this node cannot be used.
+    #[error("`{}` cannot be used as the certificate authority of this node: {why}", file.display())]
+    Authority {
+        /// Its certificate or key.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The certificate authority of this node is there, and was made for other names.
+    #[error("the certificate authority `{}` may not vouch for {names}", file.display())]
+    NotPermitted {
+        /// Its certificate.
+        file: PathBuf,
+        /// What it was not made for.
+        names: String,
+    },
+    /// Clients that have to show a certificate were announced, and TLS was not.
+    #[error("clients cannot show a certificate without TLS")]
+    ClientsWithoutTls,
+    /// Sockets that systemd has handed over cannot be used.
+    #[error("systemd has handed over a socket that cannot be served on: {why}")]
+    Sockets {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Files for another program cannot be made from this.
+    #[error("{why}")]
+    Configure {
+        /// What is in the way.
+        why: String,
     },
     /// What the store says.
     #[error(transparent)]
@@ -92,6 +137,13 @@ impl Explain for Error {
             Self::WrongLength { .. } => 604,
             Self::Git { .. } => 605,
             Self::NoGit { .. } => 606,
+            Self::WrongContent { .. } => 610,
+            Self::NoAuthority { .. } => 620,
+            Self::Authority { .. } => 621,
+            Self::NotPermitted { .. } => 622,
+            Self::ClientsWithoutTls => 623,
+            Self::Sockets { .. } => 624,
+            Self::Configure { .. } => 630,
             Self::Store(error) => return error.code(),
             Self::Io(_) => 699,
         })
@@ -99,8 +151,15 @@ impl Explain for Error {
 
     fn class(&self) -> Class {
         match self {
-            Self::Tls { .. } => Class::Usage,
-            Self::WrongLength { .. } => Class::Refused,
+            Self::Tls { .. }
+            | Self::NoAuthority { .. }
+            | Self::ClientsWithoutTls
+            | Self::Sockets { .. }
+            | Self::Configure { .. } => Class::Usage,
+            Self::Authority { .. }
+            | Self::NotPermitted { .. }
+            | Self::WrongLength { .. }
+            | Self::WrongContent { .. } => Class::Refused,
             Self::Store(error) => error.class(),
             _ => Class::Failed,
         }
@@ -119,12 +178,25 @@ impl Explain for Error {
                 _ => return None,
             },
             Self::Tls { .. } => "give a PEM file: `--tls-cert` the chain, leaf first; `--tls-key` its key".into(),
-            Self::Unreadable { .. } | Self::WrongLength { .. } => {
+            Self::Unreadable { .. } | Self::WrongLength { .. } | Self::WrongContent { .. } => {
                 "`sealiftctl verify` lists all damage; importing the release again brings back what is missing".into()
             }
             Self::NoGit { .. } => "Git 2.39 or later has to be installed in /usr/bin".into(),
+            Self::NoAuthority { .. } => "`sealift-registry tls init` makes one".into(),
+            Self::Authority { .. } => {
+                "what `sealift-registry tls init` has made belongs together; to begin anew, remove `ca.crt` and `ca.key`, \
+                 run it again, and give the new `ca.crt` to whoever trusted the old one"
+                    .into()
+            }
+            Self::NotPermitted { .. } => {
+                "others trust it for its names alone; to change them, remove `ca.crt` and `ca.key`, run `sealift-registry tls \
+                 init` again, and give the new `ca.crt` to whoever trusted the old one"
+                    .into()
+            }
+            Self::ClientsWithoutTls => "give `--tls-dir` as well, or leave out `--client-ca`".into(),
+            Self::Sockets { .. } => "`ListenStream=` in the socket unit has to be an address and a port".into(),
             Self::Store(error) => return error.hint(),
-            Self::Git { .. } | Self::Io(_) => return None,
+            Self::Git { .. } | Self::Configure { .. } | Self::Io(_) => return None,
         })
     }
 }

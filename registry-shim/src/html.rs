@@ -2,32 +2,67 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use std::sync::LazyLock;
 
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+/// How a moment is written for people; always in UTC.
+const MOMENT: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
 /// The style of all pages.
 const STYLE: &str = include_str!("style.css");
+/// What shows a page anew without blinking, for browsers that run it.
+const SCRIPT: &str = include_str!("renew.js");
+/// Seconds after which the other browsers ask again.
+const REFRESH_SECONDS: u32 = 15;
 const HTML: &str = "text/html; charset=utf-8";
-/// A page brings its style along and nothing else, and belongs in nobody's frame.
-const CONTENT_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+/// A page brings its style and its script along and nothing else, asks only where it came from, and belongs in nobody's frame.
+static CONTENT_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let script = BASE64.encode(Sha256::digest(SCRIPT));
+    let policy = format!(
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'; connect-src 'self'; \
+         frame-ancestors 'none'; base-uri 'none'"
+    );
+    HeaderValue::try_from(policy).expect("base64 and words are visible ASCII")
+});
+
+/// How a page comes to show what is new.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Renewal {
+    /// When somebody asks for it.
+    OnDemand,
+    /// Every few seconds.
+    ByItself,
+}
 
 /// A page, with the headers that go with it.
 pub(crate) fn respond(page: &impl Display) -> Response {
-    let headers = [(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY)];
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(HTML)),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY.clone()),
+    ];
     (headers, page.to_string()).into_response()
 }
 
-/// The beginning of a page, up to its content. With `refresh`, a browser asks again after so many seconds.
-pub(crate) fn begin(f: &mut Formatter<'_>, title: &impl Display, refresh: Option<u32>) -> fmt::Result {
+/// The beginning of a page, up to its content.
+pub(crate) fn begin(f: &mut Formatter<'_>, title: &impl Display, renewal: Renewal) -> fmt::Result {
     f.write_str(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
     )?;
-    if let Some(seconds) = refresh {
-        writeln!(f, "<meta http-equiv=\"refresh\" content=\"{seconds}\">")?;
+    writeln!(f, "<title>{}</title>\n<style>\n{STYLE}</style>", Text(title))?;
+    if renewal == Renewal::ByItself {
+        writeln!(f, "<noscript><meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\"></noscript>")?;
+        writeln!(f, "<script>{SCRIPT}</script>")?;
     }
-    write!(f, "<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n", Text(title))
+    f.write_str("</head>\n<body>\n<main>\n")
 }
 
 /// What ends a page.
@@ -70,6 +105,21 @@ impl Display for Size {
     }
 }
 
+/// A moment, for people and for programs.
+pub(crate) struct Moment(pub(crate) OffsetDateTime);
+
+impl Display for Moment {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let utc = self.0.to_offset(time::UtcOffset::UTC);
+        let (precise, readable) = (utc.format(&Rfc3339), utc.format(MOMENT));
+        match (precise, readable) {
+            (Ok(precise), Ok(readable)) => write!(f, "<time datetime=\"{precise}\">{readable}</time>"),
+            // A year that no calendar of ours can write.
+            _ => f.write_str("unknown"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +129,15 @@ mod tests {
         assert_eq!(
             Text("<a href='x' title=\"y\">&amp;").to_string(),
             "&lt;a href=&#39;x&#39; title=&quot;y&quot;&gt;&amp;amp;"
+        );
+    }
+
+    #[test]
+    fn a_moment_is_told_in_utc() {
+        let moment = time::macros::datetime!(2026-11-23 01:05:09 +2);
+        assert_eq!(
+            Moment(moment).to_string(),
+            "<time datetime=\"2026-11-22T23:05:09Z\">2026-11-22 23:05 UTC</time>"
         );
     }
 

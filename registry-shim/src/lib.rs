@@ -7,28 +7,33 @@
 //! - `/files/<name>` is a plain file, `/files/` the list of them;
 //! - `/git/<name>.git` is a Git repository of the active release;
 //! - `/peer/…` is what other nodes of a cluster fetch releases from;
-//! - `/` tells a person what runs and whether all is well, `/healthz` and `/readyz` tell a program.
+//! - `/` tells a person what runs and whether all is well, `/healthz`, `/readyz` and `/metrics` tell a program.
 //!
 //! A change of the active release is seen by the next request.
 
+mod access;
 mod address;
 mod app;
 mod catalog;
 mod cli;
+mod configure;
 mod content;
 mod error;
 mod files;
 mod git;
 mod html;
 mod live;
+mod metrics;
+mod observe;
 mod oci;
 mod peer;
 mod range;
 mod server;
 mod status;
+mod systemd;
 mod tls;
 
 pub use cli::Options;
 pub use error::Error;
 pub use server::{Config, Server};
-pub use tls::TlsFiles;
+pub use tls::{Clock, IdentitySource, TlsFiles};

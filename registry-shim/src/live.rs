@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use crate::catalog::{Catalog, Release, Standing};
+use crate::content::Kept;
 
 /// How often reading is begun again because the store has changed meanwhile, before the last reading is taken: the
 /// next request then sees the change.
@@ -41,6 +42,8 @@ pub(crate) struct View {
     /// Of the store that was read; none if the store could not be read at all.
     stamp: Option<Stamp>,
     catalog: Option<Arc<Catalog>>,
+    /// What was asked for since.
+    kept: Arc<Kept>,
     releases: Arc<[ReleaseView]>,
     problem: Option<Problem>,
 }
@@ -136,6 +139,11 @@ impl View {
         self.catalog.as_deref()
     }
 
+    /// The documents in memory that belong to the table.
+    pub(crate) fn kept(&self) -> &Arc<Kept> {
+        &self.kept
+    }
+
     /// All releases of the store, by rising sequence, the failed ones too.
     pub(crate) fn releases(&self) -> &[ReleaseView] {
         &self.releases
@@ -160,7 +168,8 @@ impl View {
                 Ok((catalog, releases)) => {
                     let active = releases.iter().find(|r| r.state == State::Active).map(|r| r.sequence.get());
                     tracing::info!(releases = releases.len(), active, "store read");
-                    Self { stamp, catalog: Some(Arc::new(catalog)), releases: releases.into(), problem: None }
+                    let (catalog, kept) = (Some(Arc::new(catalog)), Arc::default());
+                    Self { stamp, catalog, kept, releases: releases.into(), problem: None }
                 }
                 Err(error) => {
                     let text = sealift_archive::report(&error);

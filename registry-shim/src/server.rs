@@ -1,35 +1,49 @@
 //! Sockets: listening, TLS, connections with limits, and an orderly end.
 //!
+//! Who may connect is decided by where a connection comes from ([`crate::access`]), before anything is read from it.
+//!
 //! A connection counts from the moment it is accepted. When there are as many as we allow, the next one waits in the
 //! kernel's queue. A connection on which nothing is asked for a while is closed, so idle ones make room.
 
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::net::{self, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use futures_util::future::join_all;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
 use sealift_store::Store;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 
 use crate::Error;
+use crate::access::{Access, Reception};
 use crate::app::{App, router};
-use crate::tls::{ALPN_H2, TlsFiles};
+use crate::metrics::Metrics;
+use crate::observe::Pending;
+use crate::tls::{ALPN_H2, IdentitySource, Tls};
 
 /// How many connections may be open at once, over all listeners.
 const MAX_CONNECTIONS: usize = 1024;
+/// How many connections may be in the handshake at once that come from elsewhere and have not yet shown who they are.
+const MAX_STRANGERS: usize = 64;
 /// How many requests one HTTP/2 connection may have under way.
 const MAX_STREAMS: u32 = 64;
+/// How much of an answer one connection, or one HTTP/2 stream, may hold in memory until its client takes it, in bytes.
+/// A piece of content more comes in as long as there is less.
+const MAX_UNSENT: usize = 64 << 10;
 /// How long the header of a request may take to arrive, and a connection may idle before it.
 const HEADER_LIMIT: Duration = Duration::from_secs(60);
 /// How long a TLS handshake may take.
@@ -41,22 +55,42 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait when the system cannot give us another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What the server asks itself, and how a good answer begins.
+const SELF_CHECK: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+const WELL: &[u8] = b"HTTP/1.1 200 ";
+/// More than either has to say, in bytes.
+const SELF_CHECK_BYTES: usize = 4 << 10;
+
 /// What to serve, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The store's directory.
     pub store: PathBuf,
     /// Addresses to listen on; port 0 means any free one.
     pub listen: Vec<SocketAddr>,
     /// The server's identity. Without one it speaks plain HTTP.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<IdentitySource>,
+    /// Networks whose clients are let in besides this machine's own.
+    pub allow: Vec<IpNet>,
+    /// Certificate authorities, in PEM, of clients that are let in from everywhere else. Without it nobody is.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Config {
+    /// Serves this store for this machine alone, in plain HTTP on any free port.
+    #[must_use]
+    pub fn new(store: PathBuf) -> Self {
+        let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        Self { store, listen, tls: None, allow: Vec::new(), client_ca: None }
+    }
 }
 
 /// A registry that listens, and answers once it [runs](Server::run).
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<(TcpListener, SocketAddr)>,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Tls>>,
+    access: Access,
     app: Arc<App>,
 }
 
@@ -64,22 +98,48 @@ impl Server {
     /// Opens the store and the sockets.
     ///
     /// # Errors
-    /// [`Error::Store`] if there is no store, [`Error::Listen`], [`Error::Tls`], or I/O. A store that is there but
-    /// damaged is no error: it is what `/readyz` and the status page are for.
+    /// [`Error::Store`] if there is no store, [`Error::Listen`], [`Error::Tls`] or what is wrong with this node's
+    /// authority, or I/O. A store that is there but damaged is no error: it is what `/readyz` and the status page are
+    /// for.
     pub async fn bind(config: &Config) -> Result<Self, Error> {
-        let tls = config.tls.as_ref().map(TlsFiles::load).transpose()?;
-        let store = Store::open(&config.store)?;
-        // Git runs in a directory of its own, so no path may depend on ours.
-        let store = Store::open(&fs_err::canonicalize(store.root())?)?;
-        let app = Arc::new(App::new(store));
-        let mut listeners = Vec::new();
+        let mut server = Self::prepare(config)?;
         for &address in &config.listen {
             let failed = |source| Error::Listen { address, source };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             let bound = listener.local_addr().map_err(failed)?;
-            listeners.push((listener, bound));
+            server.listeners.push((listener, bound));
         }
-        Ok(Self { listeners, tls, app })
+        Ok(server)
+    }
+
+    /// Opens the store, and serves on sockets that somebody else has opened.
+    ///
+    /// # Errors
+    /// Like [`bind`](Self::bind).
+    pub fn adopt(config: &Config, sockets: Vec<net::TcpListener>) -> Result<Self, Error> {
+        let mut server = Self::prepare(config)?;
+        for socket in sockets {
+            socket.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(socket)?;
+            let bound = listener.local_addr()?;
+            server.listeners.push((listener, bound));
+        }
+        Ok(server)
+    }
+
+    fn prepare(config: &Config) -> Result<Self, Error> {
+        let client_ca = config.client_ca.as_deref();
+        let tls = config.tls.as_ref().map(|source| Tls::load(source, client_ca)).transpose()?.map(Arc::new);
+        if client_ca.is_some() && tls.is_none() {
+            return Err(Error::ClientsWithoutTls);
+        }
+        let store = Store::open(&config.store)?;
+        // Git runs in a directory of its own, so no path may depend on ours.
+        let store = Store::open(&fs_err::canonicalize(store.root())?)?;
+        let identity = tls.as_ref().map(|tls| Arc::clone(tls.identity()));
+        let app = Arc::new(App::new(store, identity));
+        let access = Access::new(config.allow.clone(), client_ca.is_some());
+        Ok(Self { listeners: Vec::new(), tls, access, app })
     }
 
     /// Where it listens, as URLs.
@@ -89,14 +149,22 @@ impl Server {
         self.listeners.iter().map(|(_, address)| format!("{scheme}://{address}")).collect()
     }
 
+    /// What asks this server whether it answers.
+    pub(crate) fn self_check(&self) -> SelfCheck {
+        SelfCheck { router: router(Arc::clone(&self.app)) }
+    }
+
     /// Answers requests until `stop` comes, then finishes those under way, within a limit.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let connections = GracefulShutdown::new();
         let host = Host {
-            tls: self.tls.map(TlsAcceptor::from),
+            tls: self.tls,
+            access: Arc::new(self.access),
+            metrics: Arc::clone(self.app.metrics()),
             router: router(self.app),
             http: http(),
             slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
         };
         let accepting =
             join_all(self.listeners.iter().map(|(listener, _)| host.accept(listener, &connections)));
@@ -115,10 +183,13 @@ impl Server {
 /// What every connection needs.
 #[derive(Clone)]
 struct Host {
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
+    access: Arc<Access>,
+    metrics: Arc<Metrics>,
     router: Router,
     http: Builder<TokioExecutor>,
     slots: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
 }
 
 impl Host {
@@ -127,8 +198,8 @@ impl Host {
         // The semaphore is never closed, so there is always a next turn.
         while let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
             match listener.accept().await {
-                Ok((socket, _)) => {
-                    tokio::spawn(self.clone().converse(socket, connections.watcher(), slot));
+                Ok((socket, peer)) => {
+                    tokio::spawn(self.clone().converse(socket, peer, connections.watcher(), slot));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -138,31 +209,75 @@ impl Host {
         }
     }
 
-    /// Answers all requests of one connection.
-    async fn converse(self, socket: TcpStream, watcher: Watcher, _slot: OwnedSemaphorePermit) {
+    /// Answers all requests of one connection, if its client is let in.
+    async fn converse(
+        self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        watcher: Watcher,
+        _slot: OwnedSemaphorePermit,
+    ) {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "the connection is gone already");
         }
-        let Some(tls) = &self.tls else {
-            return self.serve(socket, self.http.clone().http1_only(), watcher).await;
+        let _counted = self.metrics.connected();
+        let reception = match socket.local_addr() {
+            Ok(local) => self.access.receive(peer.ip(), local.ip()),
+            Err(_) => Reception::None,
         };
-        match timeout(HANDSHAKE_LIMIT, tls.accept(socket)).await {
-            Ok(Ok(stream)) => {
-                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
-                let http = self.http.clone();
-                let http = if is_http2 { http.http2_only() } else { http.http1_only() };
-                self.serve(stream, http, watcher).await;
+        match (reception, &self.tls) {
+            (Reception::Open, None) => {
+                self.serve(socket, peer, self.http.clone().http1_only(), watcher).await;
             }
-            Ok(Err(error)) => tracing::debug!(%error, "no TLS handshake"),
-            Err(_) => tracing::debug!("TLS handshake took too long"),
+            (Reception::Open, Some(tls)) => {
+                if let Some(stream) = handshake(tls.open(), socket, peer).await {
+                    self.serve_tls(stream, peer, watcher).await;
+                }
+            }
+            (Reception::Verified, Some(tls)) => {
+                let stream = self.handshake_of_stranger(tls, socket, peer).await;
+                match stream {
+                    Some(stream) => self.serve_tls(stream, peer, watcher).await,
+                    None => self.refuse(peer),
+                }
+            }
+            (Reception::None, _) | (Reception::Verified, None) => self.refuse(peer),
         }
     }
 
-    async fn serve<S>(&self, stream: S, http: Builder<TokioExecutor>, watcher: Watcher)
+    /// Lets a stranger show a certificate. Those who say nothing take each other's room, and nobody else's.
+    async fn handshake_of_stranger(
+        &self,
+        tls: &Tls,
+        socket: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<TlsStream<TcpStream>> {
+        let _room = self.strangers.try_acquire().ok()?;
+        handshake(tls.verified()?, socket, peer).await
+    }
+
+    fn refuse(&self, peer: SocketAddr) {
+        self.metrics.refused();
+        tracing::info!(%peer, "not let in");
+    }
+
+    async fn serve_tls(&self, stream: TlsStream<TcpStream>, peer: SocketAddr, watcher: Watcher) {
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
+        let http = self.http.clone();
+        let http = if is_http2 { http.http2_only() } else { http.http1_only() };
+        self.serve(stream, peer, http, watcher).await;
+    }
+
+    async fn serve<S>(&self, stream: S, peer: SocketAddr, http: Builder<TokioExecutor>, watcher: Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = TowerToHyperService::new(self.router.clone());
+        let (answering, client) = (TowerToHyperService::new(self.router.clone()), peer.ip().to_canonical());
+        let service = service_fn(move |request| {
+            let pending = Pending::new(&self.metrics, client, &request);
+            let answer = answering.call(request);
+            async move { Ok::<_, Infallible>(pending.answer(answer.await?)) }
+        });
         let connection = http.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "connection broken off");
@@ -170,14 +285,73 @@ impl Host {
     }
 }
 
+/// Asks the server whether it answers, past the sockets: a server that has as many clients as it takes is well.
+#[derive(Clone, Debug)]
+pub(crate) struct SelfCheck {
+    router: Router,
+}
+
+impl SelfCheck {
+    /// Whether it does. May take as long as it takes.
+    pub(crate) async fn is_well(&self) -> bool {
+        let (mut ours, theirs) = duplex(SELF_CHECK_BYTES);
+        let service = TowerToHyperService::new(self.router.clone());
+        let http = http().http1_only();
+        let answering = http.serve_connection(TokioIo::new(theirs), service);
+        let mut answer = Vec::new();
+        let asking = async {
+            ours.write_all(SELF_CHECK).await?;
+            ours.read_to_end(&mut answer).await
+        };
+        let (answered, asked) = tokio::join!(answering, asking);
+        answered.is_ok() && asked.is_ok() && answer.starts_with(WELL)
+    }
+}
+
+/// Speaks TLS with a client, if it can.
+async fn handshake(
+    config: Arc<ServerConfig>,
+    socket: TcpStream,
+    peer: SocketAddr,
+) -> Option<TlsStream<TcpStream>> {
+    match timeout(HANDSHAKE_LIMIT, TlsAcceptor::from(config).accept(socket)).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
+        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+    }
+    None
+}
+
 /// HTTP with our limits. The version is always given, so that no time passes unlimited while it is guessed.
 fn http() -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT).max_buf_size(MAX_UNSENT);
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(MAX_UNSENT)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_INTERVAL);
     http
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use axum::http::StatusCode;
+    use axum::routing::get;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_says_anything_but_yes_is_not_well() {
+        let check = |router: Router| SelfCheck { router: router.fallback(async || StatusCode::NOT_FOUND) };
+        assert!(check(Router::new().route("/healthz", get(async || "ok"))).is_well().await);
+        assert!(!check(Router::new()).is_well().await);
+        let failing = get(async || StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!check(Router::new().route("/healthz", failing)).is_well().await);
+        let silent = check(Router::new().route("/healthz", get(async || pending::<StatusCode>().await)));
+        assert!(timeout(Duration::from_millis(50), silent.is_well()).await.is_err());
+    }
 }

@@ -4,7 +4,10 @@
 //! and where `current` leads, so after a crash between any two steps a new list holds exactly what is left to do, and
 //! there is no recovery of its own.
 
+pub mod journal;
+mod phase;
 mod switch;
+mod under_way;
 
 use std::fmt;
 use std::io;

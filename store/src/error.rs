@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealift_archive::{
     ChannelName, Class, Code, Digest, Explain, Product, ReleaseName, RepositoryName, Sequence, Version,
@@ -37,6 +37,14 @@ pub enum Error {
     #[error("`{}` is damaged: {why}", path.display())]
     Damaged {
         /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The journal of an activation cannot be read.
+    #[error("`{}` cannot be gone on with: {why}", path.display())]
+    BadJournal {
+        /// The journal.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
@@ -319,6 +327,14 @@ fn is_further_away(upgrade_from: &[Version], missing: &BTreeSet<Version>) -> boo
     !missing.is_empty() && !upgrade_from.iter().all(|version| missing.contains(version))
 }
 
+fn bad_journal(path: &Path) -> String {
+    format!(
+        "use the newest sealiftctl that was installed here; if it cannot read it either, move `{}` away and activate the \
+         release again",
+        path.display()
+    )
+}
+
 impl Explain for Error {
     fn code(&self) -> Code {
         Code(match self {
@@ -346,6 +362,8 @@ impl Explain for Error {
             Self::ChannelBehind { .. } => 322,
             Self::ChannelTaken { .. } => 323,
             Self::ChannelExpired { .. } => 324,
+            // From when only `sealiftctl` read it.
+            Self::BadJournal { .. } => 529,
             Self::HoldsNothing { .. } => 326,
             Self::Unaccounted { .. } => 370,
             Self::NoRoom { no_space: error, .. } | Self::Archive(error) => return error.code(),
@@ -364,6 +382,7 @@ impl Explain for Error {
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::BadPointer { .. }
             | Self::Damaged { .. }
+            | Self::BadJournal { .. }
             | Self::TrustDamaged { .. }
             | Self::NoGit { .. }
             | Self::ActiveUnreadable { .. }
@@ -384,6 +403,7 @@ impl Explain for Error {
             Self::TrustDamaged { .. } => {
                 "put the folder `trust` back as it was, from a backup or from another node of this appliance".into()
             }
+            Self::BadJournal { path, .. } => bad_journal(path),
             Self::NoSuchRelease { .. } | Self::NoWayBack { .. } => {
                 "`sealiftctl status` lists the releases that are here".into()
             }

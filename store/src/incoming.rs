@@ -11,7 +11,7 @@
 //! After an interruption the blobs that are whole lie under `blobs/` already; the next import of the same release
 //! finds them there, from whatever source it comes; and what has come of others under `parts/`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -24,7 +24,7 @@ use crate::audit::{self, Event, Subject};
 use crate::mirror::{self, Mirror};
 use crate::release::{BLOB_LIST_FILE, Documents, REFS_FILE, STATEMENT_FILE};
 use crate::state::Recorded;
-use crate::{Error, Intake, Need, State, Store, StoredRelease, Writer, jsonl};
+use crate::{Error, Intake, Need, State, Store, StoredRelease, Writer, jsonl, parts};
 
 pub(crate) const JOURNAL_FILE: &str = "journal";
 const DOCUMENTS_DIR: &str = "release";
@@ -64,7 +64,38 @@ pub struct Unfinished {
     pub since: OffsetDateTime,
 }
 
+/// How much of a release's content is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Came {
+    /// Bytes that are here and durable.
+    pub bytes: u64,
+    /// Bytes in all.
+    pub of_bytes: u64,
+}
+
 impl Store {
+    /// How much of a release has come whose import has begun; none if that has not come so far as to know how much there is.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn came(&self, import: &Unfinished) -> Result<Option<Came>, Error> {
+        let dir = self.incoming_dir().join(import.release.digest.hex());
+        let begun = Begun { dir, unfinished: None, last: None };
+        let Some(Ok(blobs)) = begun.documents().map(|documents| documents.blob_list()) else {
+            return Ok(None);
+        };
+        let parts: HashMap<Digest, u64> =
+            parts::all(&self.parts_dir())?.into_iter().map(|(_, digest, bytes)| (digest, bytes)).collect();
+        let mut came = Came { bytes: 0, of_bytes: blobs.total_bytes() };
+        for blob in blobs.iter() {
+            let is_whole = self.blob_path(&blob.digest).exists();
+            let part = parts.get(&blob.digest).map_or(0, |bytes| *bytes.min(&blob.size));
+            came.bytes += if is_whole { blob.size } else { part };
+        }
+        Ok(Some(came))
+    }
+
     /// The imports that were begun and not finished, one of which may be running.
     ///
     /// # Errors

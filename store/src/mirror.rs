@@ -24,6 +24,8 @@ use crate::{Error, Store};
 const PACK_CHECKSUM_BYTES: usize = 20;
 /// Where Git keeps refs of namespaces (gitnamespaces(7)).
 const NAMESPACES: &str = "refs/namespaces";
+/// In a namespace, the branch that a clone begins with; always a file of its own.
+pub(crate) const HEAD: &str = "HEAD";
 const PACKS_DIR: &str = "objects/pack";
 
 /// What a release brings to the mirror of one repository.
@@ -98,12 +100,12 @@ pub(crate) fn namespace_dir(mirror: &Path, namespace: &str) -> PathBuf {
     mirror.join(NAMESPACES).join(namespace)
 }
 
-/// The refs of a mirror that are in none of the needed namespaces.
+/// The refs of a mirror that are in none of the needed namespaces, [`HEAD`] excepted.
 pub(crate) fn refs_outside(git: &Git, is_needed: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
     let listing = git.run("for-each-ref", &["--format=%(refname)", NAMESPACES], "")?;
     let is_outside = |name: &&str| {
         let namespace = name.strip_prefix(NAMESPACES).and_then(|rest| rest[1..].split_once('/'));
-        namespace.is_some_and(|(namespace, _)| !is_needed(namespace))
+        namespace.is_some_and(|(namespace, name)| name != HEAD && !is_needed(namespace))
     };
     Ok(listing.lines().filter(is_outside).map(str::to_owned).collect())
 }
@@ -220,7 +222,7 @@ impl Mirror<'_> {
             }
         }
         git.run("update-ref", &["--stdin"], &changes)?;
-        let head = (self.in_namespace("HEAD"), Target::Ref(self.in_namespace(&self.repository.head)));
+        let head = (self.in_namespace(HEAD), Target::Ref(self.in_namespace(&self.repository.head)));
         if present.get(&head.0) == Some(&head.1) {
             return Ok(());
         }
@@ -258,7 +260,7 @@ impl Mirror<'_> {
         let object = |(name, object): (&String, &sealift_archive::release::ObjectId)| {
             (self.in_namespace(name), Target::Object(object.to_string()))
         };
-        let head = (self.in_namespace("HEAD"), Target::Ref(self.in_namespace(&self.repository.head)));
+        let head = (self.in_namespace(HEAD), Target::Ref(self.in_namespace(&self.repository.head)));
         self.repository.refs.iter().map(object).chain([head]).collect()
     }
 

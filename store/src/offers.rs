@@ -134,6 +134,13 @@ impl Offer {
         self.brings.as_ref().map(|brings| brings.release.digest)
     }
 
+    /// What to type while it waits.
+    #[must_use]
+    pub fn next(&self) -> Option<String> {
+        let digest = self.digest().filter(|_| self.is_open())?;
+        Some(format!("sealiftctl media confirm {}", digest.short()))
+    }
+
     /// A stick that is gone offers nothing; after a power cut nobody has come to removing it.
     fn is_there(&self) -> bool {
         Path::new(&self.path).try_exists().unwrap_or(true)

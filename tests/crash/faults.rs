@@ -4,11 +4,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use sealift_archive::Explain as _;
-use sealift_importer::Error;
-
+use crate::command::{Command, Failure};
 use crate::mount::{Fault, Mounted};
-use crate::scenario::{Command, Scenario, place};
+use crate::releases::place;
+use crate::scenario::Scenario;
 use crate::sweep::{choose, sweep};
 
 /// Occasions of each kind that a short run tries.
@@ -28,15 +27,15 @@ fn fail_at_every_occasion(what: &str, scenario: &Scenario, fault: fn(usize) -> F
         let context = |trouble| format!("{what}, after {number}: {trouble}");
         expect_struck(number, struck).and_then(|()| expect_explained(ended, struck)).map_err(context)?;
         let dir = place();
-        let store = dir.path().join("store");
-        disk.write(&store);
-        scenario.trouble(&store).map_err(context)
+        let place = dir.path().join("disk");
+        disk.write(&place);
+        scenario.trouble(&place).map_err(context)
     });
 }
 
 /// Runs a command that may fail, and may not panic.
-pub(crate) fn run(command: &Command, store: &Path) -> Result<Result<(), Error>, String> {
-    catch_unwind(AssertUnwindSafe(|| command.run(store))).map_err(|_| "it panicked".to_owned())
+pub(crate) fn run(command: &Command, disk: &Path) -> Result<Result<(), Failure>, String> {
+    catch_unwind(AssertUnwindSafe(|| command.run(disk))).map_err(|_| "it panicked".to_owned())
 }
 
 /// The first occasion comes in every run; how many follow may differ a little from run to run.
@@ -45,12 +44,15 @@ pub(crate) fn expect_struck(number: usize, struck: bool) -> Result<(), String> {
 }
 
 /// An error has to say what to do. What goes wrong late may do no harm; what did not go wrong may not be an error.
-pub(crate) fn expect_explained(ended: Result<Result<(), Error>, String>, struck: bool) -> Result<(), String> {
+pub(crate) fn expect_explained(
+    ended: Result<Result<(), Failure>, String>,
+    struck: bool,
+) -> Result<(), String> {
     match ended? {
         Err(error) if !struck => Err(format!("nothing went wrong, and yet: {error}")),
         // That something is not there needs no advice.
-        Err(error) if error.hint().is_none() && !error.to_string().contains("No such file") => {
-            Err(format!("{} without a hint: {error}", error.code()))
+        Err(error) if error.hint.is_none() && !error.message.contains("No such file") => {
+            Err(format!("without a hint: {error}"))
         }
         _ => Ok(()),
     }
@@ -58,8 +60,17 @@ pub(crate) fn expect_explained(ended: Result<Result<(), Error>, String>, struck:
 
 #[test]
 fn the_disk_is_full() {
-    for scenario in [Scenario::first_import(), Scenario::upgrade(), Scenario::rollback(), Scenario::repair()]
-    {
+    // Not a collection: this disk stays full, whatever is removed. The store has a test on one that does not.
+    let scenarios = [
+        Scenario::first_import(),
+        Scenario::upgrade(),
+        Scenario::rollback(),
+        Scenario::repair(),
+        Scenario::activation_with_host(),
+        Scenario::activation_in_vain(),
+        Scenario::mirror(),
+    ];
+    for scenario in scenarios {
         fail_at_every_occasion("a full disk", &scenario, Fault::full_after);
     }
 }
@@ -67,14 +78,22 @@ fn the_disk_is_full() {
 #[test]
 fn the_store_cannot_be_read() {
     // Not a repair: it takes what cannot be read for damage, and removes it.
-    for scenario in [Scenario::upgrade(), Scenario::rollback()] {
+    for scenario in [Scenario::upgrade(), Scenario::rollback(), Scenario::collection(), Scenario::mirror()] {
         fail_at_every_occasion("a store that cannot be read", &scenario, Fault::unreadable_after);
     }
 }
 
 #[test]
 fn nothing_can_be_made_durable() {
-    for scenario in [Scenario::upgrade(), Scenario::rollback()] {
+    let scenarios = [
+        Scenario::upgrade(),
+        Scenario::rollback(),
+        Scenario::activation_with_host(),
+        Scenario::activation_in_vain(),
+        Scenario::collection(),
+        Scenario::mirror(),
+    ];
+    for scenario in scenarios {
         fail_at_every_occasion("fsync that fails", &scenario, Fault::unsynced_after);
     }
 }

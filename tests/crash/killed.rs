@@ -1,52 +1,80 @@
-//! `sealiftctl import --activate` is killed at random times, on an ordinary disk.
+//! `sealiftctl` is killed at random times, on an ordinary disk.
 
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use sealift_tests::{binaries, scratch};
+use fs_err as fs;
+use sealift_tests::{is_soak, process, scratch, tell};
 
-use crate::scenario::{RELEASES, Scenario};
-use crate::sweep::{is_soak, sweep, tell};
+use crate::releases::STORE;
+use crate::scenario::Scenario;
+use crate::sweep::sweep;
 
 const TIMES: usize = 50;
 const TIMES_IN_A_LONG_RUN: usize = 500;
 const SEED: u64 = 2026;
 
-#[test]
-fn the_program_is_killed() {
-    let scenario = Scenario::upgrade();
-    let times = if is_soak() { TIMES_IN_A_LONG_RUN } else { TIMES };
-    let longest = time_of(&scenario);
+/// Kills a command one time in so many of those that imports are.
+fn kill(scenario: &Scenario, share: usize) {
+    let times = if is_soak() { TIMES_IN_A_LONG_RUN } else { TIMES } / share;
+    let longest = time_of(scenario);
     let mut rng = Rng::with_seed(SEED);
     let moments: Vec<Duration> = (0..times).map(|_| longest.mul_f64(rng.f64())).collect();
-    tell(&format!("killed within {} ms, seed {SEED}", longest.as_millis()));
-    sweep("killed", &moments, |&moment| {
+    let name = scenario.name;
+    tell(&format!("{name}: killed within {} ms, seed {SEED}", longest.as_millis()));
+    sweep(&format!("{name}, killed"), &moments, |&moment| {
         let dir = scratch();
-        let store = dir.path().join("store");
-        scenario.start.write(&store);
-        let mut import = importing(&store).spawn().expect("the program starts");
+        let disk = dir.path().join("disk");
+        scenario.start.write(&disk);
+        let mut program = silent(scenario, &disk).spawn().expect("the program starts");
         // Not a wait for something to happen: the time itself is what is tried.
         std::thread::sleep(moment);
-        import.kill().and_then(|()| import.wait()).expect("the program was running, or had ended");
-        scenario.trouble(&store).map_err(|trouble| format!("after {moment:?}: {trouble}"))
+        program.kill().and_then(|()| program.wait()).expect("the program was running, or had ended");
+        await_hook(&disk);
+        scenario.trouble(&disk).map_err(|trouble| format!("{name}, after {moment:?}: {trouble}"))
     });
 }
 
-fn importing(store: &std::path::Path) -> std::process::Command {
-    let mut command = std::process::Command::new(binaries::path("sealiftctl"));
-    command.arg("--store").arg(store).arg("import").arg(&RELEASES.second).arg("--activate");
-    command.env_remove("SEALIFT_STORE").env_remove("SEALIFT_CONFIG");
-    command.stdin(std::process::Stdio::null());
-    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+fn silent(scenario: &Scenario, disk: &Path) -> std::process::Command {
+    let mut command = scenario.command.program(disk);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
 /// How long it takes if nobody kills it.
 fn time_of(scenario: &Scenario) -> Duration {
     let dir = scratch();
-    let store = dir.path().join("store");
-    scenario.start.write(&store);
+    let disk = dir.path().join("disk");
+    scenario.start.write(&disk);
     let begun = Instant::now();
-    assert!(importing(&store).status().expect("the program starts").success());
+    assert!(silent(scenario, &disk).status().expect("the program starts").success());
     begun.elapsed()
+}
+
+/// A hook that is at work when its activation is killed comes to its end; until then, the next try is refused.
+fn await_hook(disk: &Path) {
+    let Ok(hook) = fs::File::open(disk.join(STORE).join("activation/hook")) else { return };
+    process::wait_until("the hook has ended", || hook.file().try_lock().is_ok());
+}
+
+#[test]
+fn an_import_is_killed() {
+    kill(&Scenario::upgrade(), 1);
+}
+
+#[test]
+fn an_activation_is_killed() {
+    kill(&Scenario::activation_with_host(), 5);
+}
+
+#[test]
+fn a_collection_is_killed() {
+    kill(&Scenario::collection(), 5);
+}
+
+#[test]
+fn a_mirror_is_killed() {
+    kill(&Scenario::mirror(), 5);
 }

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use fs_err as fs;
 
+use crate::command::Command;
 use crate::disk::Disk;
 use crate::faults::{expect_explained, expect_struck, run};
 use crate::mount::{Fault, Mounted};
-use crate::scenario::{Command, RELEASES, Scenario, place};
+use crate::releases::{RELEASES, place};
+use crate::scenario::Scenario;
 use crate::sweep::{choose, sweep};
 
 const NAME: &str = "release.tar.zst";
@@ -28,28 +30,28 @@ fn import_from(medium: &Mounted) -> Command {
     Command::Import(medium.path().join(NAME))
 }
 
-fn store_of(scenario: &Scenario, dir: &Path) -> std::path::PathBuf {
-    let store = dir.join("store");
-    scenario.start.write(&store);
-    store
+fn disk_of(scenario: &Scenario, dir: &Path) -> std::path::PathBuf {
+    let disk = dir.join("disk");
+    scenario.start.write(&disk);
+    disk
 }
 
 fn fail_at_every_read(what: &str, fault: fn(usize) -> Fault) {
     let (scenario, medium) = (Scenario::upgrade(), medium());
     let mounted = Mounted::failing(medium.clone(), fault(usize::MAX));
     let dir = place();
-    import_from(&mounted).run(&store_of(&scenario, dir.path())).expect("nothing goes wrong with this medium");
+    import_from(&mounted).run(&disk_of(&scenario, dir.path())).expect("nothing goes wrong with this medium");
     let reads = mounted.occasions();
     let what = format!("{what} ({reads} reads)");
     sweep(&what, &choose((0..reads).collect(), FEW), |&number| {
         let mounted = Mounted::failing(medium.clone(), fault(number));
         let dir = place();
-        let store = store_of(&scenario, dir.path());
-        let ended = run(&import_from(&mounted), &store);
+        let disk = disk_of(&scenario, dir.path());
+        let ended = run(&import_from(&mounted), &disk);
         let context = |trouble| format!("{what}, after {number}: {trouble}");
         let struck = mounted.has_failed();
         expect_struck(number, struck).and_then(|()| expect_explained(ended, struck)).map_err(context)?;
-        scenario.trouble(&store).map_err(context)
+        scenario.trouble(&disk).map_err(context)
     });
 }
 
@@ -68,8 +70,8 @@ fn the_medium_gives_less_than_was_asked_for() {
     let scenario = Scenario::upgrade();
     let mounted = Mounted::failing(medium(), Fault::short_reads(SHORT_BYTES));
     let dir = place();
-    let store = store_of(&scenario, dir.path());
-    import_from(&mounted).run(&store).expect("a short read is no end");
+    let disk = disk_of(&scenario, dir.path());
+    import_from(&mounted).run(&disk).expect("a short read is no end");
     assert!(mounted.has_failed(), "no read was short");
-    scenario.trouble(&store).expect("all is well");
+    scenario.trouble(&disk).expect("all is well");
 }

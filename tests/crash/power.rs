@@ -2,11 +2,13 @@
 //! release or the new one is served, and the next try ends as if nothing had been.
 
 use fastrand::Rng;
+use sealift_tests::{is_soak, tell};
 
 use crate::disk::crash_states;
 use crate::mount::Mounted;
-use crate::scenario::{Scenario, place};
-use crate::sweep::{choose, is_soak, sweep, tell};
+use crate::releases::place;
+use crate::scenario::Scenario;
+use crate::sweep::{choose, sweep};
 
 /// States of each command that a short run looks at.
 const FEW: usize = 24;
@@ -25,9 +27,9 @@ fn cut_at_every_operation(scenario: &Scenario) {
     tell(&format!("{name}: {} operations, {} states, {distinct} distinct", log.len(), states.made));
     sweep(name, &choose(states.distinct, FEW), |(what, disk)| {
         let dir = place();
-        let store = dir.path().join("store");
-        disk.write(&store);
-        scenario.trouble(&store).map_err(|trouble| format!("{name}, {what}: {trouble}"))
+        let place = dir.path().join("disk");
+        disk.write(&place);
+        scenario.trouble(&place).map_err(|trouble| format!("{name}, {what}: {trouble}"))
     });
 }
 
@@ -54,4 +56,34 @@ fn the_power_goes_during_a_rollback() {
 #[test]
 fn the_power_goes_during_a_repair() {
     cut_at_every_operation(&Scenario::repair());
+}
+
+#[test]
+fn the_power_goes_during_an_activation_with_a_host() {
+    cut_at_every_operation(&Scenario::activation_with_host());
+}
+
+#[test]
+fn the_power_goes_during_an_activation_in_vain() {
+    cut_at_every_operation(&Scenario::activation_in_vain());
+}
+
+#[test]
+fn the_power_goes_during_a_rollback_with_a_host() {
+    cut_at_every_operation(&Scenario::rollback_with_host());
+}
+
+#[test]
+fn the_power_goes_during_a_collection() {
+    cut_at_every_operation(&Scenario::collection());
+}
+
+#[test]
+fn the_power_goes_while_an_unfinished_import_is_removed() {
+    cut_at_every_operation(&Scenario::given_up());
+}
+
+#[test]
+fn the_power_goes_while_it_mirrors() {
+    cut_at_every_operation(&Scenario::mirror());
 }

@@ -5,15 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// Set by `make soak`, to anything: everything is tried.
-const SOAK: &str = "SEALIFT_SOAK";
+use sealift_tests::{is_soak, tell};
+
 /// How many failures are told.
 const MAX_TOLD: usize = 8;
-
-/// Whether everything is to be tried, and not a part of it.
-pub(crate) fn is_soak() -> bool {
-    std::env::var_os(SOAK).is_some_and(|value| !value.is_empty())
-}
 
 /// `few` of these, two or more, evenly from the first to the last; all of them in a long run.
 pub(crate) fn choose<T>(all: Vec<T>, few: usize) -> Vec<T> {
@@ -55,12 +50,6 @@ pub(crate) fn sweep<T: Sync>(what: &str, all: &[T], attempt: impl Fn(&T) -> Resu
     ));
     let told: Vec<String> = failures.iter().take(MAX_TOLD).cloned().collect();
     assert!(failures.is_empty(), "{what}: {} of {} failed:\n{}", failures.len(), all.len(), told.join("\n"));
-}
-
-/// Says something to whoever watches the tests.
-#[expect(clippy::print_stderr, reason = "what was tried is the news of these tests")]
-pub(crate) fn tell(what: &str) {
-    eprintln!("{what}");
 }
 
 #[test]

@@ -43,6 +43,12 @@ impl<'a> Containerd<'a> {
         process::run(self.ctr().args(["images", "pull", "--hosts-dir"]).arg(hosts_dir).arg(reference));
     }
 
+    /// Tries to, and says whether it went well.
+    #[must_use]
+    pub fn try_pull(&self, reference: &str, hosts_dir: &Path) -> bool {
+        process::attempt(self.ctr().args(["images", "pull", "--hosts-dir"]).arg(hosts_dir).arg(reference))
+    }
+
     /// The bytes of a blob as containerd keeps it.
     #[must_use]
     pub fn blob(&self, digest: &str) -> Vec<u8> {

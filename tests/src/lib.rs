@@ -16,6 +16,7 @@
 
 pub mod appliance;
 pub mod binaries;
+pub mod browser;
 pub mod containerd;
 pub mod cosign;
 pub mod disk;
@@ -31,6 +32,7 @@ pub mod memory;
 pub mod peers;
 pub mod process;
 pub mod registry;
+pub mod releases;
 pub mod repository;
 pub mod stick;
 pub mod tree;
@@ -48,12 +50,28 @@ pub use helm::Helm;
 pub use layout::Layout;
 pub use line::Line;
 pub use registry::Registry;
+pub use releases::Releases;
 pub use repository::Repository;
 pub use stick::Stick;
 pub use tree::Tree;
 pub use trust::Trust;
 pub use vendor::Vendor;
 pub use website::Website;
+
+/// Set by `make soak`, to anything: everything is tried.
+const SOAK: &str = "SEALIFT_SOAK";
+
+/// Whether everything is to be tried, and not a part of it.
+#[must_use]
+pub fn is_soak() -> bool {
+    std::env::var_os(SOAK).is_some_and(|value| !value.is_empty())
+}
+
+/// Says something to whoever watches the tests.
+#[expect(clippy::print_stderr, reason = "what was tried is the news of some tests")]
+pub fn tell(what: &str) {
+    eprintln!("{what}");
+}
 
 /// A directory for one test, removed with its content when dropped.
 #[must_use]

@@ -28,9 +28,7 @@ impl Stick {
     #[must_use]
     pub fn with(files: &[&Path]) -> Self {
         let (dir, mount) = (scratch(), scratch());
-        let content: u64 = files.iter().map(|file| fs_err::metadata(file).expect("a file").len()).sum();
-        let image = format(dir.path(), content);
-        process::run(Command::new(peers::tool("mcopy")).arg("-i").arg(&image).args(files).arg("::"));
+        let image = image(dir.path(), files);
         let last = mount.path().join(name_of(files.last().expect("a file for the stick")));
         let fusefat = attach(&image, "ro", mount.path(), dir.path(), |_| last.is_file());
         Self { mount, _fusefat: fusefat, _dir: dir }
@@ -67,6 +65,15 @@ impl Drop for Stick {
         // Lazily: a program of a test that failed may still read from it. A panic here would hide that failure.
         let _ = Command::new("umount").arg("--lazy").arg(self.mount.path()).stderr(Stdio::null()).status();
     }
+}
+
+/// Makes an image of a stick in `dir`, with these files at its root.
+#[must_use]
+pub fn image(dir: &Path, files: &[&Path]) -> PathBuf {
+    let content: u64 = files.iter().map(|file| fs_err::metadata(file).expect("a file").len()).sum();
+    let image = format(dir, content);
+    process::run(Command::new(peers::tool("mcopy")).arg("-i").arg(&image).args(files).arg("::"));
+    image
 }
 
 /// Makes an image of a FAT32 file system with room for so many bytes.

@@ -1,4 +1,4 @@
-//! What is measured: create, import, latency, size, verify, growth.
+//! What is measured of programs that run and end: create, import, medium, latency, size, verify, growth.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,11 +12,15 @@ use super::measure::{Figures, Meter, number};
 use super::peers::Peers;
 use super::scratch::Scratch;
 use super::sealift::{Bundled, FIRST, SECOND, Vendor};
+use super::stick::Stick;
 use super::table::Chapter;
 use crate::vendor::{Config, Proxy, Registry};
 
 /// Of the line between vendor and registry.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
+
+/// What a stick gives in a second.
+const STICK_BYTES_PER_SECOND: u64 = 30_000_000;
 
 /// A file system in memory.
 const MEMORY: &str = "/dev/shm";
@@ -33,14 +37,14 @@ pub(super) struct Bench {
 
 /// A release on offer.
 #[derive(Debug)]
-struct Offer {
-    set: Set,
-    registry: Registry,
-    images: Vec<String>,
+pub(super) struct Offer {
+    pub(super) set: Set,
+    pub(super) registry: Registry,
+    pub(super) images: Vec<String>,
 }
 
 impl Offer {
-    fn new(set: Set, config: Config) -> io::Result<Self> {
+    pub(super) fn new(set: Set, config: Config) -> io::Result<Self> {
         let registry = Registry::start_with(config)?;
         let images = set.publish(&registry)?;
         Ok(Self { set, registry, images })
@@ -122,6 +126,33 @@ impl Bench {
         }
         chapter
             .remark("skopeo copies into a distribution registry, whose CPU and bytes count too".to_owned());
+        Ok(chapter)
+    }
+
+    /// The same archive from a medium that is slower than everything else: paired with reading it once.
+    pub(super) fn medium(&self) -> io::Result<Chapter> {
+        let offer = Offer::new(LAYERED, Config::default())?;
+        let dir = self.scratch.within("archives")?;
+        let definition =
+            Vendor::define(&dir.path().join("ours"), FIRST, offer.registry.addr(), &offer.images)?;
+        self.vendor.lock(&self.meter, &definition)?;
+        let archive = self.vendor.bundle(&self.meter, &definition, None)?.archive;
+        let stick = || Stick::with(&archive, STICK_BYTES_PER_SECOND, self.scratch.within("stick")?);
+        let (ours, theirs) = paired(
+            self.runs,
+            || {
+                let (stick, dir) = (stick()?, self.scratch.within("ours")?);
+                self.vendor.import(&self.meter, &stick.file(), &dir.path().join("store"))
+            },
+            || Peers::read(&self.meter, &stick()?.file()),
+        )?;
+        let megabytes = STICK_BYTES_PER_SECOND / 1_000_000;
+        let title = format!("{}, from a stick that gives {megabytes} MB/s", describe(&offer.set));
+        let mut chapter = Chapter::new("medium", title);
+        chapter.row("sealiftctl import with fsync", ours.clone());
+        chapter.row("dd to /dev/null", theirs.clone());
+        chapter.ratio("pair by pair", &ours, &theirs);
+        chapter.bar("bar 1.05");
         Ok(chapter)
     }
 
@@ -210,9 +241,7 @@ impl Bench {
                     self.vendor.import(&self.meter, &archive, &store.path().join("store"))
                 })
                 .collect();
-            // A configuration and a manifest an image.
-            let blobs = set.layers() + 2 * set.images;
-            chapter.row(&format!("{blobs} blobs"), runs?);
+            chapter.row(&format!("{} blobs", set.blobs()), runs?);
         }
         Ok(chapter)
     }
@@ -289,7 +318,7 @@ impl Requests {
     }
 }
 
-fn describe(set: &Set) -> String {
+pub(super) fn describe(set: &Set) -> String {
     let megabytes = set.bytes() / 1_000_000;
     format!("{} images on a shared base, {megabytes} MB in {} layers", set.images, set.layers())
 }

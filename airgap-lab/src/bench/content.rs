@@ -34,9 +34,21 @@ pub(super) const LAYERED: Set =
 pub(super) const MANY: Set =
     Set { name: "many", images: 40, base_bytes: 20_000_000, own_layers: 3, own_layer_bytes: 284_000 };
 
+/// What the next release has beside [`MANY`], for who mirrors: 12 MB in 3 layers.
+pub(super) const MORE: Set =
+    Set { name: "more", images: 1, base_bytes: 4_000_000, own_layers: 2, own_layer_bytes: 4_000_000 };
+
 /// 2 GB, for memory.
 pub(super) const LARGE: Set =
     Set { name: "large", images: 4, base_bytes: 200_000_000, own_layers: 3, own_layer_bytes: 150_000_000 };
+
+/// What servers are asked for.
+pub(super) const SERVED: Set =
+    Set { name: "served", images: 4, base_bytes: 50_000_000, own_layers: 1, own_layer_bytes: 50_000_000 };
+
+/// What they have beside that: with the above, 20,000 blobs.
+pub(super) const CROWD: Set =
+    Set { name: "crowd", images: 1000, base_bytes: 10_000, own_layers: 18, own_layer_bytes: 10_000 };
 
 /// Small layers, each release with ten times as many as the one before: for what a blob costs, whatever its size.
 pub(super) const GROWING: [Set; 4] =
@@ -50,6 +62,11 @@ impl Set {
     /// Different layers.
     pub(super) const fn layers(&self) -> usize {
         1 + self.images * self.own_layers
+    }
+
+    /// Different blobs: layers, and a configuration and a manifest an image.
+    pub(super) const fn blobs(&self) -> usize {
+        self.layers() + 2 * self.images
     }
 
     /// Bytes of all layers, each counted once.
@@ -98,11 +115,14 @@ mod tests {
             (LAYERED, 5, 288_000_000),
             (MANY, 121, 54_080_000),
             (LARGE, 13, 2_000_000_000),
+            (SERVED, 5, 250_000_000),
+            (CROWD, 18_001, 180_010_000),
             (GROWING[3], 10_001, 100_010_000),
         ];
         for (set, layers, bytes) in cases {
             assert_eq!((set.layers(), set.bytes()), (layers, bytes), "{}", set.name);
         }
+        assert!(SERVED.blobs() + CROWD.blobs() >= 20_000);
     }
 
     #[test]

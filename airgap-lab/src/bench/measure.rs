@@ -33,6 +33,12 @@ pub(super) struct Figures {
     /// Bytes of the result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) size: Option<f64>,
+    /// Answers or bytes a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate: Option<f64>,
+    /// Seconds within which 99 of 100 answers had come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) p99: Option<f64>,
 }
 
 impl Figures {
@@ -55,12 +61,23 @@ impl Figures {
             read: both(self.read, next.read, |a, b| a + b),
             written: both(self.written, next.written, |a, b| a + b),
             size: next.size,
+            rate: None,
+            p99: None,
         }
     }
 
     /// One thing while another does its part of the work: the clock runs once.
     pub(super) fn along(self, helper: Self) -> Self {
         Self { wall: self.wall, size: self.size, ..self.then(helper) }
+    }
+
+    /// What a server took since `before`, when it had taken that; its peak is over all its life.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            cpu: both(self.cpu, before.cpu, |a, b| a - b),
+            written: both(self.written, before.written, |a, b| a - b),
+            ..self
+        }
     }
 
     /// How many times the other's figures.
@@ -73,6 +90,8 @@ impl Figures {
             read: ratio(self.read, other.read),
             written: ratio(self.written, other.written),
             size: ratio(self.size, other.size),
+            rate: ratio(self.rate, other.rate),
+            p99: ratio(self.p99, other.p99),
         }
     }
 }
@@ -181,6 +200,7 @@ mod tests {
             read: Some(read),
             written: Some(written),
             size,
+            ..Figures::default()
         };
         let first = figures(1.0, [2.0, 30.0, 6.0, 4.0], Some(5.0));
         let second = figures(2.0, [1.0, 10.0, 3.0, 4.0], None);
@@ -189,5 +209,10 @@ mod tests {
         assert_eq!(first.along(second), Figures { wall: 1.0, size: Some(5.0), ..then });
         let over = figures(0.5, [2.0, 3.0, 2.0, 1.0], None);
         assert_eq!(first.over(second), over);
+        let since = second.since(first);
+        assert_eq!((since.cpu, since.written, since.peak), (Some(-1.0), Some(0.0), Some(10.0)));
+        let often = Figures { rate: Some(300.0), p99: Some(0.001), ..first };
+        let seldom = Figures { rate: Some(100.0), p99: Some(0.004), ..first };
+        assert_eq!((often.over(seldom).rate, often.over(seldom).p99), (Some(3.0), Some(0.25)));
     }
 }

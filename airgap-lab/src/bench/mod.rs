@@ -1,16 +1,21 @@
-//! `make bench`: time, CPU, memory and bytes of making and importing an archive, beside what others take for it.
+//! `make bench`: time, CPU, memory and bytes of making, importing, mirroring and serving releases, beside what others take for it.
 //!
 //! Nothing here passes or fails: machines differ, so what counts is the ratio to a peer that did the same work a
 //! moment before, on the same machine. The bars that were set are printed beside the figures.
 //! Everything lies in `target/bench` and is gone at the end; all traffic stays on loopback.
 
 mod chapters;
+mod client;
 mod content;
 mod machine;
 mod measure;
+mod mirroring;
 mod peers;
 mod scratch;
 mod sealift;
+mod serve;
+mod server;
+mod stick;
 mod table;
 
 use std::io::{self, Write as _};
@@ -26,6 +31,7 @@ use measure::Meter;
 use peers::Peers;
 use scratch::Scratch;
 use sealift::{Programs, Vendor};
+use stick::Stick;
 use table::Chapter;
 
 /// What the large release takes on disk, with some room: in the registry, as an archive, in the store.
@@ -52,12 +58,18 @@ enum Question {
     Create,
     /// The archive into a store
     Import,
+    /// The same from a slow medium
+    Medium,
+    /// From the vendor's site, with and without news
+    Mirroring,
     /// Forty images over a line with latency
     Latency,
     /// Two gigabytes, for memory and for verifying
     Size,
     /// From ten blobs to ten thousand
     Growth,
+    /// Content and manifests over HTTP, and memory
+    Serve,
 }
 
 /// All that was measured, for programs.
@@ -105,7 +117,11 @@ fn answer(bench: &Bench, question: Question) -> io::Result<Vec<Chapter>> {
     let mut chapters = match question {
         Question::Create => vec![bench.create()?],
         Question::Import => vec![bench.import()?],
+        Question::Medium if !Stick::is_allowed() => return Ok(vec![no_mount()]),
+        Question::Medium => vec![bench.medium()?],
+        Question::Mirroring => bench.mirroring()?.into(),
         Question::Growth => vec![bench.growth()?],
+        Question::Serve => bench.serve()?.into(),
         Question::Latency => bench.latency()?.into(),
         Question::Size => match free_bytes(bench)? {
             free if free < LARGE_NEEDS_BYTES => return Ok(vec![no_room(free)]),
@@ -127,6 +143,10 @@ fn free_bytes(bench: &Bench) -> io::Result<u64> {
 fn no_room(free: u64) -> Chapter {
     let (needed, free) = (LARGE_NEEDS_BYTES / 1_000_000_000, free / 1_000_000_000);
     Chapter::new("size", format!("left out: it needs {needed} GB of disk, and {free} GB are free"))
+}
+
+fn no_mount() -> Chapter {
+    Chapter::new("medium", "left out: only root may mount a medium that is slow".to_owned())
 }
 
 fn say(text: &str) -> io::Result<()> {

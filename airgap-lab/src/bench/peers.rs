@@ -1,17 +1,18 @@
-//! What others use for the same work: skopeo, tar, zstd, openssl, and the distribution project's registry.
+//! What others use for the same work: skopeo, tar, zstd, openssl, curl, wrk, and the distribution project's registry.
 
-use std::io::{self, BufRead as _, BufReader};
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::process::Command;
 
-use fs_err as fs;
-
-use super::machine::ProcessTicks;
-use super::measure::{Figures, Meter, number, run};
+use super::measure::{Figures, Meter, run};
+use super::server::Server;
 
 /// Programs that must be in `PATH`.
-const NEEDED: [&str; 8] = ["bash", "openssl", "python3", "setpriv", "skopeo", "sync", "tar", "zstd"];
+const NEEDED: [&str; 12] =
+    ["bash", "curl", "dd", "nginx", "openssl", "python3", "setpriv", "skopeo", "sync", "tar", "wrk", "zstd"];
+/// Where programs lie that only root is thought to use; nginx is one of them.
+const SYSTEM_PROGRAMS: &str = "/usr/sbin";
 
 /// Copies images (`$2` …) from a registry into one OCI layout (`$1`).
 const PULL: &str = "\
@@ -34,12 +35,6 @@ for image; do
   skopeo --insecure-policy copy -q --dest-tls-verify=false \"oci:$layout:${image##*/}\" \"docker://$registry/${image#*/}\"
 done";
 
-/// What the registry's log says before the address that it got.
-const LISTENING: &str = "listening on ";
-/// The unit of CPU times in `/proc`, on Linux wherever it runs.
-const TICKS_PER_SECOND: f64 = 100.0;
-const BYTES_PER_KIB: u64 = 1024;
-
 /// The programs of others, all there.
 #[derive(Debug)]
 pub(super) struct Peers {
@@ -50,7 +45,10 @@ impl Peers {
     /// Looks for them.
     pub(super) fn find() -> io::Result<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let missing = |name: &&&str| !std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+        let missing = |name: &&&str| {
+            let mut places = std::env::split_paths(&path).chain([PathBuf::from(SYSTEM_PROGRAMS)]);
+            !places.any(|dir| dir.join(name).is_file())
+        };
         if let Some(name) = NEEDED.iter().find(missing) {
             return Err(is_missing(name));
         }
@@ -65,10 +63,41 @@ impl Peers {
         }
     }
 
+    /// The program of the distribution project's registry.
+    pub(super) fn registry(&self) -> &Path {
+        &self.registry
+    }
+
     /// Hashes a file, once, on one core.
     pub(super) fn hash(meter: &Meter, file: &Path) -> io::Result<Figures> {
         let (figures, _) = meter.run(Command::new("openssl").args(["dgst", "-sha256"]).arg(file))?;
         figures.with_size_of(file)
+    }
+
+    /// Reads a file, once, and does nothing with it.
+    pub(super) fn read(meter: &Meter, file: &Path) -> io::Result<Figures> {
+        let mut source = OsString::from("if=");
+        source.push(file);
+        let (figures, _) =
+            meter.run(Command::new("dd").arg(source).args(["of=/dev/null", "bs=1M", "status=none"]))?;
+        Ok(figures)
+    }
+
+    /// Copies images (`HOST/REPOSITORY:TAG`) into a registry, under the same names.
+    pub(super) fn push(images: &[String], registry: &str) -> io::Result<()> {
+        for image in images {
+            let (_, name) = image.split_once('/').unwrap_or_default();
+            let mut copy = Command::new("skopeo");
+            copy.args([
+                "--insecure-policy",
+                "copy",
+                "-q",
+                "--src-tls-verify=false",
+                "--dest-tls-verify=false",
+            ]);
+            run(copy.arg(format!("docker://{image}")).arg(format!("docker://{registry}/{name}")))?;
+        }
+        Ok(())
     }
 
     /// Copies images into a layout in `dir`; nothing is packed.
@@ -93,109 +122,22 @@ impl Peers {
         images: &[String],
         dir: &Path,
     ) -> io::Result<Figures> {
-        let registry = Registry::start(&self.registry, &dir.join("registry"))?;
+        let registry = Server::distribution(&self.registry, &dir.join("registry"), None)?;
         let mut command = bash(UNPACK_AND_PUSH);
-        command.arg(archive).arg(dir.join("unpacked")).arg(&registry.authority).args(images);
+        command.arg(archive).arg(dir.join("unpacked")).arg(registry.authority()).args(images);
         let before = registry.figures()?;
         let (client, _) = meter.run(&command)?;
         let after = registry.figures()?;
-        let difference = |of: fn(&Figures) -> Option<f64>| Some(of(&after)? - of(&before)?);
-        let server = Figures {
-            cpu: difference(|figures| figures.cpu),
-            written: difference(|figures| figures.written),
-            ..after
-        };
-        Ok(client.along(server))
+        Ok(client.along(after.since(before)))
     }
 }
 
 fn is_missing(name: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("`{name}` is missing; run: make setup"))
+    io::Error::new(io::ErrorKind::NotFound, format!("`{name}` is missing; run: tests/setup --bench"))
 }
 
 fn bash(script: &str) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", script, "bash"]);
     command
-}
-
-/// A running registry of the distribution project, empty at first.
-#[derive(Debug)]
-struct Registry {
-    authority: String,
-    child: Child,
-}
-
-impl Registry {
-    /// Starts one on a free port of loopback that keeps its content in `dir`.
-    fn start(program: &Path, dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
-        let config = dir.join("config.yml");
-        let storage = dir.join("storage");
-        fs::write(
-            &config,
-            format!(
-                "version: 0.1\n\
-                 log: {{level: info, formatter: text, accesslog: {{disabled: true}}}}\n\
-                 storage: {{filesystem: {{rootdirectory: {}}}}}\n\
-                 http: {{addr: \"127.0.0.1:0\"}}\n",
-                storage.display()
-            ),
-        )?;
-        // It ends with this process, even if that is killed.
-        let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(program)
-            .arg("serve")
-            .arg(&config)
-            .env("OTEL_TRACES_EXPORTER", "none")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let log = child.stderr.take();
-        // Kept before anything can fail, so that it is stopped in any case.
-        let mut registry = Self { authority: String::new(), child };
-        let mut log = BufReader::new(log.ok_or_else(|| io::Error::other("the registry has no log"))?);
-        let mut said = String::new();
-        while registry.authority.is_empty() {
-            let begin = said.len();
-            if log.read_line(&mut said)? == 0 {
-                return Err(io::Error::other(format!("the registry did not start:\n{said}")));
-            }
-            if let Some((_, rest)) = said[begin..].split_once(LISTENING) {
-                let address = rest.split('"').next().unwrap_or_default();
-                address.clone_into(&mut registry.authority);
-            }
-        }
-        // Whoever fills a pipe that nobody reads stands still.
-        thread::spawn(move || io::copy(&mut log, &mut io::sink()));
-        Ok(registry)
-    }
-
-    /// What it took so far.
-    fn figures(&self) -> io::Result<Figures> {
-        let process = self.child.id().to_string();
-        let field = |file: &str, name: &str| {
-            let text = fs::read_to_string(format!("/proc/{process}/{file}"))?;
-            let value = text
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
-            value.ok_or_else(|| io::Error::other(format!("/proc/{process}/{file} has no `{name}`")))
-        };
-        Ok(Figures {
-            cpu: Some(number(ProcessTicks::of(&process)?.alone) / TICKS_PER_SECOND),
-            peak: Some(number(field("status", "VmHWM:").map(|kib: u64| kib * BYTES_PER_KIB)?)),
-            written: Some(number(field("io", "write_bytes:")?)),
-            ..Figures::default()
-        })
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to stop.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

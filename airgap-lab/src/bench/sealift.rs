@@ -1,5 +1,6 @@
 //! Sealift's side: the programs beside this one, run as a vendor and an appliance would run them.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
@@ -11,9 +12,11 @@ use serde::Deserialize;
 
 use super::measure::{Figures, Meter, run};
 
-const PROGRAMS: [&str; 2] = ["sealift", "sealiftctl"];
+const PROGRAMS: [&str; 3] = ["sealift", "sealiftctl", "sealift-registry"];
 /// The registry that the images are called after; nothing listens there.
 const NAMED_HOST: &str = "registry.acme.example";
+/// What comes before a repository's name when our own registry is asked for one of its images.
+pub(super) const OUR_HOST: &str = "registry.acme.example/";
 /// Of all keys.
 const PASSWORD: &str = "bench";
 
@@ -47,6 +50,9 @@ impl Programs {
         command
     }
 }
+
+/// The key for channels, in the trust folder.
+const CHANNEL_KEY: &str = "channel.key";
 
 /// A vendor with keys, and the appliances that trust it.
 #[derive(Debug)]
@@ -102,7 +108,16 @@ impl Vendor {
     /// A vendor whose keys lie in `dir`.
     pub(super) fn new(programs: Programs, dir: &Path) -> io::Result<Self> {
         let trust = dir.join("trust");
-        run(programs.command("sealift").args(["trust", "init"]).arg(&trust))?;
+        let init = |trust: &Path| {
+            let mut command = programs.command("sealift");
+            command.args(["trust", "init"]).arg(trust);
+            command
+        };
+        // Nobody makes a key for channels alone; so it is one of somebody else's.
+        let other = dir.join("other");
+        run(&mut init(&other))?;
+        run(init(&trust).arg("--channel-key").arg(other.join("pack.pub")))?;
+        fs::rename(other.join("pack.key"), trust.join(CHANNEL_KEY))?;
         Ok(Self { programs, trust })
     }
 
@@ -166,16 +181,48 @@ impl Vendor {
         Ok(meter.run(&command)?.0)
     }
 
-    /// Loads an archive into a new store.
-    pub(super) fn import(&self, meter: &Meter, archive: &Path, store: &Path) -> io::Result<Figures> {
-        let sealiftctl = || {
-            let mut command = self.programs.command("sealiftctl");
-            command.arg("--store").arg(store);
+    /// Makes the release of a store the active one.
+    pub(super) fn activate(&self, store: &Path) -> io::Result<()> {
+        run(self.sealiftctl(store).args(["activate", FIRST.version]))?;
+        Ok(())
+    }
+
+    /// One of the programs.
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.programs.dir.join(name)
+    }
+
+    /// Publishes an archive at `place`, and makes its release the current one.
+    pub(super) fn publish(&self, archive: &Path, edition: Edition, place: &OsStr) -> io::Result<()> {
+        let sealift = |words: &[&str]| {
+            let mut command = self.programs.command("sealift");
+            command.args(words).arg("--trust").arg(&self.trust);
             command
         };
-        run(sealiftctl().args(["trust", "pin"]).arg(self.root()))?;
-        let (figures, _) = meter.run(sealiftctl().arg("import").arg(archive))?;
+        run(sealift(&["publish"]).arg(archive).arg(place))?;
+        let promoting = ["promote", edition.version, "--to", "stable"];
+        run(sealift(&promoting).arg(place).arg("--key").arg(self.trust.join(CHANNEL_KEY)))?;
+        Ok(())
+    }
+
+    /// Loads an archive into a new store.
+    pub(super) fn import(&self, meter: &Meter, archive: &Path, store: &Path) -> io::Result<Figures> {
+        run(self.sealiftctl(store).args(["trust", "pin"]).arg(self.root()))?;
+        let (figures, _) = meter.run(self.sealiftctl(store).arg("import").arg(archive))?;
         Ok(figures)
+    }
+
+    /// Mirrors into a store, as a configuration says.
+    pub(super) fn mirror(&self, meter: &Meter, store: &Path, config: &Path) -> io::Result<Figures> {
+        let mut command = self.sealiftctl(store);
+        command.arg("--config").arg(config).args(["mirror", "--once"]);
+        Ok(meter.run(&command)?.0)
+    }
+
+    fn sealiftctl(&self, store: &Path) -> Command {
+        let mut command = self.programs.command("sealiftctl");
+        command.arg("--store").arg(store);
+        command
     }
 
     fn root(&self) -> PathBuf {

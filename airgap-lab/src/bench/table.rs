@@ -8,18 +8,50 @@ use super::measure::Figures;
 
 const LABEL_WIDTH: usize = 28;
 const WALL_WIDTH: usize = 20;
-/// What follows the time on the wall.
-const COLUMNS: [(&str, usize); 4] = [("CPU s", 8), ("RSS MiB", 8), ("written MB", 11), ("size MB", 8)];
 
 const MEGABYTE: f64 = 1e6;
 /// Memory is counted in these, as limits on it are.
 const MEBIBYTE: f64 = 1_048_576.0;
+
+/// What follows the time on the wall.
+type Columns = [Column; 4];
+
+/// Of programs that run and end.
+const WORK: Columns = [
+    Column { heading: "CPU s", width: 8, figure: |run| run.cpu, unit: 1.0, decimals: 2 },
+    Column { heading: "RSS MiB", width: 8, figure: |run| run.peak, unit: MEBIBYTE, decimals: 1 },
+    Column { heading: "written MB", width: 11, figure: |run| run.written, unit: MEGABYTE, decimals: 1 },
+    Column { heading: "size MB", width: 8, figure: |run| run.size, unit: MEGABYTE, decimals: 1 },
+];
+
+/// Of servers, which stay.
+const SERVICE: Columns = [
+    Column { heading: "CPU s", width: 8, figure: |run| run.cpu, unit: 1.0, decimals: 3 },
+    Column { heading: "RSS MiB", width: 8, figure: |run| run.peak, unit: MEBIBYTE, decimals: 1 },
+    Column { heading: "a second", width: 11, figure: |run| run.rate, unit: 1.0, decimals: 0 },
+    Column { heading: "p99 ms", width: 8, figure: |run| run.p99, unit: 1e-3, decimals: 2 },
+];
+
+/// One of the figures.
+#[derive(Debug)]
+struct Column {
+    heading: &'static str,
+    width: usize,
+    figure: fn(&Figures) -> Option<f64>,
+    unit: f64,
+    decimals: usize,
+}
+
+/// Ratios have no unit.
+const RATIO_DECIMALS: usize = 2;
 
 /// Everything that was measured about one question.
 #[derive(Debug, Serialize)]
 pub(super) struct Chapter {
     name: &'static str,
     title: String,
+    #[serde(skip)]
+    columns: &'static Columns,
     rows: Vec<Row>,
     remarks: Vec<String>,
 }
@@ -44,7 +76,12 @@ enum Kind {
 
 impl Chapter {
     pub(super) fn new(name: &'static str, title: String) -> Self {
-        Self { name, title, rows: Vec::new(), remarks: Vec::new() }
+        Self { name, title, columns: &WORK, rows: Vec::new(), remarks: Vec::new() }
+    }
+
+    /// A chapter about servers: how often they answer counts, and how late.
+    pub(super) fn of_servers(name: &'static str, title: String) -> Self {
+        Self { columns: &SERVICE, ..Self::new(name, title) }
     }
 
     /// Adds a row of seconds and bytes.
@@ -73,9 +110,10 @@ impl Chapter {
     /// The table, for people.
     pub(super) fn text(&self) -> String {
         let mut text = format!("{}: {}\n", self.name, self.title);
-        line(&mut text, "", "wall s", &COLUMNS.map(|(heading, _)| heading.to_owned()), None);
+        let headings = self.columns.each_ref().map(|column| column.heading.to_owned());
+        line(&mut text, "", "wall s", self.columns, &headings, None);
         for row in &self.rows {
-            row.write(&mut text);
+            row.write(&mut text, self.columns);
         }
         for remark in &self.remarks {
             writeln!(text, "  {remark}").expect("a string takes all text");
@@ -85,29 +123,31 @@ impl Chapter {
 }
 
 impl Row {
-    fn write(&self, text: &mut String) {
+    fn write(&self, text: &mut String, columns: &Columns) {
         let spread = Spread::of(self.runs.iter().map(|run| run.wall));
         let wall = spread.map_or_else(String::new, |spread| spread.text());
-        let column = |figure: fn(&Figures) -> Option<f64>, unit: f64, decimals: usize| {
-            let (unit, decimals) = if self.kind == Kind::Ratio { (1.0, 2) } else { (unit, decimals) };
+        let is_ratio = self.kind == Kind::Ratio;
+        let cells = columns.each_ref().map(|Column { figure, unit, decimals, .. }| {
+            let (unit, decimals) = if is_ratio { (1.0, RATIO_DECIMALS) } else { (*unit, *decimals) };
             let figures: Option<Vec<f64>> = self.runs.iter().map(figure).collect();
             let spread = Spread::of(figures.into_iter().flatten());
             spread.map_or_else(String::new, |spread| format!("{:.decimals$}", spread.median / unit))
-        };
-        let columns = [
-            column(|run| run.cpu, 1.0, 2),
-            column(|run| run.peak, MEBIBYTE, 1),
-            column(|run| run.written, MEGABYTE, 1),
-            column(|run| run.size, MEGABYTE, 1),
-        ];
-        line(text, &self.label, &wall, &columns, self.bar);
+        });
+        line(text, &self.label, &wall, columns, &cells, self.bar);
     }
 }
 
-fn line(text: &mut String, label: &str, wall: &str, columns: &[String; 4], bar: Option<&str>) {
+fn line(
+    text: &mut String,
+    label: &str,
+    wall: &str,
+    columns: &Columns,
+    cells: &[String; 4],
+    bar: Option<&str>,
+) {
     let mut line = format!("  {label:<LABEL_WIDTH$} {wall:<WALL_WIDTH$}");
-    for (column, (_, width)) in columns.iter().zip(COLUMNS) {
-        write!(line, "{column:>width$}").expect("a string takes all text");
+    for (cell, Column { width, .. }) in cells.iter().zip(columns) {
+        write!(line, "{cell:>width$}").expect("a string takes all text");
     }
     if let Some(bar) = bar {
         write!(line, "  {bar}").expect("a string takes all text");
@@ -168,9 +208,9 @@ mod tests {
             wall: 14.56,
             cpu: Some(234.567),
             peak: Some(1024.0 * MEBIBYTE),
-            read: None,
             written: Some(12_345.6 * MEGABYTE),
             size: Some(2000.0 * MEGABYTE),
+            ..Figures::default()
         };
         let small = Figures { wall: 7.28, size: None, ..large };
         let mut chapter = Chapter::new("size", "2 GB".to_owned());
@@ -190,5 +230,20 @@ size: 2 GB
   nobody else was at work
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_table_of_servers_says_how_often_and_how_late() {
+        let run = Figures { rate: Some(23_456.7), p99: Some(0.001_234), ..Figures::seconds(4.26) };
+        let mut chapter = Chapter::of_servers("manifests", "100,000 of them".to_owned());
+        chapter.row("sealift-registry", vec![run]);
+        chapter.ratio("over itself", &[run], &[run]);
+        let expected = "\
+manifests: 100,000 of them
+                               wall s                 CPU s RSS MiB   a second  p99 ms
+  sealift-registry             4.26                                      23457    1.23
+  over itself                  1.00                                       1.00    1.00
+";
+        assert_eq!(chapter.text(), expected);
     }
 }

@@ -29,6 +29,7 @@ const PIECES_ON_THE_WAY: usize = 512;
 pub struct Proxy {
     addr: SocketAddr,
     connections: Arc<AtomicU64>,
+    bytes: Arc<AtomicU64>,
     _server: Background,
 }
 
@@ -41,10 +42,10 @@ impl Proxy {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        let connections = Arc::new(AtomicU64::new(0));
-        let server =
-            Background::run("slow-line", accept(listener, upstream, round_trip, Arc::clone(&connections)))?;
-        Ok(Self { addr, connections, _server: server })
+        let [connections, bytes] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+        let line = Line { upstream, round_trip, bytes: Arc::clone(&bytes) };
+        let server = Background::run("slow-line", accept(listener, line, Arc::clone(&connections)))?;
+        Ok(Self { addr, connections, bytes, _server: server })
     }
 
     /// Where it listens.
@@ -58,24 +59,33 @@ impl Proxy {
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
     }
+
+    /// How many bytes were handed over to it so far, in both directions.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
 }
 
-async fn accept(
-    listener: std::net::TcpListener,
+/// What a line is like.
+#[derive(Clone)]
+struct Line {
     upstream: SocketAddr,
     round_trip: Duration,
-    connections: Arc<AtomicU64>,
-) {
+    bytes: Arc<AtomicU64>,
+}
+
+async fn accept(listener: std::net::TcpListener, line: Line, connections: Arc<AtomicU64>) {
     // The runtime refuses a bound socket only when it is shutting down.
     let Ok(listener) = TcpListener::from_std(listener) else { return };
     while let Ok((client, _)) = listener.accept().await {
         connections.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(join(client, upstream, round_trip));
+        tokio::spawn(join(client, line.clone()));
     }
 }
 
 /// Passes bytes on until both sides have said all, or one of them has gone.
-async fn join(client: TcpStream, upstream: SocketAddr, round_trip: Duration) {
+async fn join(client: TcpStream, Line { upstream, round_trip, bytes }: Line) {
     let stands = Instant::now() + round_trip;
     let Ok(server) = TcpStream::connect(upstream).await else { return };
     for stream in [&client, &server] {
@@ -87,8 +97,8 @@ async fn join(client: TcpStream, upstream: SocketAddr, round_trip: Duration) {
     let way = round_trip / 2;
     // An error is the end of the connection, which the other side sees as such.
     let _ = tokio::try_join!(
-        carry(from_client, to_server, way, stands),
-        carry(from_server, to_client, way, stands)
+        carry(from_client, to_server, way, stands, &bytes),
+        carry(from_server, to_client, way, stands, &bytes)
     );
 }
 
@@ -98,9 +108,10 @@ async fn carry(
     to: impl AsyncWrite + Unpin,
     way: Duration,
     stands: Instant,
+    bytes: &AtomicU64,
 ) -> io::Result<()> {
     let (sender, receiver) = mpsc::channel(PIECES_ON_THE_WAY);
-    tokio::try_join!(collect(from, sender, way, stands), deliver(receiver, to))?;
+    tokio::try_join!(collect(from, sender, way, stands, bytes), deliver(receiver, to))?;
     Ok(())
 }
 
@@ -109,11 +120,13 @@ async fn collect(
     queue: mpsc::Sender<(Instant, Bytes)>,
     way: Duration,
     stands: Instant,
+    bytes: &AtomicU64,
 ) -> io::Result<()> {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(PIECE_BYTES);
         let read = from.read_buf(&mut buffer).await?;
+        bytes.fetch_add(read as u64, Ordering::Relaxed);
         let due = Instant::now().max(stands) + way;
         // An empty piece tells the other side of the end; it takes as long as any other.
         let unwanted = queue.send((due, buffer.split().freeze())).await.is_err();
@@ -184,6 +197,8 @@ mod tests {
         assert!((2 * ROUND_TRIP..2 * ROUND_TRIP + LATENESS).contains(first), "{firsts:?}");
         assert!((ROUND_TRIP..ROUND_TRIP + LATENESS).contains(second), "{seconds:?}");
         assert_eq!(proxy.connections(), ATTEMPTS);
+        // Two questions and two answers each.
+        assert_eq!(proxy.bytes(), 4 * ATTEMPTS);
     }
 
     #[test]

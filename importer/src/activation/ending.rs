@@ -3,8 +3,8 @@
 use sealift_archive::Sequence;
 use sealift_store::{Event, Writer};
 
-use super::journal::{Goal, Journal, Stop};
 use super::{Error, Phase, Switched};
+use sealift_store::journal::{Goal, Journal, Stop};
 
 /// The way is gone to its end.
 pub(super) fn end(writer: &Writer, journal: Journal, then: &[Sequence]) -> Result<Switched, crate::Error> {

@@ -14,10 +14,10 @@ use serde::Serialize;
 use super::ending::{end, failed, record, stopped};
 use super::gate::Gate;
 use super::host::environment;
-use super::journal::{Begin, Goal, Journal, Stop, Turn, now};
 use super::programs::{ITSELF, Installer, REGISTRY};
 use super::{Action, Between, Error, Flux, Host, Phase, Restart, Trouble, phase};
 use crate::config::activation::Activation as Config;
+use sealift_store::journal::{Begin, Goal, Journal, Stop, Turn, now};
 
 /// Why an activation is turned round that did not fail.
 const GIVEN_UP: &str = "it was given up";

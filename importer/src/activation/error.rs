@@ -49,14 +49,6 @@ pub enum Error {
         /// The one that was asked for.
         wanted: Sequence,
     },
-    /// The journal cannot be read.
-    #[error("`{}` cannot be gone on with: {why}", path.display())]
-    Journal {
-        /// The journal.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
     /// The journal has something to do that the configuration does not know.
     #[error("{what} belongs to the activation that is under way, and the configuration does not have it")]
     NotConfigured {
@@ -138,7 +130,6 @@ impl Explain for Error {
             Self::WentBack { .. } => 526,
             Self::Stopped { .. } => 527,
             Self::UnderWay { .. } => 528,
-            Self::Journal { .. } => 529,
             Self::NotConfigured { .. } => 530,
             Self::NeedsConsent { .. } => 531,
             Self::Helper { .. } => 532,
@@ -159,11 +150,9 @@ impl Explain for Error {
             | Self::NotEarlier { .. } => Class::Refused,
             Self::UnderWay { .. } | Self::StillAtWork { .. } => Class::Busy,
             Self::NotConfigured { .. } => Class::Usage,
-            Self::WentBack { .. }
-            | Self::Stopped { .. }
-            | Self::Journal { .. }
-            | Self::Helper { .. }
-            | Self::Restart { .. } => Class::Failed,
+            Self::WentBack { .. } | Self::Stopped { .. } | Self::Helper { .. } | Self::Restart { .. } => {
+                Class::Failed
+            }
         }
     }
 
@@ -188,11 +177,6 @@ impl Explain for Error {
             Self::UnderWay { .. } => {
                 "`sealiftctl resume` goes on with it, `sealiftctl rollback` gives it up".to_owned()
             }
-            Self::Journal { path, .. } => format!(
-                "use the newest sealiftctl that was installed here; if it cannot read it either, move `{}` away and \
-                 activate the release again",
-                path.display()
-            ),
             Self::NotConfigured { .. } => {
                 "put it back into the configuration until the activation has ended".to_owned()
             }

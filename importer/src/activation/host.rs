@@ -14,10 +14,10 @@ use sealift_store::Store;
 use serde::{Deserialize, Serialize};
 
 use super::command::Run;
-use super::journal::hook_file;
 use super::programs::Installer;
 use super::{Error, Trouble};
 use crate::config::activation::{Activation as Config, CommandLine, Hook};
+use sealift_store::journal::hook_file;
 
 /// What starts the registry again if the configuration does not say it.
 const RESTART_REGISTRY: [&str; 3] = ["/usr/bin/systemctl", "try-restart", "sealift-registry.service"];

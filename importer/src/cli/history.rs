@@ -3,13 +3,13 @@
 use std::str::FromStr;
 
 use clap::Args;
-use sealift_store::{Event, History, Record, Subject};
+use sealift_store::{Fact, History, Record};
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime};
 
 use super::Cli;
-use super::output::{Lines, Output, count, instant, keys, size};
+use super::output::{Lines, Output, count, instant, size};
 use crate::Error;
 
 #[derive(Debug, Args)]
@@ -78,65 +78,14 @@ impl Since {
 }
 
 fn describe(record: &Record) -> String {
-    let title = |what: String| Lines::title(format_args!("{}  {what}", instant(record.time)));
-    let before = |from: &Option<Subject>| from.as_ref().map(Subject::name);
-    let lines = match &record.event {
-        Event::TrustPinned { source, version, fingerprint } => {
-            title(format!("trust root version {version} was pinned"))
-                .line("from", source)
-                .fingerprint(fingerprint)
-        }
-        Event::TrustUpdated { source, version, fingerprint } => {
-            title(format!("trust root version {version} came along"))
-                .line("from", source)
-                .fingerprint(fingerprint)
-        }
-        Event::ChannelSeen { channel, version, release, .. } => {
-            title(format!("channel `{channel}` is at version {version}"))
-                .line("current", format_args!("{} (sequence {})", release.version, release.sequence))
-        }
-        Event::Staged { release, source, keys: signers, trust_root } => {
-            title(format!("{} was verified and staged", release.name()))
-                .line("from", source)
-                .line("signed by", format_args!("{} (trust root version {trust_root})", keys(signers)))
-        }
-        Event::Refused { source, code, reason } => {
-            title("a source was refused".to_owned()).line("from", source).line(code, reason)
-        }
-        Event::Activated { release, from } => {
-            title(format!("{} became active", release.name())).line_if("before", before(from))
-        }
-        Event::RolledBack { release, from } => {
-            title(format!("{} became active by a rollback", release.name())).line_if("before", before(from))
-        }
-        Event::Collected { releases, imports, freed_bytes } => {
-            let names = |subjects: &[Subject]| {
-                let names: Vec<String> = subjects.iter().map(|subject| subject.name().to_string()).collect();
-                (!names.is_empty()).then(|| names.join(", "))
-            };
-            title(format!("what nothing needs was removed: {}", size(*freed_bytes)))
-                .line_if("releases", names(releases))
-                .line_if("imports", names(imports))
-        }
-        Event::ActivationFailed { release, phase, reason, went_back } => {
-            let end = if *went_back { "all was undone" } else { "it stopped there" };
-            title(format!("activating {} failed", release.name()))
-                .line("phase", phase)
-                .line("reason", reason)
-                .line("end", end)
-        }
-        Event::Failed { release, reason } => {
-            title(format!("{} failed", release.name())).line("reason", reason)
-        }
-        Event::Repaired { removed_blobs, mirrors } => {
-            let names: Vec<String> = mirrors.iter().map(ToString::to_string).collect();
-            title("what a check had found was repaired".to_owned())
-                .line_if("removed", (*removed_blobs > 0).then(|| count(*removed_blobs, "changed blob")))
-                .line_if("made again", (!names.is_empty()).then(|| names.join(", ")))
-        }
-        other => title(format!("{other:?}")),
+    let told = record.told();
+    let lines = Lines::title(format_args!("{}  {}", instant(record.time), told.title));
+    let add = |lines: Lines, (label, fact)| match fact {
+        Fact::Words(words) => lines.line(label, words),
+        Fact::Bytes(bytes) => lines.line(label, size(bytes)),
+        Fact::Fingerprint(digest) => lines.fingerprint(&digest),
     };
-    lines.line_if("by", record.by.as_ref()).end()
+    told.facts.into_iter().fold(lines, add).end()
 }
 
 #[cfg(test)]

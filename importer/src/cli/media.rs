@@ -14,7 +14,7 @@ use super::{Cli, ImportArgs, PlanArgs};
 use crate::Error;
 use crate::config::{Config, Policy};
 use crate::import::{Action, Plan, plan};
-use crate::media::{self, Prefix, choose, next};
+use crate::media::{self, Prefix, choose};
 use crate::volumes::Search;
 
 #[derive(Debug, Subcommand)]
@@ -193,7 +193,7 @@ fn keep(output: Output, written: Result<(), Error>) -> Result<(), Error> {
 
 fn describe_offer(offer: &Offer, plan: &Plan) -> String {
     let lines = describe(plan).line("stick", offer.name()).line("digest", plan.release.digest);
-    lines.next(&next(offer).into_iter().collect::<Vec<_>>())
+    lines.next(&offer.next().into_iter().collect::<Vec<_>>())
 }
 
 fn list_one(offer: &Offer) -> String {
@@ -208,6 +208,6 @@ fn list_one(offer: &Offer) -> String {
     let lines = lines.line("state", &offer.state);
     match &offer.state {
         OfferState::Refused(failure) => lines.line_if("hint", failure.hint.as_ref()).end(),
-        _ => lines.next(&next(offer).into_iter().collect::<Vec<_>>()),
+        _ => lines.next(&offer.next().into_iter().collect::<Vec<_>>()),
     }
 }

@@ -7,7 +7,7 @@ use super::Cli;
 use super::output::{Output, cell, instant, size};
 use super::screen::{Rank, Screen, wrapped};
 use crate::Error;
-use crate::status::{Entry, Status, TrustStatus};
+use sealift_store::status::{Entry, Status, TrustStatus};
 
 /// How many releases, problems and commands are shown before others make room for them.
 const MAIN_RELEASES: usize = 4;
@@ -199,6 +199,7 @@ mod tests {
             since: OffsetDateTime::UNIX_EPOCH,
             content_bytes: 12_345_678_901,
             holds: Some(Inventory { images: 40, charts: 12, ..Inventory::default() }),
+            verified: None,
         };
         let subject = |sequence: u64| {
             let Entry { product, version, sequence, digest, .. } = entry(sequence);

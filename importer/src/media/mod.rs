@@ -65,13 +65,6 @@ pub fn choose(offers: Vec<Offer>, prefix: &Prefix) -> Result<Offer, Error> {
     open.into_iter().next().ok_or(Error::NoSuchOffer { prefix: prefix.clone() })
 }
 
-/// What to type for an offer that waits.
-#[must_use]
-pub fn next(offer: &Offer) -> Option<String> {
-    let digest = offer.digest().filter(|_| offer.is_open())?;
-    Some(format!("sealiftctl media confirm {}", digest.short()))
-}
-
 /// The name of a device.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ mod peers;
 mod source;
 
 use sealift_archive::{ChannelName, Digest, Explain as _};
-use sealift_store::{LastTry, State, Store, StoredRelease, Writer};
+use sealift_store::{Event, LastTry, Record, State, Store, StoredRelease, Writer};
 
 pub use endpoint::Endpoint;
 pub(crate) use error::hint;
@@ -70,7 +70,21 @@ pub fn record(
 /// fails its checks, is gone back from, or has stopped is for a person to decide.
 #[must_use]
 pub fn may_activate(store: &Store, statement: &Digest) -> bool {
-    !store.activation_journal().exists() && activated(store).as_ref() != Some(statement)
+    !store.activation_journal().exists()
+        && (activated(store).as_ref() != Some(statement) || is_untold(store, statement))
+}
+
+/// Whether nothing tells how the last activation by the mirror ended, not even that it began: the power went between the note
+/// of it and its journal.
+fn is_untold(store: &Store, statement: &Digest) -> bool {
+    let (Ok(Some(last)), Ok(records)) = (store.last_try(), store.audit()) else { return false };
+    let is_told = |record: &Record| match &record.event {
+        Event::Activated { release, .. } | Event::ActivationFailed { release, .. } => {
+            release.digest == *statement
+        }
+        _ => false,
+    };
+    last.not_activated.is_none() && !records.iter().any(is_told)
 }
 
 /// What the mirror has activated last. A file that is damaged does not say; so it may have been any release that is here,

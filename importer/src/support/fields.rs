@@ -10,7 +10,7 @@ use super::scrub::{self, Scrubber};
 /// Of a release, wherever it is named.
 const RELEASE: [&str; 5] = ["release", "product", "version", "sequence", "digest"];
 /// Of `status`.
-const STATUS: [&str; 46] = [
+const STATUS: [&str; 52] = [
     "store",
     "active",
     "releases",
@@ -48,6 +48,12 @@ const STATUS: [&str; 46] = [
     "turned",
     "unfinished",
     "source",
+    "came",
+    "bytes",
+    "ofBytes",
+    "verified",
+    "keys",
+    "trustRoot",
     "online",
     "time",
     "channel",

@@ -22,8 +22,8 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::Error;
-use crate::status::Status;
 use scrub::Scrubber;
+use sealift_store::status::Status;
 
 const API_VERSION: &str = "sealift/v1";
 const KIND: &str = "SupportBundle";

@@ -17,13 +17,13 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use sealift_archive::release::Descriptor;
-use sealift_archive::{Blob, Digest, FileName};
+use sealift_archive::{AnyDigest, Blob, Digest, FileName};
 use serde::Serialize;
 
 use self::page::Page;
 use crate::app::App;
 use crate::catalog::Catalog;
-use crate::content::{self, Content};
+use crate::content::{self, Content, Place};
 use crate::html;
 
 /// Where the names begin.
@@ -59,11 +59,11 @@ async fn look_up(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> 
     let &Descriptor { ref media_type, digest, size, .. } = catalog.file(&name).ok_or(Refusal::NotFound)?;
     let content = Content {
         blob: Blob { digest, size },
-        name: digest.into(),
-        path: app.blob_path(&digest),
+        name: AnyDigest::from(digest).into(),
+        place: Place::File(app.blob_path(&digest)),
         media_type: content::media_type(media_type),
     };
-    content::answer(content, method, headers).await.map_err(|error| {
+    content::answer(content, method, headers, app.buffers()).await.map_err(|error| {
         error.log();
         Refusal::Damaged
     })

@@ -14,7 +14,7 @@ pub(super) struct Page<'a> {
 
 impl Display for Page<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        html::begin(f, &"Files", None)?;
+        html::begin(f, &"Files", html::Renewal::OnDemand)?;
         f.write_str("<section>\n<h2>Files of the active release</h2>\n")?;
         if self.files.is_empty() {
             f.write_str("<p class=\"none\">nothing</p>\n")?;

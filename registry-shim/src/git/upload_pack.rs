@@ -75,6 +75,11 @@ impl UploadPack {
         Self { turns: Arc::new(Semaphore::new(MAX_CHILDREN)) }
     }
 
+    /// How many children run, or are about to.
+    pub(crate) fn running(&self) -> usize {
+        MAX_CHILDREN - self.turns.available_permits()
+    }
+
     /// The refs and what the server can do.
     pub(crate) async fn advertise(&self, question: &Question) -> Result<Answer, Error> {
         let turn = self.turn().await?;

@@ -21,10 +21,11 @@ use serde::Serialize;
 use self::query::Query;
 use self::refusal::{Reason, Refusal};
 use self::request::{Item, Request};
+use crate::Error;
 use crate::address::Address;
 use crate::app::App;
 use crate::catalog::Catalog;
-use crate::content::{self, Content};
+use crate::content::{self, Content, Kept, MAX_DOCUMENT_BYTES, Place};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The path of the list of repositories, behind `/v2/`. No repository has such a name.
@@ -82,34 +83,49 @@ async fn look_up(
         let why = format!("`{}/{}` is in no release here", address.host(), address.repository());
         Refusal::new(Reason::NameUnknown, why)
     })?;
+    let kept = view.kept();
     let content = match &request.item {
         Item::Tag(tag) => {
             let unknown =
                 || Refusal::new(Reason::ManifestUnknown, format!("no release here has the tag `{tag}`"));
-            manifest(app, catalog, repository.tag(tag).ok_or_else(unknown)?.into())?
+            manifest(app, catalog, kept, repository.tag(tag).ok_or_else(unknown)?.into()).await?
         }
-        Item::Manifest(name) => manifest(app, catalog, *name)?,
+        Item::Manifest(name) => manifest(app, catalog, kept, *name).await?,
         Item::Blob(name) => blob(app, catalog, *name)?,
         Item::Tags => return list::tags(uri, &request.name, repository, query),
         Item::Referrers(subject) => return Ok(list::referrers(catalog, *subject, query)),
     };
-    let digest = content::ascii(content.name.to_string());
-    let mut response = content::answer(content, method, headers).await.map_err(|error| {
-        error.log();
-        Refusal::new(Reason::Damaged, error.to_string())
-    })?;
+    let digest = content.name.digest().clone();
+    let mut response = content::answer(content, method, headers, app.buffers()).await.map_err(damaged)?;
     response.headers_mut().insert(DOCKER_CONTENT_DIGEST, digest);
     Ok(response)
 }
 
-fn manifest(app: &App, catalog: &Catalog, name: AnyDigest) -> Result<Content, Refusal> {
+/// A manifest; a small one from memory, where it stays once it was asked for.
+async fn manifest(
+    app: &App,
+    catalog: &Catalog,
+    kept: &Arc<Kept>,
+    name: AnyDigest,
+) -> Result<Content, Refusal> {
     let unknown =
         || Refusal::new(Reason::ManifestUnknown, format!("no release here has the manifest `{name}`"));
     let digest = catalog.digest_of(name).ok_or_else(unknown)?;
-    let media_type = catalog.manifest(&digest).ok_or_else(unknown)?;
+    let media_type = content::media_type(catalog.manifest(&digest).ok_or_else(unknown)?);
     let size = catalog.blob_size(&digest).ok_or_else(unknown)?;
-    let (blob, path) = (Blob { digest, size }, app.blob_path(&digest));
-    Ok(Content { blob, name, path, media_type: content::media_type(media_type) })
+    let blob = Blob { digest, size };
+    if size > MAX_DOCUMENT_BYTES {
+        let place = Place::File(app.blob_path(&digest));
+        return Ok(Content { blob, name: name.into(), place, media_type });
+    }
+    let document = if let Some(document) = kept.get(&digest) {
+        document
+    } else {
+        let (kept, path) = (Arc::clone(kept), app.blob_path(&digest));
+        content::blocking(move || kept.read(&path, blob)).await.map_err(damaged)?
+    };
+    let name = if name == digest.into() { document.name } else { name.into() };
+    Ok(Content { blob, name, place: Place::Memory(document.bytes), media_type })
 }
 
 /// Any content, manifests included: containerd looks for a manifest here when it was not among the manifests.
@@ -117,8 +133,14 @@ fn blob(app: &App, catalog: &Catalog, name: AnyDigest) -> Result<Content, Refusa
     let unknown = || Refusal::new(Reason::BlobUnknown, format!("no release here has the content `{name}`"));
     let digest = catalog.digest_of(name).ok_or_else(unknown)?;
     let size = catalog.blob_size(&digest).ok_or_else(unknown)?;
-    let (blob, path) = (Blob { digest, size }, app.blob_path(&digest));
-    Ok(Content { blob, name, path, media_type: content::OCTET_STREAM })
+    let place = Place::File(app.blob_path(&digest));
+    Ok(Content { blob: Blob { digest, size }, name: name.into(), place, media_type: content::OCTET_STREAM })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` wants")]
+fn damaged(error: Error) -> Refusal {
+    error.log();
+    Refusal::new(Reason::Damaged, error.to_string())
 }
 
 fn json(media_type: HeaderValue, value: &impl Serialize) -> Response {

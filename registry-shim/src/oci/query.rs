@@ -31,9 +31,13 @@ impl<'a> Query<'a> {
 
     /// How many entries the client wants; all of them if it does not say.
     pub(super) fn page_size(&self) -> Result<usize, Refusal> {
-        self.get("n").map_or(Ok(usize::MAX), |n| {
-            n.parse().map_err(|_| Refusal::new(Reason::PageInvalid, "`n` is not a number of entries"))
-        })
+        let Some(n) = self.get("n") else { return Ok(usize::MAX) };
+        // `usize::from_str` would take a sign. What is too large for it is larger than any list.
+        if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(n.parse().unwrap_or(usize::MAX))
+        } else {
+            Err(Refusal::new(Reason::PageInvalid, "`n` is not a number of entries"))
+        }
     }
 
     /// Where the list goes on behind `last`.

@@ -20,18 +20,18 @@ const ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
 
 /// A well-formed request to read something.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Request {
+pub(crate) struct Request<'a> {
     /// The repository, as the client named it; maybe with a host in front.
-    pub(crate) name: String,
+    pub(crate) name: Cow<'a, str>,
     /// What of it.
-    pub(crate) item: Item,
+    pub(crate) item: Item<'a>,
 }
 
 /// What there is to read in a repository.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Item {
+pub(crate) enum Item<'a> {
     /// A manifest by tag.
-    Tag(String),
+    Tag(Cow<'a, str>),
     /// A manifest by digest.
     Manifest(AnyDigest),
     /// Any content.
@@ -42,23 +42,20 @@ pub(crate) enum Item {
     Referrers(AnyDigest),
 }
 
-impl Request {
+impl<'a> Request<'a> {
     /// Reads a path, without its leading `/v2/`.
-    pub(crate) fn parse(path: &str) -> Result<Self, Refusal> {
-        let segments: Vec<Cow<'_, str>> = path
-            .split('/')
-            .map(|segment| percent_decode_str(segment).decode_utf8())
-            .collect::<Result<_, _>>()
-            .map_err(|_| Refusal::new(Reason::NameInvalid, "the path is not UTF-8"))?;
-        let [name @ .., kind, last] = &segments[..] else { return Err(no_such_endpoint()) };
-        let item = match (&**kind, &**last) {
-            ("manifests", reference) if reference.contains(':') => {
-                Item::Manifest(parse_digest(reference, Reason::ManifestUnknown)?)
+    pub(crate) fn parse(path: &'a str) -> Result<Self, Refusal> {
+        let (rest, last) = path.rsplit_once('/').ok_or_else(no_such_endpoint)?;
+        let (name, kind) = rest.rsplit_once('/').unwrap_or(("", rest));
+        let (kind, last) = (decode(kind)?, decode(last)?);
+        let item = match &*kind {
+            "manifests" if last.contains(':') => {
+                Item::Manifest(parse_digest(&last, Reason::ManifestUnknown)?)
             }
-            ("manifests", tag) => Item::Tag(tag.to_owned()),
-            ("blobs", digest) => Item::Blob(parse_digest(digest, Reason::BlobUnknown)?),
-            ("referrers", digest) => Item::Referrers(parse_digest(digest, Reason::ManifestUnknown)?),
-            ("tags", "list") => Item::Tags,
+            "manifests" => Item::Tag(last),
+            "blobs" => Item::Blob(parse_digest(&last, Reason::BlobUnknown)?),
+            "referrers" => Item::Referrers(parse_digest(&last, Reason::ManifestUnknown)?),
+            "tags" if last == "list" => Item::Tags,
             _ => return Err(no_such_endpoint()),
         };
         let name = parse_name(name)?;
@@ -69,19 +66,33 @@ impl Request {
     }
 }
 
+/// A segment of a path, decoded; without a copy if nothing is encoded.
+fn decode(segment: &str) -> Result<Cow<'_, str>, Refusal> {
+    let decoded = percent_decode_str(segment).decode_utf8();
+    decoded.map_err(|_| Refusal::new(Reason::NameInvalid, "the path is not UTF-8"))
+}
+
 /// The grammar of names (spec.md, "Pulling manifests"), with a host allowed in front.
-fn parse_name(segments: &[Cow<'_, str>]) -> Result<String, Refusal> {
-    let repository = match segments {
-        [host, repository @ ..] if !repository.is_empty() && looks_like_host(host) && is_host(host) => {
-            repository
+fn parse_name(path: &str) -> Result<Cow<'_, str>, Refusal> {
+    let refuse =
+        |name: &str| Refusal::new(Reason::NameInvalid, format!("`{}` is not a repository name", echo(name)));
+    let name = if path.contains('%') {
+        let segments: Vec<_> = path.split('/').map(decode).collect::<Result<_, _>>()?;
+        if segments.iter().any(|segment| segment.contains('/')) {
+            return Err(refuse(path));
         }
-        all => all,
+        Cow::Owned(segments.join("/"))
+    } else {
+        Cow::Borrowed(path)
     };
-    let name = segments.join("/");
-    if name.len() <= MAX_NAME && !repository.is_empty() && repository.iter().all(|c| is_component(c)) {
+    let repository = match name.split_once('/') {
+        Some((host, rest)) if looks_like_host(host) && is_host(host) => rest,
+        _ => &*name,
+    };
+    if name.len() <= MAX_NAME && repository.split('/').all(is_component) {
         Ok(name)
     } else {
-        Err(Refusal::new(Reason::NameInvalid, format!("`{}` is not a repository name", echo(&name))))
+        Err(refuse(&name))
     }
 }
 
@@ -136,7 +147,7 @@ mod tests {
         let encoded = DIGEST.replace(':', "%3A");
         let sha512 = format!("sha512:{}", "0a".repeat(64));
         let cases = [
-            ("a/manifests/1.0", "a", Item::Tag("1.0".to_owned())),
+            ("a/manifests/1.0", "a", Item::Tag("1.0".into())),
             (&format!("a/b/c/manifests/{DIGEST}"), "a/b/c", Item::Manifest(digest)),
             (&format!("a/manifests/{encoded}"), "a", Item::Manifest(digest)),
             (&format!("a/blobs/{DIGEST}"), "a", Item::Blob(digest)),
@@ -146,14 +157,14 @@ mod tests {
             ("a/tags/list", "a", Item::Tags),
             // Words of the protocol are names as well.
             ("tags/list/tags/list", "tags/list", Item::Tags),
-            ("blobs/manifests/manifests/blobs", "blobs/manifests", Item::Tag("blobs".to_owned())),
-            ("127.0.0.1:5000/a/manifests/1", "127.0.0.1:5000/a", Item::Tag("1".to_owned())),
-            ("127.0.0.1%3A5000/a/manifests/1", "127.0.0.1:5000/a", Item::Tag("1".to_owned())),
-            ("[::1]:5000/a/manifests/1", "[::1]:5000/a", Item::Tag("1".to_owned())),
+            ("blobs/manifests/manifests/blobs", "blobs/manifests", Item::Tag("blobs".into())),
+            ("127.0.0.1:5000/a/manifests/1", "127.0.0.1:5000/a", Item::Tag("1".into())),
+            ("127.0.0.1%3A5000/a/manifests/1", "127.0.0.1:5000/a", Item::Tag("1".into())),
+            ("[::1]:5000/a/manifests/1", "[::1]:5000/a", Item::Tag("1".into())),
             ("a__b/c--d/tags/list", "a__b/c--d", Item::Tags),
         ];
         for (path, name, item) in cases {
-            let expected = Request { name: name.to_owned(), item };
+            let expected = Request { name: name.into(), item };
             assert_eq!(Request::parse(path), Ok(expected), "{path}");
         }
     }

@@ -14,13 +14,13 @@ use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use sealift_archive::release::published::{Envelope, Published};
-use sealift_archive::{Blob, Digest};
+use sealift_archive::{AnyDigest, Blob, Digest};
 use sealift_store::{Store, StoredRelease};
 use tokio::task::spawn_blocking;
 
 use crate::Error;
 use crate::app::App;
-use crate::content::{self, Content, OCTET_STREAM};
+use crate::content::{self, Content, OCTET_STREAM, Place};
 
 /// Where the names begin.
 const ROOT: &str = "/peer/";
@@ -47,7 +47,7 @@ async fn look_up(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> 
     match parse(path).ok_or(Refusal::NotFound)? {
         Published::Blob(digest) => {
             let content = find_content(app, digest).await?;
-            content::answer(content, method, headers).await.map_err(|error| damaged(&error))
+            content::answer(content, method, headers, app.buffers()).await.map_err(|error| damaged(&error))
         }
         part => {
             let envelope = ask_store(app, move |store| find_envelope(store, &part)).await?;
@@ -79,7 +79,12 @@ async fn find_content(app: &App, digest: Digest) -> Result<Content, Refusal> {
         let document = ask_store(app, move |store| find_document(store, &digest)).await?;
         document.ok_or(Refusal::NotFound)?
     };
-    Ok(Content { blob: Blob { digest, size }, name: digest.into(), path, media_type: OCTET_STREAM })
+    Ok(Content {
+        blob: Blob { digest, size },
+        name: AnyDigest::from(digest).into(),
+        place: Place::File(path),
+        media_type: OCTET_STREAM,
+    })
 }
 
 /// The file of a blob list or `refs.json`, and its size in bytes.

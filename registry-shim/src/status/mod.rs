@@ -1,57 +1,58 @@
 //! Is it alive, is it ready, and a page for people.
+//!
+//! The page tells what `sealiftctl status` tells, from the same picture of the store. Looking costs a few dozen files and a
+//! Git process for each mirror, so whoever reloads wildly is shown what was seen a moment ago.
 
+mod look;
 mod page;
+mod sections;
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sealift_store::Store;
-use tokio::task::spawn_blocking;
+use time::OffsetDateTime;
 
-use self::page::{Page, TrustLine};
+pub(crate) use self::look::Looks;
+use self::page::Page;
 use crate::app::App;
 use crate::html;
+use crate::tls::{Facts, Identity};
 
-const NOT_KEPT: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+/// An answer that is about this moment.
+pub(crate) const NOT_KEPT: (HeaderName, HeaderValue) =
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
-/// The process runs.
+/// The process runs, and answers. Nothing else is looked at: whoever restarts it because of this must not do so because
+/// of a disk.
 pub(crate) async fn alive() -> Response {
     ([NOT_KEPT], "ok\n").into_response()
 }
 
-/// The store can be read as it is now, and everything that should be served is.
+/// The store can be read as it is now, and everything that should be served is, to clients that look at certificates. An
+/// appliance that has no release yet is ready: it answers what there is to answer.
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
-    match app.live().view().await.problem() {
-        None => ([NOT_KEPT], "ready\n").into_response(),
-        Some(problem) => {
-            (StatusCode::SERVICE_UNAVAILABLE, [NOT_KEPT], format!("{}\n", problem.text)).into_response()
-        }
+    let view = app.live().view().await;
+    let mut problems: Vec<_> = view.problem().iter().map(|problem| problem.text.clone()).collect();
+    if let Some(facts) = app.identity().map(Identity::facts)
+        && !(facts.not_before..facts.not_after).contains(&OffsetDateTime::now_utc())
+    {
+        let Facts { not_before, not_after, .. } = facts;
+        problems.push(format!(
+            "by this clock the certificate does not count: it does from {not_before} to {not_after}"
+        ));
     }
+    if problems.is_empty() {
+        return ([NOT_KEPT], "ready\n").into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, [NOT_KEPT], format!("{}\n", problems.join("\n"))).into_response()
 }
 
 /// What runs here, and is it well?
 pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
     let view = app.live().view().await;
-    let trust = read(&app, |store| {
-        let trusted = store.trust()?;
-        let newest = trusted.newest();
-        Ok(TrustLine { version: newest.version(), fingerprint: newest.digest() })
-    });
-    let (trust, offers) = (trust.await, read(&app, Store::offers).await);
-    let page = Page { releases: view.releases(), problem: view.problem(), offers, trust };
+    let look = app.looks().look(app.live().store()).await;
+    let page = Page::new(&view, &look, app.identity());
     ([NOT_KEPT], html::respond(&page)).into_response()
-}
-
-/// Reads something of the store, or says why that cannot be read.
-async fn read<T: Send + 'static>(
-    app: &App,
-    read: impl FnOnce(&Store) -> Result<T, sealift_store::Error> + Send + 'static,
-) -> Result<T, String> {
-    let store = app.live().store().clone();
-    match spawn_blocking(move || read(&store)).await {
-        Ok(read) => read.map_err(|error| error.to_string()),
-        Err(stopped) => Err(stopped.to_string()),
-    }
 }

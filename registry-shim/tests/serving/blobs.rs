@@ -5,6 +5,7 @@ use sealift_archive::Digest;
 
 use crate::fixture::{Content, MANIFEST_TYPE, Served, TestStore, eventually};
 
+const MANIFEST: &str = "{\"exact\" : \"bytes\"}\n";
 /// More than a few pieces, and no multiple of one.
 const LARGE: usize = (1 << 20) + 12_345;
 
@@ -14,8 +15,7 @@ fn large() -> Vec<u8> {
 
 fn one_image() -> TestStore {
     let store = TestStore::new();
-    let content =
-        Content::default().image("ghcr.io/acme/api:1", "{\"exact\" : \"bytes\"}\n").blob(large()).blob("");
+    let content = Content::default().image("ghcr.io/acme/api:1", MANIFEST).blob(large()).blob("");
     store.add(1, "active", &content);
     store.point_at(1);
     store
@@ -27,7 +27,6 @@ fn blob(content: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_is_its_exact_bytes_and_named_in_the_header() {
-    const MANIFEST: &str = "{\"exact\" : \"bytes\"}\n";
     let store = one_image();
     let served = store.serve().await;
     let digest = Digest::of(MANIFEST.as_bytes()).to_string();
@@ -170,6 +169,29 @@ async fn damaged_content_is_not_sent() {
         let head = served.send(Method::HEAD, &blob(&content), &[]).await;
         assert_eq!(head.status, 500, "{damage}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_manifest_is_not_sent_and_a_sound_one_stays_in_memory() {
+    let store = one_image();
+    let manifest = format!("/v2/ghcr.io/acme/api/manifests/{}", Digest::of(MANIFEST.as_bytes()));
+    let path = store.blob_path(&Digest::of(MANIFEST.as_bytes()));
+    let served = store.serve().await;
+    for damaged in [MANIFEST.replacen('{', "[", 1), MANIFEST[1..].to_owned(), format!("{MANIFEST} ")] {
+        fs_err::write(&path, damaged).expect("a file");
+        let answer = served.get(&manifest).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "UNKNOWN"));
+    }
+    fs_err::write(&path, MANIFEST).expect("a file");
+    assert_eq!(served.get(&manifest).await.text(), MANIFEST);
+    fs_err::remove_file(&path).expect("a file");
+    assert_eq!(served.get(&manifest).await.text(), MANIFEST);
+    assert_eq!(
+        served.send(Method::HEAD, &manifest, &[]).await.header("content-length"),
+        MANIFEST.len().to_string()
+    );
+    let part = served.send(Method::GET, &manifest, &[("range", "bytes=1-3")]).await;
+    assert_eq!((part.status.as_u16(), part.text().as_str()), (206, &MANIFEST[1..4]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

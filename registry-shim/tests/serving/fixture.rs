@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, StatusCode};
 use sealift_archive::release::{BlobListSummary, Descriptor, GitRepository, ManifestInfo};
 use sealift_archive::{Blob, BlobList, Digest, Refs, ReleaseName, Sequence, Sha512, Statement, durable};
-use sealift_registry_shim::{Config, Server, TlsFiles};
+use sealift_registry_shim::{Config, IdentitySource, Server};
 use sealift_store::Store;
 use serde_json::json;
 use tempfile::TempDir;
@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// How long a condition may take to come true.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -34,6 +35,14 @@ impl Content {
     pub(crate) fn image(mut self, reference: &str, manifest: &str) -> Self {
         self.refs.images.insert(reference.parse().expect("a reference"), descriptor(manifest.as_bytes()));
         self.manifest(manifest)
+    }
+
+    /// An index, under this reference.
+    pub(crate) fn index(self, reference: &str, index: &str) -> Self {
+        let mut content = self.image(reference, index);
+        let info = ManifestInfo { media_type: INDEX_TYPE.to_owned(), size: index.len() as u64 };
+        content.refs.manifests.insert(Digest::of(index.as_bytes()), info);
+        content
     }
 
     /// A chart or another artifact whose manifest is `manifest`, under this reference.
@@ -216,9 +225,12 @@ impl TestStore {
     }
 
     /// A server on this store and a client that trusts it.
-    pub(crate) async fn serve_with(&self, tls: Option<TlsFiles>, client: reqwest::ClientBuilder) -> Served {
-        let listen = vec!["127.0.0.1:0".parse().expect("an address")];
-        let config = Config { store: self.dir().to_owned(), listen, tls };
+    pub(crate) async fn serve_with(
+        &self,
+        tls: Option<IdentitySource>,
+        client: reqwest::ClientBuilder,
+    ) -> Served {
+        let config = Config { tls, ..Config::new(self.dir().to_owned()) };
         let server = Server::bind(&config).await.expect("the server listens");
         let url = server.urls().remove(0);
         let task = tokio::spawn(server.run(std::future::pending()));

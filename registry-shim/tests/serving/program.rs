@@ -12,17 +12,18 @@ use crate::fixture::{Content, TestStore, attempt};
 
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealift-registry"));
     command.env_remove("SEALIFT_STORE").env_remove("RUST_LOG");
     command
 }
 
 /// A program that is killed if the test ends before it.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Running {
-    fn start(command: &mut Command) -> (Self, Vec<String>) {
+    /// Starts it, and returns it and where it says that it listens.
+    pub(crate) fn start(command: &mut Command) -> (Self, Vec<String>) {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut running = Self(child);
         let mut line = String::new();
@@ -32,12 +33,12 @@ impl Running {
     }
 
     /// Asks it to stop.
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).expect("it runs");
     }
 
     /// Waits for its end, and returns its status and what it logged.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let begun = Instant::now();
         let status = loop {
             if let Some(status) = self.0.try_wait().expect("a status") {

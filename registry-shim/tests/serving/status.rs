@@ -1,5 +1,7 @@
 //! What a person and a program are told about how things stand.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use sealift_archive::Digest;
 use sealift_archive::trust::{RoleName, SecretKey, TrustRoot};
 use sealift_store::{Brings, Failure, Offer, OfferState, Store, Subject};
@@ -11,8 +13,16 @@ async fn page(store: &TestStore) -> String {
     assert_eq!((answer.status.as_u16(), answer.header("Content-Type")), (200, "text/html; charset=utf-8"));
     assert_eq!(answer.header("Cache-Control"), "no-store");
     assert_eq!(answer.header("X-Content-Type-Options"), "nosniff");
-    assert!(answer.header("Content-Security-Policy").starts_with("default-src 'none'"));
+    let policy = answer.header("Content-Security-Policy").to_owned();
     let text = answer.text();
+    let (before, rest) = text.split_once("<script>").expect("our script");
+    let (script, after) = rest.split_once("</script>").expect("its end");
+    let hash = BASE64.encode(hex::decode(Digest::of(script.as_bytes()).hex()).expect("a digest"));
+    assert!(
+        policy.starts_with("default-src 'none'") && policy.contains(&format!("'sha256-{hash}'")),
+        "{policy}"
+    );
+    let text = [before, after].concat();
     for foreign in ["<script", "src=", "http://", "https://", "@import", "url("] {
         assert!(!text.contains(foreign), "{foreign} in {text}");
     }
@@ -53,17 +63,22 @@ async fn what_runs_is_told_first_and_the_rest_in_its_place() {
             .file("b.txt", "text/plain", "b")
             .blob(vec![0; 12_345_678])
     };
-    for (sequence, state) in [(1, "failed"), (2, "retained"), (3, "retained"), (4, "active"), (5, "staged")] {
+    for (sequence, state) in [(2, "retained"), (3, "retained"), (4, "active"), (5, "staged")] {
         store.add(sequence, state, &content());
     }
     store.point_at(4);
     let root = trust_root();
     fs_err::write(store.dir().join("trust/root.json"), root.bytes()).expect("a trust root");
+    let healthy = page(&store).await;
+    for expected in ["<title>acme 4.0 – Healthy</title>", "<p class=\"verdict\">Healthy</p>"] {
+        assert!(healthy.contains(expected) && !healthy.contains("What is wrong"), "{healthy}");
+    }
+    store.add(1, "failed", &content());
     let page = page(&store).await;
-    assert!(page.contains("<title>acme 4.0 – Healthy</title>"), "{page}");
+    assert!(page.contains("<title>acme 4.0 – Needs attention</title>"), "{page}");
     let header = page.split_once("</header>").expect("a header").0;
     for expected in [
-        "Healthy",
+        "Needs attention",
         "<h1>acme 4.0</h1>",
         "sequence 4",
         "2026-11-23 02:48 UTC",
@@ -78,8 +93,9 @@ async fn what_runs_is_told_first_and_the_rest_in_its_place() {
     assert_eq!(releases("Staged"), ["5.0"]);
     assert_eq!(releases("Kept, can be activated again"), ["3.0", "2.0"]);
     assert_eq!(releases("Failed"), ["1.0"]);
+    assert!(section(&page, "What is wrong").contains("1.0 failed: the &lt;disk&gt; was full"));
     assert!(section(&page, "Failed").contains("the &lt;disk&gt; was full"));
-    assert!(page.contains("Trust root version 1"), "{page}");
+    assert!(page.contains("<dt>Trust root\n<dd>version 1<br>"), "{page}");
     assert!(page.replace(' ', "").contains(&root.digest().hex()), "{page}");
 }
 
@@ -98,7 +114,7 @@ async fn damage_is_told_on_the_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn there_is_nothing_else() {
     let served = TestStore::new().serve().await;
-    for path in ["/index.html", "/favicon.ico", "/metrics", "/v1", "/v22", "/git", "/git/"] {
+    for path in ["/index.html", "/favicon.ico", "/metrics/", "/v1", "/v22", "/git", "/git/"] {
         assert_eq!(served.get(path).await.status, 404, "{path}");
     }
 }
@@ -145,7 +161,7 @@ async fn what_a_stick_offers_is_told_while_it_is_there() {
         assert!(told.contains(expected), "{expected}: {told}");
     }
     fs_err::write(store.dir().join("offers/sda1.json"), "{").expect("damage");
-    assert!(section(&page(&store).await, "<h2>Sticks</h2>").contains("offers/sda1.json"));
+    assert!(section(&page(&store).await, "What is wrong").contains("offers/sda1.json"));
     fs_err::remove_file(store.dir().join("offers/sda1.json")).expect("no damage");
     fs_err::remove_dir(&stick).expect("no stick");
     assert!(!page(&store).await.contains("Stick"));

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use reqwest::{Certificate, Client, Version};
 use sealift_archive::Explain as _;
-use sealift_registry_shim::{Config, Error, Server, TlsFiles};
+use sealift_registry_shim::{Config, Error, IdentitySource, Server, TlsFiles};
 
 use crate::fixture::{Content, TestStore};
 
-fn write_identity(dir: &Path, name: &str) -> TlsFiles {
+pub(crate) fn write_identity(dir: &Path, name: &str) -> TlsFiles {
     let identity = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     let files =
         TlsFiles { certificate: dir.join(format!("{name}.crt")), key: dir.join(format!("{name}.key")) };
@@ -28,7 +28,9 @@ async fn both_versions_of_http_are_spoken_over_tls() {
     for (client, version) in
         [(Client::builder().http1_only(), Version::HTTP_11), (Client::builder(), Version::HTTP_2)]
     {
-        let served = store.serve_with(Some(files.clone()), client.tls_certs_only([ours()])).await;
+        let served = store
+            .serve_with(Some(IdentitySource::Files(files.clone())), client.tls_certs_only([ours()]))
+            .await;
         assert!(served.url.starts_with("https://127.0.0.1:"), "{}", served.url);
         let url = format!("{}/v2/ghcr.io/acme/api/manifests/1", served.url);
         let answer = served.client.get(url).send().await.expect("an answer");
@@ -45,6 +47,30 @@ async fn both_versions_of_http_are_spoken_over_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_that_change_are_read_again_by_the_next_handshake() {
+    let (store, dir) = (TestStore::new(), tempfile::tempdir().expect("a directory"));
+    let files = write_identity(dir.path(), "server");
+    let source = IdentitySource::Files(files.clone());
+    let served = store.serve_with(Some(source), Client::builder()).await;
+    let is_trusted = async |pem: &[u8]| {
+        let trusted = Certificate::from_pem(pem).expect("a certificate");
+        let client = Client::builder().no_proxy().tls_certs_only([trusted]).build().expect("a client");
+        client.get(&served.url).send().await.is_ok()
+    };
+    let first = fs_err::read(&files.certificate).expect("a file");
+    assert!(is_trusted(&first).await);
+    let other = write_identity(dir.path(), "other");
+    // A pair is replaced by two renames; what is between them does not fit together, and changes nothing.
+    fs_err::rename(&other.certificate, &files.certificate).expect("a new certificate");
+    assert!(is_trusted(&first).await);
+    fs_err::rename(&other.key, &files.key).expect("its key");
+    let second = fs_err::read(&files.certificate).expect("a file");
+    assert!(is_trusted(&second).await && !is_trusted(&first).await);
+    fs_err::write(&files.certificate, "nothing").expect("damage");
+    assert!(is_trusted(&second).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_does_not_serve_is_named() {
     let (store, dir) = (TestStore::new(), tempfile::tempdir().expect("a directory"));
     let (one, two) = (write_identity(dir.path(), "one"), write_identity(dir.path(), "two"));
@@ -58,7 +84,8 @@ async fn a_file_that_does_not_serve_is_named() {
         ("no file", TlsFiles { certificate: missing, ..one }, "missing"),
     ];
     for (name, tls, file) in cases {
-        let config = Config { store: store.dir().to_owned(), listen: Vec::new(), tls: Some(tls) };
+        let tls = Some(IdentitySource::Files(tls));
+        let config = Config { listen: Vec::new(), tls, ..Config::new(store.dir().to_owned()) };
         let error: Error = Server::bind(&config).await.expect_err(name);
         assert!(error.to_string().contains(file), "{name}: {error}");
         assert!(matches!(error.code().to_string().as_str(), "SL0602" | "SL0699"), "{name}: {}", error.code());

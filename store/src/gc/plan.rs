@@ -247,6 +247,10 @@ impl Planner<'_> {
         let what = What::Repository { name: name.clone(), packs: packs.len(), is_whole: false };
         self.item(what, None)?;
         let mut steps = Vec::new();
+        for namespace in &namespaces {
+            // Else `HEAD` could be there after a power cut, and not the branch that it leads to.
+            steps.extend([Step::Remove(namespace.join(mirror::HEAD)), Step::Sync(namespace.clone())]);
+        }
         if !refs.is_empty() {
             steps.push(Step::Unref { repository: name, refs });
         }

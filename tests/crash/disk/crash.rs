@@ -62,6 +62,20 @@ pub(crate) fn crash_states(start: &Disk, log: &[Operation], shuffles: usize, rng
     states
 }
 
+/// One of the states that a power cut may leave at the end of a log, chosen by `rng`.
+pub(crate) fn crash_state(start: &Disk, log: &[Operation], rng: &mut Rng) -> Disk {
+    let mut replay = Replay::new(start);
+    for operation in log {
+        replay.take(operation);
+    }
+    match rng.u8(..4) {
+        0 => replay.now,
+        1 => replay.with_names(Unsynced::Zeros),
+        2 => replay.synced,
+        _ => replay.written_back(rng),
+    }
+}
+
 /// What becomes of content that was not synced.
 #[derive(Clone, Copy)]
 enum Unsynced {

@@ -7,7 +7,7 @@ mod content;
 mod crash;
 mod operation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -18,7 +18,7 @@ use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
 
 pub(crate) use content::Content;
-pub(crate) use crash::crash_states;
+pub(crate) use crash::{crash_state, crash_states};
 pub(crate) use operation::{Operation, Place};
 
 /// Number of a file, directory or link.
@@ -187,6 +187,21 @@ impl Disk {
             _ => None,
         });
         directories.flat_map(BTreeMap::values).filter(|&&entry| entry == inode).count()
+    }
+
+    /// How many blocks of this size all of it takes.
+    pub(crate) fn blocks(&self, block_bytes: u64) -> u64 {
+        let directories = self.nodes.values().filter_map(|node| match &node.kind {
+            Kind::Directory(entries) => Some(entries),
+            _ => None,
+        });
+        let named: BTreeSet<Inode> = directories.flat_map(BTreeMap::values).copied().collect();
+        let blocks = |inode: Inode| match &self.node(inode).kind {
+            Kind::File(content) => content.len().div_ceil(block_bytes),
+            Kind::Directory(_) => 1,
+            Kind::Link(_) => 0,
+        };
+        named.into_iter().map(blocks).sum()
     }
 
     /// The number of what is made next.

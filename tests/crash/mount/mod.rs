@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::disk::{Disk, Operation};
 pub(crate) use fault::Fault;
-use server::Server;
+use server::{BLOCK_BYTES, Server};
 
 /// Size of the device below a disk that is logged. Nothing is ever written there.
 const DEVICE_BYTES: u64 = 1 << 20;
@@ -38,6 +38,8 @@ struct State {
     disk: Disk,
     log: Vec<Operation>,
     fault: Fault,
+    /// How many blocks can be taken, if there is an end to them.
+    blocks: Option<u64>,
 }
 
 impl Mounted {
@@ -70,7 +72,7 @@ impl Mounted {
         let data = std::ffi::CString::new(data).expect("no zeros in it");
         mount(source, dir.path(), kind, MountFlags::NOSUID | MountFlags::NODEV, data.as_c_str())
             .expect("mounting needs root; run: make test");
-        let state = Arc::new(Mutex::new(State { disk, log: Vec::new(), fault }));
+        let state = Arc::new(Mutex::new(State { disk, log: Vec::new(), fault, blocks: None }));
         let fuse = OwnedFd::from(fuse.into_parts().0);
         let fuse = if below.is_some() { log::with_syncfs(fuse) } else { fuse };
         let server = Server::new(Arc::clone(&state), dir.path().to_owned());
@@ -93,6 +95,13 @@ impl Mounted {
     /// What was logged since this was last asked.
     pub(crate) fn take_log(&self) -> Vec<Operation> {
         std::mem::take(&mut lock(&self.state).log)
+    }
+
+    /// Leaves so many bytes of it free, or more than anybody needs.
+    pub(crate) fn leave_free(&self, bytes: Option<u64>) {
+        let mut state = lock(&self.state);
+        let taken = state.disk.blocks(BLOCK_BYTES.into());
+        state.blocks = bytes.map(|bytes| taken + bytes / u64::from(BLOCK_BYTES));
     }
 
     /// How often it could have gone wrong so far.

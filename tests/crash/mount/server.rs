@@ -27,7 +27,7 @@ pub(super) const MAX_WRITE_BYTES: u32 = 128 << 10;
 /// Nobody else changes the disk.
 const TTL: Duration = Duration::from_secs(60);
 const GENERATION: Generation = Generation(0);
-const BLOCK_BYTES: u32 = 4 << 10;
+pub(super) const BLOCK_BYTES: u32 = 4 << 10;
 /// What the disk says of its size.
 const BLOCKS: u64 = (64 << 30) / BLOCK_BYTES as u64;
 const MAX_NAME_BYTES: u32 = 255;
@@ -74,6 +74,7 @@ impl Server {
             if state.disk.find(parent.0, name).is_some() {
                 return Err(Errno::EXIST);
             }
+            state.expect_room(matches!(node.kind, Kind::Directory(_)).into())?;
             let inode = state.disk.next_inode();
             state.take(Operation::Create { place: Place::new(parent.0, name), inode, node });
             attributes(&state.disk, inode)
@@ -101,6 +102,23 @@ impl State {
             Some(Kind::File(content)) => Ok(content),
             _ => Err(Errno::INVAL),
         }
+    }
+}
+
+impl State {
+    /// How many blocks are free.
+    fn free(&self) -> u64 {
+        self.blocks.map_or(BLOCKS, |blocks| blocks.saturating_sub(self.disk.blocks(BLOCK_BYTES.into())))
+    }
+
+    fn expect_room(&self, blocks: u64) -> Result<(), Errno> {
+        if blocks == 0 || self.free() >= blocks { Ok(()) } else { Err(Errno::NOSPC) }
+    }
+
+    /// Expects room for a file that is to be so long, if it is not.
+    fn expect_growth(&self, inode: INodeNo, bytes: u64) -> Result<(), Errno> {
+        let blocks = |bytes: u64| bytes.div_ceil(BLOCK_BYTES.into());
+        self.expect_room(blocks(bytes).saturating_sub(blocks(self.content(inode)?.len())))
     }
 }
 
@@ -216,7 +234,7 @@ impl Filesystem for Server {
         let inode = inode.0;
         let set = self.look(|state| {
             if let Some(size) = size {
-                state.content(INodeNo(inode))?;
+                state.expect_growth(INodeNo(inode), size)?;
                 state.take(Operation::Resize { inode, size });
             }
             if let Some(mode) = mode {
@@ -361,7 +379,7 @@ impl Filesystem for Server {
         reply: ReplyWrite,
     ) {
         let written = self.on(Occasion::Grow, |state| {
-            state.content(inode)?;
+            state.expect_growth(inode, offset + data.len() as u64)?;
             state.take(Operation::Write { inode: inode.0, offset, data: data.into() });
             Ok(u32::try_from(data.len()).unwrap_or(u32::MAX))
         });
@@ -433,6 +451,7 @@ impl Filesystem for Server {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        reply.statfs(BLOCKS, BLOCKS, BLOCKS, 0, 0, BLOCK_BYTES, MAX_NAME_BYTES, BLOCK_BYTES);
+        let free = lock(&self.state).free();
+        reply.statfs(BLOCKS, free, free, 0, 0, BLOCK_BYTES, MAX_NAME_BYTES, BLOCK_BYTES);
     }
 }

@@ -11,7 +11,7 @@ use sealift_importer::Error;
 use sealift_importer::activation::{Engine, Error as Refusal, Phase, Plan, Switched, UnderWay};
 use sealift_importer::config::activation::Activation as Config;
 use sealift_importer::import::{execute, plan};
-use sealift_importer::status::Status;
+use sealift_store::status::Status;
 use sealift_store::{Event, RootFile, Store};
 use tempfile::TempDir;
 

@@ -9,6 +9,7 @@ use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 use sealift_archive::ChannelName;
 use sealift_archive::release::published::Published;
+use sealift_importer::online::record_activation;
 use sealift_lab::vendor::{Fault, Target};
 use serde_json::Value;
 
@@ -166,6 +167,21 @@ fn a_release_is_activated_once_without_a_person() {
     scene.done(&["rollback"]);
     assert_eq!(scene.mirror()["outcome"], "here");
     assert_eq!(scene.releases(), "1.4 active, 1.5 retained");
+}
+
+#[test]
+fn an_activation_that_was_noted_and_not_begun_is_made_up_for() {
+    let (four, five) = four_and_five();
+    let scene = Scene::new(Kind::Directory, Some(&four));
+    scene.publish(&Tree::of(&ACME, &[&four, &five]));
+    scene.mirror();
+    // The power goes now.
+    let writer = scene.store().lock("test").unwrap();
+    record_activation(&writer, "anywhere", ChannelName::Stable, five.release.digest()).unwrap();
+    drop(writer);
+    scene.configure("  activate: true\n");
+    scene.mirror();
+    assert_eq!(scene.releases(), "1.4 retained, 1.5 active");
 }
 
 #[test]

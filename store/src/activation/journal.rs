@@ -10,11 +10,12 @@ use std::path::PathBuf;
 
 use fs_err as fs;
 use sealift_archive::{Sequence, bounded, durable};
-use sealift_store::{Store, Subject, jsonl};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::{Error, Phase};
+pub use super::phase::Phase;
+pub use super::under_way::UnderWay;
+use crate::{Error, Store, Subject, jsonl};
 
 /// Largest journal that is read, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -25,27 +26,32 @@ const MAX_BYTES_WITH_WORDS: u64 = 1 << 20;
 const HOOK_FILE: &str = "hook";
 
 /// The file that a running hook holds, and that is locked as long as it runs.
-pub(super) fn hook_file(store: &Store) -> PathBuf {
+#[must_use]
+pub fn hook_file(store: &Store) -> PathBuf {
     store.activation_journal().with_file_name(HOOK_FILE)
 }
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(super) enum Entry {
+pub enum Entry {
     /// The first line.
     Begin(Begin),
     /// A phase begins.
     At {
+        /// When.
         #[serde(with = "time::serde::rfc3339")]
         time: OffsetDateTime,
+        /// Which.
         #[serde(flatten)]
         phase: Phase,
     },
     /// The last words of a command.
     Said {
+        /// The phase that it belongs to.
         #[serde(flatten)]
         phase: Phase,
+        /// The words.
         output: String,
     },
     /// From here, it goes to the other release.
@@ -57,25 +63,27 @@ pub(super) enum Entry {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Begin {
+pub struct Begin {
+    /// When it began.
     #[serde(with = "time::serde::rfc3339")]
-    pub(super) time: OffsetDateTime,
+    pub time: OffsetDateTime,
     /// The release that is to be active.
-    pub(super) to: Subject,
+    pub to: Subject,
     /// The one that was active before.
-    pub(super) from: Option<Subject>,
+    pub from: Option<Subject>,
     /// Whether `to` had been active at some time before.
-    pub(super) has_run: bool,
+    pub has_run: bool,
     /// The phases; the first begins.
-    pub(super) phases: Vec<Phase>,
+    pub phases: Vec<Phase>,
     /// The releases that follow, one after the other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) then: Vec<Sequence>,
+    pub then: Vec<Sequence>,
 }
 
 impl Begin {
     /// Whether it leads to an earlier release.
-    pub(super) fn is_back(&self) -> bool {
+    #[must_use]
+    pub fn is_back(&self) -> bool {
         self.from.as_ref().is_some_and(|from| from.sequence > self.to.sequence)
     }
 }
@@ -83,91 +91,104 @@ impl Begin {
 /// Of the two releases, the one to go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Goal {
+pub enum Goal {
+    /// The one that was to be activated.
     To,
+    /// The one that was active before.
     From,
 }
 
 /// A change of direction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Turn {
+pub struct Turn {
+    /// When.
     #[serde(with = "time::serde::rfc3339")]
-    pub(super) time: OffsetDateTime,
-    pub(super) goal: Goal,
+    pub time: OffsetDateTime,
+    /// Where it goes from here on.
+    pub goal: Goal,
     /// The phase in which it happened, for people.
-    pub(super) place: String,
-    pub(super) reason: String,
+    pub place: String,
+    /// Why.
+    pub reason: String,
     /// Whether nobody asked for it.
-    pub(super) is_by_itself: bool,
+    pub is_by_itself: bool,
     /// Whether audit log and counters take it for a switch.
-    pub(super) is_told: bool,
+    pub is_told: bool,
     /// The phases from here on; the first begins.
-    pub(super) phases: Vec<Phase>,
+    pub phases: Vec<Phase>,
 }
 
 /// A failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Stop {
+pub struct Stop {
+    /// When.
     #[serde(with = "time::serde::rfc3339")]
-    pub(super) time: OffsetDateTime,
+    pub time: OffsetDateTime,
     /// The phase, for people.
-    pub(super) place: String,
-    pub(super) reason: String,
+    pub place: String,
+    /// What went wrong.
+    pub reason: String,
 }
 
 /// The way from one change of direction to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Leg {
-    pub(super) phases: Vec<Phase>,
+pub struct Leg {
+    /// All of it.
+    pub phases: Vec<Phase>,
     /// Which of them has begun last.
-    pub(super) at: usize,
+    pub at: usize,
     /// How it came about; none for the first.
-    pub(super) turn: Option<Turn>,
+    pub turn: Option<Turn>,
     /// Whether the last one failed, as far as this process knows, before it changed anything.
-    pub(super) is_untouched: bool,
+    pub is_untouched: bool,
 }
 
 impl Leg {
     /// The phases that have begun, and may have changed something.
-    pub(super) fn begun(&self) -> &[Phase] {
+    #[must_use]
+    pub fn begun(&self) -> &[Phase] {
         &self.phases[..self.at + usize::from(!self.is_untouched)]
     }
 
-    pub(super) fn phase(&self) -> &Phase {
+    /// The phase that has begun last.
+    #[must_use]
+    pub fn phase(&self) -> &Phase {
         &self.phases[self.at]
     }
 }
 
 /// A journal that was read, and can be continued.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Journal {
+pub struct Journal {
     path: PathBuf,
-    pub(super) begin: Begin,
+    /// What is to be done.
+    pub begin: Begin,
     /// The ways before the last change of direction.
     earlier: Vec<Leg>,
     /// The way that is gone now.
-    pub(super) leg: Leg,
-    pub(super) stop: Option<Stop>,
+    pub leg: Leg,
+    /// Why it stands still, if it does.
+    pub stop: Option<Stop>,
 }
 
 impl Journal {
     /// The journal of what is under way, if anything is.
-    pub(super) fn read(store: &Store) -> Result<Option<Self>, crate::Error> {
+    pub fn read(store: &Store) -> Result<Option<Self>, Error> {
         let path = store.activation_journal();
         let text = match bounded::read(&path, MAX_BYTES) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text?,
         };
         if text.len() as u64 > MAX_BYTES {
-            return Err(Error::Journal { path, why: format!("it is longer than {MAX_BYTES} bytes") }.into());
+            return Err(Error::BadJournal { path, why: format!("it is longer than {MAX_BYTES} bytes") });
         }
         let mut journal: Option<Self> = None;
         for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
             // Half a line: the power went before anything was done about it.
             let Ok(value) = serde_json::from_slice::<serde_json::Value>(line) else { continue };
-            let refuse = |why: String| Error::Journal {
+            let refuse = |why: String| Error::BadJournal {
                 path: path.clone(),
                 why: format!("line {}: {why}", number + 1),
             };
@@ -177,21 +198,21 @@ impl Journal {
                     journal = Some(Self::begun(path.clone(), begin).map_err(refuse)?);
                 }
                 (Some(journal), entry) => journal.take_in(entry).map_err(refuse)?,
-                (None, _) => return Err(refuse("it does not say what was begun".to_owned()).into()),
+                (None, _) => return Err(refuse("it does not say what was begun".to_owned())),
             }
         }
         let why = "there is nothing in it".to_owned();
-        Ok(Some(journal.ok_or(Error::Journal { path, why })?))
+        Ok(Some(journal.ok_or(Error::BadJournal { path, why })?))
     }
 
     /// Begins a journal, in the place of one that has come to its end.
-    pub(super) fn begin(store: &Store, begin: Begin) -> Result<Self, crate::Error> {
+    pub fn begin(store: &Store, begin: Begin) -> Result<Self, Error> {
         let path = store.activation_journal();
         let mut line = serde_json::to_vec(&Entry::Begin(begin.clone())).map_err(io::Error::from)?;
         line.push(b'\n');
         durable::create_dir_all(path.parent().unwrap_or(store.root()))?;
         durable::write(&path, &line)?;
-        Ok(Self::begun(path.clone(), begin).map_err(|why| Error::Journal { path, why })?)
+        Self::begun(path.clone(), begin).map_err(|why| Error::BadJournal { path, why })
     }
 
     fn begun(path: PathBuf, begin: Begin) -> Result<Self, String> {
@@ -220,22 +241,25 @@ impl Journal {
     }
 
     /// Whether there was no change of direction.
-    pub(super) fn is_first_leg(&self) -> bool {
+    #[must_use]
+    pub fn is_first_leg(&self) -> bool {
         self.earlier.is_empty()
     }
 
     /// Everything that has begun, on any of the ways.
-    pub(super) fn begun_phases(&self) -> impl Iterator<Item = &Phase> {
+    pub fn begun_phases(&self) -> impl Iterator<Item = &Phase> {
         self.earlier.iter().chain([&self.leg]).flat_map(Leg::begun)
     }
 
     /// Of the two releases, the one that it is going to.
-    pub(super) fn goal(&self) -> Goal {
+    #[must_use]
+    pub fn goal(&self) -> Goal {
         self.leg.turn.as_ref().map_or(Goal::To, |turn| turn.goal)
     }
 
     /// The release that it is going to, and the one that it comes from.
-    pub(super) fn ends(&self) -> (Option<&Subject>, Option<&Subject>) {
+    #[must_use]
+    pub fn ends(&self) -> (Option<&Subject>, Option<&Subject>) {
         let (to, from) = (Some(&self.begin.to), self.begin.from.as_ref());
         match self.goal() {
             Goal::To => (to, from),
@@ -244,21 +268,29 @@ impl Journal {
     }
 
     /// The phase with this number begins.
-    pub(super) fn enter(&mut self, at: usize) -> Result<(), crate::Error> {
+    pub fn enter(&mut self, at: usize) -> Result<(), Error> {
         let phase = self.leg.phases[at].clone();
         self.append(Entry::At { time: now(), phase })
     }
 
-    pub(super) fn turn(&mut self, turn: Turn) -> Result<(), crate::Error> {
+    /// From here, it goes elsewhere.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn turn(&mut self, turn: Turn) -> Result<(), Error> {
         self.append(Entry::Turn(turn))
     }
 
-    pub(super) fn stop(&mut self, stop: Stop) -> Result<(), crate::Error> {
+    /// It stands still from here on.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn stop(&mut self, stop: Stop) -> Result<(), Error> {
         self.append(Entry::Stop(stop))
     }
 
     /// Takes down what a command said.
-    pub(super) fn note(&mut self, output: String) -> Result<(), crate::Error> {
+    pub fn note(&mut self, output: String) -> Result<(), Error> {
         if output.is_empty() || fs::metadata(&self.path)?.len() > MAX_BYTES_WITH_WORDS {
             return Ok(());
         }
@@ -266,13 +298,13 @@ impl Journal {
         self.append(Entry::Said { phase, output })
     }
 
-    fn append(&mut self, entry: Entry) -> Result<(), crate::Error> {
+    fn append(&mut self, entry: Entry) -> Result<(), Error> {
         jsonl::append(&self.path, &entry)?;
-        Ok(self.take_in(entry).map_err(|why| Error::Journal { path: self.path.clone(), why })?)
+        self.take_in(entry).map_err(|why| Error::BadJournal { path: self.path.clone(), why })
     }
 
     /// It has come to its end.
-    pub(super) fn remove(self) -> Result<(), crate::Error> {
+    pub fn remove(self) -> Result<(), Error> {
         match fs::remove_file(self.path.with_file_name(HOOK_FILE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => fs::remove_file(&self.path)?,
@@ -290,7 +322,8 @@ fn leg(phases: Vec<Phase>, turn: Option<Turn>) -> Result<Leg, String> {
 }
 
 /// Now, in whole seconds.
-pub(super) fn now() -> OffsetDateTime {
+#[must_use]
+pub fn now() -> OffsetDateTime {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now)
 }

@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use sealift_archive::release::Inventory;
+use sealift_archive::trust::KeyId;
 use sealift_archive::{Digest, Product, Sequence, Version};
-use sealift_store::policy::Known;
-use sealift_store::{
-    Disk, Error as StoreError, Event, Failure, GiveUp, Holder, LastTry, Offer, OfferState, State, Store,
-    StoredRelease, Subject, Unfinished,
-};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::Error;
-use crate::activation::UnderWay;
-use crate::media;
+use crate::journal::UnderWay;
+use crate::policy::Known;
+use crate::{
+    Came, Disk, Error, Event, Failure, GiveUp, Holder, LastTry, Offer, OfferState, Record, State, Store,
+    StoredRelease, Subject, Unfinished,
+};
 
 /// Below this share of free space, in percent, the next import may not fit.
 const LOW_DISK_PERCENT: u64 = 10;
@@ -46,7 +45,7 @@ pub struct Status {
     /// The activation that is under way.
     pub activation: Option<UnderWay>,
     /// Imports that were begun and not finished.
-    pub unfinished: Vec<Unfinished>,
+    pub unfinished: Vec<Loading>,
     /// What came of the last try to hear from the vendor.
     pub online: Option<LastTry>,
     /// What the sticks that are plugged in offer.
@@ -79,10 +78,38 @@ pub struct Entry {
     pub content_bytes: u64,
     /// What it holds; none if that cannot be read, which is told as a problem.
     pub holds: Option<Inventory>,
+    /// How it was verified; none if the audit log does not know it.
+    pub verified: Option<Verified>,
+}
+
+/// By what a release was found to be the vendor's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verified {
+    /// When it was staged.
+    #[serde(with = "time::serde::rfc3339")]
+    pub time: OffsetDateTime,
+    /// Where it came from.
+    pub source: String,
+    /// The keys of role `release` whose signatures were good.
+    pub keys: Vec<KeyId>,
+    /// Version of the trust root that gave them this role.
+    pub trust_root: u64,
+}
+
+/// An import that was begun and not finished.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Loading {
+    /// The import.
+    #[serde(flatten)]
+    pub import: Unfinished,
+    /// How much of it is here; none if that is not known yet.
+    pub came: Option<Came>,
 }
 
 impl Entry {
-    fn of(release: &StoredRelease) -> Result<Self, StoreError> {
+    fn of(release: &StoredRelease) -> Result<Self, Error> {
         let statement = release.statement()?;
         Ok(Self {
             product: statement.product,
@@ -93,7 +120,22 @@ impl Entry {
             since: release.since(),
             content_bytes: statement.blob_list.content_bytes,
             holds: None,
+            verified: None,
         })
+    }
+}
+
+impl Verified {
+    fn of(record: &Record) -> Option<Self> {
+        let Event::Staged { source, keys, trust_root, .. } = &record.event else { return None };
+        Some(Self { time: record.time, source: source.clone(), keys: keys.clone(), trust_root: *trust_root })
+    }
+}
+
+impl Loading {
+    fn all(store: &Store) -> Result<Vec<Self>, Error> {
+        let of = |import| Ok(Self { came: store.came(&import)?, import });
+        store.unfinished()?.into_iter().map(of).collect()
     }
 }
 
@@ -118,8 +160,8 @@ impl Status {
     /// I/O. What is damaged is told as a problem.
     pub fn of(store: &Store) -> Result<Self, Error> {
         let mut problems = Vec::new();
-        let mut tell = |error: StoreError| match error {
-            StoreError::Io(error) => Err(error),
+        let mut tell = |error: Error| match error {
+            Error::Io(error) => Err(error),
             other => {
                 problems.push(other.to_string());
                 Ok(())
@@ -152,7 +194,7 @@ impl Status {
                 pinned_version: trust.oldest().version(),
                 pinned_fingerprint: trust.oldest().digest(),
             }),
-            Err(StoreError::NotPinned { .. }) => None,
+            Err(Error::NotPinned { .. }) => None,
             Err(error) => {
                 tell(error)?;
                 None
@@ -173,13 +215,22 @@ impl Status {
             }
         };
         let activation = match UnderWay::of(store) {
-            Err(error @ Error::Activation(_)) => {
+            Err(error @ Error::BadJournal { .. }) => {
                 problems.push(error.to_string());
                 None
             }
             activation => activation?,
         };
-        problems.extend(setbacks(store, &releases)?);
+        let records = store.audit()?;
+        for record in &records {
+            if let Event::Staged { release, .. } = &record.event {
+                let entry = releases.iter_mut().find(|entry| entry.digest == release.digest);
+                if let Some(entry) = entry {
+                    entry.verified = Verified::of(record);
+                }
+            }
+        }
+        problems.extend(setbacks(records, &releases));
         let mut status = Self {
             store: store.root().to_owned(),
             active,
@@ -192,7 +243,7 @@ impl Status {
             collectable_bytes: store.plan_collection(GiveUp::Expired).ok().map(|plan| plan.freed_bytes),
             busy: store.holder()?,
             activation,
-            unfinished: store.unfinished()?,
+            unfinished: Loading::all(store)?,
             online,
             offers,
             problems,
@@ -253,7 +304,7 @@ impl Status {
                 self.problems.push(format!("activating {} was interrupted", entry.version));
             }
         }
-        for import in &self.unfinished {
+        for Loading { import, .. } in &self.unfinished {
             let name = import.release.name();
             self.problems.push(format!("the import of {name} from `{}` is not finished", import.source));
         }
@@ -284,7 +335,7 @@ impl Status {
             }
             return next;
         }
-        next.extend(self.offers.iter().filter_map(media::next));
+        next.extend(self.offers.iter().filter_map(Offer::next));
         next.dedup();
         for entry in &self.releases {
             match entry.state {
@@ -299,7 +350,8 @@ impl Status {
             }
         }
         // What was imported together is finished together.
-        let mut sources: Vec<&String> = self.unfinished.iter().map(|import| &import.source).collect();
+        let mut sources: Vec<&String> =
+            self.unfinished.iter().map(|loading| &loading.import.source).collect();
         sources.dedup();
         next.extend(sources.into_iter().map(|source| {
             let is_online = source.contains("://");
@@ -324,9 +376,9 @@ impl Status {
 }
 
 /// Why releases that could be active are not: what the last try to activate each of them said.
-fn setbacks(store: &Store, releases: &[Entry]) -> Result<Vec<String>, Error> {
+fn setbacks(records: Vec<Record>, releases: &[Entry]) -> Vec<String> {
     let mut last: BTreeMap<Digest, Option<String>> = BTreeMap::new();
-    for record in store.audit()? {
+    for record in records {
         match record.event {
             Event::ActivationFailed { release, phase, reason, went_back: true } => {
                 let told = format!(
@@ -342,5 +394,5 @@ fn setbacks(store: &Store, releases: &[Entry]) -> Result<Vec<String>, Error> {
         }
     }
     let waiting = releases.iter().filter(|entry| matches!(entry.state, State::Staged | State::Retained));
-    Ok(waiting.filter_map(|entry| last.remove(&entry.digest).flatten()).collect())
+    waiting.filter_map(|entry| last.remove(&entry.digest).flatten()).collect()
 }

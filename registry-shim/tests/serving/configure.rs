@@ -1,0 +1,260 @@
+//! What the program tells k3s, containerd and Flux, held against what these programs read (their contracts are named at
+//! each check).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use sealift_archive::release::{CHART_TYPE, FLUX_TYPE};
+use serde_json::{Value, json};
+
+use crate::fixture::{Content, TestStore, attempt};
+
+const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+const HOST: &str = "sealift-registry.sealift-system.svc";
+
+fn config(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sealift-registry"));
+    attempt(command.env_remove("SEALIFT_STORE").arg("config").args(arguments))
+}
+
+fn told(arguments: &[&str]) -> String {
+    let output = config(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn yaml(text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
+
+/// An authority, made by the program, and its certificate.
+fn authority(dir: &Path) -> String {
+    let mut init = Command::new(env!("CARGO_BIN_EXE_sealift-registry"));
+    assert!(attempt(init.args(["tls", "init", "--dir"]).arg(dir)).status.success());
+    dir.join("ca.crt").display().to_string()
+}
+
+fn store() -> TestStore {
+    let store = TestStore::new();
+    let images =
+        Content::default().image("docker.io/library/redis:7", "redis").image("localhost:5000/a:1", "a");
+    store.add(1, "retained", &images.artifact("sealift.internal/charts/old:1.0.0", "old", CHART_TYPE));
+    let refs = store.commit("fleet", 2, "text");
+    let refs: Vec<_> = refs.iter().map(|(name, id)| (*name, id.as_str())).collect();
+    let content = Content::default()
+        .image("ghcr.io/acme/api:1", "api")
+        .artifact("sealift.internal/charts/web:1.2.3", "web", CHART_TYPE)
+        .artifact("ghcr.io/acme/charts/web:1.2.3", "web", CHART_TYPE)
+        .artifact("sealift.internal/charts/odd:latest", "odd", CHART_TYPE)
+        .artifact("sealift.internal/flux/apps:2.0.0", "apps", FLUX_TYPE)
+        .git("fleet", &refs);
+    store.add(2, "active", &content);
+    store.point_at(2);
+    store
+}
+
+/// The objects for Flux, by kind and name.
+fn objects(arguments: &[&str]) -> BTreeMap<(String, String), Value> {
+    let text = told(&[&["flux"], arguments].concat());
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    let key = |object: &Value| {
+        let name = &object["metadata"]["name"];
+        [&object["kind"], name].map(|word| word.as_str().expect("text").to_owned()).into()
+    };
+    documents.into_iter().map(|object| (key(&object), object)).collect()
+}
+
+fn object<'a>(objects: &'a BTreeMap<(String, String), Value>, kind: &str, name: &str) -> &'a Value {
+    let names: Vec<_> = objects.keys().collect();
+    objects.get(&(kind.to_owned(), name.to_owned())).unwrap_or_else(|| panic!("{kind} {name}: {names:?}"))
+}
+
+/// k3s-io/docs, private-registry.md; k3s, pkg/agent/containerd/config.go.
+#[test]
+fn k3s_goes_to_the_registry_for_everything_and_nowhere_else() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let written = told(&["k3s", "--ca", "/srv/ca.crt", "--output", path(dir.path())]);
+    assert_eq!(written.lines().count(), 2, "{written}");
+    let read = |name| yaml(&fs_err::read_to_string(dir.path().join(name)).expect("a file"));
+    let expected = json!({
+        "mirrors": { "*": { "endpoint": ["https://127.0.0.1:5443"] } },
+        // TLS is looked up under the endpoint's host and port.
+        "configs": { "127.0.0.1:5443": { "tls": { "ca_file": "/srv/ca.crt" } } },
+    });
+    assert_eq!(read("registries.yaml"), expected);
+    // Without this the original registry is tried last.
+    let settings = json!({ "disable-default-registry-endpoint": true });
+    assert_eq!(read("config.yaml.d/50-sealift-registry.yaml"), settings);
+
+    let plain = told(&["k3s", "--endpoint", "http://127.0.0.1:5000"]);
+    assert!(plain.contains("# registries.yaml\n") && plain.contains("http://127.0.0.1:5000"), "{plain}");
+    assert!(!plain.contains("ca_file"), "{plain}");
+}
+
+/// containerd, docs/hosts.md.
+#[test]
+fn containerd_gets_a_folder_for_every_host_and_one_for_all_others() {
+    let (store, dir) = (store(), tempfile::tempdir().expect("a directory"));
+    let arguments = ["containerd", "--store", path(store.dir()), "--output", path(dir.path())];
+    let mut written: Vec<_> = told(&arguments).lines().map(str::to_owned).collect();
+    written.sort_unstable();
+    let expected = ["_default", "docker.io", "ghcr.io", "localhost_5000_"];
+    let expected = expected.map(|host| dir.path().join("certs.d").join(host).join("hosts.toml"));
+    assert_eq!(written, expected.map(|file| file.display().to_string()));
+    // Before there is a store, the folder for all.
+    assert!(told(&["containerd", "--store", "/nonexistent"]).contains("server = \"https://127.0.0.1:5443\""));
+}
+
+/// source-controller, docs/spec/v1/ocirepositories.md and gitrepositories.md.
+#[test]
+fn flux_finds_everything_that_the_active_release_has_for_it() {
+    let (store, dir) = (store(), tempfile::tempdir().expect("a directory"));
+    let ca = authority(dir.path());
+    let arguments = ["--store", path(store.dir()), "--ca", &ca, "--node", "node-a=10.0.0.11"];
+    let objects = objects(&arguments);
+    let sources: Vec<_> = objects.keys().filter(|(kind, _)| kind.ends_with("Repository")).collect();
+    let names: Vec<_> = sources.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["fleet", "charts-odd", "charts-web", "flux-apps"],
+        "what is only retained is not there"
+    );
+
+    let git = &object(&objects, "GitRepository", "fleet")["spec"];
+    assert_eq!(git["url"], format!("https://{HOST}:5443/git/fleet.git"));
+    // The default would be `master`.
+    assert_eq!(git["ref"], json!({ "branch": "main" }));
+    assert_eq!(git["secretRef"]["name"], "sealift-ca");
+    assert!(git.get("verify").is_none());
+
+    let chart = &object(&objects, "OCIRepository", "charts-web")["spec"];
+    // No tag in the URL; the tag list is that of the active release, so this follows it.
+    assert_eq!(chart["url"], format!("oci://{HOST}:5443/charts/web"));
+    assert_eq!(chart["ref"], json!({ "semver": ">=0.0.0-0" }));
+    assert_eq!(chart["layerSelector"], json!({ "mediaType": CHART_LAYER, "operation": "copy" }));
+    assert_eq!(object(&objects, "OCIRepository", "charts-odd")["spec"]["ref"], json!({ "tag": "latest" }));
+    // The first layer, unpacked, is what is meant without a selector.
+    assert!(object(&objects, "OCIRepository", "flux-apps")["spec"].get("layerSelector").is_none());
+    for ((kind, name), object) in &objects {
+        let spec = &object["spec"];
+        if kind == "OCIRepository" {
+            assert_eq!(spec["certSecretRef"]["name"], "sealift-ca", "{name}");
+            // It would leave out TLS.
+            assert!(spec.get("insecure").is_none(), "{name}");
+        }
+    }
+}
+
+/// Kubernetes, "Service Internal Traffic Policy" and "EndpointSlices": pods cannot reach the host's loopback.
+#[test]
+fn pods_are_led_to_the_registry_of_their_own_node() {
+    let (store, dir) = (TestStore::new(), tempfile::tempdir().expect("a directory"));
+    let (a, b) = (authority(&dir.path().join("a")), authority(&dir.path().join("b")));
+    let nodes = ["--node", "node-a=10.0.0.11", "--node", "node-b=10.0.0.12", "--node", "node-b=fd00::12"];
+    let arguments = [&["--store", path(store.dir()), "--ca", &a, "--ca", &b, "--port", "5444"], &nodes[..]];
+    let objects = objects(&arguments.concat());
+    let service = object(&objects, "Service", "sealift-registry");
+    assert_eq!(service["spec"]["internalTrafficPolicy"], "Local");
+    assert!(service["spec"].get("selector").is_none());
+    let port = &service["spec"]["ports"][0];
+    for (name, node, address, family) in [
+        ("sealift-registry-node-a", "node-a", "10.0.0.11", "IPv4"),
+        ("sealift-registry-node-b", "node-b", "10.0.0.12", "IPv4"),
+        ("sealift-registry-node-b-ipv6", "node-b", "fd00::12", "IPv6"),
+    ] {
+        let slice = object(&objects, "EndpointSlice", name);
+        assert_eq!(slice["metadata"]["labels"]["kubernetes.io/service-name"], service["metadata"]["name"]);
+        assert_eq!(slice["metadata"]["namespace"], service["metadata"]["namespace"]);
+        let endpoint = json!({ "addresses": [address], "nodeName": node, "conditions": { "ready": true } });
+        assert_eq!(
+            (&slice["endpoints"], &slice["addressType"]),
+            (&json!([endpoint]), &family.into()),
+            "{name}"
+        );
+        // They belong together by the port's name.
+        assert_eq!((&slice["ports"][0]["name"], &slice["ports"][0]["port"]), (&port["name"], &json!(5444)));
+    }
+    let trusted = &object(&objects, "Secret", "sealift-ca")["stringData"]["ca.crt"];
+    let both = [a, b].map(|file| fs_err::read_to_string(file).expect("a file")).concat();
+    assert_eq!(trusted, &Value::from(both));
+}
+
+/// Every name that a source asks by has to stand in the certificates that the nodes make.
+#[test]
+fn certificates_are_for_the_names_that_flux_asks_by() {
+    let (store, dir) = (store(), tempfile::tempdir().expect("a directory"));
+    let ca = authority(dir.path());
+    let mut show = Command::new(env!("CARGO_BIN_EXE_sealift-registry"));
+    let shown = attempt(show.args(["tls", "show", "--json", "--dir"]).arg(dir.path())).stdout;
+    let shown: Value = serde_json::from_slice(&shown).expect("JSON");
+    let names = shown["certificates"][0]["names"].as_array().expect("a list").clone();
+    let objects = objects(&["--store", path(store.dir()), "--ca", &ca, "--node", "node-a=10.0.0.11"]);
+    let urls: Vec<_> = objects.values().filter_map(|object| object["spec"]["url"].as_str()).collect();
+    assert_eq!(urls.len(), 4);
+    for url in urls {
+        let url = url::Url::parse(&url.replace("oci://", "https://")).expect("a URL");
+        assert!(names.contains(&url.host_str().expect("a host").into()), "{url}: {names:?}");
+    }
+    assert!(names.contains(&"127.0.0.1".into()), "what containerd asks: {names:?}");
+}
+
+/// source-controller, gitrepositories.md "Verification" and ocirepositories.md "Verification".
+#[test]
+fn flux_verifies_where_keys_are_given() {
+    let (store, dir) = (store(), tempfile::tempdir().expect("a directory"));
+    let ca = authority(dir.path());
+    let file = |name: &str| {
+        let file = dir.path().join(name);
+        fs_err::write(&file, format!("the key {name}\n")).expect("a file");
+        file.display().to_string()
+    };
+    let base = ["--store", path(store.dir()), "--ca", &ca, "--node", "node-a=10.0.0.11"];
+    let (git, cosign) = (file("alice.asc"), file("vendor.pub"));
+    let objects = objects(&[&base[..], &["--git-key", &git, "--cosign-key", &cosign]].concat());
+    let verify = |kind, name| &object(&objects, kind, name)["spec"]["verify"];
+    let expected = json!({ "mode": "HEAD", "secretRef": { "name": "sealift-git-keys" } });
+    assert_eq!(verify("GitRepository", "fleet"), &expected);
+    let expected = json!({ "provider": "cosign", "secretRef": { "name": "sealift-cosign-keys" } });
+    for name in ["charts-web", "charts-odd", "flux-apps"] {
+        assert_eq!(verify("OCIRepository", name), &expected, "{name}");
+    }
+    // Flux takes keys by the endings of their names.
+    for (secret, key) in [("sealift-git-keys", "alice.asc"), ("sealift-cosign-keys", "vendor.pub")] {
+        let data = &object(&objects, "Secret", secret)["stringData"];
+        assert_eq!(data, &json!({ key: format!("the key {key}\n") }));
+    }
+    let wrong = file("key.txt");
+    let output = config(&[&["flux"], &base[..], &["--cosign-key", &wrong]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("error[SL0630]") && said.contains("NAME.pub"), "{said}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let (store, dir) = (TestStore::new(), tempfile::tempdir().expect("a directory"));
+    let ca = authority(dir.path());
+    let store = path(store.dir());
+    let flux = |more: &[&'static str]| [&["flux", "--store", store, "--ca", &ca], more].concat();
+    let cases = [
+        (flux(&[]), "--node"),
+        (flux(&["--node", "node-a=127.0.0.1"]), "neither loopback nor link-local"),
+        (flux(&["--node", "node-a=fe80::1"]), "neither loopback nor link-local"),
+        (flux(&["--node", "10.0.0.1"]), "NAME=ADDRESS"),
+        (flux(&["--node", "a=10.0.0.1", "--interval", "5"]), "`5m`"),
+        (flux(&["--node", "a=10.0.0.1", "--ca", "/dev/null"]), "error[SL0602]: `/dev/null`"),
+        (vec!["flux", "--store", "/nonexistent", "--node", "a=10.0.0.1"], "error[SL0301]"),
+        (vec!["k3s", "--endpoint", "127.0.0.1:5443"], "https://HOST:PORT"),
+    ];
+    for (arguments, expected) in cases {
+        let output = config(&arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(expected) && output.stdout.is_empty(), "{arguments:?}: {said}");
+    }
+}
