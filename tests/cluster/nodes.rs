@@ -14,7 +14,7 @@ use sealift_tests::{Appliance, Vendor, binaries, fixture, peers};
 use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, FLUX_SYSTEM, wait_for};
-use crate::network::Network;
+use crate::network::{NETWORK, Network};
 use crate::{KUSTOMIZATIONS, ROLES, documented, documented_role, object};
 
 const NODES: usize = 3;
@@ -115,6 +115,7 @@ impl Cluster {
         for address in ["127.0.0.1", &self.network.address(number)] {
             command.args(["--listen", &format!("{address}:{REGISTRY_PORT}")]);
         }
+        command.args(["--allow", NETWORK]);
         let mut registry = Daemon::start("registry", &command, &node.appliance.path("."));
         registry.await_ready(|log| log.contains("ready http://"));
         node.registry = Some(registry);
