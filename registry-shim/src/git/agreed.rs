@@ -67,7 +67,7 @@ mod tests {
         let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
         let agreed = |releases: &[Digest], boot_id: &str| {
             let (boot_id, time) = (boot_id.to_owned(), OffsetDateTime::UNIX_EPOCH);
-            Some(Agreed { releases: releases.to_vec(), boot_id, time })
+            Some(Agreed { releases: releases.to_vec(), boot_id, time, nodes: Vec::new() })
         };
         let (just, long) = (Duration::from_secs(119), Duration::from_secs(120));
         let cases = [
