@@ -22,7 +22,7 @@ const SYSTEM: &str = "sealift-system";
 /// The group that has the roles of `docs/operator.md`.
 const GROUP: &str = "sealift-nodes";
 /// Short, so that a test sees the end of them.
-const TIMES: &str = "{step: 1s, beat: 1s, live: 8s, lease: 4s}";
+const TIMES: &str = "{step: 1s, beat: 1s, live: 8s, switch: 8s, lease: 4s}";
 const REGISTRY_PORT: u16 = 5000;
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// Of a layer of each release.

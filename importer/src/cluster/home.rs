@@ -45,6 +45,7 @@ impl NodeHome {
         let mut report = Report {
             here: BTreeSet::new(),
             active: situation.active().map(named),
+            is_switching: false,
             trouble: None,
             waits: None,
             address: Some(self.address.clone()),

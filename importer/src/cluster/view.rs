@@ -44,14 +44,16 @@ pub struct Times {
     pub beat: Duration,
     /// A node that has said nothing for so long is not waited for.
     pub live: Duration,
+    /// The same for one that said that it switches: a step that restarts k3s takes its time.
+    pub switch: Duration,
     /// A Lease that was not renewed for so long may be taken.
     pub lease: Duration,
 }
 
 impl Default for Times {
     fn default() -> Self {
-        let [step, beat, live, lease] = [3, 10, 60, 30].map(Duration::from_secs);
-        Self { step, beat, live, lease }
+        let [step, beat, live, switch, lease] = [3, 10, 60, 300, 30].map(Duration::from_secs);
+        Self { step, beat, live, switch, lease }
     }
 }
 
@@ -126,14 +128,12 @@ impl Observer {
         times: &'a Times,
         now: Duration,
     ) -> impl Iterator<Item = (&'a NodeName, &'a Report)> {
-        let lives = move |name: &NodeName| {
-            self.reports.get(name).is_some_and(|(_, seen)| now.saturating_sub(*seen) < times.live)
+        let lives = move |name: &NodeName, report: &Report| {
+            let patience = if report.is_switching { times.switch } else { times.live };
+            self.reports.get(name).is_some_and(|(_, seen)| now.saturating_sub(*seen) < patience)
         };
-        snapshot
-            .reports
-            .iter()
-            .filter(move |(name, _)| lives(name))
-            .map(|(name, report)| (name, &report.value))
+        let reports = snapshot.reports.iter().map(|(name, report)| (name, &report.value));
+        reports.filter(move |(name, report)| lives(name, report))
     }
 
     /// All nodes that have ever written something, for people.

@@ -135,6 +135,7 @@ fn report() -> Report {
     Report {
         here: [Digest::of(b"one")].into(),
         active: None,
+        is_switching: false,
         trouble: None,
         waits: None,
         address: Some("https://node-a:5443".to_owned()),
