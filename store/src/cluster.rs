@@ -3,7 +3,7 @@
 
 use std::{env, io};
 
-use sealift_archive::{Digest, bounded, durable, json};
+use sealift_archive::{Digest, Version, bounded, durable, json};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -30,6 +30,25 @@ pub struct Agreed {
     /// When.
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
+    /// The nodes, as this one sees them; for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeSeen>,
+}
+
+/// A node of the cluster, as another one, or itself, sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSeen {
+    /// Its name.
+    pub name: String,
+    /// The version of the release that is active there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<Version>,
+    /// Whether it has said something lately.
+    pub lives: bool,
+    /// What hinders it, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrance: Option<String>,
 }
 
 impl Agreed {
@@ -89,7 +108,9 @@ mod tests {
         let place = Place::new();
         assert_eq!(place.store.agreed().unwrap(), None);
         let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
-        let agreed = Agreed { releases: vec![one], boot_id: boot().unwrap(), time: audit::now() };
+        let node = NodeSeen { name: "a".to_owned(), active: None, lives: true, hindrance: None };
+        let (boot_id, time) = (boot().unwrap(), audit::now());
+        let agreed = Agreed { releases: vec![one], boot_id, time, nodes: vec![node] };
         assert!(!agreed.boot_id.is_empty());
         place.store.write_agreed(&agreed).unwrap();
         let read = place.store.agreed().unwrap().unwrap();

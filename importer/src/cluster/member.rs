@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sealift_store::NodeSeen;
+
 use super::decide::{Act, Work, decide};
 use super::record::{Agreement, Lease, NodeName, Report, Trouble};
 use super::view::{Observer, Snapshot, Times, Versioned, View};
@@ -54,11 +56,11 @@ pub trait Home {
     /// The store cannot be read.
     fn look(&self) -> Result<Report, Error>;
 
-    /// The board was heard, and this is agreed on.
+    /// The board was heard, this is agreed on, and so the nodes stand.
     ///
     /// # Errors
     /// It cannot be written down.
-    fn hear(&self, agreement: Option<&Agreement>) -> Result<(), Error>;
+    fn hear(&self, agreement: Option<&Agreement>, nodes: Vec<NodeSeen>) -> Result<(), Error>;
 }
 
 /// How work failed.
@@ -113,7 +115,7 @@ impl Member {
         let snapshot = board.read()?;
         self.observer.observe(&snapshot, now);
         let agreement = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
-        home.hear(agreement)?;
+        home.hear(agreement, self.observer.seen(&snapshot, &self.times, now))?;
         self.forget_other_runs(agreement);
         let own = self.report(home)?;
         let told = self.tell(now, board, &snapshot, &own)?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sealift_archive::Digest;
 use sealift_archive::release::CurrentRelease;
+use sealift_store::NodeSeen;
 use time::OffsetDateTime;
 
 use super::{
@@ -190,7 +191,7 @@ impl Home for Store {
         })
     }
 
-    fn hear(&self, agreement: Option<&Agreement>) -> Result<(), Error> {
+    fn hear(&self, agreement: Option<&Agreement>, _: Vec<NodeSeen>) -> Result<(), Error> {
         *self.heard.borrow_mut() = agreement.cloned();
         Ok(())
     }

@@ -232,6 +232,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// What hinders it.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<&str> {
+        self.trouble.as_ref().map(|trouble| trouble.reason.as_str()).or(self.waits.as_deref())
+    }
+
     /// Whether the release is there, whole.
     #[must_use]
     pub fn has(&self, release: &CurrentRelease) -> bool {

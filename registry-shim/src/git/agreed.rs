@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(judge(&store, sequence).unwrap(), Verdict::Fit, "it is no node of a cluster");
         let agreed = |boot_id: String| {
             let (releases, time) = (vec![Digest::of(b"other")], OffsetDateTime::UNIX_EPOCH);
-            store.write_agreed(&Agreed { releases, boot_id, time }).unwrap();
+            store.write_agreed(&Agreed { releases, boot_id, time, nodes: Vec::new() }).unwrap();
         };
         let release = dir.path().join("releases/1");
         fs_err::create_dir(&release).unwrap();
@@ -93,7 +93,7 @@ mod tests {
         let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
         let agreed = |releases: &[Digest]| {
             let (boot_id, time) = (String::new(), OffsetDateTime::UNIX_EPOCH);
-            Some(Agreed { releases: releases.to_vec(), boot_id, time })
+            Some(Agreed { releases: releases.to_vec(), boot_id, time, nodes: Vec::new() })
         };
         let (just, long) = (Duration::from_secs(119), Duration::from_secs(120));
         let cases = [
