@@ -185,12 +185,12 @@ impl Explain for Error {
             Self::NoAuthority { .. } => "`sealift-registry tls init` makes one".into(),
             Self::Authority { .. } => {
                 "what `sealift-registry tls init` has made belongs together; to begin anew, remove `ca.crt` and `ca.key`, \
-                 run it again, and give the new `ca.crt` to whoever trusted the old one"
+                 run `systemctl restart sealift-registry`, and give the new `ca.crt` to whoever trusted the old one"
                     .into()
             }
             Self::NotPermitted { .. } => {
-                "others trust it for its names alone; to change them, remove `ca.crt` and `ca.key`, run `sealift-registry tls \
-                 init` again, and give the new `ca.crt` to whoever trusted the old one"
+                "others trust it for its names alone; to change them, put the new ones into the settings, remove `ca.crt` and \
+                 `ca.key`, run `systemctl restart sealift-registry`, and give the new `ca.crt` to whoever trusted the old one"
                     .into()
             }
             Self::ClientsWithoutTls => "give `--tls-dir` as well, or leave out `--client-ca`".into(),

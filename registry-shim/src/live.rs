@@ -232,8 +232,7 @@ fn standing(state: &State) -> Option<Standing> {
         State::Active => Standing::Active,
         State::Retained => Standing::Retained,
         State::Staged => Standing::Staged,
-        // States to come are not answered for until somebody has thought about them.
-        _ => return None,
+        State::Failed { .. } => return None,
     })
 }
 

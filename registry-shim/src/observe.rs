@@ -63,13 +63,21 @@ impl Drop for Note {
     }
 }
 
+/// As much of a path as is logged. A path may hold letters of several bytes.
+fn beginning(path: &str) -> &str {
+    let mut end = path.len().min(MAX_LOGGED_PATH);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    &path[..end]
+}
+
 impl Note {
     fn log(&self, took: Duration) {
         macro_rules! log {
             ($level:ident) => {{
                 let Pending { client, method, uri, .. } = &self.pending;
-                // A request's path is ASCII, so it can be cut anywhere.
-                let path = uri.path().get(..MAX_LOGGED_PATH).unwrap_or(uri.path());
+                let path = beginning(uri.path());
                 let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 let (status, bytes) = (self.status.as_u16(), self.bytes);
                 tracing::$level!(target: TARGET, %client, %method, path, status, bytes, micros, "answered");

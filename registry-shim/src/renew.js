@@ -3,6 +3,8 @@
 (() => {
   const INTERVAL = 3000;
   const MINUTE = 60;
+  // A node without power does not even refuse.
+  const PATIENCE = 10000;
   let seen = null;
 
   const timeLeft = () => {
@@ -21,7 +23,7 @@
 
   const renew = async () => {
     try {
-      const answer = await fetch(location.href, { cache: "no-store" });
+      const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
       if (!answer.ok) { throw new Error(answer.statusText); }
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       document.title = page.title;

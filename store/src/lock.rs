@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Store, sweep};
+use crate::{Error, Store, boot, sweep};
 
 pub(crate) const LOCK_FILE: &str = "lock";
 /// Commands that bring content, and go on where they were ended.
@@ -33,6 +33,9 @@ pub struct Writer {
 pub struct Holder {
     pid: u32,
     command: String,
+    /// In which boot of the machine: after the next one, the number is somebody else's.
+    #[serde(default)]
+    boot_id: String,
 }
 
 impl fmt::Display for Holder {
@@ -63,7 +66,7 @@ impl Store {
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        let holder = Holder { pid: std::process::id(), command: command.to_owned() };
+        let holder = Holder::this_process(command);
         let text = serde_json::to_vec(&holder).map_err(io::Error::from)?;
         lock.set_len(0)?;
         match lock.write_all(&text) {
@@ -90,6 +93,11 @@ impl Store {
 }
 
 impl Holder {
+    fn this_process(command: &str) -> Self {
+        let boot_id = boot().unwrap_or_default();
+        Self { pid: std::process::id(), command: command.to_owned(), boot_id }
+    }
+
     /// What the file says; nothing if nobody has written to it.
     fn read(lock: fs::File) -> io::Result<Option<Self>> {
         let mut text = Vec::new();
@@ -103,6 +111,10 @@ impl Holder {
     }
 
     fn is_alive(&self) -> bool {
+        let is_of_another_boot = |now: String| !self.boot_id.is_empty() && self.boot_id != now;
+        if boot().is_ok_and(is_of_another_boot) {
+            return false;
+        }
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
         // A process of another user may not be asked, but it is there.
         pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(Errno::SRCH)))
@@ -143,6 +155,10 @@ mod tests {
         let pid = std::process::id();
         assert!(said.contains(&format!("`sealiftctl import a.tar.zst` (process {pid})")), "{said}");
         drop(first);
+        assert_eq!(store.holder().unwrap(), None);
+        // A number of before the power went belongs to nobody, or to somebody else.
+        let of_before = Holder { boot_id: "another boot".to_owned(), ..Holder::this_process("import") };
+        fs::write(dir.path().join(LOCK_FILE), serde_json::to_vec(&of_before).unwrap()).unwrap();
         assert_eq!(store.holder().unwrap(), None);
         // A shorter description leaves nothing of the longer one behind.
         let _second = store.lock("x").unwrap();

@@ -22,7 +22,6 @@ const MAX_STATE_BYTES: usize = 64 << 10;
 /// What a release is to this appliance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "camelCase")]
-#[non_exhaustive]
 pub enum State {
     /// Complete and verified; has never been active, or its activation was given up.
     Staged,
@@ -53,7 +52,10 @@ impl State {
     /// Whether its content is answered for by the registry.
     #[must_use]
     pub fn is_served(&self) -> bool {
-        !matches!(self, Self::Failed { .. })
+        match self {
+            Self::Staged | Self::Activating | Self::Active | Self::Retained => true,
+            Self::Failed { .. } => false,
+        }
     }
 }
 

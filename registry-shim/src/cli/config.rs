@@ -127,7 +127,8 @@ impl Command {
                 // An appliance may be set up before it has a store; `_default` is there for everybody.
                 let hosts = match Store::open(&store.store) {
                     Ok(store) => containerd::hosts(&store)?,
-                    Err(_) => BTreeSet::new(),
+                    Err(_) if !store.store.exists() => BTreeSet::new(),
+                    Err(error) => return Err(error.into()),
                 };
                 (containerd::documents(&node.endpoint, &node.ca, &hosts), node.output)
             }

@@ -47,10 +47,13 @@ pub(crate) async fn answer(
     headers: HeaderMap,
 ) -> Response {
     let query = Query::parse(uri.query().unwrap_or_default());
-    let mut response = match look_up(&app, &method, &uri, &headers, &query).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
+    let look_up = || look_up(&app, &method, &uri, &headers, &query);
+    let found = match look_up().await {
+        // A collection may have taken it away between the look at the catalog and that at the disk; then it is unknown now.
+        Err(Failure::Damaged(_)) => look_up().await,
+        found => found,
     };
+    let mut response = found.unwrap_or_else(IntoResponse::into_response);
     let echo = query.namespace().ok().flatten().and_then(|host| HeaderValue::from_str(host).ok());
     response.headers_mut().extend(echo.map(|host| (OCI_NAMESPACE, host)));
     response.headers_mut().extend([API_VERSION]);
@@ -63,9 +66,9 @@ async fn look_up(
     uri: &Uri,
     headers: &HeaderMap,
     query: &Query<'_>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, Failure> {
     if !matches!(*method, Method::GET | Method::HEAD) {
-        return Err(Refusal::new(Reason::ReadOnly, "this registry is read-only"));
+        return Err(Refusal::new(Reason::ReadOnly, "this registry is read-only").into());
     }
     let path = uri.path().strip_prefix("/v2/").unwrap_or_default();
     if path.is_empty() {
@@ -74,7 +77,7 @@ async fn look_up(
     let view = app.live().view().await;
     let known = || view.catalog().ok_or_else(|| Refusal::new(Reason::NotReady, "the store cannot be read"));
     if path == REPOSITORIES {
-        return list::repositories(uri, known()?, query);
+        return Ok(list::repositories(uri, known()?, query)?);
     }
     let request = Request::parse(path)?;
     let catalog = known()?;
@@ -92,11 +95,11 @@ async fn look_up(
         }
         Item::Manifest(name) => manifest(app, catalog, kept, *name).await?,
         Item::Blob(name) => blob(app, catalog, *name)?,
-        Item::Tags => return list::tags(uri, &request.name, repository, query),
+        Item::Tags => return Ok(list::tags(uri, &request.name, repository, query)?),
         Item::Referrers(subject) => return Ok(list::referrers(catalog, *subject, query)),
     };
     let digest = content.name.digest().clone();
-    let mut response = content::answer(content, method, headers, app.buffers()).await.map_err(damaged)?;
+    let mut response = content::answer(content, method, headers, app.buffers()).await?;
     response.headers_mut().insert(DOCKER_CONTENT_DIGEST, digest);
     Ok(response)
 }
@@ -107,7 +110,7 @@ async fn manifest(
     catalog: &Catalog,
     kept: &Arc<Kept>,
     name: AnyDigest,
-) -> Result<Content, Refusal> {
+) -> Result<Content, Failure> {
     let unknown =
         || Refusal::new(Reason::ManifestUnknown, format!("no release here has the manifest `{name}`"));
     let digest = catalog.digest_of(name).ok_or_else(unknown)?;
@@ -122,7 +125,7 @@ async fn manifest(
         document
     } else {
         let (kept, path) = (Arc::clone(kept), app.blob_path(&digest));
-        content::blocking(move || kept.read(&path, blob)).await.map_err(damaged)?
+        content::blocking(move || kept.read(&path, blob)).await?
     };
     let name = if name == digest.into() { document.name } else { name.into() };
     Ok(Content { blob, name, place: Place::Memory(document.bytes), media_type })
@@ -137,10 +140,37 @@ fn blob(app: &App, catalog: &Catalog, name: AnyDigest) -> Result<Content, Refusa
     Ok(Content { blob: Blob { digest, size }, name: name.into(), place, media_type: content::OCTET_STREAM })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "what `map_err` wants")]
-fn damaged(error: Error) -> Refusal {
-    error.log();
-    Refusal::new(Reason::Damaged, error.to_string())
+/// Why there is no content.
+#[derive(Debug)]
+enum Failure {
+    /// The client may not have it, or nobody has.
+    Refused(Refusal),
+    /// It should be there, and cannot be read.
+    Damaged(Error),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Damaged(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(refusal) => refusal.into_response(),
+            Self::Damaged(error) => {
+                error.log();
+                Refusal::new(Reason::Damaged, error.to_string()).into_response()
+            }
+        }
+    }
 }
 
 fn json(media_type: HeaderValue, value: &impl Serialize) -> Response {

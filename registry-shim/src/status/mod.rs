@@ -35,18 +35,26 @@ pub(crate) async fn alive() -> Response {
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     let view = app.live().view().await;
     let mut problems: Vec<_> = view.problem().iter().map(|problem| problem.text.clone()).collect();
-    if let Some(facts) = app.identity().map(Identity::facts)
-        && !(facts.not_before..facts.not_after).contains(&OffsetDateTime::now_utc())
-    {
-        let Facts { not_before, not_after, .. } = facts;
-        problems.push(format!(
-            "by this clock the certificate does not count: it does from {not_before} to {not_after}"
-        ));
-    }
+    problems.extend(app.identity().and_then(unfit));
     if problems.is_empty() {
         return ([NOT_KEPT], "ready\n").into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, [NOT_KEPT], format!("{}\n", problems.join("\n"))).into_response()
+}
+
+/// Why clients that look at certificates do not take ours, or its authority's, by this clock.
+fn unfit(identity: &Identity) -> Option<String> {
+    let now = OffsetDateTime::now_utc();
+    let (own, authority) = (identity.facts(), identity.authority());
+    let mut all =
+        [("certificate", Some(&own)), ("certificate of this node's authority", authority)].into_iter();
+    all.find_map(|(what, facts)| {
+        let Facts { not_before, not_after, .. } = facts?;
+        let counts = (*not_before..*not_after).contains(&now);
+        (!counts).then(|| {
+            format!("by this clock the {what} does not count: it does from {not_before} to {not_after}")
+        })
+    })
 }
 
 /// What runs here, and is it well?

@@ -48,19 +48,16 @@ impl<'a> Page<'a> {
     }
 
     /// What keeps the registry from serving the store as it is.
-    fn faults(&self) -> Vec<&str> {
-        let mut faults: Vec<&str> = self.view.problem().iter().map(|problem| problem.text.as_str()).collect();
-        faults.extend(self.look.status.as_ref().err().map(String::as_str));
+    fn faults(&self) -> Vec<String> {
+        let mut faults: Vec<String> =
+            self.view.problem().iter().map(|problem| problem.text.clone()).collect();
+        faults.extend(self.look.status.as_ref().err().cloned());
+        faults.extend(self.identity.and_then(super::unfit));
         faults
     }
 
-    fn damages(&self) -> Vec<&str> {
-        self.view
-            .releases()
-            .iter()
-            .filter_map(|release| release.summary.as_ref().err())
-            .map(String::as_str)
-            .collect()
+    fn damages(&self) -> Vec<String> {
+        self.view.releases().iter().filter_map(|release| release.summary.as_ref().err().cloned()).collect()
     }
 
     fn problems(&self) -> &[String] {
@@ -125,7 +122,7 @@ impl Page<'_> {
             }
         }
         for fault in self.faults().into_iter().chain(self.damages()) {
-            writeln!(f, "<pre>{}</pre>", Text(fault))?;
+            writeln!(f, "<pre>{}</pre>", Text(&fault))?;
         }
         f.write_str("</header>\n")
     }
