@@ -5,6 +5,7 @@ mod authority;
 mod blobs;
 mod configure;
 mod contracts;
+mod crowd;
 mod files;
 mod fixture;
 mod git;
