@@ -29,7 +29,7 @@ pub(crate) struct Pending {
     method: Method,
     uri: Uri,
     begun: Instant,
-    _under_way: UnderWay,
+    under_way: UnderWay,
 }
 
 impl Pending {
@@ -46,8 +46,13 @@ impl Pending {
             method: request.method().clone(),
             uri: request.uri().clone(),
             begun: Instant::now(),
-            _under_way: under_way,
+            under_way,
         }
+    }
+
+    /// Waits until there is room for the answer.
+    pub(crate) async fn wait_for_turn(&mut self) {
+        self.under_way.wait_for_turn().await;
     }
 
     /// The answer, to be noted at its end.

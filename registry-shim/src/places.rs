@@ -6,11 +6,14 @@
 //! whoever comes waits, until one ends or becomes idle.
 //!
 //! So however many connections somebody holds open, or feeds a byte now and then, they are in each other's way alone.
+//!
+//! Each connection may have one answer under way at any time. What HTTP/2 asks for beside that takes turns in room that all
+//! connections share, since each answer holds a file open and a piece of it in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// All places.
 #[derive(Debug)]
@@ -18,12 +21,15 @@ pub(crate) struct Places {
     table: Mutex<Table>,
     /// Told when whoever waits for a place may find one.
     changed: Notify,
+    /// Room for answers beside the first of each connection.
+    beside: Arc<Semaphore>,
 }
 
 impl Places {
-    /// This many, all of them free.
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { table: Mutex::new(Table::new(capacity)), changed: Notify::new() }
+    /// This many, all of them free, and room for this many answers beside one for each.
+    pub(crate) fn new(capacity: usize, beside: usize) -> Self {
+        let beside = Arc::new(Semaphore::new(beside));
+        Self { table: Mutex::new(Table::new(capacity)), changed: Notify::new(), beside }
     }
 
     /// Takes a place for a new connection, somebody else's if there is no other.
@@ -31,7 +37,8 @@ impl Places {
         loop {
             let changed = self.changed.notified();
             if let Some((id, lost)) = self.table().enter() {
-                return Place { places: Arc::clone(self), id, lost };
+                let own = Arc::new(Semaphore::new(1));
+                return Place { places: Arc::clone(self), id, lost, own };
             }
             changed.await;
         }
@@ -54,13 +61,15 @@ pub(crate) struct Place {
     places: Arc<Places>,
     id: u64,
     lost: Arc<Notify>,
+    /// Room for one answer, which nobody else takes.
+    own: Arc<Semaphore>,
 }
 
 impl Place {
     /// A request begins, and is under way until what comes back is dropped.
     pub(crate) fn begin(&self) -> UnderWay {
         self.places.table().begin(self.id);
-        UnderWay { places: Arc::clone(&self.places), id: self.id }
+        UnderWay { places: Arc::clone(&self.places), id: self.id, own: Arc::clone(&self.own), turn: None }
     }
 
     /// Waits until the place belongs to somebody else.
@@ -82,6 +91,22 @@ impl Drop for Place {
 pub(crate) struct UnderWay {
     places: Arc<Places>,
     id: u64,
+    own: Arc<Semaphore>,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl UnderWay {
+    /// Waits until there is room for the answer.
+    pub(crate) async fn wait_for_turn(&mut self) {
+        let (own, beside) = (Arc::clone(&self.own), Arc::clone(&self.places.beside));
+        let turn = tokio::select! {
+            biased;
+            turn = own.acquire_owned() => turn,
+            turn = beside.acquire_owned() => turn,
+        };
+        // Neither semaphore is ever closed.
+        self.turn = turn.ok();
+    }
 }
 
 impl Drop for UnderWay {
@@ -130,9 +155,7 @@ impl Table {
 
     /// Takes away the place of who has been idle longest, if anybody is.
     fn evict(&mut self) -> bool {
-        let Some((_, id)) = self.idle.pop_first() else {
-            return false;
-        };
+        let Some((_, id)) = self.idle.pop_first() else { return false };
         if let Some(holder) = self.holders.remove(&id) {
             holder.lost.notify_one();
         }
@@ -140,9 +163,7 @@ impl Table {
     }
 
     fn begin(&mut self, id: u64) {
-        let Some(holder) = self.holders.get_mut(&id) else {
-            return;
-        };
+        let Some(holder) = self.holders.get_mut(&id) else { return };
         holder.requests += 1;
         if holder.requests == 1 {
             self.idle.remove(&holder.idle_since);
@@ -152,9 +173,7 @@ impl Table {
     /// Whether somebody who waits may find a place now.
     fn end(&mut self, id: u64) -> bool {
         let now = self.tick();
-        let Some(holder) = self.holders.get_mut(&id) else {
-            return false;
-        };
+        let Some(holder) = self.holders.get_mut(&id) else { return false };
         holder.requests -= 1;
         if holder.requests > 0 {
             return false;
@@ -167,9 +186,7 @@ impl Table {
     /// Whether somebody who waits may find a place now.
     fn leave(&mut self, id: u64) -> bool {
         let was_full = self.is_full();
-        let Some(holder) = self.holders.remove(&id) else {
-            return false;
-        };
+        let Some(holder) = self.holders.remove(&id) else { return false };
         self.idle.remove(&holder.idle_since);
         was_full
     }
@@ -292,7 +309,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_gets_the_first_place_that_can_be_had() {
-        let places = Arc::new(Places::new(1));
+        let places = Arc::new(Places::new(1, 0));
         let first = places.take().await;
         let (one, two) = (first.begin(), first.begin());
         let mut second = pin!(places.take());
@@ -311,5 +328,22 @@ mod tests {
         assert!(third.as_mut().now_or_never().is_none());
         drop(second);
         third.await;
+    }
+
+    #[tokio::test]
+    async fn answers_beside_the_first_of_a_connection_take_turns() {
+        let places = Arc::new(Places::new(2, 1));
+        let (one, two) = (places.take().await, places.take().await);
+        let [mut first, mut beside, mut waiting] = [(); 3].map(|()| one.begin());
+        first.wait_for_turn().await;
+        beside.wait_for_turn().await;
+        assert!(waiting.wait_for_turn().now_or_never().is_none(), "there is no more room");
+        two.begin().wait_for_turn().await;
+        drop(beside);
+        waiting.wait_for_turn().await;
+        let mut next = one.begin();
+        assert!(next.wait_for_turn().now_or_never().is_none());
+        drop(first);
+        next.wait_for_turn().await;
     }
 }

@@ -45,8 +45,16 @@ const MAX_LEAVING: usize = 64;
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How many connections may be in the handshake at once that come from elsewhere and have not yet shown who they are.
 const MAX_STRANGERS: usize = 64;
-/// How many requests one HTTP/2 connection may have under way.
+/// How many requests one HTTP/2 connection may have under way or waiting.
 const MAX_STREAMS: u32 = 64;
+/// How many answers may be under way beside one for each connection. With the connections, these are the files that are
+/// open at most (`LimitNOFILE=` of our unit).
+const MAX_ANSWERS_BESIDE: usize = 1024;
+/// How large the header of a request may be in HTTP/2, in bytes. In HTTP/1 it is [`MAX_UNSENT`], since hyper has one limit for
+/// both ways, and 100 headers, hyper's own limit; to name it would cost memory for each request.
+const MAX_HEADER_BYTES: u32 = 16 << 10;
+/// How much of its requests' bodies one HTTP/2 connection may send before somebody has read it, in bytes.
+const MAX_UNREAD: u32 = 64 << 10;
 /// How much of an answer one connection, or one HTTP/2 stream, may hold in memory until its client takes it, in bytes.
 /// A piece of content more comes in as long as there is less.
 const MAX_UNSENT: usize = 64 << 10;
@@ -170,7 +178,7 @@ impl Server {
             router: router(self.app),
             http: http(),
             stopped,
-            places: Arc::new(Places::new(MAX_CONNECTIONS)),
+            places: Arc::new(Places::new(MAX_CONNECTIONS, MAX_ANSWERS_BESIDE)),
             leaving: Arc::new(Semaphore::new(MAX_LEAVING)),
             strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
         };
@@ -282,9 +290,12 @@ impl Host {
     {
         let (answering, client) = (TowerToHyperService::new(self.router.clone()), peer.ip().to_canonical());
         let service = service_fn(move |request| {
-            let pending = Pending::new(&self.metrics, client, &request, place.begin());
+            let mut pending = Pending::new(&self.metrics, client, &request, place.begin());
             let answer = answering.call(request);
-            async move { Ok::<_, Infallible>(pending.answer(answer.await?)) }
+            async move {
+                pending.wait_for_turn().await;
+                Ok::<_, Infallible>(pending.answer(answer.await?))
+            }
         });
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         let mut stopped = self.stopped.clone();
@@ -360,6 +371,9 @@ fn http() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_send_buf_size(MAX_UNSENT)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .initial_stream_window_size(MAX_UNREAD)
+        .initial_connection_window_size(MAX_UNREAD)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_INTERVAL);
     http

@@ -9,6 +9,7 @@ mod crowd;
 mod files;
 mod fixture;
 mod git;
+mod hostile;
 mod metrics;
 mod naming;
 mod peer;
