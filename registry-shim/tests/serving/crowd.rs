@@ -85,8 +85,7 @@ fn whoever_only_holds_connections_open_is_in_nobodys_way() {
     // Somebody is in the middle of an answer all the time, and takes his time.
     let mut slow = connect(address);
     write!(slow, "GET {blob} HTTP/1.1\r\nHost: registry\r\nConnection: close\r\n\r\n").expect("it is taken");
-    let mut begin = [0; 1024];
-    slow.read_exact(&mut begin).expect("the beginning");
+    slow.read_exact(&mut [0; 1024]).expect("the beginning");
 
     let mut idle = Vec::new();
     for number in 0..IDLE.min(descriptors.saturating_sub(SPARE_DESCRIPTORS)) {
@@ -126,9 +125,9 @@ fn whoever_only_holds_connections_open_is_in_nobodys_way() {
     is_well("beside those who come back later");
 
     // Those who came first have had to go.
-    let begun = Instant::now();
+    let asked = Instant::now();
     while !idle.iter().all(is_closed) {
-        assert!(begun.elapsed() < PATIENCE, "they are still there");
+        assert!(asked.elapsed() < PATIENCE, "they are still there");
         std::thread::yield_now();
     }
     let mut rest = Vec::new();
