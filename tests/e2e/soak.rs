@@ -26,7 +26,7 @@ const LONG: Duration = Duration::from_secs(60 * 60);
 /// How many rounds the operator goes before memory is measured for the first time: by then everything has happened.
 const WARM_ROUNDS: u64 = 2;
 /// How much more memory the registry may have in the end: what allocators keep differs from moment to moment.
-const MAX_GROWTH: u64 = 16 << 20;
+const MAX_GROWTH: u64 = 8 << 20;
 /// How many clients ask for single things.
 const ASKING: u64 = 3;
 /// How long a client waits for the next bytes of an answer.
