@@ -99,9 +99,10 @@ fuzz: setup ## fuzz everything that reads an archive, each target FUZZ_SECONDS (
 
 .PHONY: soak
 soak: export SEALIFT_SOAK = 1
-soak: setup ## cut the power at every operation, fill the disk at every write, kill at 500 moments (needs root)
+soak: setup ## cut the power at every operation, fill the disk at every write, kill at 500 moments, pull for an hour (needs root)
 	cargo build --locked --workspace --bins
 	cargo test --locked --package sealift-tests --test crash $(RUN_AS_ROOT) -- --nocapture --test-threads=1
+	cargo test --locked --package sealift-tests --test soak $(RUN_AS_ROOT) -- --nocapture
 
 .PHONY: lab
 lab: ## (later) walk through the whole story on virtual machines

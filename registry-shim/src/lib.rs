@@ -27,6 +27,7 @@ mod metrics;
 mod observe;
 mod oci;
 mod peer;
+mod places;
 mod range;
 mod server;
 mod status;

@@ -14,6 +14,7 @@ use axum::http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::{Body, Buf as _, Frame, SizeHint};
 
 use crate::metrics::{Metrics, Route};
+use crate::places::UnderWay;
 
 /// Who logs requests: what went well at level `debug`, what was refused at `info`, what failed at `warn`.
 const TARGET: &str = "sealift_registry::access";
@@ -28,13 +29,30 @@ pub(crate) struct Pending {
     method: Method,
     uri: Uri,
     begun: Instant,
+    under_way: UnderWay,
 }
 
 impl Pending {
     /// Begins when its header is here.
-    pub(crate) fn new<B>(metrics: &Arc<Metrics>, client: IpAddr, request: &Request<B>) -> Self {
-        let (metrics, begun) = (Arc::clone(metrics), Instant::now());
-        Self { metrics, client, method: request.method().clone(), uri: request.uri().clone(), begun }
+    pub(crate) fn new<B>(
+        metrics: &Arc<Metrics>,
+        client: IpAddr,
+        request: &Request<B>,
+        under_way: UnderWay,
+    ) -> Self {
+        Self {
+            metrics: Arc::clone(metrics),
+            client,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            begun: Instant::now(),
+            under_way,
+        }
+    }
+
+    /// Waits until there is room for the answer.
+    pub(crate) async fn wait_for_turn(&mut self) {
+        self.under_way.wait_for_turn().await;
     }
 
     /// The answer, to be noted at its end.

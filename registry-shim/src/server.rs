@@ -2,12 +2,13 @@
 //!
 //! Who may connect is decided by where a connection comes from ([`crate::access`]), before anything is read from it.
 //!
-//! A connection counts from the moment it is accepted. When there are as many as we allow, the next one waits in the
-//! kernel's queue. A connection on which nothing is asked for a while is closed, so idle ones make room.
+//! A connection counts from the moment it is accepted. When there are as many as we allow, the one that has been idle
+//! longest makes room for the next ([`crate::places`]). On its way out it may finish what it is at, within limits.
 
 use std::convert::Infallible;
 use std::net::{self, SocketAddr};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +17,12 @@ use futures_util::future::join_all;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use sealift_store::Store;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, duplex};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -33,14 +33,28 @@ use crate::access::{Access, Reception};
 use crate::app::{App, router};
 use crate::metrics::Metrics;
 use crate::observe::Pending;
+use crate::places::{Place, Places};
 use crate::tls::{ALPN_H2, IdentitySource, Tls};
 
 /// How many connections may be open at once, over all listeners.
 const MAX_CONNECTIONS: usize = 1024;
+/// How many of those that have lost their place may still finish what they are at. They are few, because nothing is under
+/// way on them: at most the end of an answer has yet to leave.
+const MAX_LEAVING: usize = 64;
+/// How long they may take for it.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How many connections may be in the handshake at once that come from elsewhere and have not yet shown who they are.
 const MAX_STRANGERS: usize = 64;
-/// How many requests one HTTP/2 connection may have under way.
+/// How many requests one HTTP/2 connection may have under way or waiting.
 const MAX_STREAMS: u32 = 64;
+/// How many answers may be under way beside one for each connection. With the connections, these are the files that are
+/// open at most (`LimitNOFILE=` of our unit).
+const MAX_ANSWERS_BESIDE: usize = 1024;
+/// How large the header of a request may be in HTTP/2, in bytes. In HTTP/1 it is [`MAX_UNSENT`], since hyper has one limit for
+/// both ways, and 100 headers, hyper's own limit; to name it would cost memory for each request.
+const MAX_HEADER_BYTES: u32 = 16 << 10;
+/// How much of its requests' bodies one HTTP/2 connection may send before somebody has read it, in bytes.
+const MAX_UNREAD: u32 = 64 << 10;
 /// How much of an answer one connection, or one HTTP/2 stream, may hold in memory until its client takes it, in bytes.
 /// A piece of content more comes in as long as there is less.
 const MAX_UNSENT: usize = 64 << 10;
@@ -156,25 +170,26 @@ impl Server {
 
     /// Answers requests until `stop` comes, then finishes those under way, within a limit.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let connections = GracefulShutdown::new();
+        let (stopping, stopped) = watch::channel(false);
         let host = Host {
             tls: self.tls,
             access: Arc::new(self.access),
             metrics: Arc::clone(self.app.metrics()),
             router: router(self.app),
             http: http(),
-            slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            stopped,
+            places: Arc::new(Places::new(MAX_CONNECTIONS, MAX_ANSWERS_BESIDE)),
+            leaving: Arc::new(Semaphore::new(MAX_LEAVING)),
             strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
         };
-        let accepting =
-            join_all(self.listeners.iter().map(|(listener, _)| host.accept(listener, &connections)));
         tokio::select! {
-            _ = accepting => {}
+            _ = join_all(self.listeners.iter().map(|(listener, _)| host.accept(listener))) => {}
             () = stop => {}
         }
         // Whoever comes now is refused by the kernel and may go elsewhere.
-        drop(self.listeners);
-        if timeout(STOP_LIMIT, connections.shutdown()).await.is_err() {
+        drop((self.listeners, host));
+        stopping.send_replace(true);
+        if timeout(STOP_LIMIT, stopping.closed()).await.is_err() {
             tracing::warn!("stopped before all answers were finished");
         }
     }
@@ -188,21 +203,27 @@ struct Host {
     metrics: Arc<Metrics>,
     router: Router,
     http: Builder<TokioExecutor>,
-    slots: Arc<Semaphore>,
+    /// True once the server is asked to stop. As long as somebody has it, a connection is there.
+    stopped: watch::Receiver<bool>,
+    places: Arc<Places>,
+    leaving: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
 }
 
 impl Host {
     /// Accepts connections for as long as this is polled.
-    async fn accept(&self, listener: &TcpListener, connections: &GracefulShutdown) {
-        // The semaphore is never closed, so there is always a next turn.
-        while let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
+    async fn accept(&self, listener: &TcpListener) {
+        loop {
+            // A place is taken, maybe from somebody, only when there is somebody to give it to.
             match listener.accept().await {
                 Ok((socket, peer)) => {
-                    tokio::spawn(self.clone().converse(socket, peer, connections.watcher(), slot));
+                    let place = self.places.take().await;
+                    tokio::spawn(self.clone().converse(socket, peer, place));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
+                    // It may be that there are no descriptors left, and somebody idle has one.
+                    self.places.vacate_one();
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -210,13 +231,7 @@ impl Host {
     }
 
     /// Answers all requests of one connection, if its client is let in.
-    async fn converse(
-        self,
-        socket: TcpStream,
-        peer: SocketAddr,
-        watcher: Watcher,
-        _slot: OwnedSemaphorePermit,
-    ) {
+    async fn converse(self, socket: TcpStream, peer: SocketAddr, place: Place) {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "the connection is gone already");
         }
@@ -227,17 +242,17 @@ impl Host {
         };
         match (reception, &self.tls) {
             (Reception::Open, None) => {
-                self.serve(socket, peer, self.http.clone().http1_only(), watcher).await;
+                self.serve(socket, peer, self.http.clone().http1_only(), &place).await;
             }
             (Reception::Open, Some(tls)) => {
-                if let Some(stream) = handshake(tls.open(), socket, peer).await {
-                    self.serve_tls(stream, peer, watcher).await;
+                if let Some(stream) = handshake(tls.open(), socket, peer, &place).await {
+                    self.serve_tls(stream, peer, &place).await;
                 }
             }
             (Reception::Verified, Some(tls)) => {
-                let stream = self.handshake_of_stranger(tls, socket, peer).await;
+                let stream = self.handshake_of_stranger(tls, socket, peer, &place).await;
                 match stream {
-                    Some(stream) => self.serve_tls(stream, peer, watcher).await,
+                    Some(stream) => self.serve_tls(stream, peer, &place).await,
                     None => self.refuse(peer),
                 }
             }
@@ -251,9 +266,10 @@ impl Host {
         tls: &Tls,
         socket: TcpStream,
         peer: SocketAddr,
+        place: &Place,
     ) -> Option<TlsStream<TcpStream>> {
         let _room = self.strangers.try_acquire().ok()?;
-        handshake(tls.verified()?, socket, peer).await
+        handshake(tls.verified()?, socket, peer, place).await
     }
 
     fn refuse(&self, peer: SocketAddr) {
@@ -261,25 +277,42 @@ impl Host {
         tracing::info!(%peer, "not let in");
     }
 
-    async fn serve_tls(&self, stream: TlsStream<TcpStream>, peer: SocketAddr, watcher: Watcher) {
+    async fn serve_tls(&self, stream: TlsStream<TcpStream>, peer: SocketAddr, place: &Place) {
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
         let http = self.http.clone();
         let http = if is_http2 { http.http2_only() } else { http.http1_only() };
-        self.serve(stream, peer, http, watcher).await;
+        self.serve(stream, peer, http, place).await;
     }
 
-    async fn serve<S>(&self, stream: S, peer: SocketAddr, http: Builder<TokioExecutor>, watcher: Watcher)
+    async fn serve<S>(&self, stream: S, peer: SocketAddr, http: Builder<TokioExecutor>, place: &Place)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (answering, client) = (TowerToHyperService::new(self.router.clone()), peer.ip().to_canonical());
         let service = service_fn(move |request| {
-            let pending = Pending::new(&self.metrics, client, &request);
+            let mut pending = Pending::new(&self.metrics, client, &request, place.begin());
             let answer = answering.call(request);
-            async move { Ok::<_, Infallible>(pending.answer(answer.await?)) }
+            async move {
+                pending.wait_for_turn().await;
+                Ok::<_, Infallible>(pending.answer(answer.await?))
+            }
         });
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = watcher.watch(connection).await {
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let mut stopped = self.stopped.clone();
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            _ = async { stopped.wait_for(|stopped| *stopped).await.is_ok() } => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            () = place.lost() => {
+                tracing::debug!(%peer, "idle for longest, and somebody needs the place");
+                let Ok(_leaving) = self.leaving.try_acquire() else { return };
+                connection.as_mut().graceful_shutdown();
+                timeout(LEAVE_LIMIT, connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "connection broken off");
         }
     }
@@ -313,8 +346,16 @@ async fn handshake(
     config: Arc<ServerConfig>,
     socket: TcpStream,
     peer: SocketAddr,
+    place: &Place,
 ) -> Option<TlsStream<TcpStream>> {
-    match timeout(HANDSHAKE_LIMIT, TlsAcceptor::from(config).accept(socket)).await {
+    let shaken = tokio::select! {
+        shaken = timeout(HANDSHAKE_LIMIT, TlsAcceptor::from(config).accept(socket)) => shaken,
+        () = place.lost() => {
+            tracing::debug!(%peer, "no TLS handshake yet, and somebody needs the place");
+            return None;
+        }
+    };
+    match shaken {
         Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
@@ -330,6 +371,9 @@ fn http() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_send_buf_size(MAX_UNSENT)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .initial_stream_window_size(MAX_UNREAD)
+        .initial_connection_window_size(MAX_UNREAD)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_INTERVAL);
     http

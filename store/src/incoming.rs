@@ -116,11 +116,13 @@ impl Store {
 
     /// The releases that were active at some time, as far as the audit log knows.
     pub(crate) fn have_run(&self) -> Result<BTreeSet<Digest>, Error> {
-        let ran = self.audit()?.into_iter().filter_map(|record| match record.event {
-            Event::Activated { release, .. } | Event::RolledBack { release, .. } => Some(release.digest),
-            _ => None,
-        });
-        Ok(ran.collect())
+        let mut ran = BTreeSet::new();
+        self.each_record(|record| {
+            if let Event::Activated { release, .. } | Event::RolledBack { release, .. } = record.event {
+                ran.insert(release.digest);
+            }
+        })?;
+        Ok(ran)
     }
 
     /// All that is under `incoming/`.

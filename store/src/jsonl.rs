@@ -1,6 +1,6 @@
 //! Files that only grow, one JSON object a line: the audit log and the journals.
 
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use fs_err as fs;
@@ -38,19 +38,27 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Vec<T>> {
 
 /// The same, and how many lines were left out.
 pub(crate) fn read_all<T: DeserializeOwned>(path: &Path) -> io::Result<(Vec<T>, usize)> {
-    let text = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-        text => text?,
+    let mut objects = Vec::new();
+    let left_out = each(path, |object| objects.push(object))?;
+    Ok((objects, left_out))
+}
+
+/// Takes one object after the other, oldest first, and returns how many lines were left out. No more than one is in memory.
+pub(crate) fn each<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> io::Result<usize> {
+    let file = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        file => file?,
     };
-    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-    let (mut objects, mut left_out) = (Vec::new(), 0);
-    for line in lines {
-        match serde_json::from_slice(line) {
-            Ok(object) => objects.push(object),
+    let mut left_out = 0;
+    for line in BufReader::new(file).split(b'\n') {
+        let line = line?;
+        match serde_json::from_slice(&line) {
+            Ok(object) => take(object),
+            Err(_) if line.is_empty() => {}
             Err(_) => left_out += 1,
         }
     }
-    Ok((objects, left_out))
+    Ok(left_out)
 }
 
 fn ends_a_line(file: &mut fs::File) -> io::Result<bool> {

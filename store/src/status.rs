@@ -230,16 +230,17 @@ impl Status {
             }
             activation => activation?,
         };
-        let records = store.audit()?;
-        for record in &records {
+        let mut setbacks = Setbacks::default();
+        store.each_record(|record| {
             if let Event::Staged { release, .. } = &record.event {
                 let entry = releases.iter_mut().find(|entry| entry.digest == release.digest);
                 if let Some(entry) = entry {
-                    entry.verified = Verified::of(record);
+                    entry.verified = Verified::of(&record);
                 }
             }
-        }
-        problems.extend(setbacks(records, &releases));
+            setbacks.note(record.event);
+        })?;
+        problems.extend(setbacks.of(&releases));
         let mut status = Self {
             store: store.root().to_owned(),
             active,
@@ -392,24 +393,29 @@ impl Status {
     }
 }
 
-/// Why releases that could be active are not: what the last try to activate each of them said.
-fn setbacks(records: Vec<Record>, releases: &[Entry]) -> Vec<String> {
-    let mut last: BTreeMap<Digest, Option<String>> = BTreeMap::new();
-    for record in records {
-        match record.event {
+/// Why releases that could be active are not: what the last try to activate each of them said, if it went wrong.
+#[derive(Default)]
+struct Setbacks(BTreeMap<Digest, String>);
+
+impl Setbacks {
+    fn note(&mut self, event: Event) {
+        match event {
             Event::ActivationFailed { release, phase, reason, went_back: true } => {
                 let told = format!(
                     "activating {} failed in phase {phase}, and was undone: {reason}",
                     release.version
                 );
-                last.insert(release.digest, Some(told));
+                self.0.insert(release.digest, told);
             }
             Event::Activated { release, .. } | Event::RolledBack { release, .. } => {
-                last.insert(release.digest, None);
+                self.0.remove(&release.digest);
             }
             _ => {}
         }
     }
-    let waiting = releases.iter().filter(|entry| matches!(entry.state, State::Staged | State::Retained));
-    waiting.filter_map(|entry| last.remove(&entry.digest).flatten()).collect()
+
+    fn of(mut self, releases: &[Entry]) -> Vec<String> {
+        let waiting = releases.iter().filter(|entry| matches!(entry.state, State::Staged | State::Retained));
+        waiting.filter_map(|entry| self.0.remove(&entry.digest)).collect()
+    }
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::http::{self, Answer};
 use crate::process::{self, Daemon};
 use crate::trust::Trust;
-use crate::{Namespace, Side, SmallDisk, Tree, binaries, scratch};
+use crate::{Namespace, Side, SmallDisk, Tree, binaries, memory, scratch};
 
 /// What the status says where less disk is free than kubelet wants.
 const DISK_IS_LOW: &str = "less than 10 % of the disk is free";
@@ -186,7 +186,7 @@ impl<'a> Appliance<'a> {
             let (_, rest) = log.split_once("ready http://")?;
             Some(rest.split_once('\n')?.0.to_owned())
         });
-        Shim { side: self.side, authority, _daemon: daemon }
+        Shim { side: self.side, authority, daemon }
     }
 }
 
@@ -195,7 +195,7 @@ impl<'a> Appliance<'a> {
 pub struct Shim<'a> {
     side: Side<'a>,
     authority: String,
-    _daemon: Daemon,
+    daemon: Daemon,
 }
 
 impl Shim<'_> {
@@ -203,6 +203,19 @@ impl Shim<'_> {
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// The memory that it has: resident bytes.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        memory::resident_bytes(self.daemon.pid())
+    }
+
+    /// How many descriptors it has open.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let dir = format!("/proc/{}/fd", self.daemon.pid());
+        fs_err::read_dir(dir).expect("a program that runs").count()
     }
 
     /// Gets a path as a plain client would.

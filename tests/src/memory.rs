@@ -30,3 +30,11 @@ pub fn peak_bytes(command: &Command) -> u64 {
     let kibibytes = fs_err::read_to_string(report).expect("the peak that was measured");
     kibibytes.parse::<u64>().expect("a number") << 10
 }
+
+/// The memory that a program has at this moment: resident bytes, those of the program file among them.
+#[must_use]
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).expect("a program that runs");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+    resident.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("a number") << 10
+}

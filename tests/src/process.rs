@@ -225,6 +225,13 @@ impl Daemon {
         Self { name: name.to_owned(), child, log }
     }
 
+    /// The kernel's number for the program.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        // What is wrapped around it becomes the program, and keeps its number.
+        self.child.id()
+    }
+
     /// Waits until the log lets `find` find something; the test fails if the program ends before.
     pub fn await_log<T>(&mut self, find: impl Fn(&str) -> Option<T>) -> T {
         let mut found = None;

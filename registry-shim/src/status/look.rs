@@ -56,11 +56,6 @@ impl Look {
 }
 
 fn see(store: &Store) -> Result<(Status, Vec<Record>), String> {
-    let seen = || -> Result<_, Error> {
-        let mut records = store.audit()?;
-        records.reverse();
-        records.truncate(SHOWN_RECORDS);
-        Ok((Status::of(store)?, records))
-    };
+    let seen = || -> Result<_, Error> { Ok((Status::of(store)?, store.latest_records(SHOWN_RECORDS)?)) };
     seen().map_err(|error| sealift_archive::report(&error))
 }

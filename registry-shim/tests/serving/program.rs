@@ -37,6 +37,13 @@ impl Running {
         kill_process(Pid::from_child(&self.0), signal).expect("it runs");
     }
 
+    /// The most memory that it has had so far: resident bytes.
+    pub(crate) fn peak_resident(&self) -> u64 {
+        let status = fs_err::read_to_string(format!("/proc/{}/status", self.0.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        peak.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("a number") << 10
+    }
+
     /// Waits for its end, and returns its status and what it logged.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let begun = Instant::now();
