@@ -1,5 +1,4 @@
-//! A Kubernetes API server with Flux's source-controller and kustomize-controller, as plain processes on loopback: no
-//! images, no kubelet, no network.
+//! A Kubernetes API server with Flux's controllers, as plain processes on loopback: no images, no kubelet, no network.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -39,14 +38,14 @@ pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Result<T, Strin
 }
 
 /// Where programs run: how a command is made of one.
-type Place<'a> = Box<dyn Fn(&Path) -> Command + Sync + 'a>;
+type Launcher<'a> = Box<dyn Fn(&Path) -> Command + Sync + 'a>;
 
 /// A running control plane; ended and removed when dropped.
 pub(crate) struct ControlPlane<'a> {
     /// Where the API server listens.
     address: String,
     /// Makes a command of a program, where everything runs.
-    place: Place<'a>,
+    launcher: Launcher<'a>,
     port: u16,
     etcd_port: u16,
     authority: CertifiedIssuer<'static, KeyPair>,
@@ -62,7 +61,9 @@ impl ControlPlane<'static> {
     /// Starts everything and waits until it works.
     pub(crate) fn start() -> Self {
         let mut plane = Self::start_at(LOOPBACK.to_owned(), Box::new(|program| Command::new(program)));
-        plane.start_controllers();
+        for controller in ["source-controller", "kustomize-controller"] {
+            plane.start_controller(controller);
+        }
         plane
     }
 
@@ -76,17 +77,19 @@ impl ControlPlane<'static> {
 impl<'a> ControlPlane<'a> {
     /// Everything behind the gap, where names are found in `hosts`.
     pub(crate) fn start_behind(gap: &'a Namespace, hosts: PathBuf) -> Self {
-        let place = move |program: &Path| gap.command_with_hosts(&hosts, program);
-        let mut plane = Self::start_at(LOOPBACK.to_owned(), Box::new(place));
-        plane.start_controllers();
+        let launcher = move |program: &Path| gap.command_with_hosts(&hosts, program);
+        let mut plane = Self::start_at(LOOPBACK.to_owned(), Box::new(launcher));
+        for controller in ["source-controller", "kustomize-controller", "helm-controller"] {
+            plane.start_controller(controller);
+        }
         plane
     }
 
-    fn start_at(address: String, place: Place<'a>) -> Self {
+    fn start_at(address: String, launcher: Launcher<'a>) -> Self {
         let [port, etcd_port, etcd_peers_port] = free_ports();
         let mut plane = Self {
             address,
-            place,
+            launcher,
             port,
             etcd_port,
             authority: authority(),
@@ -179,7 +182,7 @@ impl<'a> ControlPlane<'a> {
     }
 
     fn curl(&self) -> Command {
-        let mut curl = (self.place)(&peers::tool("curl"));
+        let mut curl = (self.launcher)(&peers::tool("curl"));
         curl.current_dir(self.dir.path()).args([
             "--silent",
             "--show-error",
@@ -266,12 +269,6 @@ impl<'a> ControlPlane<'a> {
         }
     }
 
-    fn start_controllers(&mut self) {
-        for controller in ["source-controller", "kustomize-controller"] {
-            self.start_controller(controller);
-        }
-    }
-
     fn start_controller(&mut self, name: &str) {
         let home = self.path(&format!("{name}.home"));
         fs_err::create_dir_all(home.join("artifacts")).expect("a directory");
@@ -291,7 +288,7 @@ impl<'a> ControlPlane<'a> {
 
     /// A program of the control plane, without this machine's proxies and this user's clusters.
     fn program(&self, name: &str) -> Command {
-        let mut command = (self.place)(&peers::cluster().join("bin").join(name));
+        let mut command = (self.launcher)(&peers::cluster().join("bin").join(name));
         for variable in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KUBECONFIG"] {
             command.env_remove(variable);
         }

@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::control_plane::{ControlPlane, FLUX_SYSTEM, wait_for};
-use crate::{CONFIG_MAPS, GROUP, KUSTOMIZATIONS, grant_role, object, registry};
+use crate::{CONFIG_MAPS, GROUP, KUSTOMIZATIONS, RELEASES, grant_role, object, registry};
 
 const SOURCES: &str = "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system";
 const SECRETS: &str = "/api/v1/namespaces/flux-system/secrets";
+const HELM: &str = "helm.toolkit.fluxcd.io/v2";
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io/v1";
 /// What Flux wants to be asked by.
 const ASKED: &str = "reconcile.fluxcd.io/requestedAt";
@@ -177,6 +178,11 @@ impl<'a> Site<'a> {
             "sourceRef": {"kind": "GitRepository", "name": "fleet"},
         });
         site.plane.apply(KUSTOMIZATIONS, &object(KUSTOMIZE, "Kustomization", "fleet", &spec));
+        for (name, _) in CHARTS {
+            let chart = json!({"kind": "OCIRepository", "name": format!("charts-{name}")});
+            let spec = json!({"interval": "1h", "chartRef": chart});
+            site.plane.apply(RELEASES, &object(HELM, "HelmRelease", name, &spec));
+        }
         site
     }
 
@@ -233,11 +239,23 @@ impl<'a> Site<'a> {
             found["status"]["lastAppliedRevision"] == *revision
                 && condition_of(found, "Ready")["status"] == "True"
         });
+        for (name, _) in CHARTS {
+            self.wait(&format!("{CONFIG_MAPS}/{name}"), |found| found["data"]["release"] == *release.version);
+            self.wait(&format!("{RELEASES}/{name}"), |found| {
+                condition_of(found, "Ready")["status"] == "True"
+                    && found["status"]["history"][0]["chartVersion"]
+                        .as_str()
+                        .is_some_and(|version| version.starts_with(&format!("{}+", release.version)))
+            });
+        }
         self.expect_applied(release);
     }
 
     fn expect_applied(&self, release: &Release) {
-        assert_eq!(self.get(&format!("{CONFIG_MAPS}/app"))["data"]["release"], *release.version);
+        for name in CHARTS.map(|(name, _)| name).into_iter().chain(["app"]) {
+            let found = self.get(&format!("{CONFIG_MAPS}/{name}"));
+            assert_eq!(found["data"]["release"], *release.version, "{name}");
+        }
     }
 
     fn sealiftctl(&self, words: &[&str]) {
@@ -247,7 +265,7 @@ impl<'a> Site<'a> {
 
     fn wait(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         wait_for(path, || {
-            let found = self.get(path);
+            let found = self.plane.get(path).unwrap_or_default();
             if is_so(&found) { Ok(found) } else { Err(found["status"].to_string()) }
         })
     }
