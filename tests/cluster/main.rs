@@ -3,6 +3,7 @@
 //!
 //! Run by `make test-cluster`, not by `make test`: the programs take long to build.
 
+mod containerd;
 mod control_plane;
 mod customer;
 mod network;
