@@ -1,9 +1,9 @@
 //! `cluster.json`: what the nodes of a cluster agree on, as this node heard it last. Its registry does not answer Git while
 //! something else runs here.
 
-use std::io;
+use std::{env, io};
 
-use sealift_archive::{Digest, bounded, durable, json};
+use sealift_archive::{Digest, Version, bounded, durable, json};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -14,6 +14,8 @@ pub(crate) const CLUSTER_FILE: &str = "cluster.json";
 const MAX_CLUSTER_BYTES: usize = 64 << 10;
 /// Linux's name for the time from one start of the machine to the next.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// By this variable a unit says the same (`%b`), whose `/proc` shows nothing but processes.
+const BOOT_VARIABLE: &str = "SEALIFT_BOOT_ID";
 /// Longest such name, in bytes.
 const MAX_BOOT_ID_BYTES: u64 = 64;
 
@@ -28,6 +30,25 @@ pub struct Agreed {
     /// When.
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
+    /// The nodes, as this one sees them; for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeSeen>,
+}
+
+/// A node of the cluster, as another one, or itself, sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSeen {
+    /// Its name.
+    pub name: String,
+    /// The version of the release that is active there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<Version>,
+    /// Whether it has said something lately.
+    pub lives: bool,
+    /// What hinders it, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrance: Option<String>,
 }
 
 impl Agreed {
@@ -43,8 +64,12 @@ impl Agreed {
 /// # Errors
 /// I/O.
 pub fn boot() -> Result<String, Error> {
-    let bytes = bounded::read(BOOT_ID.as_ref(), MAX_BOOT_ID_BYTES)?;
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    let id = match env::var(BOOT_VARIABLE) {
+        Ok(told) if !told.is_empty() => told,
+        _ => String::from_utf8_lossy(&bounded::read(BOOT_ID.as_ref(), MAX_BOOT_ID_BYTES)?).into_owned(),
+    };
+    // systemd writes it without hyphens.
+    Ok(id.trim().replace('-', ""))
 }
 
 impl Store {
@@ -83,7 +108,9 @@ mod tests {
         let place = Place::new();
         assert_eq!(place.store.agreed().unwrap(), None);
         let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
-        let agreed = Agreed { releases: vec![one], boot_id: boot().unwrap(), time: audit::now() };
+        let node = NodeSeen { name: "a".to_owned(), active: None, lives: true, hindrance: None };
+        let (boot_id, time) = (boot().unwrap(), audit::now());
+        let agreed = Agreed { releases: vec![one], boot_id, time, nodes: vec![node] };
         assert!(!agreed.boot_id.is_empty());
         place.store.write_agreed(&agreed).unwrap();
         let read = place.store.agreed().unwrap().unwrap();

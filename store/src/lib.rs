@@ -58,7 +58,7 @@ pub use activation::journal;
 pub use activation::{Activation, Mark, Step, Switch, Until};
 pub use actor::Actor;
 pub use audit::{Event, History, Record, Subject};
-pub use cluster::{Agreed, boot};
+pub use cluster::{Agreed, NodeSeen, boot};
 pub use counters::Counters;
 pub use error::Error;
 pub use gc::{Collection, Collector, GiveUp, Goes, Item, Staying, Stays, What};

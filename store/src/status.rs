@@ -13,8 +13,8 @@ use time::OffsetDateTime;
 use crate::journal::UnderWay;
 use crate::policy::Known;
 use crate::{
-    Came, Disk, Error, Event, Failure, GiveUp, Holder, LastTry, Offer, OfferState, Record, State, Store,
-    StoredRelease, Subject, Unfinished,
+    Agreed, Came, Disk, Error, Event, Failure, GiveUp, Holder, LastTry, Offer, OfferState, Record, State,
+    Store, StoredRelease, Subject, Unfinished,
 };
 
 /// Below this share of free space, in percent, the next import may not fit.
@@ -50,6 +50,8 @@ pub struct Status {
     pub online: Option<LastTry>,
     /// What the sticks that are plugged in offer.
     pub offers: Vec<Offer>,
+    /// What the nodes of the cluster agree on, and how they stand; none on an appliance of one node.
+    pub cluster: Option<Agreed>,
     /// What is wrong.
     pub problems: Vec<String>,
     /// What to do next.
@@ -214,6 +216,13 @@ impl Status {
                 Vec::new()
             }
         };
+        let cluster = match store.agreed() {
+            Ok(cluster) => cluster,
+            Err(error) => {
+                tell(error)?;
+                None
+            }
+        };
         let activation = match UnderWay::of(store) {
             Err(error @ Error::BadJournal { .. }) => {
                 problems.push(error.to_string());
@@ -246,6 +255,7 @@ impl Status {
             unfinished: Loading::all(store)?,
             online,
             offers,
+            cluster,
             problems,
             next: Vec::new(),
         };
@@ -277,6 +287,13 @@ impl Status {
             if let Some(why) = failure.as_ref().filter(|failure| not_activated != Some(failure)) {
                 self.problems
                     .push(format!("channel `{channel}` of `{source}` was not mirrored: {}", told(why)));
+            }
+        }
+        for node in self.cluster.iter().flat_map(|cluster| &cluster.nodes) {
+            if !node.lives {
+                self.problems.push(format!("node {} says nothing any more", node.name));
+            } else if let Some(why) = &node.hindrance {
+                self.problems.push(format!("node {} is held up: {why}", node.name));
             }
         }
         for offer in &self.offers {

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sealift_tests::{peers, process};
 
+/// All addresses there are.
+pub(crate) const NETWORK: &str = "10.77.0.0/24";
 /// The first three numbers of all addresses.
 const PREFIX: &str = "10.77.0";
 /// The last number of the address in the middle.

@@ -14,7 +14,7 @@ use sealift_tests::{Appliance, Vendor, binaries, fixture, peers};
 use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, FLUX_SYSTEM, wait_for};
-use crate::network::Network;
+use crate::network::{NETWORK, Network};
 use crate::{KUSTOMIZATIONS, ROLES, documented, documented_role, object};
 
 const NODES: usize = 3;
@@ -22,7 +22,7 @@ const SYSTEM: &str = "sealift-system";
 /// The group that has the roles of `docs/operator.md`.
 const GROUP: &str = "sealift-nodes";
 /// Short, so that a test sees the end of them.
-const TIMES: &str = "{step: 1s, beat: 1s, live: 8s, lease: 4s}";
+const TIMES: &str = "{step: 1s, beat: 1s, live: 8s, switch: 8s, lease: 4s}";
 const REGISTRY_PORT: u16 = 5000;
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// Of a layer of each release.
@@ -115,6 +115,7 @@ impl Cluster {
         for address in ["127.0.0.1", &self.network.address(number)] {
             command.args(["--listen", &format!("{address}:{REGISTRY_PORT}")]);
         }
+        command.args(["--allow", NETWORK]);
         let mut registry = Daemon::start("registry", &command, &node.appliance.path("."));
         registry.await_ready(|log| log.contains("ready http://"));
         node.registry = Some(registry);

@@ -26,13 +26,11 @@ const MOMENTS_IN_A_LONG_RUN: usize = 100;
 const LINES: usize = 3;
 const SEED: u64 = 61;
 
-/// When the power goes.
+/// When the power goes: after so many lines on the console, and so long after that.
 #[derive(Clone, Copy, Debug)]
-enum Cut {
-    /// So long after the beginning.
-    At(Duration),
-    /// After so many lines on the console.
-    AfterLines(usize),
+struct Cut {
+    lines: usize,
+    then: Duration,
 }
 
 #[test]
@@ -61,11 +59,9 @@ fn the_power_goes_while_a_release_comes_from_a_stick() {
     for &cut in &cuts {
         let disk = machine.copy(&disk);
         let mut running = machine.start("take", &disk);
-        match cut {
-            // Not a wait for something to happen: the time itself is what is tried.
-            Cut::At(moment) => thread::sleep(moment),
-            Cut::AfterLines(lines) => running.await_lines(lines),
-        }
+        running.await_lines(cut.lines);
+        // Not a wait for something to happen: the time itself is what is tried.
+        thread::sleep(cut.then);
         drop(running);
         go_on(&machine, &disk);
         let before = active(&machine, "before");
@@ -98,9 +94,10 @@ fn what_was_not_synced_is_lost() {
 fn cuts(longest: Duration, lines: usize) -> Vec<Cut> {
     let mut rng = Rng::with_seed(SEED);
     let moments = if is_soak() { MOMENTS_IN_A_LONG_RUN } else { MOMENTS };
-    let moments = (0..moments).map(|_| Cut::At(longest.mul_f64(rng.f64())));
+    let between = longest / u32::try_from(lines).expect("a few lines");
+    let moments = (0..moments).map(|_| Cut { lines: rng.usize(0..lines), then: between.mul_f64(rng.f64()) });
     let step = if is_soak() { 1 } else { lines.div_ceil(LINES) };
-    (1..=lines).step_by(step).map(Cut::AfterLines).chain(moments).collect()
+    (1..=lines).step_by(step).map(|lines| Cut { lines, then: Duration::ZERO }).chain(moments).collect()
 }
 
 /// Switches the machine on again: the store is whole, what was interrupted is gone on with, and it is whole again.

@@ -1,10 +1,14 @@
 //! The air gap: a network namespace with nowhere to go, and a count of who tried.
 
 use std::ffi::OsStr;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::peers;
 use crate::process;
@@ -110,6 +114,17 @@ impl Namespace {
         let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
         command.args(["--mount", "sh", "-c", script]).arg(hosts).arg(program);
         command
+    }
+
+    /// Does something on a thread of its own in this namespace; threads that it starts are there too.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let entrance = fs_err::File::open(format!("/run/netns/{}", self.name)).expect("the namespace");
+        let enter_and_work = || {
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(entrance.as_fd(), kind).expect("root may go there");
+            work()
+        };
+        thread::scope(|scope| scope.spawn(enter_and_work).join()).expect("the work does not panic")
     }
 
     /// How many packets tried to leave since the namespace was made.

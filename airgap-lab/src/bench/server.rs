@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::machine::ProcessTicks;
 use super::measure::{Figures, number};
@@ -202,8 +203,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to stop.
-        let _ = self.child.kill();
+        // It may have ended by itself; then there is nothing to stop. Killed, nginx would leave its workers behind.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
     }
 }
@@ -212,10 +213,10 @@ fn file(process: &str, name: &str) -> PathBuf {
     Path::new("/proc").join(process).join(name)
 }
 
-/// A program that ends with this process, even if that is killed.
+/// A program that is asked to end when this process has ended, even if that was killed.
 fn bound(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use sealift_archive::release::CurrentRelease;
+use sealift_archive::{Class, Explain as _};
 use sealift_fetch::Interrupt;
 use sealift_store::{Subject, Writer};
 use serde::Serialize;
@@ -284,7 +285,14 @@ impl Request<'_> {
     fn watch(&self, board: &Kubernetes, begun: &Agreement) -> Result<Told, Error> {
         let (interrupt, mut said) = (Interrupt::on_signals()?, None);
         loop {
-            let told = Told::of(board.read()?);
+            let told = match board.read() {
+                // It may be down while this node switches; the nodes go on by themselves.
+                Err(error) if error.class() == Class::Unreachable && !interrupt.is_set() => {
+                    thread::sleep(WATCH_INTERVAL);
+                    continue;
+                }
+                snapshot => Told::of(snapshot?),
+            };
             let agreed = told.agreement.as_ref().filter(|agreed| agreed.run >= begun.run);
             match agreed {
                 Some(agreed) if agreed.run == begun.run && agreed.is_stalled() || agreed.run > begun.run => {

@@ -220,6 +220,7 @@ mod tests {
             unfinished: Vec::new(),
             online: None,
             offers: Vec::new(),
+            cluster: None,
             problems: (1..=problems)
                 .map(|n| format!("{n}: the import of acme-appliance 1.9.0 (sequence 9) from `/media/stick/with/a/folder` is not finished, and this goes on for longer than anybody reads"))
                 .collect(),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use fs_err as fs;
 use sealift_archive::release::CurrentRelease;
 use sealift_store::policy::Known;
-use sealift_store::{Agreed, Stamp, Store, boot};
+use sealift_store::{Agreed, NodeSeen, Stamp, Store, boot};
 use time::OffsetDateTime;
 
 use super::member::Home;
@@ -45,6 +45,7 @@ impl NodeHome {
         let mut report = Report {
             here: BTreeSet::new(),
             active: situation.active().map(named),
+            is_switching: false,
             trouble: None,
             waits: None,
             address: Some(self.address.clone()),
@@ -73,12 +74,12 @@ impl Home for NodeHome {
         Ok(report)
     }
 
-    fn hear(&self, agreement: Option<&Agreement>) -> Result<(), Error> {
+    fn hear(&self, agreement: Option<&Agreement>, nodes: Vec<NodeSeen>) -> Result<(), Error> {
         let releases =
             agreement.into_iter().flat_map(Agreement::served).map(|named| named.statement).collect();
         let (boot_id, time) = (self.boot_id.clone(), OffsetDateTime::now_utc());
-        let agreed = Agreed { releases, boot_id, time };
-        let is_same = |heard: &Agreed| heard.releases == agreed.releases && heard.boot_id == agreed.boot_id;
+        let agreed = Agreed { releases, boot_id, time, nodes };
+        let is_same = |heard: &Agreed| *heard == Agreed { time: heard.time, ..agreed.clone() };
         if !self.heard.borrow().as_ref().is_some_and(is_same) {
             self.store.write_agreed(&agreed)?;
             *self.heard.borrow_mut() = Some(agreed);
@@ -112,16 +113,16 @@ mod tests {
             CurrentRelease { version, sequence: sequence.try_into().unwrap(), statement }
         };
         let home_of_node = home(&store);
-        home_of_node.hear(None).unwrap();
+        home_of_node.hear(None, Vec::new()).unwrap();
         let nothing = store.agreed().unwrap().unwrap();
         assert!(nothing.releases.is_empty() && nothing.boot_id == boot().unwrap());
         let run = Agreement::first(named(2), Some(named(1)));
-        home_of_node.hear(Some(&run)).unwrap();
+        home_of_node.hear(Some(&run), Vec::new()).unwrap();
         let heard = store.agreed().unwrap().unwrap();
         assert_eq!(heard.releases, [named(1).statement, named(2).statement]);
         // As long as it is the same, the disk is left alone, by the next process too.
         for home in [home_of_node, home(&store)] {
-            home.hear(Some(&run)).unwrap();
+            home.hear(Some(&run), Vec::new()).unwrap();
             assert_eq!(store.agreed().unwrap().unwrap(), heard);
         }
     }

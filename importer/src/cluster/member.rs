@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sealift_store::NodeSeen;
+
 use super::decide::{Act, Work, decide};
 use super::record::{Agreement, Lease, NodeName, Report, Trouble};
 use super::view::{Observer, Snapshot, Times, Versioned, View};
@@ -54,11 +56,11 @@ pub trait Home {
     /// The store cannot be read.
     fn look(&self) -> Result<Report, Error>;
 
-    /// The board was heard, and this is agreed on.
+    /// The board was heard, this is agreed on, and so the nodes stand.
     ///
     /// # Errors
     /// It cannot be written down.
-    fn hear(&self, agreement: Option<&Agreement>) -> Result<(), Error>;
+    fn hear(&self, agreement: Option<&Agreement>, nodes: Vec<NodeSeen>) -> Result<(), Error>;
 }
 
 /// How work failed.
@@ -84,8 +86,8 @@ pub struct Member {
     waits: Option<String>,
     /// How often work has failed in a row, and when it is tried again.
     failed: (u32, Duration),
-    /// What was written last about itself, and when.
-    told: Option<(Report, Duration)>,
+    /// When it last wrote about itself.
+    told: Option<Duration>,
 }
 
 impl Member {
@@ -113,11 +115,11 @@ impl Member {
         let snapshot = board.read()?;
         self.observer.observe(&snapshot, now);
         let agreement = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
-        home.hear(agreement)?;
+        home.hear(agreement, self.observer.seen(&snapshot, &self.times, now))?;
         self.forget_other_runs(agreement);
         let own = self.report(home)?;
-        self.tell(now, board, &snapshot, &own)?;
-        let view = self.view(now, &snapshot, own);
+        let told = self.tell(now, board, &snapshot, &own)?;
+        let view = self.view(now, &snapshot, own.clone());
         for act in decide(&view) {
             match act {
                 Act::HoldLease => self.hold_lease(now, board, &snapshot)?,
@@ -127,6 +129,13 @@ impl Member {
                     board.write_agreement(seen, &agreed)?;
                 }
                 Act::Begin(work) => {
+                    if matches!(work, Work::Switch { .. }) {
+                        // It may be mute for a while then, so that is said before.
+                        let own = Report { is_switching: true, ..own };
+                        if board.write_report(&self.name, told.as_deref(), &own)?.is_none() {
+                            return Ok(None);
+                        }
+                    }
                     self.work = Some(work.clone());
                     return Ok(Some(work));
                 }
@@ -188,31 +197,32 @@ impl Member {
 
     fn report(&self, home: &dyn Home) -> Result<Report, Error> {
         let (trouble, waits) = (self.trouble.clone(), self.waits.clone());
-        Ok(Report { trouble, waits, ..home.look()? })
+        let is_switching = matches!(self.work, Some(Work::Switch { .. }));
+        Ok(Report { is_switching, trouble, waits, ..home.look()? })
     }
 
-    /// Writes its own report if there is news, or to say that it lives.
+    /// Writes its own report if there is news, or to say that it lives. Gives back which edition it is now, if that is known.
     fn tell(
         &mut self,
         now: Duration,
         board: &dyn Board,
         snapshot: &Snapshot,
         own: &Report,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         let written = snapshot.reports.get(&self.name);
-        let is_told = self.told.as_ref().is_some_and(|(told, when)| {
-            let same = Report { seen: told.seen, ..own.clone() } == *told;
-            same && now.saturating_sub(*when) < self.times.beat
-        });
-        if is_told && written.is_some() {
-            return Ok(());
+        let is_same = |written: &&Versioned<Report>| {
+            Report { seen: written.value.seen, ..own.clone() } == written.value
+        };
+        let is_due = self.told.is_none_or(|told| now.saturating_sub(told) >= self.times.beat);
+        if let Some(written) = written.filter(is_same).filter(|_| !is_due) {
+            return Ok(Some(written.version.clone()));
         }
-        let seen = written.map(|written| written.version.as_str());
         // Nobody else writes it: if it was another edition, an answer was lost, and the next step writes over that.
-        if board.write_report(&self.name, seen, own)?.is_some() {
-            self.told = Some((own.clone(), now));
+        let version = board.write_report(&self.name, written.map(|written| written.version.as_str()), own)?;
+        if version.is_some() {
+            self.told = Some(now);
         }
-        Ok(())
+        Ok(version)
     }
 
     fn view(&self, now: Duration, snapshot: &Snapshot, own: Report) -> View {

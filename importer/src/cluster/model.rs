@@ -10,6 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sealift_archive::Digest;
 use sealift_archive::release::CurrentRelease;
+use sealift_store::NodeSeen;
 use time::OffsetDateTime;
 
 use super::{
@@ -181,6 +182,7 @@ impl Home for Store {
         Ok(Report {
             here: self.here.iter().map(|sequence| release(*sequence).statement).collect(),
             active: self.active.map(release),
+            is_switching: false,
             trouble: None,
             waits: None,
             address: Some("https://here:5443".to_owned()),
@@ -189,7 +191,7 @@ impl Home for Store {
         })
     }
 
-    fn hear(&self, agreement: Option<&Agreement>) -> Result<(), Error> {
+    fn hear(&self, agreement: Option<&Agreement>, _: Vec<NodeSeen>) -> Result<(), Error> {
         *self.heard.borrow_mut() = agreement.cloned();
         Ok(())
     }
@@ -436,6 +438,19 @@ fn rounds(world: &mut World, nodes: &[usize], rounds: usize) {
     }
 }
 
+/// Everybody works until this node has begun to switch.
+fn until_switching(world: &mut World, node: usize) {
+    let is_switching = |world: &World| matches!(world.nodes[node].work, Some(Work::Switch { .. }));
+    while !is_switching(world) {
+        for other in 0..NODES {
+            world.happen(Happens::Step(other, Luck::Good));
+            if other != node || !is_switching(world) {
+                world.happen(Happens::Finish(other, 0));
+            }
+        }
+    }
+}
+
 fn active(world: &World) -> Vec<Option<u64>> {
     world.nodes.iter().map(|node| node.store.active).collect()
 }
@@ -467,6 +482,8 @@ fn a_wish_reaches_all_nodes() {
 fn a_dead_node_is_not_waited_for_and_catches_up() {
     let mut world = World::new();
     world.settle();
+    // All have said that they are done.
+    rounds(&mut world, &[0, 1, 2], 1);
     world.happen(Happens::Crash(2));
     world.happen(Happens::Import(0, 2));
     world.happen(Happens::Wish(0, 2));
@@ -490,14 +507,7 @@ fn what_a_node_cannot_do_turns_all_round() {
     world.settle();
     world.happen(Happens::Import(0, 2));
     world.happen(Happens::Wish(0, 2));
-    while !matches!(world.nodes[1].work, Some(Work::Switch { .. })) {
-        for node in 0..NODES {
-            world.happen(Happens::Step(node, Luck::Good));
-            if node != 1 || !matches!(world.nodes[1].work, Some(Work::Switch { .. })) {
-                world.happen(Happens::Finish(node, 0));
-            }
-        }
-    }
+    until_switching(&mut world, 1);
     assert_eq!(active(&world), [Some(2), Some(1), Some(1)], "one after the other");
     world.happen(Happens::Finish(1, 2));
     world.settle();
@@ -517,4 +527,32 @@ fn without_kubernetes_nothing_changes() {
     rounds(&mut world, &[0, 1, 2], 50);
     assert_eq!(active(&world), [Some(1); 3]);
     assert_eq!(agreed(&world).phase, Phase::Staging);
+}
+
+#[test]
+fn a_node_whose_kubernetes_is_down_while_it_switches_is_waited_for() {
+    let mut world = World::new();
+    world.settle();
+    world.happen(Happens::Import(2, 2));
+    world.happen(Happens::Wish(2, 2));
+    until_switching(&mut world, 0);
+    world.happen(Happens::Cut(0));
+    world.happen(Happens::Wait(2 * Times::default().live.as_secs()));
+    rounds(&mut world, &[1, 2], 20);
+    assert_eq!(active(&world), [Some(1); 3], "two members of etcd are not taken at once");
+    world.happen(Happens::Finish(0, 0));
+    world.happen(Happens::Join(0));
+    world.settle();
+    assert_eq!(active(&world), [Some(2); 3]);
+
+    // But not for ever.
+    world.happen(Happens::Import(2, 3));
+    world.happen(Happens::Wish(2, 3));
+    until_switching(&mut world, 0);
+    world.happen(Happens::Crash(0));
+    world.happen(Happens::Wait(Times::default().switch.as_secs()));
+    rounds(&mut world, &[1, 2], 20);
+    assert_eq!(active(&world), [Some(2), Some(3), Some(3)]);
+    world.settle();
+    assert_eq!(active(&world), [Some(3); 3]);
 }

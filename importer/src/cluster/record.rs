@@ -211,6 +211,9 @@ pub struct Report {
     /// The release that is active there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<CurrentRelease>,
+    /// Whether it is switching. Then its part of Kubernetes may be down, and it cannot say anything.
+    #[serde(default)]
+    pub is_switching: bool,
     /// What it cannot do of the run under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
@@ -229,6 +232,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// What hinders it.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<&str> {
+        self.trouble.as_ref().map(|trouble| trouble.reason.as_str()).or(self.waits.as_deref())
+    }
+
     /// Whether the release is there, whole.
     #[must_use]
     pub fn has(&self, release: &CurrentRelease) -> bool {

@@ -4,11 +4,16 @@
 //! whether a Lease has run out, is seen from how long its writing has not changed, by this node's own steady clock. A node that
 //! has just begun to look takes everybody for alive, and every Lease for fresh: that can only cost time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use sealift_store::NodeSeen;
 
 use super::decide::Work;
 use super::record::{Agreement, Lease, NodeName, Report};
+
+/// How much of what hinders a node is told to people, in characters.
+const MAX_HINDRANCE: usize = 300;
 
 /// Something that others may replace meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +44,16 @@ pub struct Times {
     pub beat: Duration,
     /// A node that has said nothing for so long is not waited for.
     pub live: Duration,
+    /// The same for one that said that it switches: a step that restarts k3s takes its time.
+    pub switch: Duration,
     /// A Lease that was not renewed for so long may be taken.
     pub lease: Duration,
 }
 
 impl Default for Times {
     fn default() -> Self {
-        let [step, beat, live, lease] = [3, 10, 60, 30].map(Duration::from_secs);
-        Self { step, beat, live, lease }
+        let [step, beat, live, switch, lease] = [3, 10, 60, 300, 30].map(Duration::from_secs);
+        Self { step, beat, live, switch, lease }
     }
 }
 
@@ -121,14 +128,25 @@ impl Observer {
         times: &'a Times,
         now: Duration,
     ) -> impl Iterator<Item = (&'a NodeName, &'a Report)> {
-        let lives = move |name: &NodeName| {
-            self.reports.get(name).is_some_and(|(_, seen)| now.saturating_sub(*seen) < times.live)
+        let lives = move |name: &NodeName, report: &Report| {
+            let patience = if report.is_switching { times.switch } else { times.live };
+            self.reports.get(name).is_some_and(|(_, seen)| now.saturating_sub(*seen) < patience)
         };
-        snapshot
-            .reports
-            .iter()
-            .filter(move |(name, _)| lives(name))
-            .map(|(name, report)| (name, &report.value))
+        let reports = snapshot.reports.iter().map(|(name, report)| (name, &report.value));
+        reports.filter(move |(name, report)| lives(name, report))
+    }
+
+    /// All nodes that have ever written something, for people.
+    #[must_use]
+    pub fn seen(&self, snapshot: &Snapshot, times: &Times, now: Duration) -> Vec<NodeSeen> {
+        let living: BTreeSet<&NodeName> = self.living(snapshot, times, now).map(|(name, _)| name).collect();
+        let seen = |(name, Versioned { value: report, .. }): (&NodeName, &Versioned<Report>)| NodeSeen {
+            name: name.to_string(),
+            active: report.active.as_ref().map(|active| active.version.clone()),
+            lives: living.contains(name),
+            hindrance: report.hindrance().map(|why| why.chars().take(MAX_HINDRANCE).collect()),
+        };
+        snapshot.reports.iter().map(seen).collect()
     }
 
     /// How the Lease stands to us.

@@ -50,6 +50,7 @@ struct Written {
     step: Option<Span>,
     beat: Option<Span>,
     live: Option<Span>,
+    switch: Option<Span>,
     lease: Option<Span>,
 }
 
@@ -64,6 +65,7 @@ fn times<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Times, D::Error> 
         step: or(written.step, usual.step),
         beat: or(written.beat, usual.beat),
         live: or(written.live, usual.live),
+        switch: or(written.switch, usual.switch),
         lease: or(written.lease, usual.lease),
     };
     // One lost word must not be taken for death, nor one late step for the end of a term.

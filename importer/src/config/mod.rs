@@ -133,6 +133,22 @@ mod tests {
     }
 
     #[test]
+    fn a_node_of_a_cluster_activates_nothing_by_itself() {
+        let head = "apiVersion: sealift/v1\nkind: Appliance\n";
+        let cluster = "cluster: {node: a, kubeconfig: /k, address: 'https://a:5443'}\n";
+        for (more, wanted) in [
+            ("mirror: {source: /srv, activate: true}\n", "mirror.activate"),
+            ("media: {policy: activate}\n", "media.policy"),
+        ] {
+            assert!(read(&format!("{head}{more}")).is_ok(), "an appliance that is alone may");
+            let said = read(&format!("{head}{cluster}{more}")).unwrap_err().to_string();
+            assert!(said.contains(wanted), "{said}");
+        }
+        let quiet = "mirror: {source: /srv}\nmedia: {policy: stage}\n";
+        assert!(read(&format!("{head}{cluster}{quiet}")).is_ok());
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_place() {
         let head = "apiVersion: sealift/v1\nkind: Appliance\n";
         let long = format!("{head}# {}", "x".repeat(1 << 18));

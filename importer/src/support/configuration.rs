@@ -41,7 +41,7 @@ enum Kind {
 }
 
 /// All keys of which anything is told; `[]` is each entry of a list.
-const KEYS: [(&str, Kind); 39] = [
+const KEYS: [(&str, Kind); 52] = [
     ("apiVersion", Kind::Amount),
     ("kind", Kind::Name),
     ("activation.flux.kubeconfig", Kind::IsSet),
@@ -77,6 +77,19 @@ const KEYS: [(&str, Kind); 39] = [
     ("mirror.noProxy", Kind::IsSet),
     ("mirror.dockerConfig", Kind::IsSet),
     ("mirror.plainHttp", Kind::Flag),
+    ("cluster.node", Kind::Name),
+    ("cluster.kubeconfig", Kind::IsSet),
+    ("cluster.namespace", Kind::Name),
+    ("cluster.address", Kind::Origin),
+    ("cluster.caCert", Kind::IsSet),
+    ("cluster.peers.caFile", Kind::IsSet),
+    ("cluster.peers.identity", Kind::IsSet),
+    ("cluster.peers.plainHttp", Kind::Flag),
+    ("cluster.times.step", Kind::Amount),
+    ("cluster.times.beat", Kind::Amount),
+    ("cluster.times.live", Kind::Amount),
+    ("cluster.times.switch", Kind::Amount),
+    ("cluster.times.lease", Kind::Amount),
     ("media.policy", Kind::Name),
     ("disk.containerd", Kind::IsSet),
     ("disk.imageGcThreshold", Kind::Number),
@@ -234,6 +247,14 @@ mirror:
   noProxy: [localhost]
   dockerConfig: /d
   plainHttp: false
+cluster:
+  node: node-a
+  kubeconfig: /k
+  namespace: sealift-system
+  address: https://node-a:5443
+  caCert: /ca.crt
+  peers: {caFile: /nodes.crt, identity: {certificate: /c, key: /k}, plainHttp: false}
+  times: {step: 3s, beat: 10s, live: 60s, switch: 5m, lease: 30s}
 disk: {containerd: /c, imageGcThreshold: 70}
 media: {policy: ask}
 receipt: {recipient: age1jf5fwjgmzsr4839efz6ysrvah3zcf6hjpfj462v6wxx0ulucedgqvueafv}

@@ -10,7 +10,7 @@ use super::scrub::{self, Scrubber};
 /// Of a release, wherever it is named.
 const RELEASE: [&str; 5] = ["release", "product", "version", "sequence", "digest"];
 /// Of `status`.
-const STATUS: [&str; 52] = [
+const STATUS: [&str; 57] = [
     "store",
     "active",
     "releases",
@@ -54,6 +54,11 @@ const STATUS: [&str; 52] = [
     "verified",
     "keys",
     "trustRoot",
+    "cluster",
+    "nodes",
+    "name",
+    "lives",
+    "hindrance",
     "online",
     "time",
     "channel",

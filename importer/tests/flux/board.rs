@@ -1,5 +1,7 @@
 //! What the nodes of a cluster write down, against a stand-in that keeps objects and their editions.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -133,6 +135,7 @@ fn report() -> Report {
     Report {
         here: [Digest::of(b"one")].into(),
         active: None,
+        is_switching: false,
         trouble: None,
         waits: None,
         address: Some("https://node-a:5443".to_owned()),

@@ -18,7 +18,7 @@ use crate::Error;
 /// Largest document that is held in memory, in bytes. Manifests have one to a few kilobytes.
 pub(crate) const MAX_DOCUMENT_BYTES: u64 = 256 << 10;
 /// Bytes of all documents together.
-const MAX_BYTES: u64 = 6 << 20;
+const MAX_KEPT_BYTES: u64 = 6 << 20;
 
 /// The documents that are in memory.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Kept {
 
     fn insert(&self, blob: Blob, document: &Document) {
         let mut documents = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if documents.bytes + blob.size <= MAX_BYTES
+        if documents.bytes + blob.size <= MAX_KEPT_BYTES
             && documents.by_digest.insert(blob.digest, document.clone()).is_none()
         {
             documents.bytes += blob.size;
@@ -111,13 +111,13 @@ mod tests {
             bytes[..8].copy_from_slice(&n.to_le_bytes());
             bytes
         };
-        let fit = MAX_BYTES / MAX_DOCUMENT_BYTES;
+        let fit = MAX_KEPT_BYTES / MAX_DOCUMENT_BYTES;
         for n in (0..=fit).chain([0]) {
             let (path, bytes) = (dir.path().join(n.to_string()), document(n));
             fs::write(&path, &bytes).unwrap();
             assert_eq!(kept.read(&path, Blob::of(&bytes)).unwrap().bytes, bytes);
             assert_eq!(kept.get(&Digest::of(&bytes)).is_some(), n < fit, "{n}");
         }
-        assert_eq!(kept.0.read().unwrap().bytes, MAX_BYTES);
+        assert_eq!(kept.0.read().unwrap().bytes, MAX_KEPT_BYTES);
     }
 }

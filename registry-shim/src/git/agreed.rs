@@ -37,17 +37,20 @@ pub(super) fn judge(store: &Store, active: Sequence) -> Result<Verdict, Error> {
             None
         }
     };
-    let boot_id = boot().unwrap_or_default();
+    // Where nobody says what this boot is called, what was heard last counts, whenever that was.
+    let is_heard = |agreed: &Agreed| boot().map_or(true, |boot_id| agreed.boot_id == boot_id);
+    let agreed = agreed.filter(is_heard);
     let statement = store.release(active)?.digest();
-    Ok(verdict(agreed.as_ref(), &boot_id, since_start(), &statement))
+    Ok(verdict(agreed.as_ref(), since_start(), &statement))
 }
 
-fn verdict(agreed: Option<&Agreed>, boot_id: &str, since_start: Duration, statement: &Digest) -> Verdict {
+/// `agreed` is what was heard since the machine was started.
+fn verdict(agreed: Option<&Agreed>, since_start: Duration, statement: &Digest) -> Verdict {
     match agreed {
-        Some(agreed) if agreed.boot_id == boot_id && agreed.allows(statement) => Verdict::Fit,
-        Some(agreed) if agreed.boot_id == boot_id => Verdict::Behind,
-        _ if since_start < HEARING_TIME => Verdict::Unheard,
-        _ => Verdict::Fit,
+        Some(agreed) if agreed.allows(statement) => Verdict::Fit,
+        Some(_) => Verdict::Behind,
+        None if since_start < HEARING_TIME => Verdict::Unheard,
+        None => Verdict::Fit,
     }
 }
 
@@ -63,32 +66,47 @@ mod tests {
     use time::OffsetDateTime;
 
     #[test]
+    fn what_was_heard_before_the_machine_was_started_is_not_known_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path()).unwrap();
+        let sequence = Sequence::try_from(1).unwrap();
+        assert_eq!(judge(&store, sequence).unwrap(), Verdict::Fit, "it is no node of a cluster");
+        let agreed = |boot_id: String| {
+            let (releases, time) = (vec![Digest::of(b"other")], OffsetDateTime::UNIX_EPOCH);
+            store.write_agreed(&Agreed { releases, boot_id, time, nodes: Vec::new() }).unwrap();
+        };
+        let release = dir.path().join("releases/1");
+        fs_err::create_dir(&release).unwrap();
+        fs_err::write(release.join("release.json"), "{}").unwrap();
+        agreed(boot().unwrap());
+        assert_eq!(judge(&store, sequence).unwrap(), Verdict::Behind);
+        agreed("another".to_owned());
+        assert_ne!(
+            judge(&store, sequence).unwrap(),
+            Verdict::Behind,
+            "it depends on how long the machine is up"
+        );
+    }
+
+    #[test]
     fn git_waits_for_what_is_agreed_on() {
         let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
-        let agreed = |releases: &[Digest], boot_id: &str| {
-            let (boot_id, time) = (boot_id.to_owned(), OffsetDateTime::UNIX_EPOCH);
-            Some(Agreed { releases: releases.to_vec(), boot_id, time })
+        let agreed = |releases: &[Digest]| {
+            let (boot_id, time) = (String::new(), OffsetDateTime::UNIX_EPOCH);
+            Some(Agreed { releases: releases.to_vec(), boot_id, time, nodes: Vec::new() })
         };
         let (just, long) = (Duration::from_secs(119), Duration::from_secs(120));
         let cases = [
-            (agreed(&[one], "now"), just, Verdict::Fit),
-            (agreed(&[other, one], "now"), just, Verdict::Fit),
-            (agreed(&[other], "now"), just, Verdict::Behind),
-            (agreed(&[other], "now"), long, Verdict::Behind),
-            (agreed(&[], "now"), just, Verdict::Fit),
-            // Heard before the machine was started.
-            (agreed(&[one], "before"), just, Verdict::Unheard),
-            (agreed(&[one], "before"), long, Verdict::Fit),
-            (agreed(&[other], "before"), long, Verdict::Fit),
+            (agreed(&[one]), just, Verdict::Fit),
+            (agreed(&[other, one]), just, Verdict::Fit),
+            (agreed(&[other]), just, Verdict::Behind),
+            (agreed(&[other]), long, Verdict::Behind),
+            (agreed(&[]), just, Verdict::Fit),
             (None, just, Verdict::Unheard),
             (None, long, Verdict::Fit),
         ];
         for (agreed, since_start, expected) in cases {
-            assert_eq!(
-                verdict(agreed.as_ref(), "now", since_start, &one),
-                expected,
-                "{agreed:?} {since_start:?}"
-            );
+            assert_eq!(verdict(agreed.as_ref(), since_start, &one), expected, "{agreed:?} {since_start:?}");
         }
         assert!(since_start() > Duration::ZERO);
     }

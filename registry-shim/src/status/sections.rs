@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use sealift_archive::trust::KeyId;
 use sealift_store::journal::UnderWay;
 use sealift_store::status::{Loading, Status, TrustStatus, Verified};
-use sealift_store::{Brings, Disk, Fact, LastTry, Offer, OfferState, Record, State};
+use sealift_store::{Agreed, Brings, Disk, Fact, LastTry, Offer, OfferState, Record, State};
 
 use super::page::{Name, Page};
 use crate::html::{Moment, Size, Text};
@@ -173,6 +173,9 @@ pub(super) fn machine(
     if let Some(last) = &status.online {
         online(f, last)?;
     }
+    if let Some(cluster) = &status.cluster {
+        nodes(f, cluster)?;
+    }
     trust(f, status.trust.as_ref())?;
     if let Some(identity) = identity {
         certificates(f, identity)?;
@@ -204,6 +207,25 @@ fn online(f: &mut Formatter<'_>, last: &LastTry) -> fmt::Result {
         Text(&last.source),
         Moment(last.time)
     )
+}
+
+fn nodes(f: &mut Formatter<'_>, cluster: &Agreed) -> fmt::Result {
+    f.write_str("<dt>Nodes\n<dd>")?;
+    for node in &cluster.nodes {
+        write!(f, "{}: ", Text(&node.name))?;
+        match &node.active {
+            Some(version) => write!(f, "{} is active", Text(version))?,
+            None => f.write_str("nothing is active")?,
+        }
+        if !node.lives {
+            f.write_str(", <strong>silent</strong>")?;
+        }
+        if let Some(why) = &node.hindrance {
+            write!(f, ", {}", Text(why))?;
+        }
+        f.write_str("<br>\n")?;
+    }
+    writeln!(f, "<small>so since {}</small>", Moment(cluster.time))
 }
 
 fn trust(f: &mut Formatter<'_>, trust: Option<&TrustStatus>) -> fmt::Result {

@@ -331,7 +331,12 @@ async fn a_node_that_is_behind_does_not_answer() {
     let own = Digest::of(&fs::read(store.release_dir(1).join("release.json")).expect("the statement"));
     let agree = |releases: &[Digest]| {
         let boot_id = sealift_store::boot().expect("a boot");
-        let agreed = Agreed { releases: releases.to_vec(), boot_id, time: OffsetDateTime::UNIX_EPOCH };
+        let agreed = Agreed {
+            releases: releases.to_vec(),
+            boot_id,
+            time: OffsetDateTime::UNIX_EPOCH,
+            nodes: Vec::new(),
+        };
         Store::open(store.dir()).expect("the store").write_agreed(&agreed).expect("it is written");
     };
     agree(&[Digest::of(b"another")]);

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sealift_archive::Digest;
 use sealift_archive::trust::{RoleName, SecretKey, TrustRoot};
-use sealift_store::{Brings, Failure, Offer, OfferState, Store, Subject};
+use sealift_store::{Agreed, Brings, Failure, NodeSeen, Offer, OfferState, Store, Subject};
 
 use crate::fixture::{Content, TestStore};
 
@@ -107,6 +107,35 @@ async fn damage_is_told_on_the_page() {
     fs_err::write(store.release_dir(1).join("refs.json"), "<b>").expect("damage");
     let page = page(&store).await;
     for expected in ["Not healthy", "error[SL0", "refs.json", "hint:"] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nodes_of_a_cluster_are_told() {
+    let store = TestStore::new();
+    store.add(1, "active", &Content::default());
+    store.point_at(1);
+    assert!(!page(&store).await.contains("<dt>Nodes"));
+    let node = |name: &str, lives, hindrance: Option<&str>| NodeSeen {
+        name: name.to_owned(),
+        active: Some("1.0".parse().expect("a version")),
+        lives,
+        hindrance: hindrance.map(str::to_owned),
+    };
+    let nodes =
+        vec![node("node-a", true, None), node("node-b", false, None), node("node-c", true, Some("<full>"))];
+    let time = time::macros::datetime!(2026-11-23 02:48 UTC);
+    let agreed = Agreed { releases: Vec::new(), boot_id: String::new(), time, nodes };
+    Store::open(store.dir()).and_then(|store| store.write_agreed(&agreed)).expect("it is written down");
+    let page = page(&store).await;
+    for expected in [
+        "<p class=\"verdict\">Needs attention</p>",
+        "<li>node node-b says nothing any more",
+        "<li>node node-c is held up: &lt;full&gt;",
+        "node-a: 1.0 is active<br>",
+        "node-b: 1.0 is active, <strong>silent</strong>",
+    ] {
         assert!(page.contains(expected), "{expected}: {page}");
     }
 }

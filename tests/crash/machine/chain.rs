@@ -11,7 +11,7 @@ use sealift_tests::trust::ONLINE;
 use sealift_tests::{Tree, Vendor, fixture, process};
 
 use crate::disk::Disk;
-use crate::scenario::place;
+use crate::releases::place;
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const SHARED_BYTES: usize = 90_000;

@@ -17,10 +17,10 @@ use std::sync::LazyLock;
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
-use crate::sweep::{is_soak, tell};
 use appliance::{Appliance, Tally};
 use chain::CHAIN;
 use command::{Command, Turn, any_turn};
+use sealift_tests::{is_soak, tell};
 
 const CASES: u32 = 12;
 const CASES_IN_A_LONG_RUN: u32 = 600;

@@ -1,5 +1,5 @@
 //! Clients of every TLS library that the appliance has, each told only what `sealift-registry` writes for it: Go's (containerd,
-//! crane, Helm, Flux), GnuTLS's or OpenSSL's (git, curl). Go's is the strictest about name constraints.
+//! crane, Helm, Flux), `GnuTLS`'s or OpenSSL's (git, curl). Go's is the strictest about name constraints.
 
 use sealift_tests::process;
 use sealift_tests::vendor::HOST;
