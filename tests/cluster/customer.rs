@@ -172,7 +172,7 @@ impl<'a> Site<'a> {
         let config = format!("apiVersion: sealift/v1\nkind: Appliance\nactivation:\n  flux: {flux}\n");
         fixture::write(&appliance.path("appliance.yaml"), config.as_bytes());
         let site = Self { plane, _registry: registry, appliance, gap };
-        site.trust(signer, "1h");
+        site.trust(signer);
         let spec = json!({
             "interval": "1h", "retryInterval": "1h", "path": "./", "prune": true,
             "sourceRef": {"kind": "GitRepository", "name": "fleet"},
@@ -187,10 +187,10 @@ impl<'a> Site<'a> {
     }
 
     /// Applies, word for word, what the registry writes for Flux.
-    fn trust(&self, signer: &Signer, interval: &str) {
+    fn trust(&self, signer: &Signer) {
         let mut config = registry::command(self.gap);
         config.args(["config", "flux", "--node", &format!("node-a={OWN_ADDRESS}")]);
-        config.args(["--interval", interval, "--store"]).arg(self.appliance.store());
+        config.args(["--interval", "1h", "--store"]).arg(self.appliance.store());
         config.arg("--ca").arg(registry::ca(&self.appliance));
         config.arg("--git-key").arg(signer.git_key()).arg("--cosign-key").arg(signer.cosign_key());
         for text in process::text(&mut config).split("\n---\n") {
@@ -309,7 +309,7 @@ fn flux_takes_what_the_vendor_signed_there_and_back_and_nothing_of_a_stranger() 
 
     // Another's keys take the place of the vendor's. Flux looks at keys when there is something new.
     let stranger = Signer::new("stranger");
-    site.trust(&stranger, "2h");
+    site.trust(&stranger);
     for (secret, key) in
         [("sealift-git-keys", stranger.git_key()), ("sealift-cosign-keys", stranger.cosign_key())]
     {
