@@ -79,7 +79,7 @@ setup: ## install Debian packages, build the peers and the test images (only wha
 	tests/setup
 
 .PHONY: test-cluster
-test-cluster: ## test with a Kubernetes API server and Flux (builds them: half an hour, the first time)
+test-cluster: ## test with a Kubernetes API server, Flux and k3s's containerd (builds them: half an hour, the first time)
 	tests/setup --cluster
 	cargo build --locked --workspace --bins
 	cargo test --locked -p sealift-tests --features cluster --test cluster -- --test-threads=1

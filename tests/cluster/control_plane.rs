@@ -1,5 +1,4 @@
-//! A Kubernetes API server with Flux's source-controller and kustomize-controller, as plain processes on loopback: no
-//! images, no kubelet, no network.
+//! A Kubernetes API server with Flux's controllers, as plain processes on loopback: no images, no kubelet, no network.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
 use sealift_tests::process::{self, Daemon};
-use sealift_tests::{peers, scratch};
+use sealift_tests::{Namespace, peers, scratch};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -20,6 +19,7 @@ use crate::network::{self, Network};
 pub(crate) const FLUX_SYSTEM: &str = "flux-system";
 /// Whoever is in this group may do everything.
 const MASTERS: &str = "system:masters";
+const LOOPBACK: &str = "127.0.0.1";
 const FIELD_MANAGER: &str = "sealift-tests";
 /// What a condition may take to come true. The API server alone takes 10 s to start.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -37,12 +37,15 @@ pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Result<T, Strin
     }
 }
 
+/// Where programs run: how a command is made of one.
+type Launcher<'a> = Box<dyn Fn(&Path) -> Command + Sync + 'a>;
+
 /// A running control plane; ended and removed when dropped.
-pub(crate) struct ControlPlane {
+pub(crate) struct ControlPlane<'a> {
     /// Where the API server listens.
     address: String,
-    /// The network namespace that everything runs in; none: that of this machine.
-    namespace: Option<String>,
+    /// Makes a command of a program, where everything runs.
+    launcher: Launcher<'a>,
     port: u16,
     etcd_port: u16,
     authority: CertifiedIssuer<'static, KeyPair>,
@@ -54,10 +57,10 @@ pub(crate) struct ControlPlane {
     dir: TempDir,
 }
 
-impl ControlPlane {
+impl ControlPlane<'static> {
     /// Starts everything and waits until it works.
     pub(crate) fn start() -> Self {
-        let mut plane = Self::start_at("127.0.0.1".to_owned(), None);
+        let mut plane = Self::start_at(LOOPBACK.to_owned(), Box::new(|program| Command::new(program)));
         for controller in ["source-controller", "kustomize-controller"] {
             plane.start_controller(controller);
         }
@@ -66,14 +69,27 @@ impl ControlPlane {
 
     /// The API server in the middle of a network, with the definitions of Flux's objects and nobody who looks at them.
     pub(crate) fn start_in(network: &Network) -> Self {
-        Self::start_at(network.hub_address(), Some(network.hub().to_owned()))
+        let hub = network.hub().to_owned();
+        Self::start_at(network.hub_address(), Box::new(move |program| network::inside(&hub, program)))
+    }
+}
+
+impl<'a> ControlPlane<'a> {
+    /// Everything behind the gap, where names are found in `hosts`.
+    pub(crate) fn start_behind(gap: &'a Namespace, hosts: PathBuf) -> Self {
+        let launcher = move |program: &Path| gap.command_with_hosts(&hosts, program);
+        let mut plane = Self::start_at(LOOPBACK.to_owned(), Box::new(launcher));
+        for controller in ["source-controller", "kustomize-controller", "helm-controller"] {
+            plane.start_controller(controller);
+        }
+        plane
     }
 
-    fn start_at(address: String, namespace: Option<String>) -> Self {
+    fn start_at(address: String, launcher: Launcher<'a>) -> Self {
         let [port, etcd_port, etcd_peers_port] = free_ports();
         let mut plane = Self {
             address,
-            namespace,
+            launcher,
             port,
             etcd_port,
             authority: authority(),
@@ -159,14 +175,14 @@ impl ControlPlane {
     }
 
     fn apply_file(&self, path: &str, file: &Path) {
-        let url = self.url(&format!("{path}?fieldManager={FIELD_MANAGER}&force=true"));
+        let url = self.url(&format!("{path}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict"));
         let mut curl = self.curl();
         curl.args(["--request", "PATCH", "--header", "Content-Type: application/apply-patch+yaml"]);
         process::run(curl.arg("--data-binary").arg(format!("@{}", file.display())).arg(url));
     }
 
     fn curl(&self) -> Command {
-        let mut curl = self.command(peers::tool("curl"));
+        let mut curl = (self.launcher)(&peers::tool("curl"));
         curl.current_dir(self.dir.path()).args([
             "--silent",
             "--show-error",
@@ -183,7 +199,7 @@ impl ControlPlane {
     }
 
     fn start_etcd(&mut self, peers_port: u16) {
-        let [clients, peers] = [self.etcd_port, peers_port].map(|port| format!("http://127.0.0.1:{port}"));
+        let [clients, peers] = [self.etcd_port, peers_port].map(|port| format!("http://{LOOPBACK}:{port}"));
         let mut etcd = self.program("etcd");
         etcd.arg("--data-dir").arg(self.path("etcd")).arg("--unsafe-no-fsync");
         etcd.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
@@ -204,7 +220,7 @@ impl ControlPlane {
     pub(crate) fn start_api_server(&mut self) {
         let mut api = self.program("kube-apiserver");
         api.current_dir(self.dir.path());
-        api.args(["--etcd-servers", &format!("http://127.0.0.1:{}", self.etcd_port)]);
+        api.args(["--etcd-servers", &format!("http://{LOOPBACK}:{}", self.etcd_port)]);
         api.args(["--bind-address", &self.address, "--advertise-address", &self.address]);
         api.args(["--secure-port", &self.port.to_string()]);
         // An address of loopback cannot be an endpoint.
@@ -263,7 +279,7 @@ impl ControlPlane {
         controller.args(["--metrics-addr", "0", "--health-addr", "0"]);
         if name == "source-controller" {
             let [port] = free_ports();
-            let address = format!("127.0.0.1:{port}");
+            let address = format!("{LOOPBACK}:{port}");
             controller.args(["--storage-addr", &address, "--storage-adv-addr", &address]);
             controller.arg("--storage-path").arg(home.join("artifacts"));
         }
@@ -272,22 +288,15 @@ impl ControlPlane {
 
     /// A program of the control plane, without this machine's proxies and this user's clusters.
     fn program(&self, name: &str) -> Command {
-        let mut command = self.command(peers::cluster().join("bin").join(name));
+        let mut command = (self.launcher)(&peers::cluster().join("bin").join(name));
         for variable in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KUBECONFIG"] {
             command.env_remove(variable);
         }
         command
     }
 
-    fn command(&self, program: PathBuf) -> Command {
-        match &self.namespace {
-            None => Command::new(program),
-            Some(namespace) => network::inside(namespace, program),
-        }
-    }
-
     /// The last that a program said.
-    fn log(&self, name: &str) -> String {
+    pub(crate) fn log(&self, name: &str) -> String {
         let log = fs_err::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default();
         let mut last: Vec<&str> = log.lines().rev().take(20).collect();
         last.reverse();
@@ -306,6 +315,6 @@ pub(crate) fn authority() -> CertifiedIssuer<'static, KeyPair> {
 /// Ports that nobody listens on. The programs take none of their own choice.
 fn free_ports<const N: usize>() -> [u16; N] {
     // All are held until all are known, so no two are the same.
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    let listeners = [(); N].map(|()| TcpListener::bind((LOOPBACK, 0)).expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("an address").port())
 }

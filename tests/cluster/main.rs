@@ -3,9 +3,12 @@
 //!
 //! Run by `make test-cluster`, not by `make test`: the programs take long to build.
 
+mod containerd;
 mod control_plane;
+mod customer;
 mod network;
 mod nodes;
+mod registry;
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -34,7 +37,7 @@ struct Place {
     vendor: Vendor,
     appliance: Appliance<'static>,
     shim: Shim<'static>,
-    plane: ControlPlane,
+    plane: ControlPlane<'static>,
 }
 
 impl Place {
@@ -42,9 +45,8 @@ impl Place {
         let (vendor, appliance) = (Vendor::new(&ACME), Appliance::new(&ACME));
         let shim = appliance.serve();
         let plane = ControlPlane::start();
-        let scene = Self { vendor, appliance, shim, plane };
-        scene.grant_role();
-        scene
+        grant_role(&plane);
+        Self { vendor, appliance, shim, plane }
     }
 
     /// The next release: one folder for Git, with this in it.
@@ -62,20 +64,6 @@ impl Place {
 
     fn activate(&self, sequence: u64, manifest: &Value) {
         self.appliance.activate(&self.bundle(sequence, manifest));
-    }
-
-    fn grant_role(&self) {
-        self.plane.apply_text(&format!("{ROLES}/clusterroles/sealift"), &documented_role());
-        let subject = json!({"kind": "Group", "name": GROUP, "apiGroup": "rbac.authorization.k8s.io"});
-        let role = json!({"kind": "ClusterRole", "name": "sealift", "apiGroup": "rbac.authorization.k8s.io"});
-        let binding = json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": "sealift"},
-            "subjects": [subject],
-            "roleRef": role,
-        });
-        self.plane.apply(&format!("{ROLES}/clusterrolebindings"), &binding);
     }
 
     /// A new process's view of Flux, with the rights that the documentation grants.
@@ -113,6 +101,21 @@ impl Place {
         assert!(!is_marked || found["spec"]["suspend"] == json!(true), "marked, and not suspended: {found}");
         found["spec"]["suspend"] == json!(true)
     }
+}
+
+/// Lets [`GROUP`] have the role of `docs/operator.md`.
+fn grant_role(plane: &ControlPlane<'_>) {
+    plane.apply_text(&format!("{ROLES}/clusterroles/sealift"), &documented_role());
+    let subject = json!({"kind": "Group", "name": GROUP, "apiGroup": "rbac.authorization.k8s.io"});
+    let role = json!({"kind": "ClusterRole", "name": "sealift", "apiGroup": "rbac.authorization.k8s.io"});
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "sealift"},
+        "subjects": [subject],
+        "roleRef": role,
+    });
+    plane.apply(&format!("{ROLES}/clusterrolebindings"), &binding);
 }
 
 fn open(kubeconfig: &Path) -> Cluster {

@@ -39,7 +39,7 @@ struct Node {
 struct Cluster {
     nodes: Vec<Node>,
     vendor: Vendor,
-    plane: ControlPlane,
+    plane: ControlPlane<'static>,
     network: Network,
 }
 

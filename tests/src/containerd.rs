@@ -1,4 +1,5 @@
-//! The appliance's container runtime: Debian's containerd and runc, behind the gap.
+//! The appliance's container runtime, behind the gap: containerd, Debian's (1.6) or the one that k3s has (2.x), with
+//! Debian's runc.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,15 +17,27 @@ use crate::scratch;
 #[derive(Debug)]
 pub struct Containerd<'a> {
     namespace: &'a Namespace,
+    client: PathBuf,
     // Fields are dropped in this order: the process goes before its directory.
     _daemon: Daemon,
     dir: TempDir,
 }
 
 impl<'a> Containerd<'a> {
-    /// Starts containerd in `namespace`.
+    /// Starts Debian's containerd in `namespace`.
     #[must_use]
     pub fn start(namespace: &'a Namespace) -> Self {
+        Self::start_programs(namespace, &peers::tool("containerd"), peers::tool("ctr"))
+    }
+
+    /// Starts the containerd that k3s has; `make test-cluster` builds it.
+    #[must_use]
+    pub fn start_newer(namespace: &'a Namespace) -> Self {
+        let programs = peers::containerd();
+        Self::start_programs(namespace, &programs.join("containerd"), programs.join("ctr"))
+    }
+
+    fn start_programs(namespace: &'a Namespace, server: &Path, client: PathBuf) -> Self {
         let dir = scratch();
         let config = dir.path().join("config.toml");
         fs_err::write(&config, configuration(dir.path())).expect("containerd's configuration");
@@ -32,10 +45,10 @@ impl<'a> Containerd<'a> {
         // takes all mounts down, however the test ended.
         let mut command = namespace.command("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-        command.arg(peers::tool("containerd")).arg("--config").arg(&config);
+        command.arg(server).arg("--config").arg(&config);
         let mut daemon = Daemon::start("containerd", &command, dir.path());
-        daemon.await_ready(|_| process::attempt(ctr(namespace, dir.path()).arg("version")));
-        Self { namespace, _daemon: daemon, dir }
+        daemon.await_ready(|_| process::attempt(ctr(namespace, &client, dir.path()).arg("version")));
+        Self { namespace, client, _daemon: daemon, dir }
     }
 
     /// Pulls `reference` from where `hosts_dir` says, and unpacks it.
@@ -72,7 +85,7 @@ impl<'a> Containerd<'a> {
     }
 
     fn ctr(&self) -> Command {
-        ctr(self.namespace, self.dir.path())
+        ctr(self.namespace, &self.client, self.dir.path())
     }
 }
 
@@ -93,8 +106,8 @@ pub fn write_hosts_toml(hosts_dir: &Path, host: &str, endpoint: &str) {
 }
 
 /// Containerd's client, for the containerd that lives in `dir`.
-fn ctr(namespace: &Namespace, dir: &Path) -> Command {
-    let mut command = namespace.command(peers::tool("ctr"));
+fn ctr(namespace: &Namespace, client: &Path, dir: &Path) -> Command {
+    let mut command = namespace.command(client);
     command.arg("--address").arg(socket(dir));
     command
 }
@@ -103,12 +116,16 @@ fn socket(dir: &Path) -> PathBuf {
     dir.join("containerd.sock")
 }
 
+/// What no test needs: Kubernetes' interface under its names in both versions, and plugins of nodes, whose socket would lie
+/// outside the directory.
+const WITHOUT: &str = r#""io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.nri.v1.nri""#;
+
 fn configuration(dir: &Path) -> String {
     format!(
         "version = 2\n\
          root = \"{dir}/root\"\n\
          state = \"{dir}/state\"\n\
-         disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+         disabled_plugins = [{WITHOUT}]\n\
          [grpc]\n\
          address = \"{socket}\"\n",
         dir = dir.display(),

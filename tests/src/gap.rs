@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -26,6 +27,9 @@ addr add 2001:db8::1/64 dev void0 nodad
 route add default via 203.0.113.254 dev void0
 -6 route add default via 2001:db8::ff dev void0
 ";
+
+/// An address of the namespace itself that is not loopback's, as that of a node is for its pods.
+pub const OWN_ADDRESS: &str = "203.0.113.1";
 
 /// Counts and drops all that is not for this namespace itself.
 ///
@@ -100,6 +104,15 @@ impl Namespace {
         // Not `ip netns exec`: it mounts /sys anew, without the cgroups that containers need.
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.name)).arg("--").arg(program);
+        command
+    }
+
+    /// The same for a program that finds in `hosts` what others find in `/etc/hosts`.
+    #[must_use]
+    pub fn command_with_hosts(&self, hosts: &Path, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.command("unshare");
+        let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script]).arg(hosts).arg(program);
         command
     }
 

@@ -21,15 +21,21 @@ pub fn git(side: Side<'_>, home: &Path) -> Command {
     command
 }
 
+/// The same in the work tree `dir`, for whoever makes commits there and signs them.
+#[must_use]
+pub fn signing_git(signer: &Gpg, dir: &Path) -> Command {
+    let mut command = git(Side::Vendor, signer.home());
+    command.current_dir(dir).args(["-c", "user.name=Release Engineer"]);
+    command.args(["-c", "user.email=release@acme.example", "-c", &format!("user.signingKey={SIGNER}")]);
+    command
+}
+
 /// Makes `dir` a bare repository with a history: branches that were merged, and on top of it the tag [`SIGNED_TAG`],
 /// an annotated one that is signed like its commit; then [`LATER_TAG`], which is none of the release's business.
 pub fn write_signed_repository(dir: &Path, signer: &Gpg) {
     let work = scratch();
     let git = |arguments: &[&str]| {
-        let mut command = git(Side::Vendor, signer.home());
-        command.current_dir(work.path()).args(["-c", "user.name=Release Engineer"]);
-        command.args(["-c", "user.email=release@acme.example", "-c", &format!("user.signingKey={SIGNER}")]);
-        process::run(command.args(arguments));
+        process::run(signing_git(signer, work.path()).args(arguments));
     };
     let commit = |name: &str, content: &str, options: &[&str]| {
         fs_err::write(work.path().join(name), content).expect("a file of the repository");

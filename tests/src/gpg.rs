@@ -44,13 +44,19 @@ impl Gpg {
     /// Writes the public key to a file.
     #[must_use]
     pub fn public_key(&self) -> PathBuf {
-        self.exported("--export", "public.gpg")
+        self.exported(&["--export"], "public.gpg")
+    }
+
+    /// Writes the public key to a file that is text, as Flux wants it.
+    #[must_use]
+    pub fn armored_key(&self) -> PathBuf {
+        self.exported(&["--armor", "--export"], "public.asc")
     }
 
     /// Writes the private key to a file, in the form that Helm reads.
     #[must_use]
     pub fn private_key(&self) -> PathBuf {
-        self.exported("--export-secret-keys", "private.gpg")
+        self.exported(&["--export-secret-keys"], "private.gpg")
     }
 
     /// Where the keyring is, for `GNUPGHOME`.
@@ -59,9 +65,9 @@ impl Gpg {
         self.home.path()
     }
 
-    fn exported(&self, what: &str, name: &str) -> PathBuf {
+    fn exported(&self, what: &[&str], name: &str) -> PathBuf {
         let file = self.home.path().join(name);
-        process::run(self.gpg().args(["--yes", "--passphrase", "", "--output"]).arg(&file).arg(what));
+        process::run(self.gpg().args(["--yes", "--passphrase", "", "--output"]).arg(&file).args(what));
         file
     }
 

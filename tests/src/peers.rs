@@ -39,6 +39,12 @@ pub fn cluster() -> PathBuf {
     made("cluster")
 }
 
+/// The containerd that k3s has, and its client.
+#[must_use]
+pub fn containerd() -> PathBuf {
+    made("containerd")
+}
+
 /// A directory that `tests/setup` made, by the name it prints.
 pub(crate) fn made(name: &str) -> PathBuf {
     // The script owns the rule for where things are; asking it keeps the rule in one place.
@@ -52,7 +58,7 @@ pub(crate) fn made(name: &str) -> PathBuf {
         .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
         .unwrap_or_else(|| panic!("`tests/setup --print-paths` does not say where `{name}` is"));
     let path = PathBuf::from(path);
-    let target = if name == "cluster" { "test-cluster" } else { "setup" };
+    let target = if ["cluster", "containerd"].contains(&name) { "test-cluster" } else { "setup" };
     assert!(path.is_dir(), "`{}` is missing; run: make {target}", path.display());
     path
 }

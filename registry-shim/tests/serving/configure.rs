@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use sealift_archive::release::{CHART_TYPE, FLUX_TYPE};
 use serde_json::{Value, json};
 
@@ -179,9 +181,9 @@ fn pods_are_led_to_the_registry_of_their_own_node() {
         // They belong together by the port's name.
         assert_eq!((&slice["ports"][0]["name"], &slice["ports"][0]["port"]), (&port["name"], &json!(5444)));
     }
-    let trusted = &object(&objects, "Secret", "sealift-ca")["stringData"]["ca.crt"];
+    let trusted = &object(&objects, "Secret", "sealift-ca")["data"]["ca.crt"];
     let both = [a, b].map(|file| fs_err::read_to_string(file).expect("a file")).concat();
-    assert_eq!(trusted, &Value::from(both));
+    assert_eq!(trusted, &Value::from(BASE64.encode(both)));
 }
 
 /// Every name that a source asks by has to stand in the certificates that the nodes make.
@@ -225,8 +227,8 @@ fn flux_verifies_where_keys_are_given() {
     }
     // Flux takes keys by the endings of their names.
     for (secret, key) in [("sealift-git-keys", "alice.asc"), ("sealift-cosign-keys", "vendor.pub")] {
-        let data = &object(&objects, "Secret", secret)["stringData"];
-        assert_eq!(data, &json!({ key: format!("the key {key}\n") }));
+        let data = &object(&objects, "Secret", secret)["data"];
+        assert_eq!(data, &json!({ key: BASE64.encode(format!("the key {key}\n")) }));
     }
     let wrong = file("key.txt");
     let output = config(&[&["flux"], &base[..], &["--cosign-key", &wrong]].concat());

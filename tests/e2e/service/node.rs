@@ -96,9 +96,7 @@ impl<'a> Node<'a> {
     pub(crate) fn client(&self, program: &str) -> Command {
         let hosts = self.path("hosts");
         fs_err::write(&hosts, format!("127.0.0.1 localhost {SERVICE}\n")).expect("a file");
-        let mut command = self.namespace.command("unshare");
-        let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
-        command.args(["--mount", "sh", "-c", script]).arg(hosts).arg(peers::tool(program));
+        let mut command = self.namespace.command_with_hosts(&hosts, peers::tool(program));
         let environment = [
             ("GIT_CONFIG_NOSYSTEM", "1"),
             ("GIT_TERMINAL_PROMPT", "0"),

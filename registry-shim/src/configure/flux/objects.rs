@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use super::{Flux, Node};
@@ -112,20 +114,23 @@ impl<'a> Objects<'a> {
 
     /// What all sources trust. Flux wants it in the namespace of the sources.
     pub(super) fn authorities(&self, pem: &str) -> Value {
-        self.secret(AUTHORITIES, &json!({ "ca.crt": pem }))
+        self.secret(AUTHORITIES, &BTreeMap::from([("ca.crt".to_owned(), pem.to_owned())]))
     }
 
     pub(super) fn git_keys(&self, keys: &BTreeMap<String, String>) -> Value {
-        self.secret(GIT_KEYS, &json!(keys))
+        self.secret(GIT_KEYS, keys)
     }
 
     pub(super) fn cosign_keys(&self, keys: &BTreeMap<String, String>) -> Value {
-        self.secret(COSIGN_KEYS, &json!(keys))
+        self.secret(COSIGN_KEYS, keys)
     }
 
-    fn secret(&self, name: &str, data: &Value) -> Value {
+    /// Not by `stringData`: of that Kubernetes removes nothing when it is applied anew, so a key that is trusted no more
+    /// would stay.
+    fn secret(&self, name: &str, texts: &BTreeMap<String, String>) -> Value {
+        let data: BTreeMap<_, _> = texts.iter().map(|(name, text)| (name, BASE64.encode(text))).collect();
         let metadata = self.metadata(name);
-        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "stringData": data })
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data })
     }
 
     pub(super) fn git_repository(&self, name: &str, mirror: &str, head: &str, branch: Option<&str>) -> Value {
