@@ -155,34 +155,37 @@ pub struct TrustStatus {
     pub pinned_fingerprint: Digest,
 }
 
+/// What was found to be wrong so far.
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    /// What could be read; else that is told. Only what the system says ends it all.
+    fn unless<T>(&mut self, read: Result<T, Error>) -> Result<Option<T>, Error> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(Error::Io(error)) => Err(error.into()),
+            Err(error) => {
+                self.0.push(error.to_string());
+                Ok(None)
+            }
+        }
+    }
+}
+
 impl Status {
     /// Looks at a store.
     ///
     /// # Errors
     /// I/O. What is damaged is told as a problem.
     pub fn of(store: &Store) -> Result<Self, Error> {
-        let mut problems = Vec::new();
-        let mut tell = |error: Error| match error {
-            Error::Io(error) => Err(error),
-            other => {
-                problems.push(other.to_string());
-                Ok(())
-            }
-        };
-        if let Err(error) = store.active() {
-            tell(error)?;
-        }
+        let mut problems = Problems::default();
+        problems.unless(store.active())?;
         let mut releases = Vec::new();
         for release in store.releases()?.iter().rev() {
-            match Entry::of(release) {
-                Ok(mut entry) => {
-                    match release.refs() {
-                        Ok(refs) => entry.holds = Some(Inventory::of(&refs)),
-                        Err(error) => tell(error)?,
-                    }
-                    releases.push(entry);
-                }
-                Err(error) => tell(error)?,
+            if let Some(entry) = problems.unless(Entry::of(release))? {
+                let holds = problems.unless(release.refs())?.as_ref().map(Inventory::of);
+                releases.push(Entry { holds, ..entry });
             }
         }
         let situation = store.situation()?;
@@ -190,46 +193,19 @@ impl Status {
         let is_active = |subject: &Subject| active.as_ref() == Some(subject);
         let rollback = situation.judge_rollback().ok().map(Known::subject).filter(|to| !is_active(to));
         let trust = match store.trust() {
-            Ok(trust) => Some(TrustStatus {
+            Err(Error::NotPinned { .. }) => None,
+            trust => problems.unless(trust)?.map(|trust| TrustStatus {
                 version: trust.newest().version(),
                 fingerprint: trust.newest().digest(),
                 pinned_version: trust.oldest().version(),
                 pinned_fingerprint: trust.oldest().digest(),
             }),
-            Err(Error::NotPinned { .. }) => None,
-            Err(error) => {
-                tell(error)?;
-                None
-            }
         };
-        let online = match store.last_try() {
-            Ok(online) => online,
-            Err(error) => {
-                tell(error)?;
-                None
-            }
-        };
-        let offers = match store.offers() {
-            Ok(offers) => offers,
-            Err(error) => {
-                tell(error)?;
-                Vec::new()
-            }
-        };
-        let cluster = match store.agreed() {
-            Ok(cluster) => cluster,
-            Err(error) => {
-                tell(error)?;
-                None
-            }
-        };
-        let activation = match UnderWay::of(store) {
-            Err(error @ Error::BadJournal { .. }) => {
-                problems.push(error.to_string());
-                None
-            }
-            activation => activation?,
-        };
+        let online = problems.unless(store.last_try())?.flatten();
+        let offers = problems.unless(store.offers())?.unwrap_or_default();
+        let cluster = problems.unless(store.agreed())?.flatten();
+        let activation = problems.unless(UnderWay::of(store))?.flatten();
+        let Problems(mut problems) = problems;
         let mut setbacks = Setbacks::default();
         store.each_record(|record| {
             if let Event::Staged { release, .. } = &record.event {

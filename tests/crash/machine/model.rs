@@ -60,7 +60,7 @@ impl Model {
                 State::Activating => Standing::Activating,
                 State::Active => Standing::Active,
                 State::Retained => Standing::Retained,
-                other => panic!("release {} is {other}", release.sequence()),
+                other @ State::Failed { .. } => panic!("release {} is {other}", release.sequence()),
             };
             releases.insert(release.sequence().get(), standing);
         }
