@@ -227,9 +227,9 @@ impl Cluster {
                     }
                 }
             });
-            let result = something();
-            is_over.store(true, Ordering::Relaxed);
-            result
+            // The scope waits for the thread, so that has to end when `something` panics, too.
+            let _end = SetAtEnd(&is_over);
+            something()
         });
         assert!(pulls.into_inner());
         let failures = failures.into_inner().expect("no panic");
@@ -241,6 +241,15 @@ impl Cluster {
         let hold = self.nodes[number].appliance.path("hold");
         fixture::write(&hold, b"");
         hold
+    }
+}
+
+/// Is set when this goes out of scope.
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
