@@ -348,7 +348,12 @@ impl World {
                 assert!(store.here.contains(&release.sequence.get()), "{release:?} is not here");
                 store.active = Some(release.sequence.get());
             }
-            Work::HoldFlux { .. } | Work::FreeFlux { .. } | Work::Check { .. } => {}
+            Work::Check { release, .. } => {
+                if !self.nodes[at].store.here.contains(&release.sequence.get()) {
+                    return Err(Failure::Passing("it is not here".to_owned()));
+                }
+            }
+            Work::HoldFlux { .. } | Work::FreeFlux { .. } => {}
         }
         Ok(())
     }
@@ -497,6 +502,31 @@ fn a_dead_node_is_not_waited_for_and_catches_up() {
     world.happen(Happens::Step(2, Luck::Good));
     let heard = world.nodes[2].store.heard.borrow().clone().expect("it was told");
     assert!(heard.served().all(|served| *served != release(1)), "it does not answer with what it runs");
+    world.settle();
+    assert_eq!(active(&world), [Some(2); 3]);
+}
+
+#[test]
+fn a_node_that_came_back_in_the_middle_does_not_lead() {
+    let mut world = World::new();
+    world.settle();
+    rounds(&mut world, &[0, 1, 2], 1);
+    world.happen(Happens::Crash(2));
+    world.happen(Happens::Import(0, 2));
+    world.happen(Happens::Wish(0, 2));
+    world.happen(Happens::Wait(60));
+    while active(&world) != [Some(2), Some(2), Some(1)] {
+        rounds(&mut world, &[0, 1], 1);
+    }
+    // They say so, and fall mute before they have looked whether all is well.
+    world.happen(Happens::Step(1, Luck::Good));
+    world.happen(Happens::Crash(0));
+    world.happen(Happens::Cut(1));
+    assert_eq!(agreed(&world).phase, Phase::Activating);
+    world.happen(Happens::Start(2));
+    world.happen(Happens::Step(2, Luck::Good));
+    world.happen(Happens::Wait(Times::default().lease.as_secs()));
+    rounds(&mut world, &[2], 5);
     world.settle();
     assert_eq!(active(&world), [Some(2); 3]);
 }
