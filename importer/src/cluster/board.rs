@@ -24,7 +24,7 @@ const ASK_LIMIT: Duration = Duration::from_secs(10);
 /// The Lease.
 const LEASE: &str = "sealift";
 /// The `ConfigMap` of what is agreed on.
-const AGREEMENT: &str = "sealift-release";
+pub(super) const AGREEMENT: &str = "sealift-release";
 /// The `ConfigMap` of a node begins so.
 const NODE_PREFIX: &str = "sealift-node-";
 /// By this label the nodes' own `ConfigMaps` are found.

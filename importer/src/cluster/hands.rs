@@ -7,7 +7,9 @@ use sealift_fetch::{Interrupt, Meter};
 use sealift_store::policy::Offered;
 use sealift_store::{Store, Writer};
 
+use super::board::AGREEMENT;
 use super::decide::{Peer, Work};
+use super::home::named;
 use super::member::Failure;
 use crate::Error;
 use crate::activation::{Engine, Flux, Trouble, UnderWay, wait_until_well};
@@ -80,7 +82,8 @@ impl Hands<'_> {
         }
         let writer = self.writer(release)?;
         let wanted = Wanted::new(release.statement, earlier);
-        peers.take(&writer, wanted, self, &self.meter("waiting")).map(drop)
+        peers.take(&writer, wanted, self, &self.meter("waiting"))?;
+        expect_named(&writer, release)
     }
 
     /// A node is known by its own authority, besides those that are trusted anyway.
@@ -101,6 +104,7 @@ impl Hands<'_> {
     ) -> Result<(), Error> {
         let config = Activation { flux: None, health: Health::default(), ..self.activation.clone() };
         let writer = self.writer(release)?;
+        expect_named(&writer, release)?;
         engines.with_engine(&writer, &config, &mut |engine| {
             if let Some(begun) = UnderWay::of(&writer)? {
                 let ends = [&begun.to, &begun.from];
@@ -160,6 +164,27 @@ fn open(access: &FluxAccess) -> Result<flux::Cluster, flux::Error> {
     flux::Cluster::open(&access.kubeconfig, access.namespace.as_deref())
 }
 
+/// Only the digest was agreed on, fetched and verified, and the store goes by sequences: both have to mean the same release.
+fn expect_named(store: &Store, release: &CurrentRelease) -> Result<(), Error> {
+    let situation = store.situation()?;
+    let here = situation.releases.iter().find(|known| known.digest == release.statement).map(named);
+    judge_name(here.as_ref(), release)
+}
+
+/// `here` is the release with the digest that is written down, if it is here.
+fn judge_name(here: Option<&CurrentRelease>, written: &CurrentRelease) -> Result<(), Error> {
+    let CurrentRelease { version, sequence, statement } = written;
+    let why = match here {
+        Some(here) if here == written => return Ok(()),
+        Some(here) => format!(
+            "it calls {statement} {version} (sequence {sequence}), which is {} (sequence {})",
+            here.version, here.sequence
+        ),
+        None => format!("{statement}, which it calls {version}, is not here"),
+    };
+    Err(super::Error::Object { name: AGREEMENT.to_owned(), why }.into())
+}
+
 /// The steps from what is active to this release, all of which the nodes have agreed on.
 fn way(store: &Store, release: &CurrentRelease, earlier: &[CurrentRelease]) -> Result<Vec<Sequence>, Error> {
     let statement = store.release(release.sequence)?.statement()?;
@@ -183,5 +208,32 @@ fn failure(error: &Error) -> Failure {
             Failure::Passing(error.to_string())
         }
         _ => Failure::Trouble(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_archive::Digest;
+
+    use super::*;
+
+    #[test]
+    fn a_digest_and_its_name_have_to_mean_the_same_release() {
+        let release = |version: &str, sequence: u64, content: &str| CurrentRelease {
+            version: version.parse().unwrap(),
+            sequence: sequence.try_into().unwrap(),
+            statement: Digest::of(content.as_bytes()),
+        };
+        let here = release("1.5", 5, "five");
+        assert!(judge_name(Some(&here), &here).is_ok());
+        let cases = [
+            (Some(&here), release("1.5", 3, "five")),
+            (Some(&here), release("1.3", 5, "five")),
+            (None, release("1.3", 3, "five")),
+        ];
+        for (here, written) in cases {
+            let error = judge_name(here, &written).unwrap_err();
+            assert!(matches!(failure(&error), Failure::Trouble(_)), "{written:?}: {error}");
+        }
     }
 }

@@ -244,10 +244,10 @@ impl Report {
         self.here.contains(&release.statement)
     }
 
-    /// Whether the release is active there.
+    /// Whether the release is active there. Its digest says which one it is, whatever else it is called.
     #[must_use]
     pub fn runs(&self, release: &CurrentRelease) -> bool {
-        self.active.as_ref() == Some(release)
+        self.active.as_ref().is_some_and(|active| active.statement == release.statement)
     }
 
     /// Why it cannot follow in this run, if it cannot.
