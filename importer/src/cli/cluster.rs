@@ -170,7 +170,7 @@ fn remove(output: Output, cluster: &Cluster, board: &Kubernetes, name: &NodeName
     let begun = Instant::now();
     let before = board.read()?;
     observer.observe(&before, begun.elapsed());
-    let Some(version) = before.reports.get(name).map(|report| report.version.clone()) else {
+    let Some(version) = before.report_version(name) else {
         return Err(ClusterError::UnknownNode { name: name.clone() }.into());
     };
     // Whoever is there says so in this time.
@@ -180,7 +180,7 @@ fn remove(output: Output, cluster: &Cluster, board: &Kubernetes, name: &NodeName
     ))?;
     while begun.elapsed() < cluster.times.beat * 2 {
         thread::sleep(WATCH_INTERVAL.min(cluster.times.beat));
-        if board.read()?.reports.get(name).is_some_and(|report| report.version != version) {
+        if board.read()?.report_version(name).is_some_and(|now| now != version) {
             return Err(ClusterError::NodeLives { name: name.clone() }.into());
         }
     }
@@ -324,6 +324,8 @@ struct Told {
     agreement: Option<Agreement>,
     coordinator: Option<String>,
     nodes: Vec<NodeTold>,
+    /// What else is written there and cannot be read.
+    unreadable: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -337,6 +339,7 @@ struct NodeTold {
 
 impl Told {
     fn of(snapshot: Snapshot) -> Self {
+        let unreadable = snapshot.obstacle();
         let agreement = snapshot.agreement.map(|agreed| agreed.value);
         let told = |(name, report): (NodeName, crate::cluster::Versioned<Report>)| {
             let report = report.value;
@@ -344,7 +347,8 @@ impl Told {
             NodeTold { name, agrees, report }
         };
         let nodes = snapshot.reports.into_iter().map(told).collect();
-        Self { nodes, agreement, coordinator: snapshot.lease.and_then(|lease| lease.value.holder) }
+        let coordinator = snapshot.lease.and_then(|lease| lease.value.holder);
+        Self { agreement, coordinator, nodes, unreadable }
     }
 
     fn describe(&self) -> String {
@@ -361,6 +365,7 @@ impl Told {
             }
         };
         let lines = lines.line_if("led by", self.coordinator.as_ref());
+        let lines = lines.line_if("passed over", self.unreadable.as_ref());
         self.nodes.iter().fold(lines, |lines, node| lines.line(node.name.as_str(), node.describe())).end()
     }
 }

@@ -84,6 +84,8 @@ pub struct Member {
     done: Option<(Work, Result<(), String>)>,
     trouble: Option<Trouble>,
     waits: Option<String>,
+    /// What others have written and cannot be read.
+    obstacle: Option<String>,
     /// How often work has failed in a row, and when it is tried again.
     failed: (u32, Duration),
     /// When it last wrote about itself.
@@ -102,6 +104,7 @@ impl Member {
             done: None,
             trouble: None,
             waits: None,
+            obstacle: None,
             failed: (0, Duration::ZERO),
             told: None,
         }
@@ -114,6 +117,7 @@ impl Member {
     pub fn step(&mut self, now: Duration, board: &dyn Board, home: &dyn Home) -> Result<Option<Work>, Error> {
         let snapshot = board.read()?;
         self.observer.observe(&snapshot, now);
+        self.obstacle = snapshot.obstacle();
         let agreement = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
         home.hear(agreement, self.observer.seen(&snapshot, &self.times, now))?;
         self.forget_other_runs(agreement);
@@ -176,7 +180,8 @@ impl Member {
     /// What hinders it now, for whoever watches.
     #[must_use]
     pub fn hindrance(&self) -> Option<&str> {
-        self.trouble.as_ref().map(|trouble| trouble.reason.as_str()).or(self.waits.as_deref())
+        let trouble = self.trouble.as_ref().map(|trouble| &trouble.reason);
+        trouble.or(self.waits.as_ref()).or(self.obstacle.as_ref()).map(String::as_str)
     }
 
     fn wait(&self, failures: u32) -> Duration {
@@ -218,7 +223,7 @@ impl Member {
             return Ok(Some(written.version.clone()));
         }
         // Nobody else writes it: if it was another edition, an answer was lost, and the next step writes over that.
-        let version = board.write_report(&self.name, written.map(|written| written.version.as_str()), own)?;
+        let version = board.write_report(&self.name, snapshot.report_version(&self.name), own)?;
         if version.is_some() {
             self.told = Some(now);
         }

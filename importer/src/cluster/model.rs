@@ -158,8 +158,9 @@ impl Board for Seen<'_> {
         report: &Report,
     ) -> Result<Option<String>, Error> {
         assert_eq!(*name, self.node, "each writes its own");
-        let is_same = Self::is_same(self.api.borrow().now.snapshot.reports.get(name), seen);
+        let is_same = self.api.borrow().now.snapshot.report_version(name) == seen;
         self.write(is_same, |api| {
+            api.now.snapshot.unreadable.remove(&name.object());
             let version = api.edition();
             api.now.told.insert(name.clone(), self.now);
             let written = Versioned { version: version.clone(), value: report.clone() };
@@ -543,6 +544,28 @@ fn what_a_node_cannot_do_turns_all_round() {
     world.settle();
     assert_eq!(active(&world), [Some(1); 3]);
     assert_eq!(agreed(&world).reason.as_deref(), Some("node node-1: no"));
+}
+
+#[test]
+fn a_report_that_cannot_be_read_is_written_anew_and_stops_nobody() {
+    let mut world = World::new();
+    world.settle();
+    {
+        let snapshot = &mut world.api.borrow_mut().now.snapshot;
+        for node in [1, 2] {
+            let Versioned { version, .. } = snapshot.reports.remove(&name(node)).expect("it was told");
+            let value = "no JSON".to_owned();
+            snapshot.unreadable.insert(name(node).object(), Versioned { version, value });
+        }
+    }
+    world.happen(Happens::Import(0, 2));
+    world.happen(Happens::Wish(0, 2));
+    world.happen(Happens::Crash(2));
+    rounds(&mut world, &[0, 1], 20);
+    assert_eq!(active(&world), [Some(2), Some(2), Some(1)]);
+    world.settle();
+    assert_eq!(active(&world), [Some(2); 3]);
+    assert!(world.api.borrow().now.snapshot.unreadable.is_empty());
 }
 
 #[test]

@@ -13,6 +13,8 @@ use time::OffsetDateTime;
 const MAX_EARLIER: usize = 8;
 /// Longest name of a node, in characters: a label of DNS.
 const MAX_NAME: usize = 63;
+/// The `ConfigMap` of a node begins so.
+const OBJECT_PREFIX: &str = "sealift-node-";
 
 /// A node of the cluster, as Kubernetes names it: a label of DNS.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,6 +26,17 @@ impl NodeName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The `ConfigMap` in which this node reports.
+    #[must_use]
+    pub fn object(&self) -> String {
+        format!("{OBJECT_PREFIX}{self}")
+    }
+
+    /// The node that reports in a `ConfigMap`; none if it is no report.
+    pub(super) fn of_object(object: &str) -> Option<Result<Self, String>> {
+        object.strip_prefix(OBJECT_PREFIX).map(str::parse)
     }
 }
 
