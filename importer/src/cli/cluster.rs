@@ -197,7 +197,15 @@ pub(super) fn activate(
     args: &ActivateArgs,
 ) -> Result<(), Error> {
     let store = cli.store()?;
-    let plan = Plan::activation(&store, &config.activation, switch::find(&store, &args.version)?)?;
+    let sequence = switch::find(&store, &args.version)?;
+    // What is under way, and the way out of a way back, need no plan of this node: its own journal would be in the way.
+    if !args.plan.plan
+        && let Some(agreed) = under_way(cluster)?
+        && let Some(wanted) = agreed.leads_to(&store.release(sequence)?.digest())
+    {
+        return Request { output, cluster, wanted: wanted.clone(), from: None }.make();
+    }
+    let plan = Plan::activation(&store, &config.activation, sequence)?;
     if args.plan.plan {
         return output.result(&plan, || switch::describe(&plan));
     }
@@ -214,14 +222,14 @@ pub(super) fn rollback(
     args: &RollbackArgs,
 ) -> Result<(), Error> {
     let store = cli.store()?;
-    let board = Kubernetes::open(&cluster.kubeconfig, &cluster.namespace, &cluster.times)?;
-    let agreed = board.read()?.agreement.map(|agreed| agreed.value);
     let target = args.version.as_ref().map(|version| switch::find(&store, version)).transpose()?;
-    if let Some(from) = agreed.filter(Agreement::is_under_way).and_then(|agreed| agreed.from)
-        && target.is_none_or(|target| target == from.sequence)
-        && !args.plan.plan
+    // A way back that is under way is waited for; any other run is turned round.
+    if !args.plan.plan
+        && let Some(agreed) = under_way(cluster)?
+        && let Some(wanted) = if agreed.is_return { Some(agreed.release) } else { agreed.from }
+        && target.is_none_or(|target| target == wanted.sequence)
     {
-        return Request { output, cluster, wanted: from, from: None }.make();
+        return Request { output, cluster, wanted, from: None }.make();
     }
     let plan = Plan::rollback(&store, &config.activation, target)?;
     if args.plan.plan {
@@ -229,6 +237,13 @@ pub(super) fn rollback(
     }
     expect_consent(&plan, args.consent.yes)?;
     Request { output, cluster, wanted: named(&plan.to), from: plan.from.as_ref().map(named) }.make()
+}
+
+/// The run that is under way, if one is.
+fn under_way(cluster: &Cluster) -> Result<Option<Agreement>, Error> {
+    let board = Kubernetes::open(&cluster.kubeconfig, &cluster.namespace, &cluster.times)?;
+    let agreed = board.read()?.agreement.map(|agreed| agreed.value);
+    Ok(agreed.filter(Agreement::is_under_way))
 }
 
 fn expect_consent(plan: &Plan, has_consent: bool) -> Result<(), Error> {
@@ -261,15 +276,10 @@ impl Request<'_> {
         let snapshot = board.read()?;
         let agreed = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
         let next = match agreed {
-            Some(agreed) if agreed.release == self.wanted && !agreed.is_stalled() => agreed.clone(),
-            Some(agreed) if agreed.is_under_way() => match &agreed.from {
-                Some(from) if *from == self.wanted && !agreed.is_return => agreed.given_up("it was given up"),
-                _ => {
-                    let release = Box::new(agreed.release.clone());
-                    return Err(ClusterError::UnderWay { run: agreed.run, release }.into());
-                }
-            },
-            Some(agreed) => agreed.next(self.wanted.clone()),
+            Some(agreed) => agreed.asked_for(&self.wanted).ok_or_else(|| {
+                let release = Box::new(agreed.release.clone());
+                ClusterError::UnderWay { run: agreed.run, release }
+            })?,
             None => Agreement::first(self.wanted.clone(), self.from.clone()),
         };
         if agreed != Some(&next) {
@@ -376,7 +386,11 @@ impl NodeTold {
             Some(active) => format!("runs {}", active.version),
             None => "runs nothing".to_owned(),
         };
-        let behind = if self.agrees { "" } else { ", which is not what is agreed on" };
+        let behind = match (self.agrees, self.report.is_unsettled) {
+            (true, _) => "",
+            (false, true) => ", in the middle of a switch",
+            (false, false) => ", which is not what is agreed on",
+        };
         let seen = super::output::instant(self.report.seen);
         let trouble = self.report.trouble.as_ref().map(|trouble| trouble.reason.as_str());
         let why = trouble.or(self.report.waits.as_deref()).map(|why| format!(": {why}")).unwrap_or_default();

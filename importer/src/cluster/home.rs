@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use super::member::Home;
 use super::record::{Agreement, Report};
 use crate::Error;
+use crate::activation::UnderWay;
 use crate::config::Cluster;
 use crate::online::whole;
 
@@ -46,6 +47,7 @@ impl NodeHome {
             here: BTreeSet::new(),
             active: situation.active().map(named),
             is_switching: false,
+            is_unsettled: false,
             trouble: None,
             waits: None,
             address: Some(self.address.clone()),
@@ -63,15 +65,17 @@ impl NodeHome {
 
 impl Home for NodeHome {
     fn look(&self) -> Result<Report, Error> {
+        // A journal that cannot be read is told by the switch that wants to go on with it.
+        let is_unsettled = !matches!(UnderWay::of(&self.store), Ok(None));
         let stamp = self.store.stamp()?;
         if let Some((seen, report)) = &*self.known.borrow()
             && *seen == stamp
         {
-            return Ok(Report { seen: OffsetDateTime::now_utc(), ..report.clone() });
+            return Ok(Report { is_unsettled, seen: OffsetDateTime::now_utc(), ..report.clone() });
         }
         let report = self.look_anew()?;
         *self.known.borrow_mut() = Some((stamp, report.clone()));
-        Ok(report)
+        Ok(Report { is_unsettled, ..report })
     }
 
     fn hear(&self, agreement: Option<&Agreement>, nodes: Vec<NodeSeen>) -> Result<(), Error> {

@@ -175,6 +175,8 @@ impl Board for Seen<'_> {
 struct Store {
     here: BTreeSet<u64>,
     active: Option<u64>,
+    /// A switch has failed, and lies there in the middle.
+    is_unsettled: bool,
     heard: RefCell<Option<Agreement>>,
 }
 
@@ -184,6 +186,7 @@ impl Home for Store {
             here: self.here.iter().map(|sequence| release(*sequence).statement).collect(),
             active: self.active.map(release),
             is_switching: false,
+            is_unsettled: self.is_unsettled,
             trouble: None,
             waits: None,
             address: Some("https://here:5443".to_owned()),
@@ -322,6 +325,9 @@ impl World {
             _ => Err(Failure::Trouble("no".to_owned())),
         };
         let node = &mut self.nodes[at];
+        if matches!(work, Work::Switch { .. }) {
+            node.store.is_unsettled = outcome.is_err();
+        }
         let member = node.member.as_mut().expect("what works is up");
         member.finish(self.clock, work, outcome);
     }
@@ -365,12 +371,8 @@ impl World {
         let agreed = api.now.snapshot.agreement.as_ref().map(|agreed| agreed.value.clone());
         let (Some(agreed), true) = (agreed, self.nodes[node].store.here.contains(&sequence)) else { return };
         let wanted = release(sequence);
-        if agreed.is_under_way() {
-            if agreed.from == Some(wanted) && !agreed.is_return {
-                api.agree(agreed.given_up("a person"));
-            }
-        } else if agreed.release != wanted || agreed.is_stalled() {
-            api.agree(agreed.next(wanted));
+        if let Some(next) = agreed.asked_for(&wanted).filter(|next| *next != agreed) {
+            api.agree(next);
         }
     }
 
@@ -566,6 +568,28 @@ fn a_report_that_cannot_be_read_is_written_anew_and_stops_nobody() {
     world.settle();
     assert_eq!(active(&world), [Some(2); 3]);
     assert!(world.api.borrow().now.snapshot.unreadable.is_empty());
+}
+
+#[test]
+fn a_way_back_that_no_node_can_go_is_ended_by_a_wish() {
+    let mut world = World::new();
+    world.happen(Happens::Import(0, 2));
+    world.settle();
+    world.happen(Happens::Wish(0, 2));
+    world.settle();
+    world.happen(Happens::Wish(0, 1));
+    for _ in 0..40 {
+        for node in 0..NODES {
+            world.happen(Happens::Step(node, Luck::Good));
+            let is_switch = matches!(world.nodes[node].work, Some(Work::Switch { .. }));
+            world.happen(Happens::Finish(node, if is_switch { 2 } else { 0 }));
+        }
+    }
+    assert_eq!((active(&world), agreed(&world).phase), (vec![Some(2); 3], Phase::Activating));
+    world.happen(Happens::Wish(0, 2));
+    world.settle();
+    assert_eq!((active(&world), agreed(&world).release), (vec![Some(2); 3], release(2)));
+    assert!(world.nodes.iter().all(|node| !node.store.is_unsettled), "what was begun is ended");
 }
 
 #[test]

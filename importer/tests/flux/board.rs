@@ -136,6 +136,7 @@ fn report() -> Report {
         here: [Digest::of(b"one")].into(),
         active: None,
         is_switching: false,
+        is_unsettled: false,
         trouble: None,
         waits: None,
         address: Some("https://node-a:5443".to_owned()),
