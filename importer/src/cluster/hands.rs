@@ -5,7 +5,7 @@ use sealift_archive::{Class, Explain as _, Sequence};
 use sealift_fetch::meter::Display;
 use sealift_fetch::{Interrupt, Meter};
 use sealift_store::policy::Offered;
-use sealift_store::{Store, Writer};
+use sealift_store::{Store, Subject, Writer};
 
 use super::board::AGREEMENT;
 use super::decide::{Peer, Work};
@@ -13,7 +13,7 @@ use super::home::named;
 use super::member::Failure;
 use crate::Error;
 use crate::activation::{Engine, Flux, Trouble, UnderWay, wait_until_well};
-use crate::config::activation::{Activation, FluxAccess, Health};
+use crate::config::activation::{Activation, FluxAccess};
 use crate::config::{PeerAccess, parse_peer};
 use crate::flux;
 use crate::import::Plan;
@@ -95,23 +95,28 @@ impl Hands<'_> {
         peers.add(&url, &PeerAccess { authorities: peer.ca_crt.clone().into_bytes(), ..self.peers.clone() })
     }
 
-    /// The node's own activation. What concerns all nodes, Flux and the last look, is not part of it.
+    /// The node's own activation.
     fn switch(
         &self,
         release: &CurrentRelease,
         earlier: &[CurrentRelease],
         engines: &dyn Engines,
     ) -> Result<(), Error> {
-        let config = Activation { flux: None, health: Health::default(), ..self.activation.clone() };
+        let config = self.activation.of_node();
         let writer = self.writer(release)?;
         expect_named(&writer, release)?;
         engines.with_engine(&writer, &config, &mut |engine| {
             if let Some(begun) = UnderWay::of(&writer)? {
-                let ends = [&begun.to, &begun.from];
-                if ends.into_iter().flatten().any(|end| end.digest == release.statement) {
+                let end = nearest_end(&begun, release);
+                if end == Some(release.sequence) {
                     return engine.activate(&writer, release.sequence).map(drop);
                 }
-                engine.resume(&writer)?;
+                match end {
+                    // What was to follow it may not be agreed on any more.
+                    Some(end) if begun.stopped.is_none() => drop(engine.activate(&writer, end)?),
+                    // It says why; nobody has agreed on how to go on.
+                    _ => drop(engine.resume(&writer)?),
+                }
             }
             let active = writer.situation()?.active().map(|active| active.name.sequence);
             if active.is_some_and(|active| active > release.sequence) {
@@ -185,6 +190,14 @@ fn judge_name(here: Option<&CurrentRelease>, written: &CurrentRelease) -> Result
     Err(super::Error::Object { name: AGREEMENT.to_owned(), why }.into())
 }
 
+/// Where a switch that was begun here ends on the way to this release: there, or else at its end that is closer by.
+fn nearest_end(begun: &UnderWay, release: &CurrentRelease) -> Option<Sequence> {
+    let ends = || begun.to.iter().chain(&begun.from);
+    let there = ends().find(|end| end.digest == release.statement);
+    let by_distance = |end: &&Subject| end.sequence.get().abs_diff(release.sequence.get());
+    there.or_else(|| ends().min_by_key(by_distance)).map(|end| end.sequence)
+}
+
 /// The steps from what is active to this release, all of which the nodes have agreed on.
 fn way(store: &Store, release: &CurrentRelease, earlier: &[CurrentRelease]) -> Result<Vec<Sequence>, Error> {
     let statement = store.release(release.sequence)?.statement()?;
@@ -216,6 +229,33 @@ mod tests {
     use sealift_archive::Digest;
 
     use super::*;
+
+    #[test]
+    fn what_was_begun_ends_nearest_to_what_is_agreed_on() {
+        let digest = |sequence: u64| Digest::of(&sequence.to_le_bytes());
+        let subject = |sequence: u64| Subject {
+            product: "acme".parse().unwrap(),
+            version: format!("1.{sequence}").parse().unwrap(),
+            sequence: sequence.try_into().unwrap(),
+            digest: digest(sequence),
+        };
+        // From, to, what is agreed on, and where it ends.
+        let cases = [(5, 6, 6, 6), (5, 6, 5, 5), (5, 6, 7, 6), (5, 6, 4, 5), (6, 5, 7, 6), (6, 5, 4, 5)];
+        for (from, to, agreed, expected) in cases {
+            let begun = UnderWay {
+                to: Some(subject(to)),
+                from: Some(subject(from)),
+                phase: "preflight".to_owned(),
+                stopped: None,
+                turned: None,
+                is_forward: to > from,
+            };
+            let Subject { version, sequence, digest, .. } = subject(agreed);
+            let release = CurrentRelease { version, sequence, statement: digest };
+            let end = nearest_end(&begun, &release).map(Sequence::get);
+            assert_eq!(end, Some(expected), "{from} to {to}, {agreed} is agreed on");
+        }
+    }
 
     #[test]
     fn a_digest_and_its_name_have_to_mean_the_same_release() {
