@@ -25,8 +25,6 @@ pub struct NodeHome {
     boot_id: String,
     /// What is here, as long as nothing changes; to look anew takes a system call for every blob.
     known: RefCell<Option<(Stamp, Report)>>,
-    /// What was written down last about what is agreed on.
-    heard: RefCell<Option<Agreed>>,
 }
 
 impl NodeHome {
@@ -36,9 +34,8 @@ impl NodeHome {
     /// The certificate of its authority cannot be read, or I/O.
     pub fn open(store: Store, config: &Cluster) -> Result<Self, Error> {
         let ca_crt = config.ca_cert.as_ref().map(fs::read_to_string).transpose()?.unwrap_or_default();
-        let heard = RefCell::new(store.agreed().ok().flatten());
         let address = config.address.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { store, address, ca_crt, boot_id: boot()?, known: RefCell::default(), heard })
+        Ok(Self { store, address, ca_crt, boot_id: boot()?, known: RefCell::default() })
     }
 
     fn look_anew(&self) -> Result<Report, Error> {
@@ -82,13 +79,7 @@ impl Home for NodeHome {
         let releases =
             agreement.into_iter().flat_map(Agreement::served).map(|named| named.statement).collect();
         let (boot_id, time) = (self.boot_id.clone(), OffsetDateTime::now_utc());
-        let agreed = Agreed { releases, boot_id, time, nodes };
-        let is_same = |heard: &Agreed| *heard == Agreed { time: heard.time, ..agreed.clone() };
-        if !self.heard.borrow().as_ref().is_some_and(is_same) {
-            self.store.write_agreed(&agreed)?;
-            *self.heard.borrow_mut() = Some(agreed);
-        }
-        Ok(())
+        Ok(self.store.write_agreed(&Agreed { releases, boot_id, time, nodes })?)
     }
 }
 

@@ -119,10 +119,15 @@ impl Member {
         self.observer.observe(&snapshot, now);
         self.obstacle = snapshot.obstacle();
         let agreement = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
-        home.hear(agreement, self.observer.seen(&snapshot, &self.times, now))?;
+        let heard = home.hear(agreement, self.observer.seen(&snapshot, &self.times, now));
         self.forget_other_runs(agreement);
-        let own = self.report(home)?;
+        let mut own = self.report(home)?;
+        if let Err(error) = &heard {
+            own.waits.get_or_insert_with(|| error.to_string());
+        }
+        // A full disk does not make it mute: the others are told of it first.
         let told = self.tell(now, board, &snapshot, &own)?;
+        heard?;
         let view = self.view(now, &snapshot, own.clone());
         for act in decide(&view) {
             match act {

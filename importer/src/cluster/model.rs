@@ -178,6 +178,8 @@ struct Store {
     /// A switch has failed, and lies there in the middle.
     is_unsettled: bool,
     heard: RefCell<Option<Agreement>>,
+    /// The disk is full.
+    is_full: bool,
 }
 
 impl Home for Store {
@@ -196,6 +198,9 @@ impl Home for Store {
     }
 
     fn hear(&self, agreement: Option<&Agreement>, _: Vec<NodeSeen>) -> Result<(), Error> {
+        if self.is_full {
+            return Err(mishap());
+        }
         *self.heard.borrow_mut() = agreement.cloned();
         Ok(())
     }
@@ -590,6 +595,21 @@ fn a_way_back_that_no_node_can_go_is_ended_by_a_wish() {
     world.settle();
     assert_eq!((active(&world), agreed(&world).release), (vec![Some(2); 3], release(2)));
     assert!(world.nodes.iter().all(|node| !node.store.is_unsettled), "what was begun is ended");
+}
+
+#[test]
+fn a_node_whose_disk_is_full_says_so_and_changes_nothing() {
+    let mut world = World::new();
+    world.settle();
+    world.nodes[1].store.is_full = true;
+    world.happen(Happens::Import(0, 2));
+    world.happen(Happens::Wish(0, 2));
+    rounds(&mut world, &[0, 1, 2], 40);
+    let told = world.api.borrow().now.snapshot.reports[&name(1)].value.hindrance().map(str::to_owned);
+    assert_eq!((told, agreed(&world).phase), (Some(mishap().to_string()), Phase::Staging));
+    world.nodes[1].store.is_full = false;
+    world.settle();
+    assert_eq!(active(&world), [Some(2); 3]);
 }
 
 #[test]
