@@ -83,7 +83,8 @@ pub struct Member {
     /// What the coordinator's last work came to.
     done: Option<(Work, Result<(), String>)>,
     trouble: Option<Trouble>,
-    waits: Option<String>,
+    /// In which run it waits, and for what.
+    waits: Option<(u64, String)>,
     /// What others have written and cannot be read.
     obstacle: Option<String>,
     /// How often work has failed in a row, and when it is tried again.
@@ -162,11 +163,12 @@ impl Member {
             Ok(()) => (0, now),
             Err(_) => (failures + 1, now + self.wait(failures)),
         };
+        let run = work.run();
         if work.is_coordination() {
             // A trial that may pass is no outcome: it is made again.
             let outcome = match outcome {
                 Err(Failure::Passing(reason)) => {
-                    self.waits = Some(reason);
+                    self.waits = Some((run, reason));
                     return;
                 }
                 Err(Failure::Trouble(reason)) => Err(reason),
@@ -177,8 +179,8 @@ impl Member {
         }
         match outcome {
             Ok(()) => self.trouble = None,
-            Err(Failure::Passing(reason)) => self.waits = Some(reason),
-            Err(Failure::Trouble(reason)) => self.trouble = Some(Trouble { run: work.run(), reason }),
+            Err(Failure::Passing(reason)) => self.waits = Some((run, reason)),
+            Err(Failure::Trouble(reason)) => self.trouble = Some(Trouble { run, reason }),
         }
     }
 
@@ -186,7 +188,8 @@ impl Member {
     #[must_use]
     pub fn hindrance(&self) -> Option<&str> {
         let trouble = self.trouble.as_ref().map(|trouble| &trouble.reason);
-        trouble.or(self.waits.as_ref()).or(self.obstacle.as_ref()).map(String::as_str)
+        let waits = self.waits.as_ref().map(|(_, reason)| reason);
+        trouble.or(waits).or(self.obstacle.as_ref()).map(String::as_str)
     }
 
     fn wait(&self, failures: u32) -> Duration {
@@ -199,14 +202,20 @@ impl Member {
         if self.done.as_ref().is_some_and(|(work, _)| Some(work.run()) != run) {
             self.done = None;
         }
-        if self.trouble.as_ref().is_some_and(|trouble| Some(trouble.run) != run) {
+        let is_other = |of: u64| Some(of) != run;
+        if self.trouble.as_ref().is_some_and(|trouble| is_other(trouble.run)) {
             self.trouble = None;
+            self.failed = (0, Duration::ZERO);
+        }
+        if self.waits.as_ref().is_some_and(|(of, _)| is_other(*of)) {
+            self.waits = None;
             self.failed = (0, Duration::ZERO);
         }
     }
 
     fn report(&self, home: &dyn Home) -> Result<Report, Error> {
-        let (trouble, waits) = (self.trouble.clone(), self.waits.clone());
+        let waits = self.waits.as_ref().map(|(_, reason)| reason.clone());
+        let trouble = self.trouble.clone();
         let is_switching = matches!(self.work, Some(Work::Switch { .. }));
         Ok(Report { is_switching, trouble, waits, ..home.look()? })
     }

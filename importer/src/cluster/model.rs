@@ -613,6 +613,27 @@ fn a_node_whose_disk_is_full_says_so_and_changes_nothing() {
 }
 
 #[test]
+fn what_a_run_waited_for_is_forgotten_with_it() {
+    let mut world = World::new();
+    world.settle();
+    world.happen(Happens::Import(0, 2));
+    world.happen(Happens::Wish(0, 2));
+    while !matches!(world.nodes[1].work, Some(Work::Stage { .. })) {
+        rounds(&mut world, &[0], 1);
+        world.happen(Happens::Step(1, Luck::Good));
+    }
+    world.happen(Happens::Finish(1, 1));
+    let told = |world: &World| {
+        world.api.borrow().now.snapshot.reports[&name(1)].value.hindrance().map(str::to_owned)
+    };
+    world.happen(Happens::Step(1, Luck::Good));
+    assert_eq!(told(&world).as_deref(), Some("later"));
+    world.happen(Happens::Wish(0, 1));
+    world.happen(Happens::Step(1, Luck::Good));
+    assert_eq!(told(&world), None);
+}
+
+#[test]
 fn without_kubernetes_nothing_changes() {
     let mut world = World::new();
     world.settle();
