@@ -1,5 +1,6 @@
 //! `cluster`, and what `activate` and `rollback` are on a node of one.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,13 +41,20 @@ pub(super) enum ClusterCommand {
         /// What it was called
         #[arg(value_name = "NODE")]
         name: NodeName,
+        /// Who may remove it; the nodes themselves need not
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: Option<PathBuf>,
     },
 }
 
 pub(super) fn cluster(cli: &Cli, output: Output, command: &ClusterCommand) -> Result<(), Error> {
     let config = cli.config()?;
     let cluster = config.cluster.as_ref().ok_or(ClusterError::NotConfigured)?;
-    let board = Kubernetes::open(&cluster.kubeconfig, &cluster.namespace, &cluster.times)?;
+    let kubeconfig = match command {
+        ClusterCommand::Remove { kubeconfig: Some(kubeconfig), .. } => kubeconfig,
+        _ => &cluster.kubeconfig,
+    };
+    let board = Kubernetes::open(kubeconfig, &cluster.namespace, &cluster.times)?;
     match command {
         ClusterCommand::Run => Node { cli, output, config: &config, cluster, board: &board }.run(),
         ClusterCommand::Step => Node { cli, output, config: &config, cluster, board: &board }.step(),
@@ -54,7 +62,7 @@ pub(super) fn cluster(cli: &Cli, output: Output, command: &ClusterCommand) -> Re
             let told = Told::of(board.read()?);
             output.result(&told, || told.describe())
         }
-        ClusterCommand::Remove { name } => remove(output, cluster, &board, name),
+        ClusterCommand::Remove { name, .. } => remove(output, cluster, &board, name),
     }
 }
 
