@@ -68,6 +68,27 @@ fn the_services_can_do_little_else() {
     }
 }
 
+/// Without this section `systemctl enable` does nothing, and after the next start the program is not there.
+#[test]
+fn what_the_documentation_enables_is_there_after_a_start() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs = fs::read_to_string(workspace.join("docs/operator.md")).unwrap();
+    let commands = docs.split("systemctl enable --now ").skip(1);
+    let names = commands.flat_map(|rest| {
+        let command = rest.split(['\n', '`', '#', '&']).next().unwrap_or_default();
+        command.split_whitespace()
+    });
+    let names: Vec<&str> = names.collect();
+    assert!(names.contains(&"sealift-cluster.service"), "{names:?}");
+    for name in names {
+        let folders =
+            ["importer/units", "registry-shim/units"].map(|folder| workspace.join(folder).join(name));
+        let path = folders.iter().find(|path| path.exists()).unwrap_or_else(|| panic!("no unit `{name}`"));
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.contains("\n[Install]\nWantedBy="), "{name}");
+    }
+}
+
 #[test]
 fn a_stick_is_mounted_so_that_it_can_do_no_harm() {
     let text = unit("sealift-media@.service");

@@ -57,6 +57,17 @@ impl Agreed {
     pub fn allows(&self, statement: &Digest) -> bool {
         self.releases.is_empty() || self.releases.contains(statement)
     }
+
+    /// Its document, and what that says. Where the nodes have too much to tell, it goes without them: they are for people, and
+    /// a file that is too large to be read would say nothing.
+    fn document(&self) -> (Vec<u8>, Self) {
+        let whole = json::to_document(self);
+        if whole.len() <= MAX_CLUSTER_BYTES {
+            return (whole, self.clone());
+        }
+        let short = Self { nodes: Vec::new(), ..self.clone() };
+        (json::to_document(&short), short)
+    }
 }
 
 /// The name of this boot of the machine.
@@ -85,12 +96,18 @@ impl Store {
         }
     }
 
-    /// Writes down what was heard. Only one program of a node does so, and it does not wait for whoever changes the store.
+    /// Writes down what was heard, unless the file says so already: that is looked at, as somebody may have damaged or removed
+    /// it. Only one program of a node does so, and it does not wait for whoever changes the store.
     ///
     /// # Errors
     /// I/O.
     pub fn write_agreed(&self, agreed: &Agreed) -> Result<(), Error> {
-        Ok(durable::write(&self.root().join(CLUSTER_FILE), &json::to_document(agreed))?)
+        let (document, agreed) = agreed.document();
+        let is_same = |there: Agreed| Agreed { time: agreed.time, ..there } == agreed;
+        if self.agreed().ok().flatten().is_some_and(is_same) {
+            return Ok(());
+        }
+        Ok(durable::write(&self.root().join(CLUSTER_FILE), &document)?)
     }
 }
 
@@ -120,5 +137,38 @@ mod tests {
         assert!(place.store.verify(&Unwatched).unwrap().is_whole());
         fs::write(place.store.root().join(CLUSTER_FILE), "{").unwrap();
         assert!(place.store.agreed().unwrap_err().to_string().contains(CLUSTER_FILE));
+    }
+
+    #[test]
+    fn what_was_heard_is_written_again_if_the_file_does_not_say_so() {
+        let place = Place::new();
+        let path = place.store.root().join(CLUSTER_FILE);
+        let (boot_id, time) = (boot().unwrap(), audit::now());
+        let agreed = Agreed { releases: vec![Digest::of(b"one")], boot_id, time, nodes: Vec::new() };
+        place.store.write_agreed(&agreed).unwrap();
+        let later = Agreed { time: time + time::Duration::HOUR, ..agreed.clone() };
+        place.store.write_agreed(&later).unwrap();
+        assert_eq!(place.store.agreed().unwrap(), Some(agreed), "the disk is left alone");
+        for is_removed in [false, true] {
+            if is_removed { fs::remove_file(&path) } else { fs::write(&path, "{") }.unwrap();
+            place.store.write_agreed(&later).unwrap();
+            assert_eq!(place.store.agreed().unwrap().as_ref(), Some(&later));
+        }
+    }
+
+    #[test]
+    fn what_nodes_have_to_tell_never_makes_it_too_large() {
+        let place = Place::new();
+        let node = |number: usize| NodeSeen {
+            name: format!("node-{number}"),
+            active: None,
+            lives: true,
+            hindrance: Some("\u{1}".repeat(300)),
+        };
+        let (releases, boot_id, time) = (vec![Digest::of(b"one")], boot().unwrap(), audit::now());
+        let agreed = Agreed { releases, boot_id, time, nodes: (0..40).map(node).collect() };
+        place.store.write_agreed(&agreed).unwrap();
+        let read = place.store.agreed().unwrap().unwrap();
+        assert_eq!((read.releases, read.nodes), (agreed.releases, Vec::new()));
     }
 }

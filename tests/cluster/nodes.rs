@@ -19,8 +19,10 @@ use crate::{KUSTOMIZATIONS, ROLES, documented, documented_role, object};
 
 const NODES: usize = 3;
 const SYSTEM: &str = "sealift-system";
-/// The group that has the roles of `docs/operator.md`.
+/// The group that has the roles of `docs/operator.md` that all nodes have.
 const GROUP: &str = "sealift-nodes";
+/// The user, and the role of `docs/operator.md`, who may remove nodes.
+const OPERATOR: &str = "sealift-operator";
 /// Short, so that a test sees the end of them.
 const TIMES: &str = "{step: 1s, beat: 1s, live: 8s, switch: 8s, lease: 4s}";
 const REGISTRY_PORT: u16 = 5000;
@@ -52,6 +54,16 @@ impl Cluster {
         let namespaced = format!("{ROLES}/namespaces/{SYSTEM}");
         plane.apply_text(&format!("{namespaced}/roles/sealift"), &documented("kind: Role\n"));
         plane.apply(&format!("{namespaced}/rolebindings"), &binding("RoleBinding", "Role"));
+        let mut roles = vec![(OPERATOR.to_owned(), OPERATOR.to_owned(), documented(OPERATOR))];
+        for number in 0..NODES {
+            let node = format!("node-{number}");
+            let text = documented("name: sealift-node-a,").replace("node-a", &node);
+            roles.push((format!("sealift-{node}"), node, text));
+        }
+        for (role, user, text) in roles {
+            plane.apply_text(&format!("{namespaced}/roles/{role}"), &text);
+            plane.apply(&format!("{namespaced}/rolebindings"), &binding_of(&role, &user));
+        }
         plane.apply_text(&format!("{ROLES}/clusterroles/sealift"), &documented_role());
         plane.apply(&format!("{ROLES}/clusterrolebindings"), &binding("ClusterRoleBinding", "ClusterRole"));
         let spec = json!({"interval": "1h", "path": "./", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "fleet"}});
@@ -136,6 +148,13 @@ impl Cluster {
             .arg(appliance.store())
             .env_remove("SEALIFT_STORE");
         command.arg("--config").arg(appliance.path("appliance.yaml")).args(arguments);
+        command
+    }
+
+    /// Removing a node that is gone for good, by whoever may.
+    fn removal(&self, name: &str) -> Command {
+        let mut command = self.sealiftctl(0, &["cluster", "remove", name, "--kubeconfig"]);
+        command.arg(self.plane.kubeconfig(OPERATOR, "operators"));
         command
     }
 
@@ -227,9 +246,9 @@ impl Cluster {
                     }
                 }
             });
-            let result = something();
-            is_over.store(true, Ordering::Relaxed);
-            result
+            // The scope waits for the thread, so that has to end when `something` panics, too.
+            let _end = SetAtEnd(&is_over);
+            something()
         });
         assert!(pulls.into_inner());
         let failures = failures.into_inner().expect("no panic");
@@ -241,6 +260,15 @@ impl Cluster {
         let hold = self.nodes[number].appliance.path("hold");
         fixture::write(&hold, b"");
         hold
+    }
+}
+
+/// Is set when this goes out of scope.
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -265,6 +293,17 @@ fn binding(kind: &str, role: &str) -> Value {
         "metadata": metadata,
         "subjects": [{"kind": "Group", "name": GROUP, "apiGroup": "rbac.authorization.k8s.io"}],
         "roleRef": {"kind": role, "name": "sealift", "apiGroup": "rbac.authorization.k8s.io"},
+    })
+}
+
+/// Gives one user the role of this name.
+fn binding_of(role: &str, user: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": role, "namespace": SYSTEM},
+        "subjects": [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}],
+        "roleRef": {"kind": "Role", "name": role, "apiGroup": "rbac.authorization.k8s.io"},
     })
 }
 
@@ -377,13 +416,11 @@ fn a_node_that_is_replaced_takes_nothing_from_who_lies() {
     assert!(told.contains("SL0215") && told.contains(&address), "{told}");
 
     // One that is gone for good is forgotten, and one that is there is not.
-    let lives = process::finish(&cluster.sealiftctl(0, &["cluster", "remove", "node-1"])).expect(3);
+    let lives = process::finish(&cluster.removal("node-1")).expect(3);
     lives.expect_said(&["SL0590"]);
     cluster.kill(2);
-    process::run(&mut cluster.sealiftctl(0, &["cluster", "remove", "node-2"]));
+    process::run(&mut cluster.removal("node-2"));
     let told = process::json(&mut cluster.sealiftctl(0, &["cluster", "status", "--json"]));
     assert_eq!(told["nodes"].as_array().map(Vec::len), Some(2), "{told}");
-    process::finish(&cluster.sealiftctl(0, &["cluster", "remove", "node-2"]))
-        .expect(2)
-        .expect_said(&["SL0589"]);
+    process::finish(&cluster.removal("node-2")).expect(2).expect_said(&["SL0589"]);
 }

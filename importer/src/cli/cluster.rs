@@ -1,5 +1,6 @@
 //! `cluster`, and what `activate` and `rollback` are on a node of one.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,13 +41,20 @@ pub(super) enum ClusterCommand {
         /// What it was called
         #[arg(value_name = "NODE")]
         name: NodeName,
+        /// Who may remove it; the nodes themselves need not
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: Option<PathBuf>,
     },
 }
 
 pub(super) fn cluster(cli: &Cli, output: Output, command: &ClusterCommand) -> Result<(), Error> {
     let config = cli.config()?;
     let cluster = config.cluster.as_ref().ok_or(ClusterError::NotConfigured)?;
-    let board = Kubernetes::open(&cluster.kubeconfig, &cluster.namespace, &cluster.times)?;
+    let kubeconfig = match command {
+        ClusterCommand::Remove { kubeconfig: Some(kubeconfig), .. } => kubeconfig,
+        _ => &cluster.kubeconfig,
+    };
+    let board = Kubernetes::open(kubeconfig, &cluster.namespace, &cluster.times)?;
     match command {
         ClusterCommand::Run => Node { cli, output, config: &config, cluster, board: &board }.run(),
         ClusterCommand::Step => Node { cli, output, config: &config, cluster, board: &board }.step(),
@@ -54,7 +62,7 @@ pub(super) fn cluster(cli: &Cli, output: Output, command: &ClusterCommand) -> Re
             let told = Told::of(board.read()?);
             output.result(&told, || told.describe())
         }
-        ClusterCommand::Remove { name } => remove(output, cluster, &board, name),
+        ClusterCommand::Remove { name, .. } => remove(output, cluster, &board, name),
     }
 }
 
@@ -170,7 +178,7 @@ fn remove(output: Output, cluster: &Cluster, board: &Kubernetes, name: &NodeName
     let begun = Instant::now();
     let before = board.read()?;
     observer.observe(&before, begun.elapsed());
-    let Some(version) = before.reports.get(name).map(|report| report.version.clone()) else {
+    let Some(version) = before.report_version(name) else {
         return Err(ClusterError::UnknownNode { name: name.clone() }.into());
     };
     // Whoever is there says so in this time.
@@ -180,7 +188,7 @@ fn remove(output: Output, cluster: &Cluster, board: &Kubernetes, name: &NodeName
     ))?;
     while begun.elapsed() < cluster.times.beat * 2 {
         thread::sleep(WATCH_INTERVAL.min(cluster.times.beat));
-        if board.read()?.reports.get(name).is_some_and(|report| report.version != version) {
+        if board.read()?.report_version(name).is_some_and(|now| now != version) {
             return Err(ClusterError::NodeLives { name: name.clone() }.into());
         }
     }
@@ -197,7 +205,15 @@ pub(super) fn activate(
     args: &ActivateArgs,
 ) -> Result<(), Error> {
     let store = cli.store()?;
-    let plan = Plan::activation(&store, &config.activation, switch::find(&store, &args.version)?)?;
+    let sequence = switch::find(&store, &args.version)?;
+    // What is under way, and the way out of a way back, need no plan of this node: its own journal would be in the way.
+    if !args.plan.plan
+        && let Some(agreed) = under_way(cluster)?
+        && let Some(wanted) = agreed.leads_to(&store.release(sequence)?.digest())
+    {
+        return Request { output, cluster, wanted: wanted.clone(), from: None }.make();
+    }
+    let plan = Plan::activation(&store, &config.activation, sequence)?;
     if args.plan.plan {
         return output.result(&plan, || switch::describe(&plan));
     }
@@ -214,14 +230,14 @@ pub(super) fn rollback(
     args: &RollbackArgs,
 ) -> Result<(), Error> {
     let store = cli.store()?;
-    let board = Kubernetes::open(&cluster.kubeconfig, &cluster.namespace, &cluster.times)?;
-    let agreed = board.read()?.agreement.map(|agreed| agreed.value);
     let target = args.version.as_ref().map(|version| switch::find(&store, version)).transpose()?;
-    if let Some(from) = agreed.filter(Agreement::is_under_way).and_then(|agreed| agreed.from)
-        && target.is_none_or(|target| target == from.sequence)
-        && !args.plan.plan
+    // A way back that is under way is waited for; any other run is turned round.
+    if !args.plan.plan
+        && let Some(agreed) = under_way(cluster)?
+        && let Some(wanted) = if agreed.is_return { Some(agreed.release) } else { agreed.from }
+        && target.is_none_or(|target| target == wanted.sequence)
     {
-        return Request { output, cluster, wanted: from, from: None }.make();
+        return Request { output, cluster, wanted, from: None }.make();
     }
     let plan = Plan::rollback(&store, &config.activation, target)?;
     if args.plan.plan {
@@ -229,6 +245,13 @@ pub(super) fn rollback(
     }
     expect_consent(&plan, args.consent.yes)?;
     Request { output, cluster, wanted: named(&plan.to), from: plan.from.as_ref().map(named) }.make()
+}
+
+/// The run that is under way, if one is.
+fn under_way(cluster: &Cluster) -> Result<Option<Agreement>, Error> {
+    let board = Kubernetes::open(&cluster.kubeconfig, &cluster.namespace, &cluster.times)?;
+    let agreed = board.read()?.agreement.map(|agreed| agreed.value);
+    Ok(agreed.filter(Agreement::is_under_way))
 }
 
 fn expect_consent(plan: &Plan, has_consent: bool) -> Result<(), Error> {
@@ -261,15 +284,10 @@ impl Request<'_> {
         let snapshot = board.read()?;
         let agreed = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
         let next = match agreed {
-            Some(agreed) if agreed.release == self.wanted && !agreed.is_stalled() => agreed.clone(),
-            Some(agreed) if agreed.is_under_way() => match &agreed.from {
-                Some(from) if *from == self.wanted && !agreed.is_return => agreed.given_up("it was given up"),
-                _ => {
-                    let release = Box::new(agreed.release.clone());
-                    return Err(ClusterError::UnderWay { run: agreed.run, release }.into());
-                }
-            },
-            Some(agreed) => agreed.next(self.wanted.clone()),
+            Some(agreed) => agreed.asked_for(&self.wanted).ok_or_else(|| {
+                let release = Box::new(agreed.release.clone());
+                ClusterError::UnderWay { run: agreed.run, release }
+            })?,
             None => Agreement::first(self.wanted.clone(), self.from.clone()),
         };
         if agreed != Some(&next) {
@@ -324,6 +342,8 @@ struct Told {
     agreement: Option<Agreement>,
     coordinator: Option<String>,
     nodes: Vec<NodeTold>,
+    /// What else is written there and cannot be read.
+    unreadable: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -337,6 +357,7 @@ struct NodeTold {
 
 impl Told {
     fn of(snapshot: Snapshot) -> Self {
+        let unreadable = snapshot.obstacle();
         let agreement = snapshot.agreement.map(|agreed| agreed.value);
         let told = |(name, report): (NodeName, crate::cluster::Versioned<Report>)| {
             let report = report.value;
@@ -344,7 +365,8 @@ impl Told {
             NodeTold { name, agrees, report }
         };
         let nodes = snapshot.reports.into_iter().map(told).collect();
-        Self { nodes, agreement, coordinator: snapshot.lease.and_then(|lease| lease.value.holder) }
+        let coordinator = snapshot.lease.and_then(|lease| lease.value.holder);
+        Self { agreement, coordinator, nodes, unreadable }
     }
 
     fn describe(&self) -> String {
@@ -361,6 +383,7 @@ impl Told {
             }
         };
         let lines = lines.line_if("led by", self.coordinator.as_ref());
+        let lines = lines.line_if("passed over", self.unreadable.as_ref());
         self.nodes.iter().fold(lines, |lines, node| lines.line(node.name.as_str(), node.describe())).end()
     }
 }
@@ -371,7 +394,11 @@ impl NodeTold {
             Some(active) => format!("runs {}", active.version),
             None => "runs nothing".to_owned(),
         };
-        let behind = if self.agrees { "" } else { ", which is not what is agreed on" };
+        let behind = match (self.agrees, self.report.is_unsettled) {
+            (true, _) => "",
+            (false, true) => ", in the middle of a switch",
+            (false, false) => ", which is not what is agreed on",
+        };
         let seen = super::output::instant(self.report.seen);
         let trouble = self.report.trouble.as_ref().map(|trouble| trouble.reason.as_str());
         let why = trouble.or(self.report.waits.as_deref()).map(|why| format!(": {why}")).unwrap_or_default();

@@ -99,7 +99,13 @@ An activation that was interrupted, or has stopped, is given up by a rollback.")
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     /// Go on with an activation that was interrupted; run at every start of the machine
-    Resume,
+    ///
+    /// A node of a cluster goes on once it has heard what all nodes agree on (sealift-cluster.service)
+    Resume {
+        /// Go on without the other nodes, where Kubernetes does not come up until this node has
+        #[arg(long)]
+        alone: bool,
+    },
     /// Do one thing that only root may do, for a process on the other end of standard input
     #[command(hide = true)]
     HostHelper,
@@ -261,7 +267,7 @@ impl Cli {
             Command::Rollback(args) => switch::rollback(self, output, args),
             Command::Receipt(args) => receipt::receipt(self, output, args),
             Command::Cluster(command) => cluster::cluster(self, output, command),
-            Command::Resume => switch::resume(self, output),
+            Command::Resume { alone } => switch::resume(self, output, *alone),
             Command::HostHelper => switch::host_helper(self),
             Command::Verify(args) => verify::verify(self, output, args),
             Command::Gc(args) => gc::gc(self, output, args),

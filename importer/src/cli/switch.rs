@@ -47,8 +47,18 @@ pub(super) fn rollback(cli: &Cli, output: Output, args: &RollbackArgs) -> Result
     output.result(&done, || conclude(&done))
 }
 
-pub(super) fn resume(cli: &Cli, output: Output) -> Result<(), Error> {
-    let config = cli.config()?.activation;
+/// On a node of a cluster, all may have gone back meanwhile. The daemon hears that first; it is started anew after an update,
+/// which ends here as well.
+pub(super) fn resume(cli: &Cli, output: Output, alone: bool) -> Result<(), Error> {
+    let config = cli.config()?;
+    let config = match config.cluster {
+        Some(_) if !alone => {
+            let none: [Switched; 0] = [];
+            return output.result(&none, || "This node goes on when it has heard the others\n".to_owned());
+        }
+        Some(_) => config.activation.of_node(),
+        None => config.activation,
+    };
     let writer = cli.writer("resume")?;
     let appliance = Appliance::new(cli, output, &writer, &config)?;
     let done = appliance.engine(false).resume(&writer)?;

@@ -24,9 +24,7 @@ const ASK_LIMIT: Duration = Duration::from_secs(10);
 /// The Lease.
 const LEASE: &str = "sealift";
 /// The `ConfigMap` of what is agreed on.
-const AGREEMENT: &str = "sealift-release";
-/// The `ConfigMap` of a node begins so.
-const NODE_PREFIX: &str = "sealift-node-";
+pub(super) const AGREEMENT: &str = "sealift-release";
 /// By this label the nodes' own `ConfigMaps` are found.
 const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "sealift");
 /// The one key in each of them.
@@ -95,7 +93,7 @@ impl Kubernetes {
     /// # Errors
     /// The API server cannot be reached, or refuses.
     pub fn forget(&self, name: &NodeName) -> Result<bool, Error> {
-        let name = format!("{NODE_PREFIX}{name}");
+        let name = name.object();
         let path = self.config_maps(Some(&name));
         let ask = Ask { verb: "delete", resource: "configmaps".to_owned(), path: &path, query: &[] };
         match self.api.delete(&ask, Deadline::after(ASK_LIMIT)) {
@@ -179,16 +177,7 @@ impl Board for Kubernetes {
         let (path, query) = (self.config_maps(None), [("labelSelector", selector.as_str())]);
         let ask = Ask { verb: "list", resource: "configmaps".to_owned(), path: &path, query: &query };
         let found: ConfigMaps = self.api.get(&ask, deadline)?;
-        let mut snapshot = Snapshot { lease, ..Snapshot::default() };
-        for config_map in found.items {
-            if config_map.metadata.name == AGREEMENT {
-                snapshot.agreement = Some(config_map.document()?);
-            } else if let Some(name) = config_map.metadata.name.strip_prefix(NODE_PREFIX) {
-                let name = name.parse().map_err(|why| config_map.refuse(why))?;
-                snapshot.reports.insert(name, config_map.document()?);
-            }
-        }
-        Ok(snapshot)
+        found.read(lease)
     }
 
     fn write_lease(&self, seen: Option<&str>, lease: &Lease) -> Result<Option<String>, Error> {
@@ -221,12 +210,37 @@ impl Board for Kubernetes {
         seen: Option<&str>,
         report: &Report,
     ) -> Result<Option<String>, Error> {
-        self.write_document(&format!("{NODE_PREFIX}{name}"), seen, report)
+        self.write_document(&name.object(), seen, report)
+    }
+}
+
+impl ConfigMaps {
+    /// Nothing goes on without what is agreed on; a report that cannot be read concerns its node alone.
+    fn read(&self, lease: Option<Versioned<Lease>>) -> Result<Snapshot, Error> {
+        let mut snapshot = Snapshot { lease, ..Snapshot::default() };
+        for config_map in &self.items {
+            let Metadata { name, resource_version } = &config_map.metadata;
+            if name == AGREEMENT {
+                snapshot.agreement = Some(config_map.document()?);
+            } else if let Some(node) = NodeName::of_object(name) {
+                let report = node
+                    .map_err(|why| config_map.refuse(why))
+                    .and_then(|node| Ok((node, config_map.document()?)));
+                match report {
+                    Ok((node, report)) => drop(snapshot.reports.insert(node, report)),
+                    Err(error) => {
+                        let (version, value) = (resource_version.clone(), error.to_string());
+                        snapshot.unreadable.insert(name.clone(), Versioned { version, value });
+                    }
+                }
+            }
+        }
+        Ok(snapshot)
     }
 }
 
 impl ConfigMap {
-    fn document<T: DeserializeOwned>(&self) -> Result<Versioned<T>, Error> {
+    fn document<T: DeserializeOwned>(&self) -> Result<Versioned<T>, ClusterError> {
         let text = self.data.get(KEY).ok_or_else(|| self.refuse(format!("it has no key `{KEY}`")))?;
         let value = json::parse(&self.metadata.name, text.as_bytes(), MAX_DOCUMENT_BYTES)
             .map_err(|error| self.refuse(error.to_string()))?;
@@ -235,5 +249,38 @@ impl ConfigMap {
 
     fn refuse(&self, why: String) -> ClusterError {
         ClusterError::Object { name: self.metadata.name.clone(), why }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config_maps(objects: &[(&str, &str)]) -> ConfigMaps {
+        let item = |(name, text): &(&str, &str)| json!({"metadata": {"name": name, "resourceVersion": "7"}, "data": {KEY: text}});
+        let items: Vec<Value> = objects.iter().map(item).collect();
+        serde_json::from_value(json!({ "items": items })).unwrap()
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_read_concerns_its_node_alone() {
+        let report = r#"{"here": [], "seen": "2026-01-01T00:00:00Z"}"#;
+        let objects = [
+            ("sealift-node-a", report),
+            ("sealift-node-b", "{"),
+            ("sealift-node-c", r#"{"here": 7}"#),
+            ("sealift-node--", report),
+            ("sealift-release-notes", "not ours"),
+        ];
+        let snapshot = config_maps(&objects).read(None).unwrap();
+        assert_eq!(snapshot.reports.keys().map(NodeName::as_str).collect::<Vec<_>>(), ["a"]);
+        let unreadable: Vec<&String> = snapshot.unreadable.keys().collect();
+        assert_eq!(unreadable, ["sealift-node--", "sealift-node-b", "sealift-node-c"]);
+        assert!(snapshot.obstacle().unwrap().contains("sealift-node-b"));
+        // A node can write over what it cannot read.
+        for (node, version) in [("a", Some("7")), ("b", Some("7")), ("d", None)] {
+            assert_eq!(snapshot.report_version(&node.parse().unwrap()), version, "{node}");
+        }
+        assert!(config_maps(&[(AGREEMENT, "{")]).read(None).is_err(), "nothing goes on without it");
     }
 }

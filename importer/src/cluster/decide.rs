@@ -150,7 +150,7 @@ fn is_first(view: &View, agreed: &Agreement) -> bool {
 /// What the coordinator does.
 fn coordinate(view: &View) -> Vec<Act> {
     let wanted = match &view.agreement {
-        Some(agreed) => agreed.is_under_way(),
+        Some(agreed) => agreed.is_under_way() && may_lead(view, agreed),
         None => may_adopt(view).is_some(),
     };
     match (wanted, view.hold) {
@@ -159,6 +159,15 @@ fn coordinate(view: &View) -> Vec<Act> {
         (false, Hold::Ours | Hold::Due) => vec![Act::LeaveLease],
         (_, Hold::Theirs) | (false, Hold::Free) => Vec::new(),
     }
+}
+
+/// Whether this node can see a run to its end. One that came back in the middle, without the release, cannot look whether all
+/// is well with it; it leaves that to those who run it, if there are any.
+fn may_lead(view: &View, agreed: &Agreement) -> bool {
+    let has_it = view.nodes.get(&view.me).is_some_and(|own| own.has(&agreed.release));
+    agreed.phase != Phase::Activating
+        || has_it
+        || !view.nodes.values().any(|report| report.runs(&agreed.release))
 }
 
 /// What runs on every live node that runs anything, if nothing is agreed on: the cluster was one node before.
@@ -213,7 +222,7 @@ fn outcome<'a>(view: &'a View, work: &Work) -> Option<&'a Result<(), String>> {
 }
 
 fn begin(view: &View, work: Work) -> Option<Act> {
-    (!view.is_busy).then_some(Act::Begin(work))
+    (!view.is_busy && view.may_retry).then_some(Act::Begin(work))
 }
 
 /// Why a run that leads forward has to be given up: what a live node cannot do.

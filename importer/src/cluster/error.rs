@@ -95,7 +95,7 @@ impl Explain for Error {
         Some(match self {
             Self::NotConfigured => "`cluster` in /etc/sealift/appliance.yaml makes it one; `docs/operator.md` shows all keys".into(),
             Self::Object { .. } => "see who changed it (`kubectl get --show-managed-fields`); once it is removed, the nodes write it again".into(),
-            Self::UnderWay { .. } => "`sealiftctl cluster status` says how far it is; `sealiftctl rollback` gives it up".into(),
+            Self::UnderWay { .. } => "`sealiftctl cluster status` says how far it is; `sealiftctl rollback` gives it up, and a way back ends by `sealiftctl activate` of what is left".into(),
             Self::NotAgreed { .. } => "remove this node (`sealiftctl cluster remove`), empty its store, and let it join".into(),
             Self::Outdated => "see what it is, `sealiftctl cluster status`, and run the command again".into(),
             Self::GaveUp { .. } => "mend that, and activate it again; what ran before runs".into(),

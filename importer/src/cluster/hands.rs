@@ -5,13 +5,15 @@ use sealift_archive::{Class, Explain as _, Sequence};
 use sealift_fetch::meter::Display;
 use sealift_fetch::{Interrupt, Meter};
 use sealift_store::policy::Offered;
-use sealift_store::{Store, Writer};
+use sealift_store::{Store, Subject, Writer};
 
+use super::board::AGREEMENT;
 use super::decide::{Peer, Work};
+use super::home::named;
 use super::member::Failure;
 use crate::Error;
 use crate::activation::{Engine, Flux, Trouble, UnderWay, wait_until_well};
-use crate::config::activation::{Activation, FluxAccess, Health};
+use crate::config::activation::{Activation, FluxAccess};
 use crate::config::{PeerAccess, parse_peer};
 use crate::flux;
 use crate::import::Plan;
@@ -80,7 +82,8 @@ impl Hands<'_> {
         }
         let writer = self.writer(release)?;
         let wanted = Wanted::new(release.statement, earlier);
-        peers.take(&writer, wanted, self, &self.meter("waiting")).map(drop)
+        peers.take(&writer, wanted, self, &self.meter("waiting"))?;
+        expect_named(&writer, release)
     }
 
     /// A node is known by its own authority, besides those that are trusted anyway.
@@ -92,22 +95,28 @@ impl Hands<'_> {
         peers.add(&url, &PeerAccess { authorities: peer.ca_crt.clone().into_bytes(), ..self.peers.clone() })
     }
 
-    /// The node's own activation. What concerns all nodes, Flux and the last look, is not part of it.
+    /// The node's own activation.
     fn switch(
         &self,
         release: &CurrentRelease,
         earlier: &[CurrentRelease],
         engines: &dyn Engines,
     ) -> Result<(), Error> {
-        let config = Activation { flux: None, health: Health::default(), ..self.activation.clone() };
+        let config = self.activation.of_node();
         let writer = self.writer(release)?;
+        expect_named(&writer, release)?;
         engines.with_engine(&writer, &config, &mut |engine| {
             if let Some(begun) = UnderWay::of(&writer)? {
-                let ends = [&begun.to, &begun.from];
-                if ends.into_iter().flatten().any(|end| end.digest == release.statement) {
+                let end = nearest_end(&begun, release);
+                if end == Some(release.sequence) {
                     return engine.activate(&writer, release.sequence).map(drop);
                 }
-                engine.resume(&writer)?;
+                match end {
+                    // What was to follow it may not be agreed on any more.
+                    Some(end) if begun.stopped.is_none() => drop(engine.activate(&writer, end)?),
+                    // It says why; nobody has agreed on how to go on.
+                    _ => drop(engine.resume(&writer)?),
+                }
             }
             let active = writer.situation()?.active().map(|active| active.name.sequence);
             if active.is_some_and(|active| active > release.sequence) {
@@ -160,6 +169,35 @@ fn open(access: &FluxAccess) -> Result<flux::Cluster, flux::Error> {
     flux::Cluster::open(&access.kubeconfig, access.namespace.as_deref())
 }
 
+/// Only the digest was agreed on, fetched and verified, and the store goes by sequences: both have to mean the same release.
+fn expect_named(store: &Store, release: &CurrentRelease) -> Result<(), Error> {
+    let situation = store.situation()?;
+    let here = situation.releases.iter().find(|known| known.digest == release.statement).map(named);
+    judge_name(here.as_ref(), release)
+}
+
+/// `here` is the release with the digest that is written down, if it is here.
+fn judge_name(here: Option<&CurrentRelease>, written: &CurrentRelease) -> Result<(), Error> {
+    let CurrentRelease { version, sequence, statement } = written;
+    let why = match here {
+        Some(here) if here == written => return Ok(()),
+        Some(here) => format!(
+            "it calls {statement} {version} (sequence {sequence}), which is {} (sequence {})",
+            here.version, here.sequence
+        ),
+        None => format!("{statement}, which it calls {version}, is not here"),
+    };
+    Err(super::Error::Object { name: AGREEMENT.to_owned(), why }.into())
+}
+
+/// Where a switch that was begun here ends on the way to this release: there, or else at its end that is closer by.
+fn nearest_end(begun: &UnderWay, release: &CurrentRelease) -> Option<Sequence> {
+    let ends = || begun.to.iter().chain(&begun.from);
+    let there = ends().find(|end| end.digest == release.statement);
+    let by_distance = |end: &&Subject| end.sequence.get().abs_diff(release.sequence.get());
+    there.or_else(|| ends().min_by_key(by_distance)).map(|end| end.sequence)
+}
+
 /// The steps from what is active to this release, all of which the nodes have agreed on.
 fn way(store: &Store, release: &CurrentRelease, earlier: &[CurrentRelease]) -> Result<Vec<Sequence>, Error> {
     let statement = store.release(release.sequence)?.statement()?;
@@ -183,5 +221,59 @@ fn failure(error: &Error) -> Failure {
             Failure::Passing(error.to_string())
         }
         _ => Failure::Trouble(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_archive::Digest;
+
+    use super::*;
+
+    #[test]
+    fn what_was_begun_ends_nearest_to_what_is_agreed_on() {
+        let digest = |sequence: u64| Digest::of(&sequence.to_le_bytes());
+        let subject = |sequence: u64| Subject {
+            product: "acme".parse().unwrap(),
+            version: format!("1.{sequence}").parse().unwrap(),
+            sequence: sequence.try_into().unwrap(),
+            digest: digest(sequence),
+        };
+        // From, to, what is agreed on, and where it ends.
+        let cases = [(5, 6, 6, 6), (5, 6, 5, 5), (5, 6, 7, 6), (5, 6, 4, 5), (6, 5, 7, 6), (6, 5, 4, 5)];
+        for (from, to, agreed, expected) in cases {
+            let begun = UnderWay {
+                to: Some(subject(to)),
+                from: Some(subject(from)),
+                phase: "preflight".to_owned(),
+                stopped: None,
+                turned: None,
+                is_forward: to > from,
+            };
+            let Subject { version, sequence, digest, .. } = subject(agreed);
+            let release = CurrentRelease { version, sequence, statement: digest };
+            let end = nearest_end(&begun, &release).map(Sequence::get);
+            assert_eq!(end, Some(expected), "{from} to {to}, {agreed} is agreed on");
+        }
+    }
+
+    #[test]
+    fn a_digest_and_its_name_have_to_mean_the_same_release() {
+        let release = |version: &str, sequence: u64, content: &str| CurrentRelease {
+            version: version.parse().unwrap(),
+            sequence: sequence.try_into().unwrap(),
+            statement: Digest::of(content.as_bytes()),
+        };
+        let here = release("1.5", 5, "five");
+        assert!(judge_name(Some(&here), &here).is_ok());
+        let cases = [
+            (Some(&here), release("1.5", 3, "five")),
+            (Some(&here), release("1.3", 5, "five")),
+            (None, release("1.3", 3, "five")),
+        ];
+        for (here, written) in cases {
+            let error = judge_name(here, &written).unwrap_err();
+            assert!(matches!(failure(&error), Failure::Trouble(_)), "{written:?}: {error}");
+        }
     }
 }

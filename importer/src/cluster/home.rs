@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use super::member::Home;
 use super::record::{Agreement, Report};
 use crate::Error;
+use crate::activation::UnderWay;
 use crate::config::Cluster;
 use crate::online::whole;
 
@@ -24,8 +25,6 @@ pub struct NodeHome {
     boot_id: String,
     /// What is here, as long as nothing changes; to look anew takes a system call for every blob.
     known: RefCell<Option<(Stamp, Report)>>,
-    /// What was written down last about what is agreed on.
-    heard: RefCell<Option<Agreed>>,
 }
 
 impl NodeHome {
@@ -35,9 +34,8 @@ impl NodeHome {
     /// The certificate of its authority cannot be read, or I/O.
     pub fn open(store: Store, config: &Cluster) -> Result<Self, Error> {
         let ca_crt = config.ca_cert.as_ref().map(fs::read_to_string).transpose()?.unwrap_or_default();
-        let heard = RefCell::new(store.agreed().ok().flatten());
         let address = config.address.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { store, address, ca_crt, boot_id: boot()?, known: RefCell::default(), heard })
+        Ok(Self { store, address, ca_crt, boot_id: boot()?, known: RefCell::default() })
     }
 
     fn look_anew(&self) -> Result<Report, Error> {
@@ -46,6 +44,7 @@ impl NodeHome {
             here: BTreeSet::new(),
             active: situation.active().map(named),
             is_switching: false,
+            is_unsettled: false,
             trouble: None,
             waits: None,
             address: Some(self.address.clone()),
@@ -63,28 +62,24 @@ impl NodeHome {
 
 impl Home for NodeHome {
     fn look(&self) -> Result<Report, Error> {
+        // A journal that cannot be read is told by the switch that wants to go on with it.
+        let is_unsettled = !matches!(UnderWay::of(&self.store), Ok(None));
         let stamp = self.store.stamp()?;
         if let Some((seen, report)) = &*self.known.borrow()
             && *seen == stamp
         {
-            return Ok(Report { seen: OffsetDateTime::now_utc(), ..report.clone() });
+            return Ok(Report { is_unsettled, seen: OffsetDateTime::now_utc(), ..report.clone() });
         }
         let report = self.look_anew()?;
         *self.known.borrow_mut() = Some((stamp, report.clone()));
-        Ok(report)
+        Ok(Report { is_unsettled, ..report })
     }
 
     fn hear(&self, agreement: Option<&Agreement>, nodes: Vec<NodeSeen>) -> Result<(), Error> {
         let releases =
             agreement.into_iter().flat_map(Agreement::served).map(|named| named.statement).collect();
         let (boot_id, time) = (self.boot_id.clone(), OffsetDateTime::now_utc());
-        let agreed = Agreed { releases, boot_id, time, nodes };
-        let is_same = |heard: &Agreed| *heard == Agreed { time: heard.time, ..agreed.clone() };
-        if !self.heard.borrow().as_ref().is_some_and(is_same) {
-            self.store.write_agreed(&agreed)?;
-            *self.heard.borrow_mut() = Some(agreed);
-        }
-        Ok(())
+        Ok(self.store.write_agreed(&Agreed { releases, boot_id, time, nodes })?)
     }
 }
 

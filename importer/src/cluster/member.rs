@@ -83,7 +83,10 @@ pub struct Member {
     /// What the coordinator's last work came to.
     done: Option<(Work, Result<(), String>)>,
     trouble: Option<Trouble>,
-    waits: Option<String>,
+    /// In which run it waits, and for what.
+    waits: Option<(u64, String)>,
+    /// What others have written and cannot be read.
+    obstacle: Option<String>,
     /// How often work has failed in a row, and when it is tried again.
     failed: (u32, Duration),
     /// When it last wrote about itself.
@@ -102,6 +105,7 @@ impl Member {
             done: None,
             trouble: None,
             waits: None,
+            obstacle: None,
             failed: (0, Duration::ZERO),
             told: None,
         }
@@ -114,11 +118,17 @@ impl Member {
     pub fn step(&mut self, now: Duration, board: &dyn Board, home: &dyn Home) -> Result<Option<Work>, Error> {
         let snapshot = board.read()?;
         self.observer.observe(&snapshot, now);
+        self.obstacle = snapshot.obstacle();
         let agreement = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
-        home.hear(agreement, self.observer.seen(&snapshot, &self.times, now))?;
+        let heard = home.hear(agreement, self.observer.seen(&snapshot, &self.times, now));
         self.forget_other_runs(agreement);
-        let own = self.report(home)?;
+        let mut own = self.report(home)?;
+        if let Err(error) = &heard {
+            own.waits.get_or_insert_with(|| error.to_string());
+        }
+        // A full disk does not make it mute: the others are told of it first.
         let told = self.tell(now, board, &snapshot, &own)?;
+        heard?;
         let view = self.view(now, &snapshot, own.clone());
         for act in decide(&view) {
             match act {
@@ -153,11 +163,12 @@ impl Member {
             Ok(()) => (0, now),
             Err(_) => (failures + 1, now + self.wait(failures)),
         };
+        let run = work.run();
         if work.is_coordination() {
             // A trial that may pass is no outcome: it is made again.
             let outcome = match outcome {
                 Err(Failure::Passing(reason)) => {
-                    self.waits = Some(reason);
+                    self.waits = Some((run, reason));
                     return;
                 }
                 Err(Failure::Trouble(reason)) => Err(reason),
@@ -168,15 +179,17 @@ impl Member {
         }
         match outcome {
             Ok(()) => self.trouble = None,
-            Err(Failure::Passing(reason)) => self.waits = Some(reason),
-            Err(Failure::Trouble(reason)) => self.trouble = Some(Trouble { run: work.run(), reason }),
+            Err(Failure::Passing(reason)) => self.waits = Some((run, reason)),
+            Err(Failure::Trouble(reason)) => self.trouble = Some(Trouble { run, reason }),
         }
     }
 
     /// What hinders it now, for whoever watches.
     #[must_use]
     pub fn hindrance(&self) -> Option<&str> {
-        self.trouble.as_ref().map(|trouble| trouble.reason.as_str()).or(self.waits.as_deref())
+        let trouble = self.trouble.as_ref().map(|trouble| &trouble.reason);
+        let waits = self.waits.as_ref().map(|(_, reason)| reason);
+        trouble.or(waits).or(self.obstacle.as_ref()).map(String::as_str)
     }
 
     fn wait(&self, failures: u32) -> Duration {
@@ -189,14 +202,20 @@ impl Member {
         if self.done.as_ref().is_some_and(|(work, _)| Some(work.run()) != run) {
             self.done = None;
         }
-        if self.trouble.as_ref().is_some_and(|trouble| Some(trouble.run) != run) {
+        let is_other = |of: u64| Some(of) != run;
+        if self.trouble.as_ref().is_some_and(|trouble| is_other(trouble.run)) {
             self.trouble = None;
+            self.failed = (0, Duration::ZERO);
+        }
+        if self.waits.as_ref().is_some_and(|(of, _)| is_other(*of)) {
+            self.waits = None;
             self.failed = (0, Duration::ZERO);
         }
     }
 
     fn report(&self, home: &dyn Home) -> Result<Report, Error> {
-        let (trouble, waits) = (self.trouble.clone(), self.waits.clone());
+        let waits = self.waits.as_ref().map(|(_, reason)| reason.clone());
+        let trouble = self.trouble.clone();
         let is_switching = matches!(self.work, Some(Work::Switch { .. }));
         Ok(Report { is_switching, trouble, waits, ..home.look()? })
     }
@@ -218,7 +237,7 @@ impl Member {
             return Ok(Some(written.version.clone()));
         }
         // Nobody else writes it: if it was another edition, an answer was lost, and the next step writes over that.
-        let version = board.write_report(&self.name, written.map(|written| written.version.as_str()), own)?;
+        let version = board.write_report(&self.name, snapshot.report_version(&self.name), own)?;
         if version.is_some() {
             self.told = Some(now);
         }

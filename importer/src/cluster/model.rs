@@ -158,8 +158,9 @@ impl Board for Seen<'_> {
         report: &Report,
     ) -> Result<Option<String>, Error> {
         assert_eq!(*name, self.node, "each writes its own");
-        let is_same = Self::is_same(self.api.borrow().now.snapshot.reports.get(name), seen);
+        let is_same = self.api.borrow().now.snapshot.report_version(name) == seen;
         self.write(is_same, |api| {
+            api.now.snapshot.unreadable.remove(&name.object());
             let version = api.edition();
             api.now.told.insert(name.clone(), self.now);
             let written = Versioned { version: version.clone(), value: report.clone() };
@@ -174,7 +175,11 @@ impl Board for Seen<'_> {
 struct Store {
     here: BTreeSet<u64>,
     active: Option<u64>,
+    /// A switch has failed, and lies there in the middle.
+    is_unsettled: bool,
     heard: RefCell<Option<Agreement>>,
+    /// The disk is full.
+    is_full: bool,
 }
 
 impl Home for Store {
@@ -183,6 +188,7 @@ impl Home for Store {
             here: self.here.iter().map(|sequence| release(*sequence).statement).collect(),
             active: self.active.map(release),
             is_switching: false,
+            is_unsettled: self.is_unsettled,
             trouble: None,
             waits: None,
             address: Some("https://here:5443".to_owned()),
@@ -192,6 +198,9 @@ impl Home for Store {
     }
 
     fn hear(&self, agreement: Option<&Agreement>, _: Vec<NodeSeen>) -> Result<(), Error> {
+        if self.is_full {
+            return Err(mishap());
+        }
         *self.heard.borrow_mut() = agreement.cloned();
         Ok(())
     }
@@ -321,6 +330,9 @@ impl World {
             _ => Err(Failure::Trouble("no".to_owned())),
         };
         let node = &mut self.nodes[at];
+        if matches!(work, Work::Switch { .. }) {
+            node.store.is_unsettled = outcome.is_err();
+        }
         let member = node.member.as_mut().expect("what works is up");
         member.finish(self.clock, work, outcome);
     }
@@ -348,7 +360,12 @@ impl World {
                 assert!(store.here.contains(&release.sequence.get()), "{release:?} is not here");
                 store.active = Some(release.sequence.get());
             }
-            Work::HoldFlux { .. } | Work::FreeFlux { .. } | Work::Check { .. } => {}
+            Work::Check { release, .. } => {
+                if !self.nodes[at].store.here.contains(&release.sequence.get()) {
+                    return Err(Failure::Passing("it is not here".to_owned()));
+                }
+            }
+            Work::HoldFlux { .. } | Work::FreeFlux { .. } => {}
         }
         Ok(())
     }
@@ -359,12 +376,8 @@ impl World {
         let agreed = api.now.snapshot.agreement.as_ref().map(|agreed| agreed.value.clone());
         let (Some(agreed), true) = (agreed, self.nodes[node].store.here.contains(&sequence)) else { return };
         let wanted = release(sequence);
-        if agreed.is_under_way() {
-            if agreed.from == Some(wanted) && !agreed.is_return {
-                api.agree(agreed.given_up("a person"));
-            }
-        } else if agreed.release != wanted || agreed.is_stalled() {
-            api.agree(agreed.next(wanted));
+        if let Some(next) = agreed.asked_for(&wanted).filter(|next| *next != agreed) {
+            api.agree(next);
         }
     }
 
@@ -502,6 +515,31 @@ fn a_dead_node_is_not_waited_for_and_catches_up() {
 }
 
 #[test]
+fn a_node_that_came_back_in_the_middle_does_not_lead() {
+    let mut world = World::new();
+    world.settle();
+    rounds(&mut world, &[0, 1, 2], 1);
+    world.happen(Happens::Crash(2));
+    world.happen(Happens::Import(0, 2));
+    world.happen(Happens::Wish(0, 2));
+    world.happen(Happens::Wait(60));
+    while active(&world) != [Some(2), Some(2), Some(1)] {
+        rounds(&mut world, &[0, 1], 1);
+    }
+    // They say so, and fall mute before they have looked whether all is well.
+    world.happen(Happens::Step(1, Luck::Good));
+    world.happen(Happens::Crash(0));
+    world.happen(Happens::Cut(1));
+    assert_eq!(agreed(&world).phase, Phase::Activating);
+    world.happen(Happens::Start(2));
+    world.happen(Happens::Step(2, Luck::Good));
+    world.happen(Happens::Wait(Times::default().lease.as_secs()));
+    rounds(&mut world, &[2], 5);
+    world.settle();
+    assert_eq!(active(&world), [Some(2); 3]);
+}
+
+#[test]
 fn what_a_node_cannot_do_turns_all_round() {
     let mut world = World::new();
     world.settle();
@@ -513,6 +551,86 @@ fn what_a_node_cannot_do_turns_all_round() {
     world.settle();
     assert_eq!(active(&world), [Some(1); 3]);
     assert_eq!(agreed(&world).reason.as_deref(), Some("node node-1: no"));
+}
+
+#[test]
+fn a_report_that_cannot_be_read_is_written_anew_and_stops_nobody() {
+    let mut world = World::new();
+    world.settle();
+    {
+        let snapshot = &mut world.api.borrow_mut().now.snapshot;
+        for node in [1, 2] {
+            let Versioned { version, .. } = snapshot.reports.remove(&name(node)).expect("it was told");
+            let value = "no JSON".to_owned();
+            snapshot.unreadable.insert(name(node).object(), Versioned { version, value });
+        }
+    }
+    world.happen(Happens::Import(0, 2));
+    world.happen(Happens::Wish(0, 2));
+    world.happen(Happens::Crash(2));
+    rounds(&mut world, &[0, 1], 20);
+    assert_eq!(active(&world), [Some(2), Some(2), Some(1)]);
+    world.settle();
+    assert_eq!(active(&world), [Some(2); 3]);
+    assert!(world.api.borrow().now.snapshot.unreadable.is_empty());
+}
+
+#[test]
+fn a_way_back_that_no_node_can_go_is_ended_by_a_wish() {
+    let mut world = World::new();
+    world.happen(Happens::Import(0, 2));
+    world.settle();
+    world.happen(Happens::Wish(0, 2));
+    world.settle();
+    world.happen(Happens::Wish(0, 1));
+    for _ in 0..40 {
+        for node in 0..NODES {
+            world.happen(Happens::Step(node, Luck::Good));
+            let is_switch = matches!(world.nodes[node].work, Some(Work::Switch { .. }));
+            world.happen(Happens::Finish(node, if is_switch { 2 } else { 0 }));
+        }
+    }
+    assert_eq!((active(&world), agreed(&world).phase), (vec![Some(2); 3], Phase::Activating));
+    world.happen(Happens::Wish(0, 2));
+    world.settle();
+    assert_eq!((active(&world), agreed(&world).release), (vec![Some(2); 3], release(2)));
+    assert!(world.nodes.iter().all(|node| !node.store.is_unsettled), "what was begun is ended");
+}
+
+#[test]
+fn a_node_whose_disk_is_full_says_so_and_changes_nothing() {
+    let mut world = World::new();
+    world.settle();
+    world.nodes[1].store.is_full = true;
+    world.happen(Happens::Import(0, 2));
+    world.happen(Happens::Wish(0, 2));
+    rounds(&mut world, &[0, 1, 2], 40);
+    let told = world.api.borrow().now.snapshot.reports[&name(1)].value.hindrance().map(str::to_owned);
+    assert_eq!((told, agreed(&world).phase), (Some(mishap().to_string()), Phase::Staging));
+    world.nodes[1].store.is_full = false;
+    world.settle();
+    assert_eq!(active(&world), [Some(2); 3]);
+}
+
+#[test]
+fn what_a_run_waited_for_is_forgotten_with_it() {
+    let mut world = World::new();
+    world.settle();
+    world.happen(Happens::Import(0, 2));
+    world.happen(Happens::Wish(0, 2));
+    while !matches!(world.nodes[1].work, Some(Work::Stage { .. })) {
+        rounds(&mut world, &[0], 1);
+        world.happen(Happens::Step(1, Luck::Good));
+    }
+    world.happen(Happens::Finish(1, 1));
+    let told = |world: &World| {
+        world.api.borrow().now.snapshot.reports[&name(1)].value.hindrance().map(str::to_owned)
+    };
+    world.happen(Happens::Step(1, Luck::Good));
+    assert_eq!(told(&world).as_deref(), Some("later"));
+    world.happen(Happens::Wish(0, 1));
+    world.happen(Happens::Step(1, Luck::Good));
+    assert_eq!(told(&world), None);
 }
 
 #[test]

@@ -13,6 +13,10 @@ use time::OffsetDateTime;
 const MAX_EARLIER: usize = 8;
 /// Longest name of a node, in characters: a label of DNS.
 const MAX_NAME: usize = 63;
+/// Why a run came to nothing that a person turned round.
+const GIVEN_UP: &str = "it was given up";
+/// The `ConfigMap` of a node begins so.
+const OBJECT_PREFIX: &str = "sealift-node-";
 
 /// A node of the cluster, as Kubernetes names it: a label of DNS.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,6 +28,17 @@ impl NodeName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The `ConfigMap` in which this node reports.
+    #[must_use]
+    pub fn object(&self) -> String {
+        format!("{OBJECT_PREFIX}{self}")
+    }
+
+    /// The node that reports in a `ConfigMap`; none if it is no report.
+    pub(super) fn of_object(object: &str) -> Option<Result<Self, String>> {
+        object.strip_prefix(OBJECT_PREFIX).map(str::parse)
     }
 }
 
@@ -149,6 +164,27 @@ impl Agreement {
         }
     }
 
+    /// What a person's wish for a release makes of it: this very run, if that leads there already; the way back out of it, and
+    /// out of a way back that no node can go; or the next run. None if another one has to end first.
+    #[must_use]
+    pub fn asked_for(&self, wanted: &CurrentRelease) -> Option<Self> {
+        if self.release == *wanted && !self.is_stalled() {
+            return Some(self.clone());
+        }
+        if !self.is_under_way() {
+            return Some(self.next(wanted.clone()));
+        }
+        let is_left = self.from.as_ref() == Some(wanted);
+        is_left.then(|| if self.is_return { self.next(wanted.clone()) } else { self.given_up(GIVEN_UP) })
+    }
+
+    /// The release with this digest, if this run leads to it, or forward to it once it is turned round.
+    #[must_use]
+    pub fn leads_to(&self, statement: &Digest) -> Option<&CurrentRelease> {
+        let left = self.from.iter().filter(|_| self.is_return);
+        [&self.release].into_iter().chain(left).find(|release| release.statement == *statement)
+    }
+
     /// Whether it came to nothing, and there is nothing to go back to: a person has to begin another run.
     #[must_use]
     pub fn is_stalled(&self) -> bool {
@@ -214,6 +250,9 @@ pub struct Report {
     /// Whether it is switching. Then its part of Kubernetes may be down, and it cannot say anything.
     #[serde(default)]
     pub is_switching: bool,
+    /// Whether a switch has begun there that has not ended, whoever began it. Until then nothing counts as running.
+    #[serde(default)]
+    pub is_unsettled: bool,
     /// What it cannot do of the run under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
@@ -244,10 +283,11 @@ impl Report {
         self.here.contains(&release.statement)
     }
 
-    /// Whether the release is active there.
+    /// Whether the release is active there, and the switch to it at its end. Its digest says which one it is, whatever else it
+    /// is called.
     #[must_use]
     pub fn runs(&self, release: &CurrentRelease) -> bool {
-        self.active.as_ref() == Some(release)
+        !self.is_unsettled && self.active.as_ref().is_some_and(|active| active.statement == release.statement)
     }
 
     /// Why it cannot follow in this run, if it cannot.
@@ -325,6 +365,26 @@ mod tests {
         assert_eq!((stalled.run, stalled.is_stalled(), stalled.is_under_way()), (1, true, false));
         let again = stalled.next(release(2));
         assert!(again.from.is_none() && again.is_under_way() && again.run == 2);
+    }
+
+    #[test]
+    fn a_person_may_turn_every_run_round() {
+        let forward = Agreement::first(release(2), Some(release(1)));
+        let back = forward.asked_for(&release(1)).unwrap();
+        assert_eq!((back.run, back.is_return, back.release.clone()), (2, true, release(1)));
+        let again = back.asked_for(&release(2)).unwrap();
+        assert_eq!((again.run, again.is_return, again.release.clone()), (3, false, release(2)));
+        assert_eq!(again.from, Some(release(1)));
+        let statements = |run: &Agreement| [1, 2].map(|one| run.leads_to(&release(one).statement).is_some());
+        assert_eq!([&forward, &back, &again].map(statements), [[false, true], [true, true], [false, true]]);
+        for run in [forward, back, again] {
+            assert_eq!(run.asked_for(&run.release), Some(run.clone()), "it is under way");
+            assert_eq!(run.asked_for(&release(3)), None);
+            let done = Agreement { phase: Phase::Active, ..run };
+            assert_eq!(done.asked_for(&release(3)).map(|next| next.run), Some(done.run + 1));
+        }
+        let stalled = Agreement::first(release(2), None).given_up("no");
+        assert_eq!(stalled.asked_for(&release(2)).map(|next| next.run), Some(2));
     }
 
     #[test]

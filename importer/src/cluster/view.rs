@@ -33,6 +33,26 @@ pub struct Snapshot {
     pub agreement: Option<Versioned<Agreement>>,
     /// How the nodes stand.
     pub reports: BTreeMap<NodeName, Versioned<Report>>,
+    /// What should be a node's report and cannot be read, and why not; by the name of the object. Nothing follows from it but
+    /// that a person should know: whoever writes nonsense must not stop the others.
+    pub unreadable: BTreeMap<String, Versioned<String>>,
+}
+
+impl Snapshot {
+    /// Which edition of its report a node, or somebody in its name, has written, whether it can be read or not.
+    #[must_use]
+    pub fn report_version(&self, name: &NodeName) -> Option<&str> {
+        let readable = self.reports.get(name).map(|report| &report.version);
+        let unreadable = || self.unreadable.get(&name.object()).map(|object| &object.version);
+        readable.or_else(unreadable).map(String::as_str)
+    }
+
+    /// What cannot be read, in one line.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<String> {
+        let lines: Vec<&str> = self.unreadable.values().map(|object| object.value.as_str()).collect();
+        (!lines.is_empty()).then(|| lines.join("; "))
+    }
 }
 
 /// How long things last.

@@ -35,6 +35,14 @@ pub struct Activation {
     pub helper: Option<PathBuf>,
 }
 
+impl Activation {
+    /// What one node of a cluster does alone: Flux and the last look concern all nodes, and are the coordinator's.
+    #[must_use]
+    pub fn of_node(&self) -> Self {
+        Self { flux: None, health: Health::default(), ..self.clone() }
+    }
+}
+
 /// How Flux is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

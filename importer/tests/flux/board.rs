@@ -136,6 +136,7 @@ fn report() -> Report {
         here: [Digest::of(b"one")].into(),
         active: None,
         is_switching: false,
+        is_unsettled: false,
         trouble: None,
         waits: None,
         address: Some("https://node-a:5443".to_owned()),
@@ -196,8 +197,9 @@ fn what_no_node_has_written_is_named() {
         ("sealift-release", json!({"json": "{"}), true),
         ("sealift-release", json!({"release": "sha256:"}), true),
         ("sealift-release", json!({"json": "{\"run\": 1}"}), true),
-        ("sealift-node-a", json!({"json": "[]"}), true),
-        ("sealift-node-A_b", json!({"json": "{}"}), true),
+        // A report concerns its node alone.
+        ("sealift-node-a", json!({"json": "[]"}), false),
+        ("sealift-node-A_b", json!({"json": "{}"}), false),
         // Others may have things there that are managed by Sealift.
         ("something-else", json!({"json": "{"}), false),
     ];
@@ -211,7 +213,11 @@ fn what_no_node_has_written_is_named() {
                 assert_eq!(error.code().to_string(), "SL0584", "{said}");
                 assert!(said.contains(name), "{said}");
             }
-            Ok(_) => assert!(!is_refused, "{name}"),
+            Ok(snapshot) => {
+                assert!(!is_refused && snapshot.reports.is_empty(), "{name}");
+                let passed_over = snapshot.obstacle().is_some_and(|said| said.contains(name));
+                assert_eq!(passed_over, name.starts_with("sealift-node-"), "{name}");
+            }
         }
     }
 }
