@@ -634,6 +634,23 @@ fn what_a_run_waited_for_is_forgotten_with_it() {
 }
 
 #[test]
+fn on_the_way_back_one_node_switches_after_the_other() {
+    let mut world = World::new();
+    world.happen(Happens::Import(0, 2));
+    world.settle();
+    world.happen(Happens::Wish(0, 2));
+    world.settle();
+    world.happen(Happens::Wish(0, 1));
+    for _ in 0..100 {
+        (0..NODES).for_each(|node| world.happen(Happens::Step(node, Luck::Good)));
+        let switches = |node: &&Node| matches!(node.work, Some(Work::Switch { .. }));
+        assert!(world.nodes.iter().filter(switches).count() < 2, "etcd keeps its quorum");
+        (0..NODES).for_each(|node| world.happen(Happens::Finish(node, 0)));
+    }
+    assert_eq!(active(&world), [Some(1); 3]);
+}
+
+#[test]
 fn without_kubernetes_nothing_changes() {
     let mut world = World::new();
     world.settle();
