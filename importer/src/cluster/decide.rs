@@ -52,6 +52,8 @@ pub enum Work {
         release: CurrentRelease,
         /// What may have to come before it.
         earlier: Vec<CurrentRelease>,
+        /// What was agreed on before.
+        from: Option<CurrentRelease>,
     },
     /// Hold Flux still.
     HoldFlux {
@@ -135,7 +137,7 @@ fn follow(view: &View) -> Option<Work> {
         return (!from.is_empty()).then_some(Work::Stage { run, release, earlier, from });
     }
     let is_turn = agreed.phase != Phase::Staging && is_turn(view, agreed);
-    is_turn.then_some(Work::Switch { run, release, earlier })
+    is_turn.then_some(Work::Switch { run, release, earlier, from: agreed.from.clone() })
 }
 
 /// Whether nobody else is switching, and all nodes that come before this one have switched. On the way back, and once the
