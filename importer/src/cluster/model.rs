@@ -74,7 +74,7 @@ impl Api {
 
     fn agree(&mut self, agreed: Agreement) -> String {
         if agreed.phase != Phase::Staging {
-            self.allowed.extend(agreed.served().map(|release| release.statement));
+            self.allowed.extend(agreed.served().chain([&agreed.release]).map(|release| release.statement));
         }
         let version = self.edition();
         self.now.snapshot.agreement = Some(Versioned { version: version.clone(), value: agreed });
