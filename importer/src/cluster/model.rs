@@ -535,6 +535,8 @@ fn a_node_that_came_back_in_the_middle_does_not_lead() {
     world.happen(Happens::Step(2, Luck::Good));
     world.happen(Happens::Wait(Times::default().lease.as_secs()));
     rounds(&mut world, &[2], 5);
+    let holder = world.api.borrow().now.snapshot.lease.as_ref().and_then(|lease| lease.value.holder.clone());
+    assert_ne!(holder.as_deref(), Some("node-2"), "it cannot see the run to its end");
     world.settle();
     assert_eq!(active(&world), [Some(2); 3]);
 }
