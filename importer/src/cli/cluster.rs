@@ -231,9 +231,12 @@ pub(super) fn rollback(
 ) -> Result<(), Error> {
     let store = cli.store()?;
     let target = args.version.as_ref().map(|version| switch::find(&store, version)).transpose()?;
+    let agreed = if args.plan.plan { None } else { under_way(cluster)? };
+    if target.is_none() && agreed.as_ref().is_some_and(|agreed| agreed.taken_back().is_some()) {
+        return take_back(output, cluster);
+    }
     // A way back that is under way is waited for; any other run is turned round.
-    if !args.plan.plan
-        && let Some(agreed) = under_way(cluster)?
+    if let Some(agreed) = agreed
         && let Some(wanted) = if agreed.is_return { Some(agreed.release) } else { agreed.from }
         && target.is_none_or(|target| target == wanted.sequence)
     {
@@ -245,6 +248,16 @@ pub(super) fn rollback(
     }
     expect_consent(&plan, args.consent.yes)?;
     Request { output, cluster, wanted: named(&plan.to), from: plan.from.as_ref().map(named) }.make()
+}
+
+/// Ends a first run, before which nothing was agreed on.
+fn take_back(output: Output, cluster: &Cluster) -> Result<(), Error> {
+    let board = Kubernetes::open(&cluster.kubeconfig, &cluster.namespace, &cluster.times)?;
+    let agreed = board.read()?.agreement.ok_or(ClusterError::Outdated)?;
+    let ended = agreed.value.taken_back().ok_or(ClusterError::Outdated)?;
+    board.write_agreement(Some(&agreed.version), &ended)?.ok_or(ClusterError::Outdated)?;
+    let told = Told::of(board.read()?);
+    output.result(&told, || told.describe())
 }
 
 /// The run that is under way, if one is.

@@ -3,8 +3,8 @@
 //!
 //! Every node, for itself:
 //! - fetches the release that is agreed on, if it is not here;
-//! - switches to it once the phase says so: going forward, one node after the other, so that a step that restarts k3s
-//!   never takes more than one member from etcd. A release that is not agreed on is never activated.
+//! - switches to it once the phase says so: one node after the other, on the way back and to catch up as well, so that a
+//!   step that restarts k3s never takes more than one member from etcd. A release that is not agreed on is never activated.
 //!
 //! The coordinator, who is whoever holds the Lease, as long as a run is under way:
 //! - claims the agreement for its term, so that nothing of an earlier coordinator comes after;
@@ -52,6 +52,8 @@ pub enum Work {
         release: CurrentRelease,
         /// What may have to come before it.
         earlier: Vec<CurrentRelease>,
+        /// What was agreed on before.
+        from: Option<CurrentRelease>,
     },
     /// Hold Flux still.
     HoldFlux {
@@ -134,17 +136,18 @@ fn follow(view: &View) -> Option<Work> {
         let from: Vec<Peer> = has_it.filter_map(peer).collect();
         return (!from.is_empty()).then_some(Work::Stage { run, release, earlier, from });
     }
-    let is_turn = match agreed.phase {
-        Phase::Staging => false,
-        Phase::Activating => agreed.is_return || is_first(view, agreed),
-        Phase::Active => true,
-    };
-    is_turn.then_some(Work::Switch { run, release, earlier })
+    let is_turn = agreed.phase != Phase::Staging && is_turn(view, agreed);
+    is_turn.then_some(Work::Switch { run, release, earlier, from: agreed.from.clone() })
 }
 
-/// Whether all nodes that come before this one have switched.
-fn is_first(view: &View, agreed: &Agreement) -> bool {
-    view.nodes.range(..&view.me).all(|(_, report)| has_switched(report, agreed))
+/// Whether nobody else is switching, and all nodes that come before this one have switched. On the way back, and once the
+/// release is active, those that are hindered are not waited for: they would keep others where all is not well.
+fn is_turn(view: &View, agreed: &Agreement) -> bool {
+    let is_impatient = agreed.is_return || agreed.phase == Phase::Active;
+    let is_passed =
+        |report: &Report| has_switched(report, agreed) || is_impatient && report.hindrance().is_some();
+    view.nodes.iter().all(|(name, report)| *name == view.me || !report.is_switching)
+        && view.nodes.range(..&view.me).all(|(_, report)| is_passed(report))
 }
 
 /// What the coordinator does.

@@ -48,6 +48,12 @@ pub enum Error {
         /// The release.
         wanted: String,
     },
+    /// A later release runs here than was ever agreed on.
+    #[error("{} runs here, which is later than what the nodes have agreed on", named(active))]
+    Ahead {
+        /// What runs.
+        active: Box<CurrentRelease>,
+    },
     /// There is no such node.
     #[error("no node called `{name}` has ever said that it is there")]
     UnknownNode {
@@ -79,6 +85,7 @@ impl Explain for Error {
             Self::UnknownNode { .. } => 589,
             Self::NodeLives { .. } => 590,
             Self::NotAgreed { .. } => 591,
+            Self::Ahead { .. } => 592,
         })
     }
 
@@ -87,7 +94,7 @@ impl Explain for Error {
             Self::NotConfigured | Self::OneAlone | Self::UnknownNode { .. } => Class::Usage,
             Self::UnderWay { .. } | Self::Outdated => Class::Busy,
             Self::Object { .. } | Self::GaveUp { .. } => Class::Failed,
-            Self::NodeLives { .. } | Self::NotAgreed { .. } => Class::Refused,
+            Self::NodeLives { .. } | Self::NotAgreed { .. } | Self::Ahead { .. } => Class::Refused,
         }
     }
 
@@ -97,6 +104,7 @@ impl Explain for Error {
             Self::Object { .. } => "see who changed it (`kubectl get --show-managed-fields`); once it is removed, the nodes write it again".into(),
             Self::UnderWay { .. } => "`sealiftctl cluster status` says how far it is; `sealiftctl rollback` gives it up, and a way back ends by `sealiftctl activate` of what is left".into(),
             Self::NotAgreed { .. } => "remove this node (`sealiftctl cluster remove`), empty its store, and let it join".into(),
+            Self::Ahead { .. } => "`sealiftctl activate` of that release on this node lets all nodes have it; or empty its store, and let it join".into(),
             Self::Outdated => "see what it is, `sealiftctl cluster status`, and run the command again".into(),
             Self::GaveUp { .. } => "mend that, and activate it again; what ran before runs".into(),
             Self::OneAlone => "leave `--activate` and `mirror.activate` out; then `sealiftctl activate VERSION` on one of the nodes".into(),

@@ -54,7 +54,9 @@ impl Hands<'_> {
     pub fn work(&self, work: &Work, engines: &dyn Engines) -> Result<(), Failure> {
         let done = match work {
             Work::Stage { release, earlier, from, .. } => self.stage(release, earlier, from),
-            Work::Switch { release, earlier, .. } => self.switch(release, earlier, engines),
+            Work::Switch { release, earlier, from, .. } => {
+                self.switch(release, earlier, from.as_ref(), engines)
+            }
             Work::HoldFlux { .. } => self.with_flux(|flux| Ok(flux.suspend().map(drop)?)),
             Work::FreeFlux { .. } => self.with_flux(|flux| {
                 flux.resume()?;
@@ -100,6 +102,7 @@ impl Hands<'_> {
         &self,
         release: &CurrentRelease,
         earlier: &[CurrentRelease],
+        from: Option<&CurrentRelease>,
         engines: &dyn Engines,
     ) -> Result<(), Error> {
         let config = self.activation.of_node();
@@ -118,8 +121,9 @@ impl Hands<'_> {
                     _ => drop(engine.resume(&writer)?),
                 }
             }
-            let active = writer.situation()?.active().map(|active| active.name.sequence);
-            if active.is_some_and(|active| active > release.sequence) {
+            let active = writer.situation()?.active().map(named);
+            expect_agreed(active.as_ref(), release, from)?;
+            if active.is_some_and(|active| active.sequence > release.sequence) {
                 return engine.roll_back(&writer, Some(release.sequence)).map(drop);
             }
             engine.walk(&writer, &way(&writer, release, earlier)?).map(drop)
@@ -190,6 +194,20 @@ fn judge_name(here: Option<&CurrentRelease>, written: &CurrentRelease) -> Result
     Err(super::Error::Object { name: AGREEMENT.to_owned(), why }.into())
 }
 
+/// Going back may cost data, and is done only as far as somebody has asked for it. A node that joins with a later release than
+/// the nodes have agreed on, before or now, is a matter for a person.
+fn expect_agreed(
+    active: Option<&CurrentRelease>,
+    release: &CurrentRelease,
+    from: Option<&CurrentRelease>,
+) -> Result<(), Error> {
+    let latest = from.map_or(release.sequence, |from| from.sequence.max(release.sequence));
+    match active.filter(|active| active.sequence > latest) {
+        Some(active) => Err(super::Error::Ahead { active: Box::new(active.clone()) }.into()),
+        None => Ok(()),
+    }
+}
+
 /// Where a switch that was begun here ends on the way to this release: there, or else at its end that is closer by.
 fn nearest_end(begun: &UnderWay, release: &CurrentRelease) -> Option<Sequence> {
     let ends = || begun.to.iter().chain(&begun.from);
@@ -229,6 +247,33 @@ mod tests {
     use sealift_archive::Digest;
 
     use super::*;
+
+    #[test]
+    fn nobody_goes_back_further_than_was_agreed_on() {
+        let release = |sequence: u64| CurrentRelease {
+            version: format!("1.{sequence}").parse().unwrap(),
+            sequence: sequence.try_into().unwrap(),
+            statement: Digest::of(&sequence.to_le_bytes()),
+        };
+        // What runs here, what is agreed on, and what was before.
+        let cases = [
+            (None, 5, None, true),
+            (Some(4), 5, None, true),
+            (Some(6), 5, None, false),
+            (Some(6), 5, Some(6), true),
+            (Some(6), 4, Some(7), true),
+            (Some(7), 5, Some(6), false),
+            (Some(7), 6, Some(5), false),
+        ];
+        for (active, agreed, from, is_agreed) in cases {
+            let [active, from] = [active, from].map(|one| one.map(release));
+            let judged = expect_agreed(active.as_ref(), &release(agreed), from.as_ref());
+            assert_eq!(judged.is_ok(), is_agreed, "{active:?} {agreed} {from:?}");
+            if let Err(error) = judged {
+                assert!(matches!(failure(&error), Failure::Trouble(_)), "{error}");
+            }
+        }
+    }
 
     #[test]
     fn what_was_begun_ends_nearest_to_what_is_agreed_on() {

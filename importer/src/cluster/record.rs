@@ -197,10 +197,19 @@ impl Agreement {
         self.phase != Phase::Active && !self.is_stalled()
     }
 
-    /// The releases of which a node may answer with any while this holds.
+    /// The releases of which a node may answer with any while this holds. None as long as a first run is under way: nothing was
+    /// agreed on before that a node could be behind.
     pub fn served(&self) -> impl Iterator<Item = &CurrentRelease> {
         let from = self.from.as_ref().filter(|_| self.phase != Phase::Active);
-        from.into_iter().chain([&self.release])
+        let release = Some(&self.release).filter(|_| self.phase == Phase::Active || self.from.is_some());
+        from.into_iter().chain(release)
+    }
+
+    /// What becomes of a first run that a person takes back, as long as nothing has changed for anybody; none of another run.
+    #[must_use]
+    pub fn taken_back(&self) -> Option<Self> {
+        let is_first = self.is_under_way() && self.from.is_none() && self.phase == Phase::Staging;
+        is_first.then(|| self.given_up(GIVEN_UP))
     }
 
     /// Whether this release is named by it.
@@ -397,6 +406,11 @@ mod tests {
         assert_eq!(served(Phase::Staging), [1, 2]);
         assert_eq!(served(Phase::Activating), [1, 2]);
         assert_eq!(served(Phase::Active), [2]);
+        let first = Agreement::first(release(2), None);
+        assert_eq!(first.served().count(), 0, "what runs goes on being served");
+        let stalled = first.taken_back().unwrap();
+        assert!(stalled.is_stalled() && stalled.served().count() == 0);
+        assert!(run.taken_back().is_none() && stalled.taken_back().is_none());
     }
 
     #[test]
