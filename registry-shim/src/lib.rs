@@ -29,6 +29,7 @@ mod oci;
 mod peer;
 mod places;
 mod range;
+mod refusal;
 mod server;
 mod status;
 mod systemd;

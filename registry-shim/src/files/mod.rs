@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header::{self, HeaderMap, HeaderValue};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use sealift_archive::release::Descriptor;
@@ -25,12 +25,10 @@ use crate::app::App;
 use crate::catalog::Catalog;
 use crate::content::{self, Content, Place};
 use crate::html;
+use crate::refusal::{Refusal, look_twice};
 
 /// Where the names begin.
 const ROOT: &str = "/files/";
-
-/// Seconds after which a client may ask again when the store could not be read.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// Answers whatever is asked below `/files/`.
 pub(crate) async fn answer(
@@ -39,10 +37,8 @@ pub(crate) async fn answer(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let mut response = match look_up(&app, &method, &uri, &headers).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
-    };
+    let found = look_twice(|| look_up(&app, &method, &uri, &headers), Refusal::is_damage).await;
+    let mut response = found.unwrap_or_else(IntoResponse::into_response);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
@@ -63,10 +59,7 @@ async fn look_up(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> 
         place: Place::File(app.blob_path(&digest)),
         media_type: content::media_type(media_type),
     };
-    content::answer(content, method, headers, app.buffers()).await.map_err(|error| {
-        error.log();
-        Refusal::Damaged
-    })
+    Ok(content::answer(content, method, headers, app.buffers()).await?)
 }
 
 /// The name that a path means. A slash that came encoded is part of a name, and no name has one.
@@ -111,34 +104,6 @@ fn list(catalog: &Catalog, headers: &HeaderMap) -> Response {
     };
     response.headers_mut().insert(header::VARY, HeaderValue::from_name(header::ACCEPT));
     response
-}
-
-/// Why a client gets no file; told in plain text.
-#[derive(Clone, Copy, Debug)]
-enum Refusal {
-    NotFound,
-    ReadOnly,
-    Damaged,
-    NotReady,
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let (status, message) = match self {
-            Self::NotFound => (StatusCode::NOT_FOUND, "no release here has a file of this name\n"),
-            Self::ReadOnly => (StatusCode::METHOD_NOT_ALLOWED, "this server is read-only\n"),
-            Self::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read\n"),
-            Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read\n"),
-        };
-        let advice = match self {
-            Self::ReadOnly => Some((header::ALLOW, HeaderValue::from_static("GET, HEAD"))),
-            Self::NotReady => Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS)),
-            _ => None,
-        };
-        let mut response = (status, message).into_response();
-        response.headers_mut().extend(advice);
-        response
-    }
 }
 
 #[cfg(test)]

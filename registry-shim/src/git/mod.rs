@@ -28,6 +28,7 @@ use self::agreed::Verdict;
 pub(crate) use self::upload_pack::UploadPack;
 use self::upload_pack::{Answer, Question};
 use crate::app::App;
+use crate::refusal::RETRY_AFTER_SECONDS;
 
 const GIT_PROTOCOL: HeaderName = HeaderName::from_static("git-protocol");
 const UPLOAD_PACK: &str = "git-upload-pack";
@@ -35,9 +36,6 @@ const RECEIVE_PACK: &str = "git-receive-pack";
 const REQUEST_TYPE: &str = "application/x-git-upload-pack-request";
 const RESULT_TYPE: &str = "application/x-git-upload-pack-result";
 const ADVERTISEMENT_TYPE: &str = "application/x-git-upload-pack-advertisement";
-
-/// Seconds after which a client may ask again when there is no room for another child process.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// Answers whatever is asked below `/git/`.
 pub(crate) async fn answer(

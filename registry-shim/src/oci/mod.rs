@@ -26,6 +26,7 @@ use crate::address::Address;
 use crate::app::App;
 use crate::catalog::Catalog;
 use crate::content::{self, Content, Kept, MAX_DOCUMENT_BYTES, Place};
+use crate::refusal::look_twice;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The path of the list of repositories, behind `/v2/`. No repository has such a name.
@@ -47,12 +48,8 @@ pub(crate) async fn answer(
     headers: HeaderMap,
 ) -> Response {
     let query = Query::parse(uri.query().unwrap_or_default());
-    let look_up = || look_up(&app, &method, &uri, &headers, &query);
-    let found = match look_up().await {
-        // A collection may have taken it away between the look at the catalog and that at the disk; then it is unknown now.
-        Err(Failure::Damaged(_)) => look_up().await,
-        found => found,
-    };
+    let is_damage = |failure: &Failure| matches!(failure, Failure::Damaged(_));
+    let found = look_twice(|| look_up(&app, &method, &uri, &headers, &query), is_damage).await;
     let mut response = found.unwrap_or_else(IntoResponse::into_response);
     let echo = query.namespace().ok().flatten().and_then(|host| HeaderValue::from_str(host).ok());
     response.headers_mut().extend(echo.map(|host| (OCI_NAMESPACE, host)));

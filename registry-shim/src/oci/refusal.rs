@@ -5,12 +5,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::{JSON, json};
+use crate::refusal::RETRY_AFTER_SECONDS;
 
 /// The methods that this registry knows.
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD");
-
-/// Seconds after which a client may ask again when the store could not be read.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// Why a request is not answered with content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

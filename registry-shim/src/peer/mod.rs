@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header::{self, HeaderMap, HeaderValue};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use sealift_archive::release::published::{Envelope, Published};
 use sealift_archive::{AnyDigest, Blob, Digest};
@@ -21,12 +21,10 @@ use tokio::task::spawn_blocking;
 use crate::Error;
 use crate::app::App;
 use crate::content::{self, Content, OCTET_STREAM, Place};
+use crate::refusal::{Refusal, look_twice};
 
 /// Where the names begin.
 const ROOT: &str = "/peer/";
-
-/// Seconds after which a peer may ask again when the store could not be read.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// Answers whatever is asked below `/peer/`.
 pub(crate) async fn answer(
@@ -35,7 +33,7 @@ pub(crate) async fn answer(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let found = look_up(&app, &method, &uri, &headers).await;
+    let found = look_twice(|| look_up(&app, &method, &uri, &headers), Refusal::is_damage).await;
     found.unwrap_or_else(IntoResponse::into_response)
 }
 
@@ -47,7 +45,7 @@ async fn look_up(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> 
     match parse(path).ok_or(Refusal::NotFound)? {
         Published::Blob(digest) => {
             let content = find_content(app, digest).await?;
-            content::answer(content, method, headers, app.buffers()).await.map_err(|error| damaged(&error))
+            Ok(content::answer(content, method, headers, app.buffers()).await?)
         }
         part => {
             let envelope = ask_store(app, move |store| find_envelope(store, &part)).await?;
@@ -121,7 +119,7 @@ async fn ask_store<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     let store = app.live().store().clone();
     let answer = spawn_blocking(move || question(&store)).await;
-    answer.map_err(|_| Refusal::NotReady)?.map_err(|error| damaged(&error))
+    Ok(answer.map_err(|_| Refusal::NotReady)??)
 }
 
 fn respond(envelope: &Envelope) -> Response {
@@ -131,39 +129,6 @@ fn respond(envelope: &Envelope) -> Response {
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
     (headers, envelope.to_bytes()).into_response()
-}
-
-/// Why a peer gets nothing; told in plain text.
-#[derive(Clone, Copy, Debug)]
-enum Refusal {
-    NotFound,
-    ReadOnly,
-    Damaged,
-    NotReady,
-}
-
-fn damaged(error: &Error) -> Refusal {
-    error.log();
-    Refusal::Damaged
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let (status, message) = match self {
-            Self::NotFound => (StatusCode::NOT_FOUND, "no visible release here has this\n"),
-            Self::ReadOnly => (StatusCode::METHOD_NOT_ALLOWED, "this server is read-only\n"),
-            Self::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "it cannot be read\n"),
-            Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read\n"),
-        };
-        let advice = match self {
-            Self::ReadOnly => Some((header::ALLOW, HeaderValue::from_static("GET, HEAD"))),
-            Self::NotReady => Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS)),
-            _ => None,
-        };
-        let mut response = (status, message).into_response();
-        response.headers_mut().extend(advice);
-        response
-    }
 }
 
 #[cfg(test)]
