@@ -37,7 +37,7 @@ impl From<Error> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, message) = match &self {
-            Self::NotFound => (StatusCode::NOT_FOUND, "no release here has this\n"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "no release here has anything of this name\n"),
             Self::ReadOnly => (StatusCode::METHOD_NOT_ALLOWED, "this server is read-only\n"),
             Self::Damaged(_) => (StatusCode::INTERNAL_SERVER_ERROR, "it cannot be read\n"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read\n"),

@@ -133,7 +133,7 @@ async fn what_is_no_file_is_told_in_plain_text() {
     for name in names {
         let answer = served.get(&format!("/files/{name}")).await;
         assert_eq!(answer.status, 404, "{name}");
-        assert_eq!(answer.text(), "no release here has a file of this name\n", "{name}");
+        assert_eq!(answer.text(), "no release here has anything of this name\n", "{name}");
         assert_eq!(answer.header("Content-Type"), "text/plain; charset=utf-8", "{name}");
         assert_eq!(answer.header("Cache-Control"), "no-cache", "{name}");
     }
@@ -217,7 +217,7 @@ async fn a_name_is_answered_as_a_tag_is() {
             list.as_array().expect("a list").iter().map(|file| file["name"].as_str().expect("a name"));
         (served.get("/files/name").await.text(), only, names.collect::<Vec<_>>().join(" "))
     }
-    let nothing = "no release here has a file of this name\n";
+    let nothing = "no release here has anything of this name\n";
     let store = TestStore::new();
     let served = store.serve().await;
     store.add(1, "staged", &numbered(1));
