@@ -45,7 +45,16 @@ pub struct Disk {
     pub total_bytes: u64,
 }
 
+/// Below this share of free space, in percent, the next import may not fit, and kubelet begins to evict.
+pub(crate) const LOW_DISK_PERCENT: u64 = 10;
+
 impl Disk {
+    /// Whether too little is free.
+    #[must_use]
+    pub fn is_low(&self) -> bool {
+        self.free_bytes < self.total_bytes / 100 * LOW_DISK_PERCENT
+    }
+
     /// The file system of a directory.
     ///
     /// # Errors

@@ -12,13 +12,11 @@ use time::OffsetDateTime;
 
 use crate::journal::UnderWay;
 use crate::policy::Known;
+use crate::space::LOW_DISK_PERCENT;
 use crate::{
     Agreed, Came, Disk, Error, Event, Failure, GiveUp, Holder, LastTry, Offer, OfferState, Record, State,
     Store, StoredRelease, Subject, Unfinished,
 };
-
-/// Below this share of free space, in percent, the next import may not fit.
-const LOW_DISK_PERCENT: u64 = 10;
 
 /// The whole picture.
 #[derive(Clone, Debug, Serialize)]
@@ -247,7 +245,7 @@ impl Status {
                 self.problems.push(format!("{} failed: {reason}", entry.version));
             }
         }
-        if self.is_disk_low() {
+        if self.disk.is_low() {
             self.problems.push(format!("less than {LOW_DISK_PERCENT} % of the disk is free"));
         }
         if let Some(LastTry { source, channel, failure, activated, not_activated, .. }) = &self.online {
@@ -351,17 +349,13 @@ impl Status {
             let is_online = source.contains("://");
             if is_online { "sealiftctl mirror".to_owned() } else { format!("sealiftctl import {source}") }
         }));
-        if self.is_disk_low() && self.collectable_bytes.is_some_and(|bytes| bytes > 0) {
+        if self.disk.is_low() && self.collectable_bytes.is_some_and(|bytes| bytes > 0) {
             next.push("sealiftctl gc".to_owned());
         }
         if next.is_empty() && self.releases.is_empty() {
             next.push("sealiftctl import BUNDLE".to_owned());
         }
         next
-    }
-
-    fn is_disk_low(&self) -> bool {
-        self.disk.free_bytes < self.disk.total_bytes / 100 * LOW_DISK_PERCENT
     }
 
     fn can_follow(&self, entry: &Entry) -> bool {

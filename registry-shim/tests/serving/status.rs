@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sealift_archive::Digest;
 use sealift_archive::trust::{RoleName, SecretKey, TrustRoot};
-use sealift_store::{Agreed, Brings, Failure, NodeSeen, Offer, OfferState, Store, Subject};
+use sealift_store::{Agreed, Brings, Disk, Failure, NodeSeen, Offer, OfferState, Store, Subject};
 
 use crate::fixture::{Content, TestStore};
 
@@ -69,9 +69,13 @@ async fn what_runs_is_told_first_and_the_rest_in_its_place() {
     store.point_at(4);
     let root = trust_root();
     fs_err::write(store.dir().join("trust/root.json"), root.bytes()).expect("a trust root");
+    // The machine that tests run on may be short of room.
+    let is_low = Disk::of(store.dir()).expect("the file system").is_low();
+    let word = if is_low { "Needs attention" } else { "Healthy" };
     let healthy = page(&store).await;
-    for expected in ["<title>acme 4.0 – Healthy</title>", "<p class=\"verdict\">Healthy</p>"] {
-        assert!(healthy.contains(expected) && !healthy.contains("What is wrong"), "{healthy}");
+    for expected in [format!("<title>acme 4.0 – {word}</title>"), format!("<p class=\"verdict\">{word}</p>")]
+    {
+        assert!(healthy.contains(&expected) && healthy.contains("What is wrong") == is_low, "{healthy}");
     }
     store.add(1, "failed", &content());
     let page = page(&store).await;
