@@ -225,7 +225,8 @@ impl Writer {
 }
 
 /// Now, in UTC and whole seconds: nobody reads more of it.
-pub(crate) fn now() -> OffsetDateTime {
+#[must_use]
+pub fn now() -> OffsetDateTime {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now)
 }

@@ -42,7 +42,7 @@ pub(super) fn stopped(journal: &Journal, stop: &Stop) -> Error {
         goal: journal.ends().0.map(|goal| Box::new(goal.name())),
         phase: stop.place.clone(),
         reason: stop.reason.clone(),
-        is_forward: (journal.goal() == Goal::To) != journal.begin.is_back(),
+        is_forward: journal.is_forward(),
     }
 }
 

@@ -191,7 +191,7 @@ impl Engine<'_> {
     fn under_way(&self, writer: &Writer) -> Result<(Option<Journal>, Option<Switched>), crate::Error> {
         match Journal::read(writer)? {
             Some(journal) if *journal.leg.phase() == Phase::Conclude && journal.stop.is_none() => {
-                let leads_back = (journal.goal() == Goal::To) == journal.begin.is_back();
+                let leads_back = !journal.is_forward();
                 let ended = self.run(writer, journal, &[])?;
                 Ok((None, Some(ended).filter(|_| leads_back)))
             }

@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 
 pub use super::phase::Phase;
 pub use super::under_way::UnderWay;
+pub use crate::audit::now;
 use crate::{Error, Store, Subject, jsonl};
 
 /// Largest journal that is read, in bytes.
@@ -257,6 +258,12 @@ impl Journal {
         self.leg.turn.as_ref().map_or(Goal::To, |turn| turn.goal)
     }
 
+    /// Whether it is going to a release that was not active before.
+    #[must_use]
+    pub fn is_forward(&self) -> bool {
+        (self.goal() == Goal::To) != self.begin.is_back()
+    }
+
     /// The release that it is going to, and the one that it comes from.
     #[must_use]
     pub fn ends(&self) -> (Option<&Subject>, Option<&Subject>) {
@@ -319,11 +326,4 @@ fn leg(phases: Vec<Phase>, turn: Option<Turn>) -> Result<Leg, String> {
     } else {
         Ok(Leg { phases, at: 0, turn, is_untouched: false })
     }
-}
-
-/// Now, in whole seconds.
-#[must_use]
-pub fn now() -> OffsetDateTime {
-    let now = OffsetDateTime::now_utc();
-    now.replace_nanosecond(0).unwrap_or(now)
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::journal::{Goal, Journal};
+use super::journal::Journal;
 use crate::{Error, Store, Subject};
 
 /// An activation that has begun and not ended.
@@ -37,7 +37,7 @@ impl UnderWay {
                 to: to.cloned(),
                 from: from.cloned(),
                 phase: journal.leg.phase().to_string(),
-                is_forward: (journal.goal() == Goal::To) != journal.begin.is_back(),
+                is_forward: journal.is_forward(),
                 turned: journal
                     .leg
                     .turn
