@@ -3,6 +3,8 @@
 //!
 //! What must never happen is asserted where it would happen; and when all mishaps are over, all has to end well.
 
+mod cases;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -275,6 +277,19 @@ impl World {
         Self { clock: Duration::from_secs(1000), api: RefCell::default(), nodes }
     }
 
+    /// The same, once all have taken what runs.
+    fn settled() -> Self {
+        let mut world = Self::new();
+        world.settle();
+        world
+    }
+
+    /// A release comes to a node, and a person there asks for it.
+    fn ask(&mut self, node: usize, sequence: u64) {
+        self.happen(Happens::Import(node, sequence));
+        self.happen(Happens::Wish(node, sequence));
+    }
+
     fn happen(&mut self, what: Happens) {
         self.clock += TICK;
         match what {
@@ -395,7 +410,7 @@ impl World {
             return Err("nothing is agreed on".to_owned());
         };
         let held = api.now.snapshot.lease.as_ref().and_then(|lease| lease.value.holder.clone());
-        let active: Vec<Option<u64>> = self.nodes.iter().map(|node| node.store.active).collect();
+        let active = self.active();
         let is_settled = !agreed.is_under_way()
             && held.is_none()
             && active.iter().all(|active| *active == Some(agreed.release.sequence.get()));
@@ -406,290 +421,42 @@ impl World {
     fn settle(&mut self) {
         self.heal();
         for _ in 0..400 {
-            for node in 0..NODES {
-                self.happen(Happens::Step(node, Luck::Good));
-                self.happen(Happens::Finish(node, 0));
-            }
+            self.rounds(&[0, 1, 2], 1);
             if self.is_settled().is_ok() {
                 return;
             }
         }
         self.is_settled().expect("all is well in the end");
     }
-}
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_ends_well(happenings in proptest::collection::vec(happening(), 0..160)) {
-        let mut world = World::new();
-        for what in happenings {
-            world.happen(what);
-        }
-        // Somebody has what is agreed on, or nobody could ever get it.
-        let agreed = world.api.borrow().now.snapshot.agreement.clone();
-        let wanted = agreed.map_or(1, |agreed| agreed.value.release.sequence.get());
-        let from = world.api.borrow().now.snapshot.agreement.clone().and_then(|agreed| agreed.value.from);
-        for sequence in [Some(wanted), from.map(|from| from.sequence.get())].into_iter().flatten() {
-            world.nodes[0].store.here.insert(sequence);
-        }
-        if world.nodes.iter().all(|node| node.store.active.is_none()) {
-            world.nodes[0].store.active = Some(1);
-        }
-        world.settle();
-    }
-}
-
-/// Everybody works for so many rounds.
-fn rounds(world: &mut World, nodes: &[usize], rounds: usize) {
-    for _ in 0..rounds {
-        for &node in nodes {
-            world.happen(Happens::Step(node, Luck::Good));
-            world.happen(Happens::Finish(node, 0));
-        }
-    }
-}
-
-/// Everybody works until this node has begun to switch.
-fn until_switching(world: &mut World, node: usize) {
-    let is_switching = |world: &World| matches!(world.nodes[node].work, Some(Work::Switch { .. }));
-    while !is_switching(world) {
-        for other in 0..NODES {
-            world.happen(Happens::Step(other, Luck::Good));
-            if other != node || !is_switching(world) {
-                world.happen(Happens::Finish(other, 0));
+    /// Everybody works for so many rounds.
+    fn rounds(&mut self, nodes: &[usize], rounds: usize) {
+        for _ in 0..rounds {
+            for &node in nodes {
+                self.happen(Happens::Step(node, Luck::Good));
+                self.happen(Happens::Finish(node, 0));
             }
         }
     }
-}
 
-fn active(world: &World) -> Vec<Option<u64>> {
-    world.nodes.iter().map(|node| node.store.active).collect()
-}
-
-fn agreed(world: &World) -> Agreement {
-    world.api.borrow().now.snapshot.agreement.clone().expect("something is agreed on").value
-}
-
-#[test]
-fn nodes_that_join_take_what_runs() {
-    let mut world = World::new();
-    world.settle();
-    assert_eq!(active(&world), [Some(1); 3]);
-    assert_eq!((agreed(&world).run, agreed(&world).phase), (1, Phase::Active));
-}
-
-#[test]
-fn a_wish_reaches_all_nodes() {
-    let mut world = World::new();
-    world.settle();
-    world.happen(Happens::Import(1, 2));
-    world.happen(Happens::Wish(1, 2));
-    world.settle();
-    assert_eq!(active(&world), [Some(2); 3]);
-    assert_eq!(agreed(&world).from, Some(release(1)));
-}
-
-#[test]
-fn a_dead_node_is_not_waited_for_and_catches_up() {
-    let mut world = World::new();
-    world.settle();
-    // All have said that they are done.
-    rounds(&mut world, &[0, 1, 2], 1);
-    world.happen(Happens::Crash(2));
-    world.happen(Happens::Import(0, 2));
-    world.happen(Happens::Wish(0, 2));
-    rounds(&mut world, &[0, 1], 5);
-    assert_eq!(agreed(&world).phase, Phase::Staging, "it was there a moment ago");
-    world.happen(Happens::Wait(60));
-    rounds(&mut world, &[0, 1], 20);
-    assert_eq!(active(&world), [Some(2), Some(2), Some(1)]);
-    assert_eq!(agreed(&world).phase, Phase::Active);
-    world.happen(Happens::Start(2));
-    world.happen(Happens::Step(2, Luck::Good));
-    let heard = world.nodes[2].store.heard.borrow().clone().expect("it was told");
-    assert!(heard.served().all(|served| *served != release(1)), "it does not answer with what it runs");
-    world.settle();
-    assert_eq!(active(&world), [Some(2); 3]);
-}
-
-#[test]
-fn a_node_that_came_back_in_the_middle_does_not_lead() {
-    let mut world = World::new();
-    world.settle();
-    rounds(&mut world, &[0, 1, 2], 1);
-    world.happen(Happens::Crash(2));
-    world.happen(Happens::Import(0, 2));
-    world.happen(Happens::Wish(0, 2));
-    world.happen(Happens::Wait(60));
-    while active(&world) != [Some(2), Some(2), Some(1)] {
-        rounds(&mut world, &[0, 1], 1);
-    }
-    // They say so, and fall mute before they have looked whether all is well.
-    world.happen(Happens::Step(1, Luck::Good));
-    world.happen(Happens::Crash(0));
-    world.happen(Happens::Cut(1));
-    assert_eq!(agreed(&world).phase, Phase::Activating);
-    world.happen(Happens::Start(2));
-    world.happen(Happens::Step(2, Luck::Good));
-    world.happen(Happens::Wait(Times::default().lease.as_secs()));
-    rounds(&mut world, &[2], 5);
-    let holder = world.api.borrow().now.snapshot.lease.as_ref().and_then(|lease| lease.value.holder.clone());
-    assert_ne!(holder.as_deref(), Some("node-2"), "it cannot see the run to its end");
-    world.settle();
-    assert_eq!(active(&world), [Some(2); 3]);
-}
-
-#[test]
-fn what_a_node_cannot_do_turns_all_round() {
-    let mut world = World::new();
-    world.settle();
-    world.happen(Happens::Import(0, 2));
-    world.happen(Happens::Wish(0, 2));
-    until_switching(&mut world, 1);
-    assert_eq!(active(&world), [Some(2), Some(1), Some(1)], "one after the other");
-    world.happen(Happens::Finish(1, 2));
-    world.settle();
-    assert_eq!(active(&world), [Some(1); 3]);
-    assert_eq!(agreed(&world).reason.as_deref(), Some("node node-1: no"));
-}
-
-#[test]
-fn a_report_that_cannot_be_read_is_written_anew_and_stops_nobody() {
-    let mut world = World::new();
-    world.settle();
-    {
-        let snapshot = &mut world.api.borrow_mut().now.snapshot;
-        for node in [1, 2] {
-            let Versioned { version, .. } = snapshot.reports.remove(&name(node)).expect("it was told");
-            let value = "no JSON".to_owned();
-            snapshot.unreadable.insert(name(node).object(), Versioned { version, value });
+    /// Everybody works until this node has begun to switch.
+    fn until_switching(&mut self, node: usize) {
+        let is_switching = |world: &Self| matches!(world.nodes[node].work, Some(Work::Switch { .. }));
+        while !is_switching(self) {
+            for other in 0..NODES {
+                self.happen(Happens::Step(other, Luck::Good));
+                if other != node || !is_switching(self) {
+                    self.happen(Happens::Finish(other, 0));
+                }
+            }
         }
     }
-    world.happen(Happens::Import(0, 2));
-    world.happen(Happens::Wish(0, 2));
-    world.happen(Happens::Crash(2));
-    rounds(&mut world, &[0, 1], 20);
-    assert_eq!(active(&world), [Some(2), Some(2), Some(1)]);
-    world.settle();
-    assert_eq!(active(&world), [Some(2); 3]);
-    assert!(world.api.borrow().now.snapshot.unreadable.is_empty());
-}
 
-#[test]
-fn a_way_back_that_no_node_can_go_is_ended_by_a_wish() {
-    let mut world = World::new();
-    world.happen(Happens::Import(0, 2));
-    world.settle();
-    world.happen(Happens::Wish(0, 2));
-    world.settle();
-    world.happen(Happens::Wish(0, 1));
-    for _ in 0..40 {
-        for node in 0..NODES {
-            world.happen(Happens::Step(node, Luck::Good));
-            let is_switch = matches!(world.nodes[node].work, Some(Work::Switch { .. }));
-            world.happen(Happens::Finish(node, if is_switch { 2 } else { 0 }));
-        }
+    fn active(&self) -> Vec<Option<u64>> {
+        self.nodes.iter().map(|node| node.store.active).collect()
     }
-    assert_eq!((active(&world), agreed(&world).phase), (vec![Some(2); 3], Phase::Activating));
-    world.happen(Happens::Wish(0, 2));
-    world.settle();
-    assert_eq!((active(&world), agreed(&world).release), (vec![Some(2); 3], release(2)));
-    assert!(world.nodes.iter().all(|node| !node.store.is_unsettled), "what was begun is ended");
-}
 
-#[test]
-fn a_node_whose_disk_is_full_says_so_and_changes_nothing() {
-    let mut world = World::new();
-    world.settle();
-    world.nodes[1].store.is_full = true;
-    world.happen(Happens::Import(0, 2));
-    world.happen(Happens::Wish(0, 2));
-    rounds(&mut world, &[0, 1, 2], 40);
-    let told = world.api.borrow().now.snapshot.reports[&name(1)].value.hindrance().map(str::to_owned);
-    assert_eq!((told, agreed(&world).phase), (Some(mishap().to_string()), Phase::Staging));
-    world.nodes[1].store.is_full = false;
-    world.settle();
-    assert_eq!(active(&world), [Some(2); 3]);
-}
-
-#[test]
-fn what_a_run_waited_for_is_forgotten_with_it() {
-    let mut world = World::new();
-    world.settle();
-    world.happen(Happens::Import(0, 2));
-    world.happen(Happens::Wish(0, 2));
-    while !matches!(world.nodes[1].work, Some(Work::Stage { .. })) {
-        rounds(&mut world, &[0], 1);
-        world.happen(Happens::Step(1, Luck::Good));
+    fn agreed(&self) -> Agreement {
+        self.api.borrow().now.snapshot.agreement.clone().expect("something is agreed on").value
     }
-    world.happen(Happens::Finish(1, 1));
-    let told = |world: &World| {
-        world.api.borrow().now.snapshot.reports[&name(1)].value.hindrance().map(str::to_owned)
-    };
-    world.happen(Happens::Step(1, Luck::Good));
-    assert_eq!(told(&world).as_deref(), Some("later"));
-    world.happen(Happens::Wish(0, 1));
-    world.happen(Happens::Step(1, Luck::Good));
-    assert_eq!(told(&world), None);
-}
-
-#[test]
-fn on_the_way_back_one_node_switches_after_the_other() {
-    let mut world = World::new();
-    world.happen(Happens::Import(0, 2));
-    world.settle();
-    world.happen(Happens::Wish(0, 2));
-    world.settle();
-    world.happen(Happens::Wish(0, 1));
-    for _ in 0..100 {
-        (0..NODES).for_each(|node| world.happen(Happens::Step(node, Luck::Good)));
-        let switches = |node: &&Node| matches!(node.work, Some(Work::Switch { .. }));
-        assert!(world.nodes.iter().filter(switches).count() < 2, "etcd keeps its quorum");
-        (0..NODES).for_each(|node| world.happen(Happens::Finish(node, 0)));
-    }
-    assert_eq!(active(&world), [Some(1); 3]);
-}
-
-#[test]
-fn without_kubernetes_nothing_changes() {
-    let mut world = World::new();
-    world.settle();
-    world.happen(Happens::Import(0, 2));
-    world.happen(Happens::Wish(0, 2));
-    for node in 0..NODES {
-        world.happen(Happens::Cut(node));
-    }
-    rounds(&mut world, &[0, 1, 2], 50);
-    assert_eq!(active(&world), [Some(1); 3]);
-    assert_eq!(agreed(&world).phase, Phase::Staging);
-}
-
-#[test]
-fn a_node_whose_kubernetes_is_down_while_it_switches_is_waited_for() {
-    let mut world = World::new();
-    world.settle();
-    world.happen(Happens::Import(2, 2));
-    world.happen(Happens::Wish(2, 2));
-    until_switching(&mut world, 0);
-    world.happen(Happens::Cut(0));
-    world.happen(Happens::Wait(2 * Times::default().live.as_secs()));
-    rounds(&mut world, &[1, 2], 20);
-    assert_eq!(active(&world), [Some(1); 3], "two members of etcd are not taken at once");
-    world.happen(Happens::Finish(0, 0));
-    world.happen(Happens::Join(0));
-    world.settle();
-    assert_eq!(active(&world), [Some(2); 3]);
-
-    // But not for ever.
-    world.happen(Happens::Import(2, 3));
-    world.happen(Happens::Wish(2, 3));
-    until_switching(&mut world, 0);
-    world.happen(Happens::Crash(0));
-    world.happen(Happens::Wait(Times::default().switch.as_secs()));
-    rounds(&mut world, &[1, 2], 20);
-    assert_eq!(active(&world), [Some(2), Some(3), Some(3)]);
-    world.settle();
-    assert_eq!(active(&world), [Some(3); 3]);
 }
