@@ -1,4 +1,5 @@
-//! `sealift check`: whether a release has every image that its charts and Git folders name.
+//! `sealift check`: whether a release has every image that its charts and Git folders name, and whether all of it is as young
+//! as the definition wants it.
 //!
 //! What lies in the definition's folders is read there; charts from servers are fetched, which takes no longer than
 //! locking them. Git repositories are not looked into: what they name is the business of whoever signs them.
@@ -9,9 +10,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use sealift_archive::release::Day;
 use sealift_archive::{AnyDigest, Digest, Reference, Unwatched};
 use sealift_fetch::Client;
 
+use crate::age::{self, Ages};
 use crate::definition::{Definition, GitSource};
 use crate::discover::{self, ChartFiles, Found, Helm, Kind, Mention, Settings, Warning};
 use crate::files::read_capped;
@@ -50,6 +53,8 @@ pub struct Report {
     pub unclear: Vec<Unclear>,
     /// Images of the release that nothing names.
     pub unnamed: Vec<Reference>,
+    /// What is older than the definition allows, if it has a rule.
+    pub ages: Option<Ages>,
 }
 
 /// An image that is named and not carried.
@@ -78,12 +83,13 @@ impl Report {
     }
 }
 
-/// Looks through everything that names images.
+/// Looks through everything that names images, and judges their age on this day.
 ///
 /// # Errors
 /// All that is wrong with charts, values files and folders, and what servers say.
-pub async fn check(order: &Order<'_>) -> Result<Report, Error> {
-    let found = find(order, &order.lock.local(order.file)?).await?;
+pub async fn check(order: &Order<'_>, today: Day) -> Result<Report, Error> {
+    let local = order.lock.local(order.file)?;
+    let found = find(order, &local).await?;
     let names = names(order.lock);
     let mut report = Report { found: found.distinct(), ..Report::default() };
     for mention in discover::missing(&found, &names) {
@@ -99,6 +105,9 @@ pub async fn check(order: &Order<'_>) -> Result<Report, Error> {
     report.unclear = found.warnings.iter().map(unclear).collect();
     let images = pinned(order.lock.images.iter().filter(|i| !order.lock.system_images.contains(&i.name)));
     report.unnamed = discover::unnamed(&found, &images).into_iter().map(without_digest).collect();
+    if let Some(rule) = &order.definition.rebuild {
+        report.ages = Some(age::judge(order, rule, &local, today).await?);
+    }
     Ok(report)
 }
 

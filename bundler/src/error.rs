@@ -235,6 +235,12 @@ pub enum Error {
         /// How many places may name an image and could not be read.
         unclear: usize,
     },
+    /// Something is older than the definition allows; it has been listed.
+    #[error("{count} of what the release is made of {} older than `rebuild.maxAgeDays`, or {} not say how old {}", if *count == 1 { "is" } else { "are" }, if *count == 1 { "does" } else { "do" }, if *count == 1 { "it is" } else { "they are" })]
+    TooOld {
+        /// How many images and the like.
+        count: usize,
+    },
     /// The archive has damage; the findings have been printed.
     #[error("`{file}` is damaged in {count} place{}", if *count == 1 { "" } else { "s" })]
     Damaged {
@@ -355,6 +361,7 @@ impl Explain for Error {
             Self::NotYaml(_) => 441,
             Self::BadMention { .. } => 443,
             Self::Incomplete { .. } => 444,
+            Self::TooOld { .. } => 479,
             Self::Io(_) => 499,
         })
     }
@@ -365,7 +372,7 @@ impl Explain for Error {
         }
         match self {
             Self::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Class::NoSpace,
-            Self::Io(_) | Self::Incomplete { .. } => Class::Failed,
+            Self::Io(_) | Self::Incomplete { .. } | Self::TooOld { .. } => Class::Failed,
             Self::Several(errors) => {
                 let first = errors.first().map_or(Class::Failed, Explain::class);
                 if errors.iter().all(|error| error.class() == first) { first } else { Class::Failed }
@@ -391,6 +398,9 @@ impl Explain for Error {
                 )
             }
             Self::NameTwice { .. } | Self::NamesAlike { .. } | Self::FileAndFolder { .. } => "give one of them another `name:`".into(),
+            Self::TooOld { .. } => {
+                "build them again on a base of today; or give each a waiver under `rebuild.waivers`, with a reason and an end".into()
+            }
             Self::BadMention { .. } => "write it in full, or lock it by hand under `images:`".into(),
             Self::Incomplete { missing: 0, .. } => {
                 "install helm, or give the chart values that it needs under `values:`; `--allow-unclear` lets it pass".into()

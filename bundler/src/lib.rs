@@ -1,5 +1,6 @@
 //! The vendor's side: resolve, fetch, sign, pack.
 
+pub mod age;
 pub mod artifact;
 pub mod bundle;
 mod capped;

@@ -42,6 +42,7 @@ pub fn draft(definition: &Definition, lock: &Lock) -> Result<Release, Error> {
         .kubernetes
         .as_ref()
         .map(|k| release::Kubernetes { distribution: k.distribution.clone(), version: k.version.clone() });
+    statement.waivers = definition.rebuild.iter().flat_map(|rebuild| rebuild.waivers.clone()).collect();
     let statement_bytes = statement.to_bytes();
     Statement::parse(STATEMENT, &statement_bytes)?;
     Ok(Release {

@@ -32,6 +32,7 @@ STATEMENT = record(
     {
         "kubernetes": record({"distribution": text, "version": words.version}),
         "os": record({"base": text}, {"artifacts": map_of(words.file_name, BLOB)}),
+        "waivers": list_of(record({"name": words.line, "reason": words.line, "until": words.day})),
         "requires": REQUIRES,
     },
 )

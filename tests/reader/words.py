@@ -99,6 +99,8 @@ REFERENCE = re.compile(
 )
 
 text = matching("text", "(?s:.*)")
+line = matching("a line of text", r"[^\x00-\x1f\x7f-\x9f]{1,300}")
+day = matching("a day", r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 digest = matching("a digest", "sha256:[0-9a-f]{64}")
 sha512 = matching("a SHA-512 digest", "sha512:[0-9a-f]{128}")
 key_id = matching("a key id", "[0-9a-f]{64}")

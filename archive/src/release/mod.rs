@@ -9,16 +9,18 @@ pub mod published;
 mod receipt;
 mod refs;
 mod statement;
+mod waiver;
 
 pub use blob_list::BlobList;
 pub use channel::{Channel, ChannelName, CurrentRelease, MAX_CHANNEL_BYTES, MAX_EARLIER};
 pub use inventory::{CHART_TYPE, FLUX_TYPE, Inventory, Kind};
-pub use names::{FileName, ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
+pub use names::{FileName, Line, ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
 pub use receipt::{Held, HeldState, MAX_RECEIPT_BYTES, MAX_RECEIPT_RELEASES, Receipt, TrustCounters};
 pub use refs::{Descriptor, GitRepository, ManifestInfo, Refs, alike, is_ref_name};
 pub use statement::{
     BlobListSummary, Kubernetes, MAX_REFS_BYTES, MAX_STATEMENT_BYTES, OperatingSystem, Requirement, Statement,
 };
+pub use waiver::{Day, Waiver};
 
 /// Version of all documents that Sealift writes.
 pub const API_VERSION: &str = "sealift/v1";

@@ -10,6 +10,8 @@ use crate::Error;
 
 /// Longest product, version or repository name, in characters.
 const MAX_NAME: usize = 63;
+/// Longest line of text, in characters.
+const MAX_LINE: usize = 300;
 /// Longest file name, folders included, in characters.
 const MAX_FILE_NAME: usize = 255;
 
@@ -70,6 +72,13 @@ text_type!(
     "a product name",
     "up to 63 lower-case letters, digits, `-` and `.`, with a letter or digit at both ends",
     |text| is_name(text, |b| b.is_ascii_lowercase() || b.is_ascii_digit(), b"-.")
+);
+text_type!(
+    /// What people write on one line: a reason.
+    Line,
+    "a line of text",
+    "1 to 300 characters, none of which controls anything",
+    |text| !text.is_empty() && text.chars().count() <= MAX_LINE && !text.chars().any(char::is_control)
 );
 text_type!(
     /// A release's version as people say it: `1.5.0`, `v1.36.4+k3s1`. Order comes from [`Sequence`], not from here.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::blob_list::MAX_LINE_BYTES;
-use super::{API_VERSION, FileName, Platform, Product, ReleaseName, Sequence, Version, expect_kind};
+use super::{API_VERSION, FileName, Platform, Product, ReleaseName, Sequence, Version, Waiver, expect_kind};
 use crate::{Blob, BlobList, Digest, Error, json};
 
 const KIND: &str = "Statement";
@@ -43,6 +43,9 @@ pub struct Statement {
     /// What operating system the release runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os: Option<OperatingSystem>,
+    /// What was allowed although it is older than the vendor's rule says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Waiver>,
     /// Features that a reader must know, so that an old one can say what it lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<Requirement>,
@@ -141,6 +144,7 @@ impl Statement {
             upgrade_from: Vec::new(),
             kubernetes: None,
             os: None,
+            waivers: Vec::new(),
             requires: Vec::new(),
             blob_list,
             refs,

@@ -1,11 +1,15 @@
-//! `check`: whether all images are there that the release's charts and folders name.
+//! `check`: whether all images are there that the release's charts and folders name, and none is too old.
 
+use time::OffsetDateTime;
+
+use sealift_archive::release::Day;
 use sealift_fetch::{Meter, unless_interrupted};
 
 use super::CheckArgs;
 use super::bundle::run;
 use super::output::{Lines, Output, count};
 use crate::Error;
+use crate::age::{Ages, Old};
 use crate::check::{self, Order, Report};
 use crate::definition::Definition;
 use crate::discover::Helm;
@@ -23,15 +27,17 @@ pub(super) fn check(output: Output, args: &CheckArgs) -> Result<(), Error> {
         lock: &lock,
         helm: helm.as_ref(),
     };
+    let today = Day(OffsetDateTime::now_utc().date());
     // It reads little; this one is here for Ctrl-C.
     let meter = Meter::of_command("checking", 0, true)?;
-    let report = run(unless_interrupted(&meter, check::check(&order)))??;
+    let report = run(unless_interrupted(&meter, check::check(&order, today)))??;
     output.result(&report, || describe(&report, helm.as_ref()))?;
     let unclear = if args.allow_unclear { 0 } else { report.unclear.len() };
-    match (report.missing.len(), unclear) {
-        (0, 0) => Ok(()),
-        (missing, unclear) => Err(Error::Incomplete { missing, unclear }),
-    }
+    let missing = report.missing.len();
+    let old = report.ages.iter().flat_map(Ages::refused).count();
+    let incomplete = (missing + unclear > 0).then_some(Error::Incomplete { missing, unclear });
+    let too_old = (old > 0).then_some(Error::TooOld { count: old });
+    Error::all(incomplete.into_iter().chain(too_old).collect()).map_or(Ok(()), Err)
 }
 
 fn describe(report: &Report, helm: Option<&Helm>) -> String {
@@ -51,5 +57,21 @@ fn describe(report: &Report, helm: Option<&Helm>) -> String {
     for name in &report.unnamed {
         lines = lines.line("unnamed", format!("{name}  nothing names it"));
     }
+    for old in report.ages.iter().flat_map(|ages| &ages.old) {
+        let label = if old.waiver.is_some() { "waived" } else { "too old" };
+        lines = lines.line(label, describe_age(old));
+    }
+    for idle in report.ages.iter().flat_map(|ages| &ages.idle) {
+        lines = lines.line("waiver", format!("{}  until {}: nothing needs it", idle.name, idle.until));
+    }
     lines.text()
+}
+
+fn describe_age(old: &Old) -> String {
+    let age = match (old.built, old.days) {
+        (Some(built), Some(days)) => format!("{days} days: built {built}"),
+        _ => "it does not say when it was built".to_owned(),
+    };
+    let why = old.waiver.as_ref().map(|waiver| format!("; until {}: {}", waiver.until, waiver.reason));
+    format!("{}  {age}{}", old.name, why.unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use sealift_archive::format::packing::NeededRelease;
-use sealift_archive::release::{Inventory, Kind};
+use sealift_archive::release::{Inventory, Kind, Waiver};
 use sealift_archive::trust::{KeyId, TrustRoot};
 use sealift_archive::{BlobList, Digest, Reference, Refs, Source as _, Statement};
 
@@ -107,6 +107,10 @@ fn describe(bundle: &Path, inspection: &Inspection<'_>) -> String {
                 "content",
                 format!("{} blobs, {}", statement.blob_list.count, size(statement.blob_list.content_bytes)),
             );
+        for waiver in &statement.waivers {
+            let Waiver { name, reason, until } = waiver;
+            lines = lines.line("waived", format!("{name} may be old until {until}: {reason}"));
+        }
         if !is_plain {
             lines = lines.line("adds", told(release.adds));
         }

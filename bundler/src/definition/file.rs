@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use sealift_archive::reference::is_repository;
+use sealift_archive::release::Day;
 use sealift_archive::{Digest, FileName, Version};
 
 use super::location::{Asset, Assets, Location, parse_sha256};
@@ -131,6 +132,9 @@ impl From<Flux> for FluxObject {
 pub struct OperatingSystem {
     /// `ubuntu-24.04`
     pub base: String,
+    /// The day on which its packages were last brought up to date: `2026-11-23`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<Day>,
     /// Machine images and the like that belong to the release. Their digests are signed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<OsArtifact>,

@@ -5,6 +5,7 @@ mod file;
 mod git;
 mod image;
 mod location;
+mod rebuild;
 mod text_or_map;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ pub use file::{File, Flux, Kubernetes, KubernetesFiles, OperatingSystem, OsArtif
 pub use git::{Git, GitSource};
 pub use image::{ForeignLayers, Image, ImageSource};
 pub use location::{Asset, Assets, Location};
+pub use rebuild::Rebuild;
 
 const KIND: &str = "Release";
 /// Largest definition, in bytes.
@@ -59,6 +61,9 @@ pub struct Definition {
     /// What Kubernetes the release runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<Kubernetes>,
+    /// How old what others have built may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<Rebuild>,
     /// Container images.
     #[serde(default)]
     pub images: Vec<Image>,
@@ -137,11 +142,13 @@ impl Definition {
         }
         faults.extend(self.platforms.faults());
         let artifacts = || self.os.iter().flat_map(|os| &os.artifacts).map(|artifact| &artifact.name);
+        let waivers = || self.rebuild.iter().flat_map(|rebuild| &rebuild.waivers).map(|waiver| &waiver.name);
         let files = || self.files.iter().map(|file| &file.name);
         let kinds = [
             ("Git repositories", repeated(self.git.iter().map(|git| &git.name))),
             ("Flux artifacts", repeated(self.flux.iter().map(|flux| &flux.name))),
             ("files", repeated(files())),
+            ("waivers", repeated(waivers())),
             ("artifacts of the operating system", repeated(artifacts())),
         ];
         for (kind, names) in kinds {

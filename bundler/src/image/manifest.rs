@@ -248,6 +248,14 @@ impl Manifest {
     }
 }
 
+/// Whether something of this media type is the configuration of an image. Artifacts have others, and so may images that are
+/// not for a container.
+pub(crate) fn is_image_config(media_type: &str) -> bool {
+    const TYPES: [&str; 2] =
+        ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+    TYPES.contains(&media_type)
+}
+
 /// The platform that an image's configuration names (image spec, config.md); `None` if it names none, as artifacts do.
 #[must_use]
 pub fn platform_of(config: &[u8]) -> Option<String> {

@@ -10,11 +10,8 @@ use super::Image;
 use super::attached::{Interest, interest};
 use super::documents::{Descriptor, Documents, Manifest};
 use super::package::text;
-use crate::image::manifest::platform_of;
+use crate::image::manifest::{is_image_config, platform_of};
 
-/// Media types of images' configurations. Artifacts have others, and so may images that are not for a container.
-const IMAGE_CONFIGS: [&str; 2] =
-    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 /// How media types of layers begin that are tars.
 const LAYERS: [&str; 4] = [
     "application/vnd.oci.image.layer.v1.tar",
@@ -51,7 +48,7 @@ pub(super) fn of(
     let mut documents = Documents::default();
     documents.fetch(bundle, release, &release.refs.manifests.keys().copied().collect())?;
     let manifests = release.refs.manifests.keys().filter_map(|digest| documents.read::<Manifest>(digest));
-    let configs = manifests.filter_map(|m| m.config.filter(is_image_config)?.carried(release)).collect();
+    let configs = manifests.filter_map(|m| m.config.filter(|config| is_image_config(&config.media_type))?.carried(release)).collect();
     documents.fetch(bundle, release, &configs)?;
     let mut images = Images { release, documents, tagged: tagged(release), found: BTreeMap::new() };
     for (name, descriptor) in &release.refs.images {
@@ -65,10 +62,6 @@ pub(super) fn of(
         key(a).cmp(&key(b)).then(a.image.digest.cmp(&b.image.digest))
     });
     Ok(found)
-}
-
-fn is_image_config(config: &Descriptor) -> bool {
-    IMAGE_CONFIGS.contains(&config.media_type.as_str())
 }
 
 fn is_layer(layer: &Descriptor) -> bool {
@@ -155,7 +148,7 @@ impl Images<'_> {
         attachments: Attachments,
     ) {
         let release = self.release;
-        let is_known = is_image_config(config);
+        let is_known = is_image_config(&config.media_type);
         let carried = config.carried(release).filter(|_| is_known);
         let platform = carried.and_then(|config| platform_of(self.documents.bytes(&config)?));
         let is_new = !self.found.contains_key(&digest);

@@ -79,3 +79,48 @@ fn values_that_do_not_parse_are_told_with_line_and_column() {
     let told = check(&vendor).expect(2).stderr();
     assert!(told.contains("SL0441") && told.contains("`more.yaml` line 2, column"), "{told}");
 }
+
+#[test]
+fn what_is_too_old_needs_a_waiver_that_is_signed() {
+    let vendor = vendor();
+    let spare = vendor.registry().name("acme/spare:1.0");
+    let define = |rule: &str| {
+        let content = format!("images: ['{spare}']\nos: {{base: ubuntu-24.04, built: 2026-01-31}}\n");
+        vendor.define("1.0.0", 1, &format!("{content}rebuild: {{maxAgeDays: 30{rule}}}\n"));
+        vendor.lock();
+    };
+    define("");
+    let refused = check(&vendor).expect(1);
+    // The image says nothing about its age.
+    refused.expect_said(&["SL0479", "2 of what the release is made of"]);
+    let told = refused.stdout();
+    for line in [format!("{spare}  it does not say when"), "ubuntu-24.04  ".to_owned()] {
+        assert!(told.contains("too old") && told.contains(&line), "{line}: {told}");
+    }
+    let waiver =
+        |name: &str, until: &str| format!("{{name: '{name}', reason: the last of its kind, until: {until}}}");
+    define(&format!(
+        ", waivers: [{}, {}]",
+        waiver(&spare, "2999-12-31"),
+        waiver("ubuntu-24.04", "2026-02-01")
+    ));
+    let refused = check(&vendor).expect(1);
+    refused.expect_said(&["SL0479", "1 of what"]);
+    assert!(refused.stdout().contains("until 2026-02-01: nothing needs it"), "{}", refused.stdout());
+    define(&format!(
+        ", waivers: [{}, {}]",
+        waiver(&spare, "2999-12-31"),
+        waiver("ubuntu-24.04", "2999-01-01")
+    ));
+    let told = check(&vendor).expect(0).stdout();
+    assert!(told.contains("waived") && told.contains("until 2999-12-31: the last of its kind"), "{told}");
+    let archive = vendor.bundle();
+    let told = process::json(vendor.sealift().arg("inspect").arg(&archive).arg("--json"));
+    let signed = &told["releases"][0]["statement"]["waivers"];
+    assert_eq!(
+        (signed[0]["name"].as_str(), signed[1]["until"].as_str()),
+        (Some(&*spare), Some("2999-01-01"))
+    );
+    let told = process::text(vendor.sealift().arg("inspect").arg(&archive));
+    assert!(told.contains("may be old until 2999-12-31"), "{told}");
+}

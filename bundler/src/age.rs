@@ -1,0 +1,218 @@
+//! How old the bases of a release's images are, and its operating system: what nobody rebuilds, nobody mends.
+//!
+//! An image's configuration says when each of its layers was made (OCI image spec 1.1, "Image JSON", `history` and
+//! `created`); the first of these days is that of its base. Builds that are the same every time write a day long ago, which
+//! says nothing; then the next one counts. What tells no day at all counts as too old.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use time::format_description::well_known::Rfc3339;
+use time::macros::datetime;
+use time::{OffsetDateTime, UtcOffset};
+
+use sealift_archive::release::{Day, Waiver};
+use sealift_archive::{Digest, Unwatched, json};
+use sealift_fetch::Client;
+
+use crate::Error;
+use crate::check::Order;
+use crate::definition::Rebuild;
+use crate::image::manifest::is_image_config;
+use crate::in_memory::InMemory;
+use crate::local::Local;
+use crate::lock::{Lock, LockedImage};
+
+/// Largest configuration that is read, in bytes.
+const MAX_CONFIG_BYTES: u64 = 4 << 20;
+/// What was built before there were images was not: ZIP's first day, and those of builds that are the same every time.
+const FIRST_DAY: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
+
+/// Something that is older than it may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Old {
+    /// The image as the release carries it, or the base of the operating system.
+    pub name: String,
+    /// When it was built, if it says so.
+    pub built: Option<Day>,
+    /// How many days ago that was.
+    pub days: Option<i64>,
+    /// Why it is let pass.
+    pub waiver: Option<Waiver>,
+}
+
+/// What the rule has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Ages {
+    /// What is too old, by name; what is let pass, too.
+    pub old: Vec<Old>,
+    /// Waivers that nothing needs, or needs any more.
+    pub idle: Vec<Waiver>,
+}
+
+impl Ages {
+    /// What is too old and not let pass.
+    pub fn refused(&self) -> impl Iterator<Item = &Old> {
+        self.old.iter().filter(|old| old.waiver.is_none())
+    }
+}
+
+/// Days of configurations.
+#[derive(Deserialize)]
+struct Config {
+    created: Option<String>,
+    #[serde(default)]
+    history: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    created: Option<String>,
+}
+
+/// Judges everything that the rule is about, on this day.
+///
+/// # Errors
+/// Whatever keeps configurations from being read.
+pub(crate) async fn judge(
+    order: &Order<'_>,
+    rule: &Rebuild,
+    local: &Local,
+    today: Day,
+) -> Result<Ages, Error> {
+    let configs = configs(order.client, order.lock, local).await?;
+    let mut built: BTreeMap<String, Option<Day>> = BTreeMap::new();
+    for image in order.lock.images.iter().filter(|image| is_image(image)) {
+        let days = image.blobs.iter().filter_map(|blob| base_day(configs.get(&blob.digest)?));
+        built.insert(image.name.to_string(), days.min());
+    }
+    let os = order.definition.os.iter().map(|os| (os.base.clone(), os.built));
+    built.extend(os);
+    Ok(rule_on(rule, &built, today))
+}
+
+fn rule_on(rule: &Rebuild, built: &BTreeMap<String, Option<Day>>, today: Day) -> Ages {
+    let mut ages = Ages::default();
+    let mut used = Vec::new();
+    for (name, &built) in built {
+        let days = built.map(|built| today.since(built));
+        if days.is_some_and(|days| days <= i64::from(rule.max_age_days)) {
+            continue;
+        }
+        let waiver = rule.waivers.iter().find(|waiver| waiver.name.as_str() == name && today <= waiver.until);
+        used.extend(waiver);
+        ages.old.push(Old { name: name.clone(), built, days, waiver: waiver.cloned() });
+    }
+    ages.idle = rule.waivers.iter().filter(|waiver| !used.contains(waiver)).cloned().collect();
+    ages
+}
+
+/// Artifacts have no base.
+fn is_image(image: &LockedImage) -> bool {
+    image.blobs.iter().any(|blob| is_image_config(&blob.media_type))
+}
+
+/// The configurations of all images, by digest. One that is too large to be one tells nothing.
+async fn configs(client: &Client, lock: &Lock, local: &Local) -> Result<BTreeMap<Digest, Vec<u8>>, Error> {
+    let sink = Arc::new(InMemory::default());
+    let mut wanted = HashMap::new();
+    for image in &lock.images {
+        let configs = image.blobs.iter().filter(|blob| is_image_config(&blob.media_type));
+        let digests: Vec<Digest> =
+            configs.filter(|blob| blob.size <= MAX_CONFIG_BYTES).map(|blob| blob.digest).collect();
+        let mut fetched = image.wanted()?;
+        fetched.retain(|fetched| digests.contains(&fetched.blob.digest));
+        wanted.extend(fetched.into_iter().map(|fetched| (fetched.blob.digest, fetched)));
+        for digest in digests {
+            if local.copy(digest, &*sink, &Unwatched)? {
+                wanted.remove(&digest);
+            }
+        }
+    }
+    client.fetch_all(wanted.into_values().collect(), sink.clone(), Arc::new(Unwatched)).await?;
+    Ok(sink.take_all())
+}
+
+/// The first day in a configuration that says anything.
+fn base_day(config: &[u8]) -> Option<Day> {
+    let config: Config = json::parse("", config, config.len()).ok()?;
+    let steps = config.history.iter().filter_map(|step| step.created.as_deref());
+    let days =
+        steps.chain(config.created.as_deref()).filter_map(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+    days.filter(|day| *day >= FIRST_DAY).min().map(|day| Day(day.to_offset(UtcOffset::UTC).date()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> Day {
+        serde_json::from_value(text.into()).unwrap()
+    }
+
+    #[test]
+    fn the_first_day_that_says_anything_is_that_of_the_base() {
+        let cases = [
+            (r#"{"created": "2026-11-20T10:00:00Z"}"#, Some(day("2026-11-20"))),
+            (
+                r#"{"created": "2026-11-20T10:00:00Z", "history": [{"created": "2026-03-01T23:30:00.123456789-02:00"}, {}]}"#,
+                Some(day("2026-03-02")),
+            ),
+            // The base was built in a way that is the same every time.
+            (
+                r#"{"created": "2026-11-20T10:00:00Z", "history": [{"created": "1970-01-01T00:00:00Z"}]}"#,
+                Some(day("2026-11-20")),
+            ),
+            (r#"{"created": "1980-01-01T00:00:01Z"}"#, None),
+            (r#"{"created": "0001-01-01T00:00:00Z", "history": []}"#, None),
+            (r#"{"created": "yesterday"}"#, None),
+            (r#"{"created": 7}"#, None),
+            ("{}", None),
+            ("no JSON", None),
+        ];
+        for (config, expected) in cases {
+            assert_eq!(base_day(config.as_bytes()), expected, "{config}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_old_needs_a_waiver_that_has_not_ended() {
+        let today = day("2026-11-23");
+        let waiver = |name: &str, until| Waiver {
+            name: name.parse().unwrap(),
+            reason: "nothing newer".parse().unwrap(),
+            until,
+        };
+        let rule = Rebuild {
+            max_age_days: 30,
+            waivers: vec![
+                waiver("waived", today),
+                waiver("ended", day("2026-11-22")),
+                waiver("undated-waived", day("2027-01-01")),
+                waiver("young-waived", day("2027-01-01")),
+            ],
+        };
+        let built = [
+            ("just", Some(day("2026-10-24"))),
+            ("old", Some(day("2026-10-23"))),
+            ("waived", Some(day("2020-01-01"))),
+            ("ended", Some(day("2026-01-01"))),
+            ("undated", None),
+            ("undated-waived", None),
+            ("young-waived", Some(today)),
+            ("from-tomorrow", Some(day("2026-11-24"))),
+        ];
+        let built = built.map(|(name, built)| (name.to_owned(), built)).into();
+        let ages = rule_on(&rule, &built, today);
+        let named = |old: &Old| (old.name.clone(), old.days);
+        let refused: Vec<_> = ages.refused().map(named).collect();
+        let refused: Vec<_> = refused.iter().map(|(name, days)| (name.as_str(), *days)).collect();
+        assert_eq!(refused, [("ended", Some(326)), ("old", Some(31)), ("undated", None)]);
+        let passed: Vec<_> =
+            ages.old.iter().filter(|old| old.waiver.is_some()).map(|old| old.name.as_str()).collect();
+        assert_eq!(passed, ["undated-waived", "waived"]);
+        let idle: Vec<_> = ages.idle.iter().map(|waiver| waiver.name.as_str()).collect();
+        assert_eq!(idle, ["ended", "young-waived"]);
+    }
+}
