@@ -300,6 +300,8 @@ mod tests {
         set_modified(&place.store, just);
         place.store.write_agreed(&agreed).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), just);
+        let ago = place.store.heard().unwrap().unwrap().heard_seconds_ago.unwrap();
+        assert!((5..10).contains(&ago), "{ago} s");
         set_modified(&place.store, just - NOTE_INTERVAL / 2);
         place.store.write_agreed(&agreed).unwrap();
         assert!(fs::metadata(&path).unwrap().modified().unwrap() > just);
