@@ -5,16 +5,30 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use fs_err as fs;
 use tempfile::{NamedTempFile, TempDir};
+
+/// Mode of a file that everybody may read.
+const READABLE: u32 = 0o644;
+/// Mode of a file that its owner alone may read.
+const SECRET: u32 = 0o600;
 
 /// Replaces (or makes) `path` with `content`, atomically and durably. Mode 0644.
 ///
 /// # Errors
 /// Any I/O error, with the path; the old content is then still there.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    write_with_mode(path, content, 0o644)
+    replace(path, content, READABLE, None)
+}
+
+/// Like [`write`]; the time of the last change is one that the caller gives, from the first moment on.
+///
+/// # Errors
+/// Any I/O error, with the path; the old content is then still there.
+pub fn write_dated(path: &Path, content: &[u8], modified: SystemTime) -> io::Result<()> {
+    replace(path, content, READABLE, Some(modified))
 }
 
 /// Like [`write`], readable by its owner alone: for private keys.
@@ -22,16 +36,19 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Any I/O error, with the path; the old content is then still there.
 pub fn write_secret(path: &Path, content: &[u8]) -> io::Result<()> {
-    write_with_mode(path, content, 0o600)
+    replace(path, content, SECRET, None)
 }
 
-fn write_with_mode(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+fn replace(path: &Path, content: &[u8], mode: u32, modified: Option<SystemTime>) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let parent = parent_of(path);
     let mut file = NamedTempFile::new_in(parent).map_err(|e| name_path(e, parent))?;
     file.write_all(content).map_err(|e| name_path(e, path))?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).map_err(|e| name_path(e, path))?;
+    if let Some(modified) = modified {
+        file.as_file().set_modified(modified).map_err(|e| name_path(e, path))?;
+    }
     file.as_file().sync_all().map_err(|e| name_path(e, path))?;
     file.persist(path).map_err(|e| name_path(e.error, path))?;
     sync_dir(parent)
@@ -117,6 +134,8 @@ struct Named {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -126,6 +145,9 @@ mod tests {
         write(&file, b"old").unwrap();
         write(&file, b"new").unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        write_dated(&file, b"dated", modified).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), modified);
 
         let link = dir.path().join("current");
         replace_link(Path::new("releases/1"), &link).unwrap();

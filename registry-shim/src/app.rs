@@ -10,7 +10,7 @@ use sealift_archive::{Digest, RepositoryName};
 use sealift_store::Store;
 
 use crate::content::Buffers;
-use crate::git::{self, UploadPack};
+use crate::git::{self, Judge, UploadPack};
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::status::Looks;
@@ -23,6 +23,7 @@ pub(crate) struct App {
     live: Live,
     buffers: Arc<Buffers>,
     upload_pack: UploadPack,
+    judge: Arc<Judge>,
     looks: Looks,
     metrics: Arc<Metrics>,
     identity: Option<Arc<Identity>>,
@@ -35,6 +36,7 @@ impl App {
             live: Live::new(store),
             buffers: Arc::default(),
             upload_pack: UploadPack::new(),
+            judge: Arc::default(),
             looks: Looks::default(),
             metrics: Arc::default(),
             identity,
@@ -54,6 +56,11 @@ impl App {
     /// Git's children.
     pub(crate) fn upload_pack(&self) -> &UploadPack {
         &self.upload_pack
+    }
+
+    /// Whether Git may be answered.
+    pub(crate) fn judge(&self) -> &Arc<Judge> {
+        &self.judge
     }
 
     /// What the status page shows.

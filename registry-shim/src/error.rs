@@ -113,6 +113,12 @@ pub enum Error {
         /// What is in the way.
         why: String,
     },
+    /// This node does not know any more what the nodes of its cluster agree on.
+    #[error("{silence}")]
+    Unheard {
+        /// Since when.
+        silence: String,
+    },
     /// What the store says.
     #[error(transparent)]
     Store(#[from] sealift_store::Error),
@@ -144,6 +150,7 @@ impl Explain for Error {
             Self::ClientsWithoutTls => 623,
             Self::Sockets { .. } => 624,
             Self::Configure { .. } => 630,
+            Self::Unheard { .. } => 640,
             Self::Store(error) => return error.code(),
             Self::Io(_) => 699,
         })
@@ -195,6 +202,11 @@ impl Explain for Error {
             }
             Self::ClientsWithoutTls => "give `--tls-dir` as well, or leave out `--client-ca`".into(),
             Self::Sockets { .. } => "`ListenStream=` in the socket unit has to be an address and a port".into(),
+            Self::Unheard { .. } => {
+                "`systemctl status sealift-cluster` and `sealiftctl cluster status` say why; an appliance that is no node any \
+                 more forgets it with `sealiftctl resume`"
+                    .into()
+            }
             Self::Store(error) => return error.hint(),
             Self::Git { .. } | Self::Configure { .. } | Self::Io(_) => return None,
         })

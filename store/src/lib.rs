@@ -13,7 +13,7 @@
 //! activation/journal         an activation under way
 //! audit.jsonl                what was verified, by which key, from where, when, by whom; append only
 //! online.json                what came of the last try to hear from the vendor
-//! cluster.json               what the nodes of a cluster agree on; only where there are several
+//! cluster.json               what the nodes of a cluster agree on; changed at the uptime at which it was heard last
 //! offers/<device>.json       what sticks that are plugged in offer
 //! lock                       held (flock) by whoever writes
 //! ```
@@ -58,7 +58,7 @@ pub use activation::journal;
 pub use activation::{Activation, Mark, Step, Switch, Until};
 pub use actor::Actor;
 pub use audit::{Event, History, Record, Subject};
-pub use cluster::{Agreed, NodeSeen, boot};
+pub use cluster::{Agreed, HEARING_LASTS, Heard, NodeSeen, boot};
 pub use counters::Counters;
 pub use error::Error;
 pub use gc::{Collection, Collector, GiveUp, Goes, Item, Staying, Stays, What};

@@ -14,8 +14,8 @@ use crate::journal::UnderWay;
 use crate::policy::Known;
 use crate::space::LOW_DISK_PERCENT;
 use crate::{
-    Agreed, Came, Disk, Error, Event, Failure, GiveUp, Holder, LastTry, Offer, OfferState, Record, State,
-    Store, StoredRelease, Subject, Unfinished,
+    Came, Disk, Error, Event, Failure, GiveUp, Heard, Holder, LastTry, NodeSeen, Offer, OfferState, Record,
+    State, Store, StoredRelease, Subject, Unfinished,
 };
 
 /// The whole picture.
@@ -49,7 +49,7 @@ pub struct Status {
     /// What the sticks that are plugged in offer.
     pub offers: Vec<Offer>,
     /// What the nodes of the cluster agree on, and how they stand; none on an appliance of one node.
-    pub cluster: Option<Agreed>,
+    pub cluster: Option<Heard>,
     /// What is wrong.
     pub problems: Vec<String>,
     /// What to do next.
@@ -201,7 +201,7 @@ impl Status {
         };
         let online = problems.unless(store.last_try())?.flatten();
         let offers = problems.unless(store.offers())?.unwrap_or_default();
-        let cluster = problems.unless(store.agreed())?.flatten();
+        let cluster = problems.unless(store.heard())?.flatten();
         let activation = problems.unless(UnderWay::of(store))?.flatten();
         let Problems(mut problems) = problems;
         let mut setbacks = Setbacks::default();
@@ -264,13 +264,7 @@ impl Status {
                     .push(format!("channel `{channel}` of `{source}` was not mirrored: {}", told(why)));
             }
         }
-        for node in self.cluster.iter().flat_map(|cluster| &cluster.nodes) {
-            if !node.lives {
-                self.problems.push(format!("node {} says nothing any more", node.name));
-            } else if let Some(why) = &node.hindrance {
-                self.problems.push(format!("node {} is held up: {why}", node.name));
-            }
-        }
+        self.problems.extend(self.cluster.iter().flat_map(problems_of_nodes));
         for offer in &self.offers {
             if let OfferState::Refused(Failure { message, hint, .. }) = &offer.state {
                 let hint = hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
@@ -361,6 +355,19 @@ impl Status {
     fn can_follow(&self, entry: &Entry) -> bool {
         self.active.as_ref().is_none_or(|active| active.sequence < entry.sequence)
     }
+}
+
+/// What is wrong in a cluster. A node that hears nothing cannot say anything of others.
+fn problems_of_nodes(heard: &Heard) -> Vec<String> {
+    if !heard.is_current() {
+        return vec![format!("{}: `systemctl status sealift-cluster`", heard.silence())];
+    }
+    let problem = |node: &NodeSeen| match &node.hindrance {
+        _ if !node.lives => Some(format!("node {} says nothing any more", node.name)),
+        Some(why) => Some(format!("node {} is held up: {why}", node.name)),
+        None => None,
+    };
+    heard.agreed.nodes.iter().filter_map(problem).collect()
 }
 
 /// Why releases that could be active are not: what the last try to activate each of them said, if it went wrong.

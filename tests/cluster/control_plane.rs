@@ -17,6 +17,10 @@ use crate::network::{self, Network};
 
 /// The namespace that Flux is in.
 pub(crate) const FLUX_SYSTEM: &str = "flux-system";
+/// What Flux wants to be asked by.
+pub(crate) const ASKED: &str = "reconcile.fluxcd.io/requestedAt";
+/// Those of its controllers that fetch, and apply what is fetched.
+const FLUX: [&str; 2] = ["source-controller", "kustomize-controller"];
 /// Whoever is in this group may do everything.
 const MASTERS: &str = "system:masters";
 const LOOPBACK: &str = "127.0.0.1";
@@ -61,7 +65,7 @@ impl ControlPlane<'static> {
     /// Starts everything and waits until it works.
     pub(crate) fn start() -> Self {
         let mut plane = Self::start_at(LOOPBACK.to_owned(), Box::new(|program| Command::new(program)));
-        for controller in ["source-controller", "kustomize-controller"] {
+        for controller in FLUX {
             plane.start_controller(controller);
         }
         plane
@@ -75,11 +79,24 @@ impl ControlPlane<'static> {
 }
 
 impl<'a> ControlPlane<'a> {
+    /// Lets Flux run on a node, where it finds what listens there.
+    pub(crate) fn start_flux_on(&mut self, network: &Network, node: usize) {
+        for name in FLUX {
+            self.start_controller_as(name, network.on(node, program_path(name)));
+        }
+    }
+
+    /// What one of its controllers could not do, as it told it: each line is a try that has failed.
+    pub(crate) fn failures(&self, controller: &str) -> Vec<String> {
+        let log = fs_err::read_to_string(self.path(&format!("{controller}.log"))).expect("a log");
+        log.lines().filter(|line| line.contains(r#""level":"error""#)).map(str::to_owned).collect()
+    }
+
     /// Everything behind the gap, where names are found in `hosts`.
     pub(crate) fn start_behind(gap: &'a Namespace, hosts: PathBuf) -> Self {
         let launcher = move |program: &Path| gap.command_with_hosts(&hosts, program);
         let mut plane = Self::start_at(LOOPBACK.to_owned(), Box::new(launcher));
-        for controller in ["source-controller", "kustomize-controller", "helm-controller"] {
+        for controller in FLUX.into_iter().chain(["helm-controller"]) {
             plane.start_controller(controller);
         }
         plane
@@ -155,6 +172,14 @@ impl<'a> ControlPlane<'a> {
         let file = self.path("object.yaml");
         fs_err::write(&file, object).expect("a file");
         self.apply_file(path, &file);
+    }
+
+    /// Asks Flux to look at an object again, as of this moment.
+    pub(crate) fn ask(&self, path: &str, moment: &str) {
+        let wish = json!({"metadata": {"annotations": {ASKED: moment}}});
+        let mut curl = self.curl();
+        curl.args(["--request", "PATCH", "--header", "Content-Type: application/merge-patch+json"]);
+        process::run(curl.arg("--data-binary").arg(wish.to_string()).arg(self.url(path)));
     }
 
     /// An object, if there is one.
@@ -270,9 +295,13 @@ impl<'a> ControlPlane<'a> {
     }
 
     fn start_controller(&mut self, name: &str) {
+        self.start_controller_as(name, (self.launcher)(&program_path(name)));
+    }
+
+    fn start_controller_as(&mut self, name: &str, command: Command) {
         let home = self.path(&format!("{name}.home"));
         fs_err::create_dir_all(home.join("artifacts")).expect("a directory");
-        let mut controller = self.program(name);
+        let mut controller = alone(command);
         controller.env("KUBECONFIG", &self.admin).env("RUNTIME_NAMESPACE", FLUX_SYSTEM);
         controller.env("HOME", &home).env("TMPDIR", &home);
         controller.args(["--watch-all-namespaces", "--enable-leader-election=false"]);
@@ -286,13 +315,8 @@ impl<'a> ControlPlane<'a> {
         self.controllers.push(Daemon::start(name, &controller, self.dir.path()));
     }
 
-    /// A program of the control plane, without this machine's proxies and this user's clusters.
     fn program(&self, name: &str) -> Command {
-        let mut command = (self.launcher)(&peers::cluster().join("bin").join(name));
-        for variable in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KUBECONFIG"] {
-            command.env_remove(variable);
-        }
-        command
+        alone((self.launcher)(&program_path(name)))
     }
 
     /// The last that a program said.
@@ -302,6 +326,19 @@ impl<'a> ControlPlane<'a> {
         last.reverse();
         last.join("\n")
     }
+}
+
+/// Where a program of the control plane lies.
+fn program_path(name: &str) -> PathBuf {
+    peers::cluster().join("bin").join(name)
+}
+
+/// A program without this machine's proxies and this user's clusters.
+fn alone(mut command: Command) -> Command {
+    for variable in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KUBECONFIG"] {
+        command.env_remove(variable);
+    }
+    command
 }
 
 /// An authority that vouches for servers and clients.

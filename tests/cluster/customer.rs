@@ -15,15 +15,13 @@ use sealift_tests::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::control_plane::{ControlPlane, FLUX_SYSTEM, wait_for};
+use crate::control_plane::{ASKED, ControlPlane, FLUX_SYSTEM, wait_for};
 use crate::{CONFIG_MAPS, GROUP, KUSTOMIZATIONS, RELEASES, grant_role, object, registry};
 
 const SOURCES: &str = "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system";
 const SECRETS: &str = "/api/v1/namespaces/flux-system/secrets";
 const HELM: &str = "helm.toolkit.fluxcd.io/v2";
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io/v1";
-/// What Flux wants to be asked by.
-const ASKED: &str = "reconcile.fluxcd.io/requestedAt";
 /// The charts, each signed in another form.
 const CHARTS: [(&str, Form); 2] = [("web", Form::Bundle), ("api", Form::Tag)];
 

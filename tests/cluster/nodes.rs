@@ -1,11 +1,14 @@
 //! Three nodes in three network namespaces, each with its store, its registry and its part of the protocol, and a real API
 //! server between them: what all agree on reaches all, whoever dies, is cut off, comes back, is replaced, or lies.
 
+mod faults;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::SystemTime;
 
 use sealift_tests::process::{self, Daemon, Running};
 use sealift_tests::trust::ACME;
@@ -15,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, FLUX_SYSTEM, wait_for};
 use crate::network::{NETWORK, Network};
-use crate::{KUSTOMIZATIONS, ROLES, documented, documented_role, object};
+use crate::{KUSTOMIZATIONS, ROLES, config_map, documented, documented_role, object};
 
 const NODES: usize = 3;
 const SYSTEM: &str = "sealift-system";
@@ -122,15 +125,21 @@ impl Cluster {
 
     fn start_registry(&mut self, number: usize) {
         let mut command = self.network.on(number, binaries::path("sealift-registry"));
+        let addresses = self.registry_addresses(number);
         let node = &mut self.nodes[number];
         command.arg("--store").arg(node.appliance.store()).env_remove("RUST_LOG");
-        for address in ["127.0.0.1", &self.network.address(number)] {
-            command.args(["--listen", &format!("{address}:{REGISTRY_PORT}")]);
+        for address in addresses {
+            command.args(["--listen", &address]);
         }
         command.args(["--allow", NETWORK]);
         let mut registry = Daemon::start("registry", &command, &node.appliance.path("."));
         registry.await_ready(|log| log.contains("ready http://"));
         node.registry = Some(registry);
+    }
+
+    /// Where a registry listens: for its own node, and for the others.
+    fn registry_addresses(&self, number: usize) -> [String; 2] {
+        ["127.0.0.1", &self.network.address(number)].map(|address| format!("{address}:{REGISTRY_PORT}"))
     }
 
     /// The power goes.
@@ -162,17 +171,17 @@ impl Cluster {
         process::run(self.sealiftctl(number, &["import"]).arg(archive));
     }
 
-    /// The release with this sequence, 1.0.N: an image and a Git repository.
+    /// The release with this sequence, 1.0.N: an image, and one object for Flux, in Git and as an artifact.
     fn bundle(&self, sequence: u64) -> PathBuf {
         let version = version(sequence);
         let layer = vec![u8::try_from(sequence).expect("few releases"); LAYER_BYTES];
         self.vendor.offer("acme/app", &version, GZIP, &[layer]);
-        fixture::write(&self.vendor.path("gitops/release"), version.as_bytes());
+        fixture::write(&self.vendor.path("gitops/app.yaml"), config_map(&version).to_string().as_bytes());
         let upgrade =
             if sequence > 1 { format!("upgradeFrom: [1.0.{}]\n", sequence - 1) } else { String::new() };
         let image = self.vendor.image(&format!("acme/app:{version}"));
-        let git = "git: [{name: fleet, path: gitops, branch: main}]\n";
-        self.vendor.define(&version, sequence, &format!("{upgrade}images:\n{image}{git}"));
+        let flux = "flux: [{name: apps, path: gitops}]\ngit: [{name: fleet, path: gitops, branch: main}]\n";
+        self.vendor.define(&version, sequence, &format!("{upgrade}images:\n{image}{flux}"));
         self.vendor.lock();
         self.vendor.bundle()
     }
@@ -254,6 +263,13 @@ impl Cluster {
         let failures = failures.into_inner().expect("no panic");
         assert!(failures.is_empty(), "{failures:?}");
         result
+    }
+
+    /// As if it had not been heard since the machine was started what is agreed on.
+    fn forget_when_heard(&self, number: usize) {
+        let heard = self.nodes[number].appliance.store().join("cluster.json");
+        let heard = fs_err::File::open(heard).expect("what was heard");
+        heard.set_modified(SystemTime::now()).expect("another time");
     }
 
     fn hold(&self, number: usize) -> PathBuf {
@@ -342,18 +358,24 @@ fn a_release_reaches_all_nodes_though_one_dies_and_all_go_back() {
     cluster.wait_active(&[2], 2);
     process::wait_until("Git is answered", || cluster.status(2, GIT) == 200);
 
-    // It is away for a whole release, and comes back behind: images are answered, Git is not, until it has caught up.
-    cluster.kill(2);
+    // Its daemon is gone for a whole release, and its registry is not: for a while it cannot know.
+    cluster.nodes[2].member = None;
     cluster.import(0, &cluster.bundle(3));
     cluster.pulling(&[0, 1], 2, || cluster.activate(0, 3));
     cluster.wait_active(&[0, 1], 3);
+    let answers = |cluster: &Cluster| (cluster.status(2, GIT), cluster.status(2, &manifest(2)));
+    assert_eq!(answers(&cluster), (200, 200), "it has heard something lately");
+    cluster.forget_when_heard(2);
+    assert_eq!(answers(&cluster), (503, 200));
+    let told = process::json(&mut cluster.sealiftctl(2, &["status", "--json"]));
+    assert!(told["problems"].to_string().contains("this node has not heard"), "{told}");
+
+    // Nor does a start help, nor that it is heard what is agreed on, until it has caught up.
+    cluster.kill(2);
     cluster.start_registry(2);
-    assert_eq!(cluster.status(2, GIT), 200, "it has not heard of it");
+    assert_eq!(answers(&cluster), (503, 200));
     process::run(&mut cluster.sealiftctl(2, &["cluster", "step"]));
-    assert_eq!(
-        (cluster.active(2), cluster.status(2, GIT), cluster.status(2, &manifest(2))),
-        (Some(2), 503, 200)
-    );
+    assert_eq!((cluster.active(2), answers(&cluster)), (Some(2), (503, 200)));
     cluster.nodes[2].registry = None;
     cluster.start(2);
     cluster.wait_active(&[2], 3);

@@ -59,6 +59,9 @@ pub(super) fn take(
     let source = source_name(&args.sources)?;
     let mut search = Search::new(args.sources.clone());
     let writer = cli.writer(&format!("import {source}"))?;
+    if args.activate {
+        writer.leave_cluster()?;
+    }
     let appliance = Appliance::new(cli, output, &writer, &config.activation)?;
     let mut import = Import {
         cli,

@@ -1,4 +1,5 @@
-//! `activate`, `rollback`, `resume`, and the helper of them that is root.
+//! `activate`, `rollback`, `resume`, and the helper of them that is root. An appliance that is configured as no node, and was one,
+//! leaves its cluster with any of them.
 
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
@@ -24,6 +25,7 @@ pub(super) fn activate(cli: &Cli, output: Output, args: &ActivateArgs) -> Result
         return output.result(&plan, || describe(&plan));
     }
     let writer = cli.writer(&format!("activate {}", args.version))?;
+    writer.leave_cluster()?;
     let appliance = Appliance::new(cli, output, &writer, &config)?;
     let done = appliance.engine(args.consent.yes).activate(&writer, find(&writer, &args.version)?)?;
     output.result(&done, || conclude(&done))
@@ -42,6 +44,7 @@ pub(super) fn rollback(cli: &Cli, output: Output, args: &RollbackArgs) -> Result
         return output.result(&plan, || describe(&plan));
     }
     let writer = cli.writer("rollback")?;
+    writer.leave_cluster()?;
     let appliance = Appliance::new(cli, output, &writer, &config)?;
     let done = appliance.engine(args.consent.yes).roll_back(&writer, target(&writer)?)?;
     output.result(&done, || conclude(&done))
@@ -51,7 +54,7 @@ pub(super) fn rollback(cli: &Cli, output: Output, args: &RollbackArgs) -> Result
 /// which ends here as well.
 pub(super) fn resume(cli: &Cli, output: Output, alone: bool) -> Result<(), Error> {
     let config = cli.config()?;
-    let config = match config.cluster {
+    let activation = match config.cluster {
         Some(_) if !alone => {
             let none: [Switched; 0] = [];
             return output.result(&none, || "This node goes on when it has heard the others\n".to_owned());
@@ -60,7 +63,10 @@ pub(super) fn resume(cli: &Cli, output: Output, alone: bool) -> Result<(), Error
         None => config.activation,
     };
     let writer = cli.writer("resume")?;
-    let appliance = Appliance::new(cli, output, &writer, &config)?;
+    if config.cluster.is_none() {
+        writer.leave_cluster()?;
+    }
+    let appliance = Appliance::new(cli, output, &writer, &activation)?;
     let done = appliance.engine(false).resume(&writer)?;
     output.result(&done, || match done.as_slice() {
         [] => "No activation was interrupted\n".to_owned(),

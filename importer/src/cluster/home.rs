@@ -91,6 +91,9 @@ pub(crate) fn named(known: &Known) -> CurrentRelease {
 
 #[cfg(test)]
 mod tests {
+    use sealift_store::HEARING_LASTS;
+
+    use super::super::view::Times;
     use super::*;
 
     fn home(store: &Store) -> NodeHome {
@@ -109,17 +112,22 @@ mod tests {
         };
         let home_of_node = home(&store);
         home_of_node.hear(None, Vec::new()).unwrap();
-        let nothing = store.agreed().unwrap().unwrap();
+        let nothing = store.heard().unwrap().unwrap().agreed;
         assert!(nothing.releases.is_empty() && nothing.boot_id == boot().unwrap());
         let run = Agreement::first(named(2), Some(named(1)));
         home_of_node.hear(Some(&run), Vec::new()).unwrap();
-        let heard = store.agreed().unwrap().unwrap();
+        let heard = store.heard().unwrap().unwrap().agreed;
         assert_eq!(heard.releases, [named(1).statement, named(2).statement]);
         // As long as it is the same, the disk is left alone, by the next process too.
         for home in [home_of_node, home(&store)] {
             home.hear(Some(&run), Vec::new()).unwrap();
-            assert_eq!(store.agreed().unwrap().unwrap(), heard);
+            assert_eq!(store.heard().unwrap().unwrap().agreed, heard);
         }
+    }
+
+    #[test]
+    fn what_is_heard_counts_for_as_long_as_a_switch_is_waited_for() {
+        assert_eq!(Times::default().switch, HEARING_LASTS);
     }
 
     #[test]

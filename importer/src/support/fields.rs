@@ -10,7 +10,7 @@ use super::scrub::{self, Scrubber};
 /// Of a release, wherever it is named.
 const RELEASE: [&str; 5] = ["release", "product", "version", "sequence", "digest"];
 /// Of `status`.
-const STATUS: [&str; 57] = [
+const STATUS: [&str; 58] = [
     "store",
     "active",
     "releases",
@@ -55,6 +55,7 @@ const STATUS: [&str; 57] = [
     "keys",
     "trustRoot",
     "cluster",
+    "heardSecondsAgo",
     "nodes",
     "name",
     "lives",

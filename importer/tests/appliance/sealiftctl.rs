@@ -10,7 +10,7 @@ use fs_err as fs;
 use rustix::process::{Pid, Signal};
 use sealift_archive::age::{self, Identity};
 use sealift_archive::{BlobList, Receipt, Statement};
-use sealift_store::{Actor, Record, Store};
+use sealift_store::{Actor, Agreed, Record, Store};
 use tempfile::TempDir;
 
 /// How long anything here may take.
@@ -178,6 +178,39 @@ fn an_update_and_back() {
         serde_json::from_slice(&appliance.run(&["history", "--json", "--since=1d"]).stdout).unwrap();
     assert!(records.len() == 7 && records.iter().all(|record| record.by == Some(Actor::current())));
     assert_told!("verify", appliance.told(&["verify"]));
+}
+
+#[test]
+fn whoever_is_no_node_any_more_leaves_the_cluster() {
+    let appliance = Appliance::with_releases(1..=1);
+    let (bundle, store) = (appliance.bundle(&ACME, 2), appliance.store());
+    let head = "apiVersion: sealift/v1\nkind: Appliance\n";
+    let node = format!("{head}cluster: {{node: a, kubeconfig: /k, address: 'https://a:5443'}}\n");
+    fs::write(appliance.path("alone.yaml"), head).unwrap();
+    fs::write(appliance.path("node.yaml"), node).unwrap();
+    let was_a_node_after = |words: &[&str]| {
+        let (boot_id, time) = (sealift_store::boot().unwrap(), time::OffsetDateTime::UNIX_EPOCH);
+        let agreed = Agreed { releases: Vec::new(), boot_id, time, nodes: Vec::new() };
+        store.write_agreed(&agreed).unwrap();
+        appliance.done(&[&["--config"], words].concat());
+        store.heard().unwrap().is_some()
+    };
+    for words in [
+        &["alone.yaml", "resume"][..],
+        &["alone.yaml", "import", &bundle, "--activate"],
+        &["alone.yaml", "rollback"],
+        &["alone.yaml", "activate", "1.2"],
+    ] {
+        assert!(!was_a_node_after(words), "{words:?}");
+    }
+    for words in [
+        &["alone.yaml", "rollback", "--plan"][..],
+        &["alone.yaml", "status"],
+        &["node.yaml", "resume"],
+        &["node.yaml", "resume", "--alone"],
+    ] {
+        assert!(was_a_node_after(words), "{words:?}");
+    }
 }
 
 #[test]

@@ -1,19 +1,15 @@
 //! Whether this node may answer with the release that is active here, in a cluster of several.
 //!
 //! Flux on a node reads Git from the registry of that node. One that was away would lead the cluster back to what it runs
-//! itself. So Git waits until this node runs what the nodes agree on, and after a start until it was heard what that is. If
-//! nobody says so, because Kubernetes does not come up, the node goes on with what it has.
+//! itself. So Git is answered only while this node hears what the nodes agree on, and runs it. What is in the way of hearing,
+//! Kubernetes above all, is in Flux's way as well.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
-use rustix::time::{ClockId, clock_gettime};
-use sealift_archive::{Digest, Sequence};
-use sealift_store::{Agreed, Store, boot};
+use sealift_archive::{Code, Explain, Sequence};
+use sealift_store::{Heard, Store};
 
 use crate::Error;
-
-/// For so long after the start of the machine it is waited for what the others say.
-const HEARING_TIME: Duration = Duration::from_secs(120);
 
 /// What a node knows about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,92 +18,87 @@ pub(super) enum Verdict {
     Fit,
     /// It runs something else than what is agreed on.
     Behind,
-    /// Nobody has said yet what is agreed on.
+    /// It has not heard lately what is agreed on.
     Unheard,
 }
 
-/// Judges the release with this sequence. Blocks.
-pub(super) fn judge(store: &Store, active: Sequence) -> Result<Verdict, Error> {
-    let agreed = match store.agreed() {
-        Ok(None) => return Ok(Verdict::Fit),
-        Ok(agreed) => agreed,
-        // As good as unheard, until it is written anew.
-        Err(error) => {
-            Error::from(error).log();
-            None
+/// Judges, and tells the operator once why this node hears nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    told: Mutex<Option<Code>>,
+}
+
+impl Judge {
+    /// Judges the release with this sequence. Blocks.
+    pub(super) fn judge(&self, store: &Store, active: Sequence) -> Result<Verdict, Error> {
+        let heard = store.heard().map_err(Error::from).and_then(|heard| match heard {
+            Some(heard) if !heard.is_current() => Err(Error::Unheard { silence: heard.silence() }),
+            heard => Ok(heard),
+        });
+        self.tell(heard.as_ref().err());
+        match heard {
+            Ok(None) => Ok(Verdict::Fit),
+            Ok(Some(Heard { agreed, .. })) => {
+                let is_fit = agreed.allows(&store.release(active)?.digest());
+                Ok(if is_fit { Verdict::Fit } else { Verdict::Behind })
+            }
+            // What cannot be read is as good as unheard, until it is written anew.
+            Err(_) => Ok(Verdict::Unheard),
         }
-    };
-    // Where nobody says what this boot is called, what was heard last counts, whenever that was.
-    let is_heard = |agreed: &Agreed| boot().map_or(true, |boot_id| agreed.boot_id == boot_id);
-    let agreed = agreed.filter(is_heard);
-    let statement = store.release(active)?.digest();
-    Ok(verdict(agreed.as_ref(), since_start(), &statement))
-}
-
-/// `agreed` is what was heard since the machine was started.
-fn verdict(agreed: Option<&Agreed>, since_start: Duration, statement: &Digest) -> Verdict {
-    match agreed {
-        Some(agreed) if agreed.allows(statement) => Verdict::Fit,
-        Some(_) => Verdict::Behind,
-        None if since_start < HEARING_TIME => Verdict::Unheard,
-        None => Verdict::Fit,
     }
-}
 
-/// How long the machine has been up, sleep included.
-fn since_start() -> Duration {
-    let time = clock_gettime(ClockId::Boottime);
-    Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default())
+    fn tell(&self, error: Option<&Error>) {
+        let code = error.map(Explain::code);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != code
+            && let Some(error) = error
+        {
+            error.log();
+        }
+        *told = code;
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use fs_err as fs;
+    use sealift_archive::Digest;
+    use sealift_store::{Agreed, boot};
     use time::OffsetDateTime;
 
-    #[test]
-    fn what_was_heard_before_the_machine_was_started_is_not_known_any_more() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(dir.path()).unwrap();
-        let sequence = Sequence::try_from(1).unwrap();
-        assert_eq!(judge(&store, sequence).unwrap(), Verdict::Fit, "it is no node of a cluster");
-        let agreed = |boot_id: String| {
-            let (releases, time) = (vec![Digest::of(b"other")], OffsetDateTime::UNIX_EPOCH);
-            store.write_agreed(&Agreed { releases, boot_id, time, nodes: Vec::new() }).unwrap();
-        };
-        let release = dir.path().join("releases/1");
-        fs_err::create_dir(&release).unwrap();
-        fs_err::write(release.join("release.json"), "{}").unwrap();
-        agreed(boot().unwrap());
-        assert_eq!(judge(&store, sequence).unwrap(), Verdict::Behind);
-        agreed("another".to_owned());
-        assert_ne!(
-            judge(&store, sequence).unwrap(),
-            Verdict::Behind,
-            "it depends on how long the machine is up"
-        );
-    }
+    use super::*;
 
     #[test]
     fn git_waits_for_what_is_agreed_on() {
-        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
-        let agreed = |releases: &[Digest]| {
-            let (boot_id, time) = (String::new(), OffsetDateTime::UNIX_EPOCH);
-            Some(Agreed { releases: releases.to_vec(), boot_id, time, nodes: Vec::new() })
-        };
-        let (just, long) = (Duration::from_secs(119), Duration::from_secs(120));
-        let cases = [
-            (agreed(&[one]), just, Verdict::Fit),
-            (agreed(&[other, one]), just, Verdict::Fit),
-            (agreed(&[other]), just, Verdict::Behind),
-            (agreed(&[other]), long, Verdict::Behind),
-            (agreed(&[]), just, Verdict::Fit),
-            (None, just, Verdict::Unheard),
-            (None, long, Verdict::Fit),
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path()).unwrap();
+        let release = dir.path().join("releases/1");
+        fs::create_dir(&release).unwrap();
+        fs::write(release.join("release.json"), "{}").unwrap();
+        let judge = Judge::default();
+        let verdict = || judge.judge(&store, Sequence::try_from(1).unwrap()).unwrap();
+        assert_eq!(verdict(), Verdict::Fit, "it is no node of a cluster");
+        let (one, other, this_boot) = (Digest::of(b"{}"), Digest::of(b"other"), boot().unwrap());
+        let cases: [(&[Digest], &str, Verdict); 5] = [
+            (&[one], &this_boot, Verdict::Fit),
+            (&[other, one], &this_boot, Verdict::Fit),
+            (&[], &this_boot, Verdict::Fit),
+            (&[other], &this_boot, Verdict::Behind),
+            (&[one], "another", Verdict::Unheard),
         ];
-        for (agreed, since_start, expected) in cases {
-            assert_eq!(verdict(agreed.as_ref(), since_start, &one), expected, "{agreed:?} {since_start:?}");
+        for (releases, boot_id, expected) in cases {
+            let (releases, boot_id) = (releases.to_vec(), boot_id.to_owned());
+            let time = OffsetDateTime::UNIX_EPOCH;
+            let agreed = Agreed { releases, boot_id, time, nodes: Vec::new() };
+            store.write_agreed(&agreed).unwrap();
+            assert_eq!(verdict(), expected, "{agreed:?}");
         }
-        assert!(since_start() > Duration::ZERO);
+        assert_eq!(*judge.told.lock().unwrap(), Some(Code(640)));
+        fs::write(dir.path().join("cluster.json"), "{").unwrap();
+        assert_eq!(verdict(), Verdict::Unheard);
+        assert_ne!(*judge.told.lock().unwrap(), Some(Code(640)), "it says what is the matter now");
+        store.leave_cluster().unwrap();
+        assert_eq!(verdict(), Verdict::Fit);
+        assert_eq!(*judge.told.lock().unwrap(), None);
     }
 }

@@ -24,6 +24,7 @@ use sealift_archive::{RepositoryName, Sequence};
 use tokio::task::spawn_blocking;
 use url::form_urlencoded;
 
+pub(crate) use self::agreed::Judge;
 use self::agreed::Verdict;
 pub(crate) use self::upload_pack::UploadPack;
 use self::upload_pack::{Answer, Question};
@@ -105,9 +106,8 @@ async fn ask(app: &App, name: &str, headers: &HeaderMap) -> Result<Question, Ref
 
 /// On a node of a cluster, what is active here has to be what all have agreed on.
 async fn expect_agreed(app: &App, active: Sequence) -> Result<(), Refusal> {
-    let store = app.live().store().clone();
-    let judged =
-        spawn_blocking(move || agreed::judge(&store, active)).await.map_err(|_| Refusal::NotReady)?;
+    let (store, judge) = (app.live().store().clone(), Arc::clone(app.judge()));
+    let judged = spawn_blocking(move || judge.judge(&store, active)).await.map_err(|_| Refusal::NotReady)?;
     match judged {
         Ok(Verdict::Fit) => Ok(()),
         Ok(Verdict::Behind) => Err(Refusal::Behind),
@@ -175,7 +175,8 @@ impl IntoResponse for Refusal {
             }
             Self::Unheard => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "this node has not heard yet what the cluster has agreed on",
+                "this node has not heard lately what the cluster has agreed on; there, `systemctl status \
+                 sealift-cluster` and `sealiftctl cluster status` say why",
             ),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many clients at once"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the repository cannot be read"),

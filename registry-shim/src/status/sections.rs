@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use sealift_archive::trust::KeyId;
 use sealift_store::journal::UnderWay;
 use sealift_store::status::{Loading, Status, TrustStatus, Verified};
-use sealift_store::{Agreed, Brings, Disk, Fact, LastTry, Offer, OfferState, Record, State};
+use sealift_store::{Brings, Disk, Fact, Heard, LastTry, Offer, OfferState, Record, State};
 
 use super::page::{Name, Page};
 use crate::html::{Moment, Size, Text};
@@ -209,9 +209,9 @@ fn online(f: &mut Formatter<'_>, last: &LastTry) -> fmt::Result {
     )
 }
 
-fn nodes(f: &mut Formatter<'_>, cluster: &Agreed) -> fmt::Result {
+fn nodes(f: &mut Formatter<'_>, Heard { agreed, .. }: &Heard) -> fmt::Result {
     f.write_str("<dt>Nodes\n<dd>")?;
-    for node in &cluster.nodes {
+    for node in &agreed.nodes {
         write!(f, "{}: ", Text(&node.name))?;
         match &node.active {
             Some(version) => write!(f, "{} is active", Text(version))?,
@@ -225,7 +225,7 @@ fn nodes(f: &mut Formatter<'_>, cluster: &Agreed) -> fmt::Result {
         }
         f.write_str("<br>\n")?;
     }
-    writeln!(f, "<small>so since {}</small>", Moment(cluster.time))
+    writeln!(f, "<small>so since {}</small>", Moment(agreed.time))
 }
 
 fn trust(f: &mut Formatter<'_>, trust: Option<&TrustStatus>) -> fmt::Result {

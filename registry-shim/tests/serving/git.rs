@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -321,7 +321,7 @@ async fn who_goes_away_leaves_no_process_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_is_behind_does_not_answer() {
+async fn a_node_that_is_behind_or_hears_nothing_does_not_answer() {
     let store = TestStore::new();
     store.git_release(1, "active", "fleet", "one");
     store.point_at(1);
@@ -346,5 +346,14 @@ async fn a_node_that_is_behind_does_not_answer() {
     // All else is answered: what runs goes on pulling.
     assert_eq!(served.get("/v2/").await.status, 200);
     agree(&[Digest::of(b"another"), own]);
+    assert_eq!(ask().await.status, 200);
+    // The same, and nobody knows when it was heard.
+    let file = fs::File::open(store.dir().join("cluster.json")).expect("what was heard");
+    file.set_modified(SystemTime::now()).expect("another time");
+    let answer = ask().await;
+    assert_eq!((answer.status.as_u16(), answer.header("Retry-After")), (503, "5"));
+    assert!(answer.text().contains("systemctl status sealift-cluster"), "{}", answer.text());
+    assert_eq!(served.get("/v2/").await.status, 200);
+    agree(&[own]);
     assert_eq!(ask().await.status, 200);
 }

@@ -130,9 +130,11 @@ async fn the_nodes_of_a_cluster_are_told() {
     let nodes =
         vec![node("node-a", true, None), node("node-b", false, None), node("node-c", true, Some("<full>"))];
     let time = time::macros::datetime!(2026-11-23 02:48 UTC);
-    let agreed = Agreed { releases: Vec::new(), boot_id: String::new(), time, nodes };
-    Store::open(store.dir()).and_then(|store| store.write_agreed(&agreed)).expect("it is written down");
-    let page = page(&store).await;
+    let boot_id = sealift_store::boot().expect("a boot");
+    let agreed = Agreed { releases: Vec::new(), boot_id, time, nodes };
+    let write = |agreed: Agreed| Store::open(store.dir()).and_then(|store| store.write_agreed(&agreed));
+    write(agreed.clone()).expect("it is written down");
+    let told = page(&store).await;
     for expected in [
         "<p class=\"verdict\">Needs attention</p>",
         "<li>node node-b says nothing any more",
@@ -140,8 +142,13 @@ async fn the_nodes_of_a_cluster_are_told() {
         "node-a: 1.0 is active<br>",
         "node-b: 1.0 is active, <strong>silent</strong>",
     ] {
-        assert!(page.contains(expected), "{expected}: {page}");
+        assert!(told.contains(expected), "{expected}: {told}");
     }
+    write(Agreed { boot_id: "another".to_owned(), ..agreed }).expect("it is written down");
+    let told = page(&store).await;
+    assert!(told.contains("<li>this node has not heard since it was started"), "{told}");
+    assert!(told.contains("systemctl status sealift-cluster"), "{told}");
+    assert!(!told.contains("says nothing any more"), "it cannot know: {told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
