@@ -5,19 +5,20 @@
 
 mod api;
 mod cases;
+mod stops;
+mod store;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use sealift_archive::Digest;
 use sealift_archive::release::CurrentRelease;
-use sealift_archive::{Digest, Sequence};
-use sealift_store::NodeSeen;
-use time::OffsetDateTime;
 
 use self::api::{Api, Luck, Seen, Written, mishap};
-use super::{Agreement, Failure, Home, Member, NodeName, Phase, Report, Times, Versioned, Work};
+use self::store::Store;
+use super::{Agreement, Failure, Home as _, Member, NodeName, Phase, Report, Times, Versioned, Work};
 use crate::Error;
 
 const NODES: usize = 3;
@@ -35,60 +36,6 @@ fn release(sequence: u64) -> CurrentRelease {
 
 fn name(node: usize) -> NodeName {
     format!("node-{node}").parse().unwrap()
-}
-
-/// A node's store.
-#[derive(Clone, Default)]
-struct Store {
-    here: BTreeSet<u64>,
-    active: Option<u64>,
-    /// A switch to this release has failed, and lies there in the middle; perhaps behind its point of no return.
-    begun: Option<(u64, bool)>,
-    heard: RefCell<Option<Agreement>>,
-    /// The disk is full.
-    is_full: bool,
-    /// The steps on the host have a point of no return.
-    has_point: bool,
-    boot: u64,
-}
-
-impl Store {
-    fn of(here: &[u64], active: Option<u64>) -> Self {
-        Self { here: here.iter().copied().collect(), active, ..Self::default() }
-    }
-
-    /// The latest release behind whose point of no return it is.
-    fn beyond(&self) -> Option<u64> {
-        let begun = self.begun.filter(|(_, is_past)| *is_past).map(|(to, _)| to);
-        self.active.filter(|_| self.has_point).max(begun)
-    }
-}
-
-impl Home for Store {
-    fn look(&self) -> Result<Report, Error> {
-        let beyond = self.beyond().map(|beyond| Sequence::try_from(beyond).unwrap());
-        Ok(Report {
-            here: self.here.iter().map(|sequence| release(*sequence).statement).collect(),
-            active: self.active.map(release),
-            is_switching: false,
-            is_unsettled: self.begun.is_some(),
-            beyond,
-            trouble: None,
-            waits: None,
-            address: Some("https://here:5443".to_owned()),
-            ca_crt: String::new(),
-            boot_id: self.boot.to_string(),
-            seen: OffsetDateTime::UNIX_EPOCH,
-        })
-    }
-
-    fn hear(&self, agreement: Option<&Agreement>, _: Vec<NodeSeen>) -> Result<(), Error> {
-        if self.is_full {
-            return Err(mishap());
-        }
-        *self.heard.borrow_mut() = agreement.cloned();
-        Ok(())
-    }
 }
 
 struct Node {
@@ -213,7 +160,7 @@ impl World {
     fn happen(&mut self, what: Happens) {
         self.clock += TICK;
         match what {
-            Happens::Step(node, luck) => self.step(node, luck),
+            Happens::Step(node, luck) => drop(self.step(node, luck)),
             Happens::Finish(node, how) => self.finish(node, how),
             Happens::Look(node) => {
                 let looked = self.api.borrow().now.clone();
@@ -257,16 +204,17 @@ impl World {
         }
     }
 
-    fn step(&mut self, node: usize, luck: Luck) {
+    fn step(&mut self, node: usize, luck: Luck) -> Result<(), Error> {
         let (clock, api) = (self.clock, &self.api);
         let node = &mut self.nodes[node];
-        let Some(member) = &mut node.member else { return };
+        let Some(member) = &mut node.member else { return Ok(()) };
         let (looked, at) = node.held_up.take().unwrap_or_else(|| (api.borrow().now.clone(), clock));
         let board = Seen { api, node: node.name.clone(), looked, at, now: clock, luck, is_cut: node.is_cut };
-        if let Ok(Some(work)) = member.step(at, &board, &node.store) {
+        if let Some(work) = member.step(at, &board, &node.store)? {
             assert!(node.work.is_none(), "{work:?} is begun while {:?} is under way", node.work);
             node.work = Some(work);
         }
+        Ok(())
     }
 
     fn finish(&mut self, at: usize, how: End) {
@@ -422,17 +370,24 @@ impl World {
         }
     }
 
-    /// Everybody works until this node has begun to switch.
+    /// Everybody works until this node has begun to switch, and the others have seen that.
     fn until_switching(&mut self, node: usize) {
-        let is_switching = |world: &Self| matches!(world.nodes[node].work, Some(Work::Switch { .. }));
-        while !is_switching(self) {
-            for other in 0..NODES {
-                self.happen(Happens::Step(other, Luck::Good));
-                if other != node || !is_switching(self) {
-                    self.happen(Happens::Finish(other, End::Done));
+        self.until(&[0, 1, 2], |at, work| at == node && matches!(work, Work::Switch { .. }));
+        (0..NODES).filter(|other| *other != node).for_each(|other| self.rounds(&[other], 1));
+    }
+
+    /// These nodes work until one of them has begun work of a kind; gives back which one.
+    fn until(&mut self, nodes: &[usize], is_wanted: impl Fn(usize, &Work) -> bool) -> usize {
+        for _ in 0..100 {
+            for &node in nodes {
+                self.happen(Happens::Step(node, Luck::Good));
+                if self.nodes[node].work.as_ref().is_some_and(|work| is_wanted(node, work)) {
+                    return node;
                 }
+                self.happen(Happens::Finish(node, End::Done));
             }
         }
+        panic!("{:?}", self.agreed());
     }
 
     fn active(&self) -> Vec<Option<u64>> {
