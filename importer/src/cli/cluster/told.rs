@@ -4,7 +4,7 @@ use sealift_archive::release::CurrentRelease;
 use serde::Serialize;
 
 use super::super::output::{Lines, instant};
-use crate::cluster::{Agreement, NodeName, Report, Snapshot, Versioned};
+use crate::cluster::{Agreement, NodeName, Phase, Report, Snapshot, Versioned};
 
 /// What the nodes have written down.
 #[derive(Serialize)]
@@ -44,13 +44,14 @@ impl Told {
             None => Lines::title("Nothing is agreed on"),
             Some(agreed) => {
                 let CurrentRelease { version, sequence, .. } = &agreed.release;
-                let how = if agreed.is_stopped { "has stopped at" } else { "is" };
-                Lines::title(format_args!(
-                    "{version} (sequence {sequence}) {how} {}, run {}",
-                    agreed.phase, agreed.run
-                ))
-                .line_if("before", agreed.from.as_ref().map(|from| from.version.as_str()))
-                .line_if("because", agreed.reason.as_ref())
+                let state = match (agreed.is_stopped, agreed.phase) {
+                    (true, Phase::GivingUp) => "was given up".to_owned(),
+                    (true, phase) => format!("has stopped while {phase}"),
+                    (false, phase) => format!("is {phase}"),
+                };
+                Lines::title(format_args!("{version} (sequence {sequence}) {state}, run {}", agreed.run))
+                    .line_if("before", agreed.from.as_ref().map(|from| from.version.as_str()))
+                    .line_if("because", agreed.reason.as_ref())
             }
         };
         let lines = lines.line_if("led by", self.coordinator.as_ref());
@@ -90,5 +91,68 @@ impl NodeTold {
         let trouble = self.report.trouble.as_ref().map(|trouble| trouble.reason.as_str());
         let why = trouble.or(self.report.waits.as_deref()).map(|why| format!(": {why}")).unwrap_or_default();
         format!("{active}{behind}; seen {seen}{why}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use sealift_archive::Digest;
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::cluster::Trouble;
+
+    fn release(sequence: u64) -> CurrentRelease {
+        let (version, statement) =
+            (format!("1.{sequence}").parse().unwrap(), Digest::of(&sequence.to_le_bytes()));
+        CurrentRelease { version, sequence: sequence.try_into().unwrap(), statement }
+    }
+
+    fn told(agreement: &Agreement, active: u64, trouble: Option<&str>) -> String {
+        let trouble = trouble.map(|reason| Trouble { run: agreement.run, reason: reason.to_owned() });
+        let report = Report {
+            here: BTreeSet::new(),
+            active: Some(release(active)),
+            is_switching: false,
+            is_unsettled: trouble.is_some(),
+            beyond: Some(release(active).sequence),
+            trouble,
+            waits: None,
+            address: None,
+            ca_crt: String::new(),
+            boot_id: String::new(),
+            seen: OffsetDateTime::UNIX_EPOCH,
+        };
+        let agrees = report.runs(&agreement.release);
+        let nodes = vec![NodeTold { name: "node-a".parse().unwrap(), agrees, report }];
+        Told { agreement: Some(agreement.clone()), coordinator: None, nodes, unreadable: None }.describe()
+    }
+
+    #[test]
+    fn what_does_not_end_by_itself_says_what_to_type() {
+        let run = Agreement { phase: Phase::Activating, ..Agreement::first(release(2), Some(release(1))) };
+        let stopped = told(&run.stopped("node node-a: hook `k3s` failed"), 1, Some("hook `k3s` failed"));
+        insta::assert_snapshot!(stopped, @"
+        1.2 (sequence 2) has stopped while activating, run 1
+          before      1.1
+          because     node node-a: hook `k3s` failed
+          node-a      runs 1.1, in the middle of a switch; seen 1970-01-01 00:00:00 UTC: hook `k3s` failed
+        next: sealiftctl activate 1.2   # once that is mended
+        next: sealiftctl rollback   # says what it means for data
+        ");
+        let back = run.given_up("node node-b: hook `k3s` failed");
+        insta::assert_snapshot!(told(&back, 2, Some("nobody has asked for it")), @"
+        1.1 (sequence 1) is staging, run 2
+          before      1.2
+          because     node node-b: hook `k3s` failed
+          node-a      runs 1.2, in the middle of a switch; seen 1970-01-01 00:00:00 UTC: nobody has asked for it
+        next: sealiftctl rollback   # says what it means for data
+        ");
+        let first =
+            Agreement { is_stopped: true, ..Agreement::first(release(2), None).given_up("it was given up") };
+        assert!(!told(&first, 2, None).contains("rollback"), "there is nothing to go back to");
+        assert!(!told(&run, 1, None).contains("next:"), "it goes on by itself");
     }
 }

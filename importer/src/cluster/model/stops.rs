@@ -181,7 +181,7 @@ fn nobody_answers_with_the_release_before_once_flux_is_let_go() {
 #[test]
 fn a_node_that_is_ahead_is_left_aside() {
     let mut world = World::settled();
-    world.nodes[0].store = Store::of(&[1, 4], Some(4));
+    world.nodes[0].store = Store::of(&[1, 2, 4], Some(4));
     world.ask(1, 2);
     world.rounds(&[0, 1, 2], 40);
     assert_eq!(world.active(), [Some(4), Some(2), Some(2)]);
