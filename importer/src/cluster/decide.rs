@@ -125,36 +125,33 @@ fn may_adopt(view: &View) -> Option<&CurrentRelease> {
 
 fn lead(view: &View) -> Option<Act> {
     let Some(agreed) = &view.agreement else {
-        return agree(Agreement::adopted(may_adopt(view)?.clone(), view.term));
+        return Some(agree(Agreement::adopted(may_adopt(view)?.clone(), view.term)));
     };
     if agreed.term != view.term {
-        return agree(Agreement { term: view.term, ..agreed.clone() });
+        return Some(agree(Agreement { term: view.term, ..agreed.clone() }));
     }
     if let Some(reason) = trouble(view, agreed) {
-        return fail(view, agreed, &reason);
+        return Some(fail(view, agreed, &reason));
     }
-    let enter = |phase| agree(Agreement { phase, ..agreed.clone() });
+    let enter = |phase| Some(agree(Agreement { phase, ..agreed.clone() }));
     let free = Work::FreeFlux { run: agreed.run };
     match agreed.phase {
-        Phase::Active => None,
-        Phase::Staging if !all_have_it(view, agreed) => None,
-        Phase::Staging => {
+        Phase::Staging if all_have_it(view, agreed) => {
             let hold = Work::HoldFlux { run: agreed.run };
             match outcome(view, &hold) {
                 None => begin(view, hold),
                 // Where Flux cannot be reached on the way back either, the nodes still go back.
                 Some(Err(reason)) if !agreed.is_return => {
-                    fail(view, agreed, &format!("Flux does not stand still: {reason}"))
+                    Some(fail(view, agreed, &format!("Flux does not stand still: {reason}")))
                 }
                 Some(_) => enter(Phase::Activating),
             }
         }
         Phase::Activating if all_have_switched(view, agreed) => enter(Phase::Settling),
-        Phase::Activating => None,
         Phase::Settling => {
             let check = Work::Check { run: agreed.run, release: agreed.release.clone() };
             match (outcome(view, &check), outcome(view, &free)) {
-                (Some(Err(reason)), _) => fail(view, agreed, reason),
+                (Some(Err(reason)), _) => Some(fail(view, agreed, reason)),
                 (Some(Ok(())), _) => enter(Phase::Active),
                 (None, Some(Ok(()))) if agreed.is_return => enter(Phase::Active),
                 (None, Some(Ok(()))) => begin(view, check),
@@ -162,14 +159,16 @@ fn lead(view: &View) -> Option<Act> {
             }
         }
         Phase::GivingUp => match outcome(view, &free) {
-            Some(Ok(())) => agree(Agreement { is_stopped: true, ..agreed.clone() }),
+            Some(Ok(())) => Some(agree(Agreement { is_stopped: true, ..agreed.clone() })),
             _ => begin(view, free),
         },
+        // It waits for others, or is done.
+        Phase::Staging | Phase::Activating | Phase::Active => None,
     }
 }
 
-fn agree(agreed: Agreement) -> Option<Act> {
-    Some(Act::Agree(Box::new(agreed)))
+fn agree(agreed: Agreement) -> Act {
+    Act::Agree(Box::new(agreed))
 }
 
 fn begin(view: &View, work: Work) -> Option<Act> {
@@ -177,7 +176,7 @@ fn begin(view: &View, work: Work) -> Option<Act> {
 }
 
 /// A run that leads forward comes to nothing. Going back behind a point of no return may cost data, so a person decides on that.
-fn fail(view: &View, agreed: &Agreement, reason: &str) -> Option<Act> {
+fn fail(view: &View, agreed: &Agreement, reason: &str) -> Act {
     let is_past = parties(view, agreed).any(|(_, report)| agreed.is_past_return(report));
     agree(if is_past { agreed.stopped(reason) } else { agreed.given_up(reason) })
 }

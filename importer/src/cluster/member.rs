@@ -252,10 +252,10 @@ impl Member {
         // What stood there before is of a former machine, or boot, of this name.
         let is_foreign = |report: &Report| self.told.is_some() && report.boot_id != own.boot_id;
         let mut living = self.observer.living(snapshot, &self.times, now);
-        match living.any(|(name, report)| *name == self.name && is_foreign(report)) {
-            true => Err(ClusterError::Twin { name: self.name.clone() }.into()),
-            false => Ok(()),
+        if living.any(|(name, report)| *name == self.name && is_foreign(report)) {
+            return Err(ClusterError::Twin { name: self.name.clone() }.into());
         }
+        Ok(())
     }
 
     /// Writes its own report if there is news, or to say that it lives. Gives back which edition it is now, if that is known.

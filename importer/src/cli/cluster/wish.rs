@@ -152,15 +152,14 @@ impl<'a> Wish<'a> {
         let board = open(self.cluster)?;
         let snapshot = board.read()?;
         let agreed = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
-        let next = match agreed {
-            Some(agreed) => agreed.asked_for(&self.wanted, self.has_consent).ok_or_else(|| {
+        let next = if let Some(agreed) = agreed {
+            agreed.asked_for(&self.wanted, self.has_consent).ok_or_else(|| {
                 let release = Box::new(agreed.release.clone());
                 ClusterError::UnderWay { run: agreed.run, release }
-            })?,
-            None => {
-                let first = Agreement::first(self.wanted.clone(), self.from.clone());
-                Agreement { is_asked_for: self.has_consent, ..first }
-            }
+            })?
+        } else {
+            let first = Agreement::first(self.wanted.clone(), self.from.clone());
+            Agreement { is_asked_for: self.has_consent, ..first }
         };
         if agreed != Some(&next) {
             let seen = snapshot.agreement.as_ref().map(|agreed| agreed.version.as_str());
