@@ -5,7 +5,7 @@
 //! - fetches the release that is agreed on, if it is not here;
 //! - switches to it once the phase says so: one node after the other, on the way back and to catch up as well, so that a
 //!   step that restarts k3s never takes more than one member from etcd. A release that is not agreed on is never activated;
-//! - undoes what it did to Flux too late, when somebody else coordinated already.
+//! - undoes what it did to Flux too late, when another coordinator wanted something else already.
 //!
 //! The coordinator, who is whoever holds the Lease, as long as a run is under way:
 //! - claims the agreement for its term, so that nothing of an earlier coordinator comes after;

@@ -114,8 +114,8 @@ impl Member {
             waits: None,
             aside: None,
             obstacle: None,
-            // Nobody knows what it was about when it was ended.
-            left_flux: Some(LeftFlux::Unknown),
+            // It may have been ended while it held Flux still.
+            left_flux: Some(LeftFlux::Held),
             failed: (0, Duration::ZERO),
             told: None,
         }

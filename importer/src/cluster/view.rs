@@ -108,7 +108,7 @@ pub enum LeftFlux {
     Held,
     /// Free.
     Free,
-    /// It cannot say: it was interrupted.
+    /// Something between: it could not be reached any more.
     Unknown,
 }
 
