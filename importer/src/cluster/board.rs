@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use super::agreement::Agreement;
 use super::error::Error as ClusterError;
 use super::member::Board;
-use super::record::{Agreement, Lease, NodeName, Report};
+use super::record::{Lease, NodeName, Report};
 use super::view::{Snapshot, Times, Versioned};
 use crate::Error;
 use crate::kubernetes::{Api, Ask, Deadline, Error as KubernetesError};

@@ -54,6 +54,29 @@ pub enum Error {
         /// What runs.
         active: Box<CurrentRelease>,
     },
+    /// Going back would cost what nobody has agreed to lose.
+    #[error(
+        "going back to {} is behind the point of no return here, and nobody has asked for it",
+        named(release)
+    )]
+    NotAskedFor {
+        /// The release.
+        release: Box<CurrentRelease>,
+    },
+    /// A run stands still behind a point of no return.
+    #[error("the nodes have stopped on the way to {}: {reason}", named(release))]
+    Stopped {
+        /// The release.
+        release: Box<CurrentRelease>,
+        /// Why.
+        reason: String,
+    },
+    /// Two machines pose as one node.
+    #[error("another machine reports as node `{name}`, too")]
+    Twin {
+        /// Their name.
+        name: NodeName,
+    },
     /// There is no such node.
     #[error("no node called `{name}` has ever said that it is there")]
     UnknownNode {
@@ -86,6 +109,9 @@ impl Explain for Error {
             Self::NodeLives { .. } => 590,
             Self::NotAgreed { .. } => 591,
             Self::Ahead { .. } => 592,
+            Self::NotAskedFor { .. } => 594,
+            Self::Stopped { .. } => 595,
+            Self::Twin { .. } => 596,
         })
     }
 
@@ -93,8 +119,12 @@ impl Explain for Error {
         match self {
             Self::NotConfigured | Self::OneAlone | Self::UnknownNode { .. } => Class::Usage,
             Self::UnderWay { .. } | Self::Outdated => Class::Busy,
-            Self::Object { .. } | Self::GaveUp { .. } => Class::Failed,
-            Self::NodeLives { .. } | Self::NotAgreed { .. } | Self::Ahead { .. } => Class::Refused,
+            Self::Object { .. } | Self::GaveUp { .. } | Self::Stopped { .. } => Class::Failed,
+            Self::NodeLives { .. }
+            | Self::NotAgreed { .. }
+            | Self::Ahead { .. }
+            | Self::NotAskedFor { .. }
+            | Self::Twin { .. } => Class::Refused,
         }
     }
 
@@ -105,6 +135,12 @@ impl Explain for Error {
             Self::UnderWay { .. } => "`sealiftctl cluster status` says how far it is; `sealiftctl rollback` gives it up, and a way back ends by `sealiftctl activate` of what is left".into(),
             Self::NotAgreed { .. } => "remove this node (`sealiftctl cluster remove`), empty its store, and let it join".into(),
             Self::Ahead { .. } => "`sealiftctl activate` of that release on this node lets all nodes have it; or empty its store, and let it join".into(),
+            Self::NotAskedFor { .. } => "`sealiftctl rollback` on any node says what it means for data, and with `--yes` lets this one go back".into(),
+            Self::Stopped { release, .. } => {
+                let version = &release.version;
+                format!("mend that, and `sealiftctl activate {version}` tries again; `sealiftctl rollback` goes back on all nodes, and says what that means for data")
+            }
+            Self::Twin { .. } => "give each machine a name of its own (`cluster.node`), and restart sealift-cluster.service there".into(),
             Self::Outdated => "see what it is, `sealiftctl cluster status`, and run the command again".into(),
             Self::GaveUp { .. } => "mend that, and activate it again; what ran before runs".into(),
             Self::OneAlone => "leave `--activate` and `mirror.activate` out; then `sealiftctl activate VERSION` on one of the nodes".into(),

@@ -4,13 +4,16 @@ use sealift_archive::release::CurrentRelease;
 use sealift_archive::{Class, Explain as _, Sequence};
 use sealift_fetch::meter::Display;
 use sealift_fetch::{Interrupt, Meter};
+use sealift_store::journal::Journal;
 use sealift_store::policy::Offered;
 use sealift_store::{Store, Subject, Writer};
 
+use super::agreement::is_ahead;
 use super::board::AGREEMENT;
-use super::decide::{Peer, Work};
 use super::home::named;
 use super::member::Failure;
+use super::point::{beyond, has_point};
+use super::work::{Peer, Work};
 use crate::Error;
 use crate::activation::{Engine, Flux, Trouble, UnderWay, wait_until_well};
 use crate::config::activation::{Activation, FluxAccess};
@@ -34,7 +37,8 @@ pub struct Hands<'a> {
 
 /// Makes an engine that activates on this node alone.
 pub trait Engines {
-    /// Lets `act` work with an engine of this configuration.
+    /// Lets `act` work with an engine of this configuration. `has_consent` says whether it is known what going back means for
+    /// data.
     ///
     /// # Errors
     /// What keeps it from being made, or `act` from being done.
@@ -42,6 +46,7 @@ pub trait Engines {
         &self,
         writer: &Writer,
         config: &Activation,
+        has_consent: bool,
         act: &mut dyn FnMut(&Engine<'_>) -> Result<(), Error>,
     ) -> Result<(), Error>;
 }
@@ -54,8 +59,8 @@ impl Hands<'_> {
     pub fn work(&self, work: &Work, engines: &dyn Engines) -> Result<(), Failure> {
         let done = match work {
             Work::Stage { release, earlier, from, .. } => self.stage(release, earlier, from),
-            Work::Switch { release, earlier, from, .. } => {
-                self.switch(release, earlier, from.as_ref(), engines)
+            Work::Switch { release, earlier, from, is_asked_for, .. } => {
+                self.switch(release, earlier, from.as_ref(), *is_asked_for, engines)
             }
             Work::HoldFlux { .. } => self.with_flux(|flux| Ok(flux.suspend().map(drop)?)),
             Work::FreeFlux { .. } => self.with_flux(|flux| {
@@ -103,12 +108,18 @@ impl Hands<'_> {
         release: &CurrentRelease,
         earlier: &[CurrentRelease],
         from: Option<&CurrentRelease>,
+        is_asked_for: bool,
         engines: &dyn Engines,
     ) -> Result<(), Error> {
         let config = self.activation.of_node();
         let writer = self.writer(release)?;
         expect_named(&writer, release)?;
-        engines.with_engine(&writer, &config, &mut |engine| {
+        let (has_point, journal) = (has_point(&config), Journal::read(&writer)?);
+        let active = writer.situation()?.active().map(|active| active.name.sequence);
+        let beyond = beyond(has_point, active, journal.as_ref());
+        expect_asked_for(beyond, release, is_asked_for)?;
+        // Before a point of no return all goes back by itself, as on an appliance that is alone.
+        engines.with_engine(&writer, &config, is_asked_for || !has_point, &mut |engine| {
             if let Some(begun) = UnderWay::of(&writer)? {
                 let end = nearest_end(&begun, release);
                 if end == Some(release.sequence) {
@@ -201,11 +212,23 @@ fn expect_agreed(
     release: &CurrentRelease,
     from: Option<&CurrentRelease>,
 ) -> Result<(), Error> {
-    let latest = from.map_or(release.sequence, |from| from.sequence.max(release.sequence));
-    match active.filter(|active| active.sequence > latest) {
+    match active.filter(|active| is_ahead(active, release, from)) {
         Some(active) => Err(super::Error::Ahead { active: Box::new(active.clone()) }.into()),
         None => Ok(()),
     }
+}
+
+/// A node goes back behind its point of no return only if a person has asked for that. The coordinator begins no other run as far
+/// as it knows; but it cannot know what a node has passed that was mute meanwhile.
+fn expect_asked_for(
+    beyond: Option<Sequence>,
+    release: &CurrentRelease,
+    is_asked_for: bool,
+) -> Result<(), Error> {
+    if is_asked_for || beyond.is_none_or(|beyond| beyond <= release.sequence) {
+        return Ok(());
+    }
+    Err(super::Error::NotAskedFor { release: Box::new(release.clone()) }.into())
 }
 
 /// Where a switch that was begun here ends on the way to this release: there, or else at its end that is closer by.
@@ -269,6 +292,26 @@ mod tests {
             let [active, from] = [active, from].map(|one| one.map(release));
             let judged = expect_agreed(active.as_ref(), &release(agreed), from.as_ref());
             assert_eq!(judged.is_ok(), is_agreed, "{active:?} {agreed} {from:?}");
+            if let Err(error) = judged {
+                assert!(matches!(failure(&error), Failure::Trouble(_)), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_goes_back_behind_a_point_of_no_return_unasked() {
+        let sequence = |sequence: u64| Sequence::try_from(sequence).unwrap();
+        let release = CurrentRelease {
+            version: "1.5".parse().unwrap(),
+            sequence: sequence(5),
+            statement: Digest::of(b"five"),
+        };
+        // Behind which release's point it is, whether somebody has asked for going back, and whether it may.
+        let cases =
+            [(None, false, true), (Some(5), false, true), (Some(6), false, false), (Some(6), true, true)];
+        for (beyond, is_asked_for, may) in cases {
+            let judged = expect_asked_for(beyond.map(sequence), &release, is_asked_for);
+            assert_eq!(judged.is_ok(), may, "{beyond:?} {is_asked_for}");
             if let Err(error) = judged {
                 assert!(matches!(failure(&error), Failure::Trouble(_)), "{error}");
             }

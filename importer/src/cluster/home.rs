@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 
 use fs_err as fs;
 use sealift_archive::release::CurrentRelease;
+use sealift_store::journal::Journal;
 use sealift_store::policy::Known;
 use sealift_store::{Agreed, NodeSeen, Stamp, Store, boot};
 use time::OffsetDateTime;
 
+use super::agreement::Agreement;
 use super::member::Home;
-use super::record::{Agreement, Report};
+use super::point::{beyond, has_point};
+use super::record::Report;
 use crate::Error;
-use crate::activation::UnderWay;
-use crate::config::Cluster;
+use crate::config::{Activation, Cluster};
 use crate::online::whole;
 
 /// The store of this node.
@@ -23,6 +25,7 @@ pub struct NodeHome {
     address: String,
     ca_crt: String,
     boot_id: String,
+    has_point: bool,
     /// What is here, as long as nothing changes; to look anew takes a system call for every blob.
     known: RefCell<Option<(Stamp, Report)>>,
 }
@@ -32,10 +35,11 @@ impl NodeHome {
     ///
     /// # Errors
     /// The certificate of its authority cannot be read, or I/O.
-    pub fn open(store: Store, config: &Cluster) -> Result<Self, Error> {
+    pub fn open(store: Store, config: &Cluster, activation: &Activation) -> Result<Self, Error> {
         let ca_crt = config.ca_cert.as_ref().map(fs::read_to_string).transpose()?.unwrap_or_default();
         let address = config.address.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { store, address, ca_crt, boot_id: boot()?, known: RefCell::default() })
+        let (boot_id, has_point) = (boot()?, has_point(activation));
+        Ok(Self { store, address, ca_crt, boot_id, has_point, known: RefCell::default() })
     }
 
     fn look_anew(&self) -> Result<Report, Error> {
@@ -45,10 +49,12 @@ impl NodeHome {
             active: situation.active().map(named),
             is_switching: false,
             is_unsettled: false,
+            beyond: None,
             trouble: None,
             waits: None,
             address: Some(self.address.clone()),
             ca_crt: self.ca_crt.clone(),
+            boot_id: self.boot_id.clone(),
             seen: OffsetDateTime::now_utc(),
         };
         for known in &situation.releases {
@@ -62,17 +68,19 @@ impl NodeHome {
 
 impl Home for NodeHome {
     fn look(&self) -> Result<Report, Error> {
+        let journal = Journal::read(&self.store);
         // A journal that cannot be read is told by the switch that wants to go on with it.
-        let is_unsettled = !matches!(UnderWay::of(&self.store), Ok(None));
+        let is_unsettled = !matches!(journal, Ok(None));
         let stamp = self.store.stamp()?;
-        if let Some((seen, report)) = &*self.known.borrow()
-            && *seen == stamp
-        {
-            return Ok(Report { is_unsettled, seen: OffsetDateTime::now_utc(), ..report.clone() });
-        }
-        let report = self.look_anew()?;
+        let known = self.known.borrow().clone().filter(|(seen, _)| *seen == stamp);
+        let report = match known {
+            Some((_, report)) => Report { seen: OffsetDateTime::now_utc(), ..report },
+            None => self.look_anew()?,
+        };
         *self.known.borrow_mut() = Some((stamp, report.clone()));
-        Ok(Report { is_unsettled, ..report })
+        let active = report.active.as_ref().map(|active| active.sequence);
+        let beyond = beyond(self.has_point, active, journal.ok().flatten().as_ref());
+        Ok(Report { is_unsettled, beyond, ..report })
     }
 
     fn hear(&self, agreement: Option<&Agreement>, nodes: Vec<NodeSeen>) -> Result<(), Error> {
@@ -98,7 +106,7 @@ mod tests {
 
     fn home(store: &Store) -> NodeHome {
         let text = "{node: node-a, kubeconfig: /k, address: 'https://node-a:5443'}";
-        NodeHome::open(store.clone(), &serde_saphyr::from_str(text).unwrap()).unwrap()
+        NodeHome::open(store.clone(), &serde_saphyr::from_str(text).unwrap(), &Activation::default()).unwrap()
     }
 
     #[test]

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use sealift_store::NodeSeen;
 
-use super::decide::{Act, Work, decide};
-use super::record::{Agreement, Lease, NodeName, Report, Trouble};
-use super::view::{Observer, Snapshot, Times, Versioned, View};
+use super::agreement::Agreement;
+use super::decide::{Act, decide};
+use super::error::Error as ClusterError;
+use super::record::{Lease, NodeName, Report, Trouble};
+use super::view::{LeftFlux, Observer, Snapshot, Times, Versioned, View};
+use super::work::Work;
 use crate::Error;
 
 /// The longest wait before what failed is tried again; the first one is a step.
@@ -85,8 +88,12 @@ pub struct Member {
     trouble: Option<Trouble>,
     /// In which run it waits, and for what.
     waits: Option<(u64, String)>,
+    /// Why it takes no part, whatever the run.
+    aside: Option<String>,
     /// What others have written and cannot be read.
     obstacle: Option<String>,
+    /// How it has left Flux, until that is seen to be what is agreed on.
+    left_flux: Option<LeftFlux>,
     /// How often work has failed in a row, and when it is tried again.
     failed: (u32, Duration),
     /// When it last wrote about itself.
@@ -105,7 +112,10 @@ impl Member {
             done: None,
             trouble: None,
             waits: None,
+            aside: None,
             obstacle: None,
+            // It may have been ended while it held Flux still.
+            left_flux: Some(LeftFlux::Held),
             failed: (0, Duration::ZERO),
             told: None,
         }
@@ -114,7 +124,7 @@ impl Member {
     /// One step, at a time of a clock that never jumps. What it gives back is to be done, and its outcome told.
     ///
     /// # Errors
-    /// The board cannot be reached, or the store not be read: then nothing here changes.
+    /// The board cannot be reached, the store not be read, or another machine has our name: then nothing here changes.
     pub fn step(&mut self, now: Duration, board: &dyn Board, home: &dyn Home) -> Result<Option<Work>, Error> {
         let snapshot = board.read()?;
         self.observer.observe(&snapshot, now);
@@ -122,13 +132,15 @@ impl Member {
         let agreement = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
         let heard = home.hear(agreement, self.observer.seen(&snapshot, &self.times, now));
         self.forget_other_runs(agreement);
-        let mut own = self.report(home)?;
+        let mut own = self.report(home, agreement)?;
+        self.expect_own(&own, &snapshot, now)?;
         if let Err(error) = &heard {
             own.waits.get_or_insert_with(|| error.to_string());
         }
         // A full disk does not make it mute: the others are told of it first.
         let told = self.tell(now, board, &snapshot, &own)?;
         heard?;
+        self.settle_flux(agreement);
         let view = self.view(now, &snapshot, own.clone());
         for act in decide(&view) {
             match act {
@@ -164,6 +176,7 @@ impl Member {
             Err(_) => (failures + 1, now + self.wait(failures)),
         };
         let run = work.run();
+        self.left_flux = left_flux(&work, &outcome).or(self.left_flux);
         if work.is_coordination() {
             // A trial that may pass is no outcome: it is made again.
             let outcome = match outcome {
@@ -189,7 +202,7 @@ impl Member {
     pub fn hindrance(&self) -> Option<&str> {
         let trouble = self.trouble.as_ref().map(|trouble| &trouble.reason);
         let waits = self.waits.as_ref().map(|(_, reason)| reason);
-        trouble.or(waits).or(self.obstacle.as_ref()).map(String::as_str)
+        trouble.or(waits).or(self.aside.as_ref()).or(self.obstacle.as_ref()).map(String::as_str)
     }
 
     fn wait(&self, failures: u32) -> Duration {
@@ -213,11 +226,36 @@ impl Member {
         }
     }
 
-    fn report(&self, home: &dyn Home) -> Result<Report, Error> {
-        let waits = self.waits.as_ref().map(|(_, reason)| reason.clone());
+    /// What is agreed on now may be what was done to Flux here.
+    fn settle_flux(&mut self, agreement: Option<&Agreement>) {
+        let wanted = match agreement.map_or(Some(false), Agreement::holds_flux) {
+            Some(true) => LeftFlux::Held,
+            Some(false) => LeftFlux::Free,
+            None => return,
+        };
+        self.left_flux = self.left_flux.filter(|left| *left != wanted);
+    }
+
+    fn report(&mut self, home: &dyn Home, agreement: Option<&Agreement>) -> Result<Report, Error> {
+        let own = home.look()?;
+        let is_aside = agreement.is_some_and(|agreed| agreed.leaves_aside(&own));
+        let later = own.active.clone().filter(|_| is_aside);
+        self.aside = later.map(|active| ClusterError::Ahead { active: Box::new(active) }.to_string());
+        let waits = self.waits.as_ref().map(|(_, reason)| reason).or(self.aside.as_ref()).cloned();
         let trouble = self.trouble.clone();
         let is_switching = matches!(self.work, Some(Work::Switch { .. }));
-        Ok(Report { is_switching, trouble, waits, ..home.look()? })
+        Ok(Report { is_switching, trouble, waits, ..own })
+    }
+
+    /// Two machines of one name would write over each other for ever, and both switch when it is the turn of one.
+    fn expect_own(&self, own: &Report, snapshot: &Snapshot, now: Duration) -> Result<(), Error> {
+        // What stood there before is of a former machine, or boot, of this name.
+        let is_foreign = |report: &Report| self.told.is_some() && report.boot_id != own.boot_id;
+        let mut living = self.observer.living(snapshot, &self.times, now);
+        if living.any(|(name, report)| *name == self.name && is_foreign(report)) {
+            return Err(ClusterError::Twin { name: self.name.clone() }.into());
+        }
+        Ok(())
     }
 
     /// Writes its own report if there is news, or to say that it lives. Gives back which edition it is now, if that is known.
@@ -236,7 +274,7 @@ impl Member {
         if let Some(written) = written.filter(is_same).filter(|_| !is_due) {
             return Ok(Some(written.version.clone()));
         }
-        // Nobody else writes it: if it was another edition, an answer was lost, and the next step writes over that.
+        // No other machine writes it: if it was another edition, an answer was lost, and the next step writes over that.
         let version = board.write_report(&self.name, snapshot.report_version(&self.name), own)?;
         if version.is_some() {
             self.told = Some(now);
@@ -258,6 +296,7 @@ impl Member {
             is_busy: self.work.is_some(),
             may_retry: now >= self.failed.1,
             done: self.done.clone(),
+            left_flux: self.left_flux,
         }
     }
 
@@ -273,6 +312,17 @@ impl Member {
             self.observer.renewed(version, now);
         }
         Ok(())
+    }
+}
+
+/// How this work leaves Flux. What cannot be done is not tried for ever, beyond what the coordinator does; and what failed for
+/// now may be half done.
+fn left_flux(work: &Work, outcome: &Result<(), Failure>) -> Option<LeftFlux> {
+    match (work, outcome) {
+        (Work::HoldFlux { .. } | Work::FreeFlux { .. }, Err(Failure::Passing(_))) => Some(LeftFlux::Unknown),
+        (Work::HoldFlux { .. }, _) => Some(LeftFlux::Held),
+        (Work::FreeFlux { .. }, _) => Some(LeftFlux::Free),
+        _ => None,
     }
 }
 

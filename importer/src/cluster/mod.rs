@@ -11,7 +11,7 @@
 //!
 //! Every write replaces the edition that was seen, or nothing. A person names a release; all live nodes fetch it from each
 //! other; then one coordinator holds Flux still, the nodes switch, Flux goes on, and when all is well the release is active.
-//! What fails goes back by a run of its own. A node that was away sees that something else is agreed on than what it runs,
+//! What fails goes back by a run of its own; behind a point of no return of any node it stops, and a person decides. A node that was away sees that something else is agreed on than what it runs,
 //! and catches up; until then its registry answers Git with 503 (`sealift_store::Agreed`).
 //!
 //! Nothing of this says what may be believed: every node verifies what it fetches against the trust root that is pinned in its
@@ -19,6 +19,7 @@
 //!
 //! [`decide`] is all the cleverness there is, and does nothing; [`Member`] goes its steps.
 
+mod agreement;
 mod board;
 mod decide;
 mod error;
@@ -27,14 +28,18 @@ mod home;
 mod member;
 #[cfg(test)]
 mod model;
+mod point;
 mod record;
 mod view;
+mod work;
 
+pub use agreement::{Agreement, Phase};
 pub use board::Kubernetes;
-pub use decide::{Act, Peer, Work, decide};
+pub use decide::{Act, decide};
 pub use error::Error;
 pub use hands::{Engines, Hands};
 pub use home::NodeHome;
 pub use member::{Board, Failure, Home, Member};
-pub use record::{Agreement, Lease, NodeName, Phase, Report, Trouble};
-pub use view::{Hold, Observer, Snapshot, Times, Versioned, View};
+pub use record::{Lease, NodeName, Report, Trouble};
+pub use view::{Hold, LeftFlux, Observer, Snapshot, Times, Versioned, View};
+pub use work::{Peer, Work};

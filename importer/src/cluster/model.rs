@@ -3,27 +3,30 @@
 //!
 //! What must never happen is asserted where it would happen; and when all mishaps are over, all has to end well.
 
+mod api;
 mod cases;
+mod stops;
+mod store;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use sealift_archive::Digest;
 use sealift_archive::release::CurrentRelease;
-use sealift_store::NodeSeen;
-use time::OffsetDateTime;
 
-use super::{
-    Agreement, Board, Failure, Home, Lease, Member, NodeName, Phase, Report, Snapshot, Times, Versioned, Work,
-};
+use self::api::{Api, Luck, Seen, Written, mishap};
+use self::store::Store;
+use super::{Agreement, Failure, Home as _, Member, NodeName, Phase, Report, Times, Versioned, Work};
 use crate::Error;
 
 const NODES: usize = 3;
 const RELEASES: u64 = 4;
 /// Between two things that happen.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a person waits for the nodes to do it by themselves.
+const ATTENTION_ROUNDS: usize = 100;
 
 fn release(sequence: u64) -> CurrentRelease {
     let version = format!("1.{sequence}").parse().unwrap();
@@ -33,179 +36,6 @@ fn release(sequence: u64) -> CurrentRelease {
 
 fn name(node: usize) -> NodeName {
     format!("node-{node}").parse().unwrap()
-}
-
-/// What becomes of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Luck {
-    Good,
-    /// It is done, and nobody hears of it.
-    AnswerLost,
-    /// It never arrives.
-    Lost,
-}
-
-fn mishap() -> Error {
-    std::io::Error::other("lost").into()
-}
-
-/// What Kubernetes keeps.
-#[derive(Clone, Default)]
-struct Written {
-    edition: u64,
-    snapshot: Snapshot,
-    /// When each report was written.
-    told: BTreeMap<NodeName, Duration>,
-}
-
-/// What must hold is looked at here.
-#[derive(Default)]
-struct Api {
-    now: Written,
-    /// Who coordinated in each term.
-    leaders: BTreeMap<u64, NodeName>,
-    /// The releases to which nodes were allowed to switch.
-    allowed: BTreeSet<Digest>,
-}
-
-impl Api {
-    fn edition(&mut self) -> String {
-        self.now.edition += 1;
-        self.now.edition.to_string()
-    }
-
-    fn agree(&mut self, agreed: Agreement) -> String {
-        if agreed.phase != Phase::Staging {
-            self.allowed.extend(agreed.served().chain([&agreed.release]).map(|release| release.statement));
-        }
-        let version = self.edition();
-        self.now.snapshot.agreement = Some(Versioned { version: version.clone(), value: agreed });
-        version
-    }
-}
-
-/// The API as one node sees it at one moment, perhaps long ago.
-struct Seen<'a> {
-    api: &'a RefCell<Api>,
-    node: NodeName,
-    looked: Written,
-    at: Duration,
-    now: Duration,
-    luck: Luck,
-    is_cut: bool,
-}
-
-impl Seen<'_> {
-    fn is_same<T>(current: Option<&Versioned<T>>, seen: Option<&str>) -> bool {
-        current.map(|current| current.version.as_str()) == seen
-    }
-
-    fn write(&self, is_same: bool, write: impl FnOnce(&mut Api) -> String) -> Result<Option<String>, Error> {
-        if self.is_cut || self.luck == Luck::Lost {
-            return Err(mishap());
-        }
-        let version = is_same.then(|| write(&mut self.api.borrow_mut()));
-        if self.luck == Luck::AnswerLost { Err(mishap()) } else { Ok(version) }
-    }
-
-    /// What the coordinator may write.
-    fn expect_allowed(&self, before: Option<&Agreement>, after: &Agreement) {
-        let mut api = self.api.borrow_mut();
-        let leader = api.leaders.entry(after.term).or_insert_with(|| self.node.clone());
-        assert_eq!(*leader, self.node, "two coordinators in term {}", after.term);
-        let Some(before) = before else { return };
-        if before.phase != Phase::Staging || after.phase != Phase::Activating {
-            return;
-        }
-        assert_eq!(before.run, after.run);
-        for (name, report) in &self.looked.snapshot.reports {
-            let is_live = self.at.saturating_sub(self.looked.told[name]) < Times::default().live;
-            let is_left = after.is_return && report.value.trouble_in(after.run).is_some();
-            assert!(
-                !is_live || is_left || report.value.has(&after.release),
-                "{name} lives and has not {:?}",
-                after.release
-            );
-        }
-    }
-}
-
-impl Board for Seen<'_> {
-    fn read(&self) -> Result<Snapshot, Error> {
-        if self.is_cut { Err(mishap()) } else { Ok(self.looked.snapshot.clone()) }
-    }
-
-    fn write_lease(&self, seen: Option<&str>, lease: &Lease) -> Result<Option<String>, Error> {
-        let is_same = Self::is_same(self.api.borrow().now.snapshot.lease.as_ref(), seen);
-        self.write(is_same, |api| {
-            let version = api.edition();
-            api.now.snapshot.lease = Some(Versioned { version: version.clone(), value: lease.clone() });
-            version
-        })
-    }
-
-    fn write_agreement(&self, seen: Option<&str>, agreed: &Agreement) -> Result<Option<String>, Error> {
-        let is_same = Self::is_same(self.api.borrow().now.snapshot.agreement.as_ref(), seen);
-        if is_same && !self.is_cut && self.luck != Luck::Lost {
-            let before = self.looked.snapshot.agreement.as_ref();
-            self.expect_allowed(before.map(|before| &before.value), agreed);
-        }
-        self.write(is_same, |api| api.agree(agreed.clone()))
-    }
-
-    fn write_report(
-        &self,
-        name: &NodeName,
-        seen: Option<&str>,
-        report: &Report,
-    ) -> Result<Option<String>, Error> {
-        assert_eq!(*name, self.node, "each writes its own");
-        let is_same = self.api.borrow().now.snapshot.report_version(name) == seen;
-        self.write(is_same, |api| {
-            api.now.snapshot.unreadable.remove(&name.object());
-            let version = api.edition();
-            api.now.told.insert(name.clone(), self.now);
-            let written = Versioned { version: version.clone(), value: report.clone() };
-            api.now.snapshot.reports.insert(name.clone(), written);
-            version
-        })
-    }
-}
-
-/// A node's store.
-#[derive(Clone, Default)]
-struct Store {
-    here: BTreeSet<u64>,
-    active: Option<u64>,
-    /// A switch has failed, and lies there in the middle.
-    is_unsettled: bool,
-    heard: RefCell<Option<Agreement>>,
-    /// The disk is full.
-    is_full: bool,
-}
-
-impl Home for Store {
-    fn look(&self) -> Result<Report, Error> {
-        Ok(Report {
-            here: self.here.iter().map(|sequence| release(*sequence).statement).collect(),
-            active: self.active.map(release),
-            is_switching: false,
-            is_unsettled: self.is_unsettled,
-            trouble: None,
-            waits: None,
-            address: Some("https://here:5443".to_owned()),
-            ca_crt: String::new(),
-            seen: OffsetDateTime::UNIX_EPOCH,
-        })
-    }
-
-    fn hear(&self, agreement: Option<&Agreement>, _: Vec<NodeSeen>) -> Result<(), Error> {
-        if self.is_full {
-            return Err(mishap());
-        }
-        *self.heard.borrow_mut() = agreement.cloned();
-        Ok(())
-    }
 }
 
 struct Node {
@@ -231,23 +61,45 @@ struct World {
     clock: Duration,
     api: RefCell<Api>,
     nodes: Vec<Node>,
+    /// Flux stands still.
+    is_flux_held: bool,
+    /// The runs that a person has asked for, knowing what going back means.
+    asked: BTreeSet<u64>,
+    boots: u64,
 }
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug)]
 enum Happens {
     Step(usize, Luck),
-    /// Work comes to its end: 0 it is done, 1 it fails and may work later, else it cannot be done.
-    Finish(usize, u8),
+    Finish(usize, End),
     Look(usize),
-    Crash(usize),
+    /// What it is doing to Flux is done, or not.
+    Crash(usize, bool),
     Start(usize),
     Cut(usize),
     Join(usize),
     Replace(usize),
     Import(usize, u64),
-    Wish(usize, u64),
+    /// With consent to what going back means, or without.
+    Wish(usize, u64, bool),
     Wait(u64),
+}
+
+/// How work comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Done,
+    /// It may work later.
+    Fails,
+    /// It cannot be done.
+    Cannot,
+    /// The same, and a switch was behind its point of no return.
+    CannotBehind,
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![12 => Just(End::Done), 4 => Just(End::Fails), 1 => Just(End::Cannot), 1 => Just(End::CannotBehind)]
 }
 
 fn happening() -> impl Strategy<Value = Happens> {
@@ -255,16 +107,16 @@ fn happening() -> impl Strategy<Value = Happens> {
     let luck = prop_oneof![8 => Just(Luck::Good), 1 => Just(Luck::AnswerLost), 1 => Just(Luck::Lost)];
     prop_oneof![
         30 => (node.clone(), luck).prop_map(|(node, luck)| Happens::Step(node, luck)),
-        12 => (node.clone(), prop_oneof![6 => Just(0_u8), 2 => Just(1), 1 => Just(2)])
-            .prop_map(|(node, how)| Happens::Finish(node, how)),
+        12 => (node.clone(), end()).prop_map(|(node, how)| Happens::Finish(node, how)),
         3 => node.clone().prop_map(Happens::Look),
-        2 => node.clone().prop_map(Happens::Crash),
+        2 => (node.clone(), any::<bool>()).prop_map(|(node, is_done)| Happens::Crash(node, is_done)),
         4 => node.clone().prop_map(Happens::Start),
         1 => node.clone().prop_map(Happens::Cut),
         3 => node.clone().prop_map(Happens::Join),
         1 => node.clone().prop_map(Happens::Replace),
         3 => (node.clone(), 1..=RELEASES).prop_map(|(node, sequence)| Happens::Import(node, sequence)),
-        4 => (node, 1..=RELEASES).prop_map(|(node, sequence)| Happens::Wish(node, sequence)),
+        4 => (node, 1..=RELEASES, any::<bool>())
+            .prop_map(|(node, sequence, has_consent)| Happens::Wish(node, sequence, has_consent)),
         4 => (1..90_u64).prop_map(Happens::Wait),
     ]
 }
@@ -272,28 +124,43 @@ fn happening() -> impl Strategy<Value = Happens> {
 impl World {
     /// A node on which release 1 runs, and two that are empty.
     fn new() -> Self {
-        let mut nodes: Vec<Node> = (0..NODES).map(Node::new).collect();
-        nodes[0].store = Store { here: [1].into(), active: Some(1), ..Store::default() };
-        Self { clock: Duration::from_secs(1000), api: RefCell::default(), nodes }
+        let mut world = Self::empty();
+        world.nodes[0].store = Store::of(&[1], Some(1));
+        world
     }
 
-    /// The same, once all have taken what runs.
+    /// Three nodes on which nothing runs; release 1 is on the first.
+    fn empty() -> Self {
+        let mut nodes: Vec<Node> = (0..NODES).map(Node::new).collect();
+        nodes[0].store = Store::of(&[1], None);
+        let (clock, api) = (Duration::from_secs(1000), RefCell::default());
+        Self { clock, api, nodes, is_flux_held: false, asked: BTreeSet::new(), boots: 0 }
+    }
+
+    /// The same as at first, once all have taken what runs.
     fn settled() -> Self {
         let mut world = Self::new();
         world.settle();
         world
     }
 
+    /// The same, with a point of no return among the steps of each node.
+    fn settled_with_points() -> Self {
+        let mut world = Self::settled();
+        world.nodes.iter_mut().for_each(|node| node.store.has_point = true);
+        world
+    }
+
     /// A release comes to a node, and a person there asks for it.
     fn ask(&mut self, node: usize, sequence: u64) {
         self.happen(Happens::Import(node, sequence));
-        self.happen(Happens::Wish(node, sequence));
+        self.happen(Happens::Wish(node, sequence, false));
     }
 
     fn happen(&mut self, what: Happens) {
         self.clock += TICK;
         match what {
-            Happens::Step(node, luck) => self.step(node, luck),
+            Happens::Step(node, luck) => drop(self.step(node, luck)),
             Happens::Finish(node, how) => self.finish(node, how),
             Happens::Look(node) => {
                 let looked = self.api.borrow().now.clone();
@@ -302,53 +169,75 @@ impl World {
                     node.held_up.get_or_insert((looked, self.clock));
                 }
             }
-            Happens::Crash(node) => {
+            Happens::Crash(node, is_done) => {
                 let node = &mut self.nodes[node];
+                match node.work {
+                    Some(Work::HoldFlux { .. }) if is_done => self.is_flux_held = true,
+                    Some(Work::FreeFlux { .. }) if is_done => self.is_flux_held = false,
+                    _ => {}
+                }
                 (node.member, node.work, node.held_up) = (None, None, None);
             }
             Happens::Start(node) => {
                 let node = &mut self.nodes[node];
-                node.member.get_or_insert_with(|| Member::new(node.name.clone(), Times::default()));
+                if node.member.is_none() {
+                    self.boots += 1;
+                    node.store.boot = self.boots;
+                    node.member = Some(Member::new(node.name.clone(), Times::default()));
+                }
             }
             Happens::Cut(node) => self.nodes[node].is_cut = true,
             Happens::Join(node) => self.nodes[node].is_cut = false,
             Happens::Replace(node) => {
                 // Nobody sets up another machine within a minute.
                 self.clock += Times::default().live;
+                let has_point = self.nodes[node].store.has_point;
+                self.boots += 1;
                 self.nodes[node] = Node::new(node);
+                self.nodes[node].store = Store { has_point, boot: self.boots, ..Store::default() };
             }
             Happens::Import(node, sequence) => {
                 self.nodes[node].store.here.insert(sequence);
             }
-            Happens::Wish(node, sequence) => self.wish(node, sequence),
+            Happens::Wish(node, sequence, has_consent) => self.wish(node, sequence, has_consent),
             Happens::Wait(seconds) => self.clock += Duration::from_secs(seconds),
         }
     }
 
-    fn step(&mut self, node: usize, luck: Luck) {
+    fn step(&mut self, node: usize, luck: Luck) -> Result<(), Error> {
         let (clock, api) = (self.clock, &self.api);
         let node = &mut self.nodes[node];
-        let Some(member) = &mut node.member else { return };
+        let Some(member) = &mut node.member else { return Ok(()) };
         let (looked, at) = node.held_up.take().unwrap_or_else(|| (api.borrow().now.clone(), clock));
         let board = Seen { api, node: node.name.clone(), looked, at, now: clock, luck, is_cut: node.is_cut };
-        if let Ok(Some(work)) = member.step(at, &board, &node.store) {
+        if let Some(work) = member.step(at, &board, &node.store)? {
             assert!(node.work.is_none(), "{work:?} is begun while {:?} is under way", node.work);
             node.work = Some(work);
         }
+        Ok(())
     }
 
-    fn finish(&mut self, at: usize, how: u8) {
+    fn finish(&mut self, at: usize, how: End) {
         let Some(work) = self.nodes[at].work.take() else { return };
         let outcome = match how {
-            0 => self.succeed(at, &work),
-            1 => Err(Failure::Passing("later".to_owned())),
-            _ => Err(Failure::Trouble("no".to_owned())),
+            End::Done => self.succeed(at, &work),
+            End::Fails => Err(Failure::Passing("later".to_owned())),
+            End::Cannot | End::CannotBehind => Err(Failure::Trouble("no".to_owned())),
         };
-        let node = &mut self.nodes[at];
-        if matches!(work, Work::Switch { .. }) {
-            node.store.is_unsettled = outcome.is_err();
+        let store = &mut self.nodes[at].store;
+        match &work {
+            Work::Switch { release, .. } if outcome.is_err() => {
+                let (sequence, before) =
+                    (release.sequence.get(), store.begun.filter(|(_, is_past)| *is_past));
+                let is_forward = store.active.is_none_or(|active| active < sequence);
+                let is_past = how == End::CannotBehind && store.has_point && is_forward;
+                store.begun = before.filter(|_| !is_past).or(Some((sequence, is_past)));
+            }
+            // Half of it may be done.
+            Work::HoldFlux { .. } => self.is_flux_held = true,
+            _ => {}
         }
-        let member = node.member.as_mut().expect("what works is up");
+        let member = self.nodes[at].member.as_mut().expect("what works is up");
         member.finish(self.clock, work, outcome);
     }
 
@@ -368,31 +257,64 @@ impl World {
                 }
                 self.nodes[at].store.here.insert(sequence);
             }
-            Work::Switch { release, .. } => {
+            Work::Switch { run, release, is_asked_for, .. } => {
                 let api = self.api.borrow();
                 assert!(api.allowed.contains(&release.statement), "{release:?} was never agreed on");
+                assert!(!is_asked_for || self.asked.contains(run), "nobody has asked for run {run}");
                 let store = &mut self.nodes[at].store;
                 assert!(store.here.contains(&release.sequence.get()), "{release:?} is not here");
-                store.active = Some(release.sequence.get());
+                if store.beyond().is_some_and(|beyond| beyond > release.sequence.get()) && !is_asked_for {
+                    return Err(Failure::Trouble("nobody has asked for it".to_owned()));
+                }
+                (store.active, store.begun) = (Some(release.sequence.get()), None);
             }
             Work::Check { release, .. } => {
                 if !self.nodes[at].store.here.contains(&release.sequence.get()) {
                     return Err(Failure::Passing("it is not here".to_owned()));
                 }
             }
-            Work::HoldFlux { .. } | Work::FreeFlux { .. } => {}
+            Work::HoldFlux { .. } => self.is_flux_held = true,
+            Work::FreeFlux { .. } => self.is_flux_held = false,
         }
         Ok(())
     }
 
     /// A person on this node asks for a release that is here.
-    fn wish(&mut self, node: usize, sequence: u64) {
+    fn wish(&mut self, node: usize, sequence: u64, has_consent: bool) {
+        let store = &self.nodes[node].store;
+        if !store.here.contains(&sequence) {
+            return;
+        }
         let mut api = self.api.borrow_mut();
         let agreed = api.now.snapshot.agreement.as_ref().map(|agreed| agreed.value.clone());
-        let (Some(agreed), true) = (agreed, self.nodes[node].store.here.contains(&sequence)) else { return };
         let wanted = release(sequence);
-        if let Some(next) = agreed.asked_for(&wanted).filter(|next| *next != agreed) {
+        let next = match &agreed {
+            Some(agreed) => agreed.asked_for(&wanted, has_consent),
+            None => Some(Agreement::first(wanted, store.active.map(release))),
+        };
+        if let Some(next) = next.filter(|next| Some(next) != agreed.as_ref()) {
+            self.asked.extend(next.is_asked_for.then_some(next.run));
             api.agree(next);
+        }
+    }
+
+    /// A person on the first node does what the cluster's status says.
+    fn attend(&mut self) {
+        let Some(agreed) = self.api.borrow().now.snapshot.agreement.clone().map(|agreed| agreed.value) else {
+            return;
+        };
+        let wanted = agreed.release.sequence.get();
+        let reports: Vec<Report> = self.nodes.iter().map(|node| node.store.look().unwrap()).collect();
+        for (node, report) in reports.iter().enumerate() {
+            if agreed.leaves_aside(report) {
+                self.happen(Happens::Replace(node));
+                self.happen(Happens::Import(node, wanted));
+            }
+        }
+        if agreed.is_stopped {
+            self.happen(Happens::Wish(0, wanted, false));
+        } else if reports.iter().any(|report| agreed.lacks_consent(report)) {
+            self.happen(Happens::Wish(0, wanted, true));
         }
     }
 
@@ -413,17 +335,26 @@ impl World {
         let active = self.active();
         let is_settled = !agreed.is_under_way()
             && held.is_none()
+            && !self.is_flux_held
+            && !agreed.is_stopped
             && active.iter().all(|active| *active == Some(agreed.release.sequence.get()));
-        if is_settled { Ok(()) } else { Err(format!("{active:?}, held by {held:?}: {agreed:?}")) }
+        if is_settled {
+            Ok(())
+        } else {
+            Err(format!("{active:?}, held by {held:?}, Flux held: {}: {agreed:?}", self.is_flux_held))
+        }
     }
 
-    /// Lets everybody work in turn until all is well.
+    /// Lets everybody work in turn until all is well, and a person help where that is needed.
     fn settle(&mut self) {
         self.heal();
-        for _ in 0..400 {
+        for round in 1..400 {
             self.rounds(&[0, 1, 2], 1);
             if self.is_settled().is_ok() {
                 return;
+            }
+            if round % ATTENTION_ROUNDS == 0 {
+                self.attend();
             }
         }
         self.is_settled().expect("all is well in the end");
@@ -434,22 +365,29 @@ impl World {
         for _ in 0..rounds {
             for &node in nodes {
                 self.happen(Happens::Step(node, Luck::Good));
-                self.happen(Happens::Finish(node, 0));
+                self.happen(Happens::Finish(node, End::Done));
             }
         }
     }
 
-    /// Everybody works until this node has begun to switch.
+    /// Everybody works until this node has begun to switch, and the others have seen that.
     fn until_switching(&mut self, node: usize) {
-        let is_switching = |world: &Self| matches!(world.nodes[node].work, Some(Work::Switch { .. }));
-        while !is_switching(self) {
-            for other in 0..NODES {
-                self.happen(Happens::Step(other, Luck::Good));
-                if other != node || !is_switching(self) {
-                    self.happen(Happens::Finish(other, 0));
+        self.until(&[0, 1, 2], |at, work| at == node && matches!(work, Work::Switch { .. }));
+        (0..NODES).filter(|other| *other != node).for_each(|other| self.rounds(&[other], 1));
+    }
+
+    /// These nodes work until one of them has begun work of a kind; gives back which one.
+    fn until(&mut self, nodes: &[usize], is_wanted: impl Fn(usize, &Work) -> bool) -> usize {
+        for _ in 0..100 {
+            for &node in nodes {
+                self.happen(Happens::Step(node, Luck::Good));
+                if self.nodes[node].work.as_ref().is_some_and(|work| is_wanted(node, work)) {
+                    return node;
                 }
+                self.happen(Happens::Finish(node, End::Done));
             }
         }
+        panic!("{:?}", self.agreed());
     }
 
     fn active(&self) -> Vec<Option<u64>> {

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use sealift_store::NodeSeen;
 
-use super::decide::Work;
-use super::record::{Agreement, Lease, NodeName, Report};
+use super::agreement::Agreement;
+use super::record::{Lease, NodeName, Report};
+use super::work::Work;
 
 /// How much of what hinders a node is told to people, in characters.
 const MAX_HINDRANCE: usize = 300;
@@ -96,6 +97,19 @@ pub struct View {
     pub may_retry: bool,
     /// What the coordinator's last work here came to.
     pub done: Option<(Work, Result<(), String>)>,
+    /// How this node has left Flux, until that is seen to be what is agreed on.
+    pub left_flux: Option<LeftFlux>,
+}
+
+/// How a node has left Flux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftFlux {
+    /// Held still.
+    Held,
+    /// Free.
+    Free,
+    /// Something between: it could not be reached any more.
+    Unknown,
 }
 
 /// How the Lease stands to a node.

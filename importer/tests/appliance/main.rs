@@ -10,6 +10,7 @@ mod import;
 mod media;
 mod mend;
 mod mirror;
+mod node;
 mod outside;
 mod parity;
 mod published;

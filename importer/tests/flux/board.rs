@@ -137,10 +137,12 @@ fn report() -> Report {
         active: None,
         is_switching: false,
         is_unsettled: false,
+        beyond: Some(7.try_into().unwrap()),
         trouble: None,
         waits: None,
         address: Some("https://node-a:5443".to_owned()),
         ca_crt: "PEM".to_owned(),
+        boot_id: "this".to_owned(),
         seen: OffsetDateTime::UNIX_EPOCH,
     }
 }

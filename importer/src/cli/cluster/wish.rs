@@ -1,0 +1,215 @@
+//! What a person asks all nodes for: `activate` and `rollback` on a node of a cluster.
+
+use std::thread;
+use std::time::Duration;
+
+use sealift_archive::release::CurrentRelease;
+use sealift_archive::{Class, Explain as _, ReleaseName};
+use sealift_fetch::Interrupt;
+use sealift_store::Subject;
+
+use super::super::output::Output;
+use super::super::{ActivateArgs, Cli, RollbackArgs, switch};
+use super::told::Told;
+use crate::Error;
+use crate::activation::{self, Plan};
+use crate::cluster::{Agreement, Board, Error as ClusterError, Kubernetes, Phase, Snapshot};
+use crate::config::activation::Activation;
+use crate::config::{Cluster, Config};
+
+/// How often a person who waits is told of what is new.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// `activate`: the release that all nodes are to have.
+pub(in super::super) fn activate(
+    cli: &Cli,
+    output: Output,
+    config: &Config,
+    cluster: &Cluster,
+    args: &ActivateArgs,
+) -> Result<(), Error> {
+    let store = cli.store()?;
+    let sequence = switch::find(&store, &args.version)?;
+    let has_consent = args.consent.yes;
+    // What is not at its end, and the way out of a way back, need no plan of this node: its own journal would be in the way.
+    if !args.plan.plan
+        && let Some(agreed) = open_run(&read(cluster)?)
+        && let Some(wanted) = agreed.leads_to(&store.release(sequence)?.digest())
+    {
+        return Wish { output, cluster, wanted: wanted.clone(), from: None, has_consent }.make();
+    }
+    let plan = Plan::activation(&store, &config.activation, sequence)?;
+    if args.plan.plan {
+        return output.result(&plan, || switch::describe(&plan));
+    }
+    expect_consent(plan.to.name(), &plan.warnings, has_consent)?;
+    Wish::of(&plan, has_consent, output, cluster).make()
+}
+
+/// `rollback`: the release before, on all nodes; or what is not at its end is given up.
+pub(in super::super) fn rollback(
+    cli: &Cli,
+    output: Output,
+    config: &Config,
+    cluster: &Cluster,
+    args: &RollbackArgs,
+) -> Result<(), Error> {
+    let store = cli.store()?;
+    let target = args.version.as_ref().map(|version| switch::find(&store, version)).transpose()?;
+    let agreed = if args.plan.plan { None } else { open_run(&read(cluster)?) };
+    if target.is_none() && agreed.as_ref().is_some_and(|agreed| agreed.taken_back().is_some()) {
+        return take_back(output, cluster);
+    }
+    // A way back that is under way is waited for; any other run is turned round.
+    if let Some(agreed) = agreed
+        && let Some(wanted) = if agreed.is_return { Some(&agreed.release) } else { agreed.from.as_ref() }
+        && target.is_none_or(|target| target == wanted.sequence)
+    {
+        let is_known = agreed.is_return && agreed.is_asked_for;
+        // As long as releases are only fetched, nothing is lost; without consent, nothing can be.
+        let is_harmless = agreed.phase == Phase::Staging && !agreed.is_return && !agreed.is_stopped;
+        if !is_known && !is_harmless {
+            let product = store.release(wanted.sequence)?.statement()?.product;
+            let CurrentRelease { version, sequence, .. } = wanted.clone();
+            let goal = ReleaseName { product, version, sequence };
+            expect_consent(goal, &warnings(&config.activation), args.consent.yes)?;
+        }
+        let has_consent = args.consent.yes || !is_harmless;
+        return Wish { output, cluster, wanted: wanted.clone(), from: None, has_consent }.make();
+    }
+    let plan = Plan::rollback(&store, &config.activation, target)?;
+    if args.plan.plan {
+        return output.result(&plan, || switch::describe(&plan));
+    }
+    expect_consent(plan.to.name(), &plan.warnings, args.consent.yes)?;
+    Wish::of(&plan, args.consent.yes, output, cluster).make()
+}
+
+/// Ends a first run, before which nothing was agreed on.
+fn take_back(output: Output, cluster: &Cluster) -> Result<(), Error> {
+    let board = open(cluster)?;
+    let agreed = board.read()?.agreement.ok_or(ClusterError::Outdated)?;
+    let ended = agreed.value.taken_back().ok_or(ClusterError::Outdated)?;
+    board.write_agreement(Some(&agreed.version), &ended)?.ok_or(ClusterError::Outdated)?;
+    let told = Told::of(board.read()?);
+    output.result(&told, || told.describe())
+}
+
+fn open(cluster: &Cluster) -> Result<Kubernetes, Error> {
+    Kubernetes::open(&cluster.kubeconfig, &cluster.namespace, &cluster.times)
+}
+
+fn read(cluster: &Cluster) -> Result<Snapshot, Error> {
+    open(cluster)?.read()
+}
+
+/// The run that is not at its end, if one is not: it is under way, has stopped, or is a way back that some node does not follow
+/// unasked.
+fn open_run(snapshot: &Snapshot) -> Option<Agreement> {
+    let agreed = snapshot.agreement.as_ref().map(|agreed| &agreed.value)?;
+    let lacks_consent = snapshot.reports.values().any(|report| agreed.lacks_consent(&report.value));
+    (agreed.is_under_way() || agreed.is_stopped || lacks_consent).then(|| agreed.clone())
+}
+
+/// What going back means for data, wherever the nodes are.
+fn warnings(config: &Activation) -> Vec<String> {
+    config.hooks.iter().filter_map(|hook| hook.rollback_warning.clone()).collect()
+}
+
+fn expect_consent(goal: ReleaseName, warnings: &[String], has_consent: bool) -> Result<(), Error> {
+    if has_consent || warnings.is_empty() {
+        return Ok(());
+    }
+    Err(activation::Error::NeedsConsent { goal: Box::new(goal), warnings: warnings.to_vec() }.into())
+}
+
+fn named(subject: &Subject) -> CurrentRelease {
+    let (version, sequence, statement) = (subject.version.clone(), subject.sequence, subject.digest);
+    CurrentRelease { version, sequence, statement }
+}
+
+/// What a person asks all nodes for.
+struct Wish<'a> {
+    output: Output,
+    cluster: &'a Cluster,
+    wanted: CurrentRelease,
+    /// What is active here.
+    from: Option<CurrentRelease>,
+    /// Whether it is known what going back means for data.
+    has_consent: bool,
+}
+
+impl<'a> Wish<'a> {
+    /// As planned, once whoever asks for it has consented to what that means.
+    fn of(plan: &Plan, has_consent: bool, output: Output, cluster: &'a Cluster) -> Self {
+        let (wanted, from) = (named(&plan.to), plan.from.as_ref().map(named));
+        let is_back = from.as_ref().is_some_and(|from| from.sequence > wanted.sequence);
+        Self { output, cluster, wanted, from, has_consent: has_consent || is_back }
+    }
+
+    /// Writes it down, and waits until the nodes have done it.
+    fn make(&self) -> Result<(), Error> {
+        let board = open(self.cluster)?;
+        let snapshot = board.read()?;
+        let agreed = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
+        let next = if let Some(agreed) = agreed {
+            agreed.asked_for(&self.wanted, self.has_consent).ok_or_else(|| {
+                let release = Box::new(agreed.release.clone());
+                ClusterError::UnderWay { run: agreed.run, release }
+            })?
+        } else {
+            let first = Agreement::first(self.wanted.clone(), self.from.clone());
+            Agreement { is_asked_for: self.has_consent, ..first }
+        };
+        if agreed != Some(&next) {
+            let seen = snapshot.agreement.as_ref().map(|agreed| agreed.version.as_str());
+            if board.write_agreement(seen, &next)?.is_none() {
+                return Err(ClusterError::Outdated.into());
+            }
+        }
+        let told = self.watch(&board, &next)?;
+        self.output.result(&told, || told.describe())
+    }
+
+    fn watch(&self, board: &Kubernetes, begun: &Agreement) -> Result<Told, Error> {
+        let (interrupt, mut said) = (Interrupt::on_signals()?, None);
+        loop {
+            let told = match board.read() {
+                // It may be down while this node switches; the nodes go on by themselves.
+                Err(error) if error.class() == Class::Unreachable && !interrupt.is_set() => {
+                    thread::sleep(WATCH_INTERVAL);
+                    continue;
+                }
+                snapshot => Told::of(snapshot?),
+            };
+            let agreed = told.agreement.as_ref().filter(|agreed| agreed.run >= begun.run);
+            match agreed {
+                Some(agreed) if agreed.is_stopped || agreed.run > begun.run => {
+                    return Err(self.unfulfilled(agreed, begun).into());
+                }
+                Some(agreed) if !agreed.is_under_way() => return Ok(told),
+                _ => {}
+            }
+            let news = agreed.map(|agreed| agreed.phase);
+            if news != said {
+                said = news;
+                self.output.remark(&told.describe())?;
+            }
+            if interrupt.is_set() {
+                return Err(sealift_archive::Error::Interrupted.into());
+            }
+            thread::sleep(WATCH_INTERVAL.min(self.cluster.times.step));
+        }
+    }
+
+    /// Why the run did not lead there. One that stopped before anything had changed for good is as one that was gone back on.
+    fn unfulfilled(&self, agreed: &Agreement, begun: &Agreement) -> ClusterError {
+        let release = Box::new(self.wanted.clone());
+        let reason = agreed.reason.clone().unwrap_or_else(|| "something else was asked for".to_owned());
+        if agreed.run == begun.run && agreed.phase != Phase::GivingUp {
+            ClusterError::Stopped { release, reason }
+        } else {
+            ClusterError::GaveUp { release, reason }
+        }
+    }
+}
