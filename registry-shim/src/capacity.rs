@@ -7,8 +7,8 @@ use rustix::process::{Resource, getrlimit};
 
 /// How many connections may be open at once, over all listeners.
 const MAX_CONNECTIONS: u64 = 1024;
-/// Of how many connections one more may be open that has lost its place and finishes what it is at. They are few, because at
-/// most the end of an answer has yet to leave.
+/// To how many connections comes one that has lost its place and may finish what it is at, and one that has and ends. They are
+/// few, because there is little that is not finished.
 const CONNECTIONS_PER_LEAVING: u64 = 16;
 /// Open files besides: listeners, the runtime's own, three pipes for each of Git's children, the store's documents.
 const SPARE_FILES: u64 = 64;
@@ -22,6 +22,8 @@ pub(crate) struct Capacity {
     pub(crate) answers_beside: usize,
     /// Connections that have lost their place and may finish what they are at.
     pub(crate) leaving: usize,
+    /// Connections that have lost their place and are still there, when another is let in.
+    pub(crate) going: usize,
 }
 
 impl Capacity {
@@ -35,16 +37,17 @@ impl Capacity {
         capacity
     }
 
-    /// For each connection: itself, its answer, an answer beside, and its part of one that leaves.
+    /// For each connection: itself, its answer, an answer beside, and its part of those that leave.
     fn within(files: u64) -> Self {
         let connections =
-            files.saturating_sub(SPARE_FILES) / (3 * CONNECTIONS_PER_LEAVING + 1) * CONNECTIONS_PER_LEAVING;
+            files.saturating_sub(SPARE_FILES) / (3 * CONNECTIONS_PER_LEAVING + 2) * CONNECTIONS_PER_LEAVING;
         let connections = connections.clamp(CONNECTIONS_PER_LEAVING, MAX_CONNECTIONS);
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         Self {
             connections: count(connections),
             answers_beside: count(connections),
             leaving: count(connections / CONNECTIONS_PER_LEAVING),
+            going: count(2 * connections / CONNECTIONS_PER_LEAVING),
         }
     }
 }
@@ -55,12 +58,12 @@ mod tests {
 
     #[test]
     fn whoever_is_let_in_can_be_answered() {
-        let cases = [(u64::MAX, 1024), (8192, 1024), (3200, 1024), (3199, 1008), (1024, 304), (128, 16)];
+        let cases = [(u64::MAX, 1024), (8192, 1024), (3264, 1024), (3263, 1008), (1024, 304), (128, 16)];
         for (files, connections) in cases {
             let capacity = Capacity::within(files);
             assert_eq!(capacity.connections, connections, "{files}");
-            let Capacity { connections, answers_beside, leaving } = capacity;
-            let most = 2 * connections + answers_beside + leaving;
+            let Capacity { connections, answers_beside, going, .. } = capacity;
+            let most = 2 * connections + answers_beside + going;
             assert!(most as u64 + SPARE_FILES <= files, "{files}: {most}");
         }
         assert_eq!(Capacity::within(0).connections, 16, "some are let in anyhow");

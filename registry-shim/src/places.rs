@@ -9,6 +9,9 @@
 //! So however many connections somebody holds open, feeds a byte now and then, or takes no answer from, they are in each
 //! other's way alone.
 //!
+//! Whoever has lost a place is still there until its task has come to its end. Only so many may be on their way out when
+//! somebody is let in, so the connections that are open are counted, and not those that ought to be.
+//!
 //! Each connection may have one answer under way at any time. What HTTP/2 asks for beside that takes turns in room that all
 //! connections share, since each answer holds a file open and a piece of it in memory.
 
@@ -19,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::capacity::Capacity;
 use crate::deliveries::Deliveries;
 
 /// How long a client may hold a piece of an answer before its place may go to somebody else.
@@ -37,10 +41,11 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// This many, all of them free, and room for this many answers beside one for each.
-    pub(crate) fn new(capacity: usize, beside: usize) -> Self {
-        let beside = Arc::new(Semaphore::new(beside));
-        Self { table: Mutex::new(Table::new(capacity)), changed: Notify::new(), beside }
+    /// As many as there is room for, all of them free.
+    pub(crate) fn new(capacity: Capacity) -> Self {
+        let beside = Arc::new(Semaphore::new(capacity.answers_beside));
+        let table = Mutex::new(Table::new(capacity.connections, capacity.going));
+        Self { table, changed: Notify::new(), beside }
     }
 
     /// Takes a place for a new connection, somebody else's if there is no other.
@@ -150,10 +155,13 @@ impl Drop for UnderWay {
 
 /// Who has a place, and who of them has been idle since when.
 ///
-/// Whoever has lost their place is not known here any more; what they still do changes nothing.
+/// Whoever has lost their place is not known here any more; of what they still do, only that they leave means anything.
 #[derive(Debug)]
 struct Table {
     capacity: usize,
+    /// How many may have lost their place and be there all the same, when somebody is let in.
+    max_going: usize,
+    going: usize,
     holders: HashMap<u64, Holder>,
     /// Those that are idle, by when they became so.
     idle: BTreeMap<u64, u64>,
@@ -170,13 +178,13 @@ struct Holder {
 }
 
 impl Table {
-    fn new(capacity: usize) -> Self {
-        Self { capacity, holders: HashMap::new(), idle: BTreeMap::new(), clock: 0 }
+    fn new(capacity: usize, max_going: usize) -> Self {
+        Self { capacity, max_going, going: 0, holders: HashMap::new(), idle: BTreeMap::new(), clock: 0 }
     }
 
     /// A place for somebody new, who is idle at first; none if all others have something under way that goes on.
     fn enter(&mut self, patience: Duration) -> Option<(u64, Arc<Notify>, Arc<Deliveries>)> {
-        if self.is_full() && !self.evict(patience) {
+        if self.is_full() && (self.going >= self.max_going || !self.evict(patience)) {
             return None;
         }
         let (id, lost, deliveries) = (self.tick(), Arc::<Notify>::default(), Arc::<Deliveries>::default());
@@ -197,6 +205,7 @@ impl Table {
         let Some(id) = idle.or_else(|| self.slowest(patience)) else { return false };
         if let Some(holder) = self.holders.remove(&id) {
             holder.lost.notify_one();
+            self.going += 1;
         }
         true
     }
@@ -231,8 +240,10 @@ impl Table {
     /// Whether somebody who waits may find a place now.
     fn leave(&mut self, id: u64) -> bool {
         let was_full = self.is_full();
-        let Some(holder) = self.holders.remove(&id) else { return false };
-        self.idle.remove(&holder.idle_since);
+        match self.holders.remove(&id) {
+            Some(holder) => _ = self.idle.remove(&holder.idle_since),
+            None => self.going -= 1,
+        }
         was_full
     }
 
@@ -269,7 +280,7 @@ mod tests {
     /// Plays events with two places, and says who was left with one, and who had to go, in order. Who finds no place
     /// goes unheard.
     fn play(events: &[Event]) -> (String, String) {
-        let mut table = Table::new(2);
+        let mut table = Table::new(2, 2);
         let mut ids = BTreeMap::new();
         let mut gone = String::new();
         for event in events {
@@ -367,9 +378,27 @@ mod tests {
         }
     }
 
+    fn places(connections: usize, answers_beside: usize) -> Arc<Places> {
+        Arc::new(Places::new(Capacity { connections, answers_beside, leaving: 1, going: 2 }))
+    }
+
+    #[test]
+    fn nobody_is_let_in_while_too_many_are_on_their_way_out() {
+        let mut table = Table::new(1, 2);
+        let mut come = || table.enter(Duration::ZERO).map(|(id, ..)| id);
+        let [first, second, third, fourth] = [(); 4].map(|()| come());
+        assert!(third.is_some() && fourth.is_none());
+        assert!(table.leave(first.unwrap()), "somebody who waits may try again");
+        assert!(table.enter(Duration::ZERO).is_some());
+        assert!(table.enter(Duration::ZERO).is_none());
+        table.leave(second.unwrap());
+        table.leave(third.unwrap());
+        assert_eq!(table.going, 0);
+    }
+
     #[tokio::test]
     async fn whoever_waits_gets_the_first_place_that_can_be_had() {
-        let places = Arc::new(Places::new(1, 0));
+        let places = places(1, 0);
         let first = places.take().await;
         let (one, two) = (first.begin(), first.begin());
         let mut second = pin!(places.take());
@@ -392,7 +421,7 @@ mod tests {
 
     #[tokio::test]
     async fn answers_beside_the_first_of_a_connection_take_turns() {
-        let places = Arc::new(Places::new(2, 1));
+        let places = places(2, 1);
         let (one, two) = (places.take().await, places.take().await);
         let [mut first, mut beside, mut waiting] = [(); 3].map(|()| one.begin());
         first.wait_for_turn().await;

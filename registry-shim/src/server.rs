@@ -180,7 +180,7 @@ impl Server {
             router: router(self.app),
             http: http(),
             stopped,
-            places: Arc::new(Places::new(capacity.connections, capacity.answers_beside)),
+            places: Arc::new(Places::new(capacity)),
             leaving: Arc::new(Semaphore::new(capacity.leaving)),
             strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
         };
@@ -337,7 +337,8 @@ fn is_about_the_client(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, PermissionDenied,
     };
-    let kinds = [ConnectionAborted, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, PermissionDenied];
+    let kinds =
+        [ConnectionAborted, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, PermissionDenied];
     kinds.contains(&error.kind())
 }
 
@@ -403,22 +404,4 @@ fn http() -> Builder<TokioExecutor> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::pending;
-
-    use axum::http::StatusCode;
-    use axum::routing::get;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_server_that_says_anything_but_yes_is_not_well() {
-        let check = |router: Router| SelfCheck { router: router.fallback(async || StatusCode::NOT_FOUND) };
-        assert!(check(Router::new().route("/healthz", get(async || "ok"))).is_well().await);
-        assert!(!check(Router::new()).is_well().await);
-        let failing = get(async || StatusCode::SERVICE_UNAVAILABLE);
-        assert!(!check(Router::new().route("/healthz", failing)).is_well().await);
-        let silent = check(Router::new().route("/healthz", get(async || pending::<StatusCode>().await)));
-        assert!(timeout(Duration::from_millis(50), silent.is_well()).await.is_err());
-    }
-}
+mod tests;

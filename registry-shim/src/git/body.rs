@@ -80,8 +80,7 @@ pub(crate) async fn receive(
 impl Received {
     /// The request, if it is one. It may be much larger than what arrived.
     pub(crate) fn open(self) -> Result<Vec<u8>, Error> {
-        let request =
-            if self.is_gzip { inflate(&self.bytes, MAX_REQUEST_BYTES)? } else { self.bytes };
+        let request = if self.is_gzip { inflate(&self.bytes, MAX_REQUEST_BYTES)? } else { self.bytes };
         if packet::are_whole(&request) { Ok(request) } else { Err(Error::Malformed) }
     }
 }
