@@ -50,7 +50,7 @@ impl Running {
     /// The number of the file that it opens next.
     pub(crate) fn next_file(&self) -> u64 {
         let is_open = |number: &u64| Path::new(&format!("/proc/{}/fd/{number}", self.0.id())).is_symlink();
-        (0..).find(|number| !is_open(number)).expect("a number")
+        (0..=u64::MAX).find(|number| !is_open(number)).expect("a number")
     }
 
     /// Says from which number on it may open no file.
