@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use futures_util::stream;
 use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
@@ -33,7 +34,12 @@ async fn a_server_that_says_anything_but_yes_is_not_well() {
 }
 
 /// Serves one connection of a server that nobody stops, and returns its client's end and what ends with it.
-async fn connect(http: Builder<TokioExecutor>) -> (DuplexStream, tokio::task::JoinHandle<()>) {
+async fn connect(http: Builder<TokioExecutor>) -> (DuplexStream, JoinHandle<()>) {
+    let (client, served, _) = connect_to_places(http).await;
+    (client, served)
+}
+
+async fn connect_to_places(http: Builder<TokioExecutor>) -> (DuplexStream, JoinHandle<()>, Arc<Places>) {
     let (ours, theirs) = duplex(ON_THE_WAY);
     let pieces = || stream::iter((0..PIECES).map(|_| Ok::<_, Infallible>(vec![7; PIECE_BYTES])));
     let router = Router::new().route("/", get(async move || Body::from_stream(pieces())));
@@ -49,13 +55,14 @@ async fn connect(http: Builder<TokioExecutor>) -> (DuplexStream, tokio::task::Jo
         leaving: Arc::new(Semaphore::new(1)),
         strangers: Arc::new(Semaphore::new(1)),
     };
-    let place = host.places.take().await;
+    let places = Arc::clone(&host.places);
+    let place = places.take().await;
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
     let served = tokio::spawn(async move {
         host.serve(theirs, peer, http, &place).await;
         drop(stopping);
     });
-    (ours, served)
+    (ours, served, places)
 }
 
 async fn send(client: &mut DuplexStream, kind: u8, flags: u8, stream: u8, payload: &[u8]) -> io::Result<()> {
@@ -113,4 +120,22 @@ async fn nor_is_whoever_closes_the_window() {
     let took = begun.elapsed();
     assert!(took >= STALL_LIMIT && took < 2 * STALL_LIMIT, "{took:?}");
     assert!(pings > 0, "it was asked whether it is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_not_asked_yet_makes_room() {
+    let all: [(_, &[u8]); 5] = [
+        (http().http1_only(), b""),
+        (http().http1_only(), b"GET / HTTP/1.1\r\nHost: "),
+        (http().http2_only(), b""),
+        (http().http2_only(), b"PRI * HTTP/2.0\r\n"),
+        (http().http2_only(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+    ];
+    for (http, said) in all {
+        let (mut client, served, places) = connect_to_places(http).await;
+        client.write_all(said).await.unwrap();
+        places.vacate_one();
+        let ended = timeout(2 * LEAVE_LIMIT, served).await;
+        assert!(ended.is_ok(), "{}", String::from_utf8_lossy(said));
+    }
 }
