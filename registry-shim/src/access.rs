@@ -35,7 +35,8 @@ impl Access {
     pub(crate) fn receive(&self, peer: IpAddr, local: IpAddr) -> Reception {
         // A listener for both families sees IPv4 addresses written as IPv6 (RFC 4291, section 2.5.5.2).
         let (peer, local) = (peer.to_canonical(), local.to_canonical());
-        // The kernel lets nobody else use an address of this machine as the source (`martian source`).
+        // Nobody else can: what we answer to an address of this machine never leaves it, so no handshake comes about. What
+        // claims to come from one is dropped besides: all of it in IPv4 (`martian source`), `::1` and IPv4 written as IPv6.
         let is_this_machine = peer.is_loopback() || peer == local;
         if is_this_machine || self.allowed.iter().any(|network| network.contains(&peer)) {
             Reception::Open

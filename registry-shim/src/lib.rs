@@ -14,10 +14,12 @@
 mod access;
 mod address;
 mod app;
+mod capacity;
 mod catalog;
 mod cli;
 mod configure;
 mod content;
+mod deliveries;
 mod error;
 mod files;
 mod git;

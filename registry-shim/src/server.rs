@@ -2,10 +2,12 @@
 //!
 //! Who may connect is decided by where a connection comes from ([`crate::access`]), before anything is read from it.
 //!
-//! A connection counts from the moment it is accepted. When there are as many as we allow, the one that has been idle
-//! longest makes room for the next ([`crate::places`]). On its way out it may finish what it is at, within limits.
+//! A connection counts from the moment it is accepted. When there are as many as we allow ([`crate::capacity`]), the one that
+//! has been idle longest makes room for the next ([`crate::places`]). On its way out it may finish what it is at, within limits.
+//! Whoever takes nothing of an answer for too long is not waited for.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::{self, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
@@ -14,6 +16,8 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::future::join_all;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -31,25 +35,20 @@ use tokio_rustls::server::TlsStream;
 use crate::Error;
 use crate::access::{Access, Reception};
 use crate::app::{App, router};
+use crate::capacity::Capacity;
+use crate::git;
 use crate::metrics::Metrics;
 use crate::observe::Pending;
 use crate::places::{Place, Places};
 use crate::tls::{ALPN_H2, IdentitySource, Tls};
 
-/// How many connections may be open at once, over all listeners.
-const MAX_CONNECTIONS: usize = 1024;
-/// How many of those that have lost their place may still finish what they are at. They are few, because nothing is under
-/// way on them: at most the end of an answer has yet to leave.
-const MAX_LEAVING: usize = 64;
-/// How long they may take for it.
+/// How long a connection that has lost its place may take to finish what it is at.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How many connections may be in the handshake at once that come from elsewhere and have not yet shown who they are.
 const MAX_STRANGERS: usize = 64;
-/// How many requests one HTTP/2 connection may have under way or waiting.
-const MAX_STREAMS: u32 = 64;
-/// How many answers may be under way beside one for each connection. With the connections, these are the files that are
-/// open at most (`LimitNOFILE=` of our unit).
-const MAX_ANSWERS_BESIDE: usize = 1024;
+/// How many requests one HTTP/2 connection may have under way or waiting: enough for whoever pulls an image layer by layer, and
+/// what the headers of all that wait may hold in memory grows with it.
+const MAX_STREAMS: u32 = 16;
 /// How large the header of a request may be in HTTP/2, in bytes. In HTTP/1 it is [`MAX_UNSENT`], since hyper has one limit for
 /// both ways, and 100 headers, hyper's own limit; to name it would cost memory for each request.
 const MAX_HEADER_BYTES: u32 = 16 << 10;
@@ -64,6 +63,8 @@ const HEADER_LIMIT: Duration = Duration::from_secs(60);
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// How long an HTTP/2 connection may be silent before it is asked whether it is still there, and may take to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a client may take for a piece of an answer before its connection ends.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// How long answers under way may take once the server is asked to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait when the system cannot give us another connection.
@@ -171,6 +172,7 @@ impl Server {
     /// Answers requests until `stop` comes, then finishes those under way, within a limit.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
+        let capacity = Capacity::of_process();
         let host = Host {
             tls: self.tls,
             access: Arc::new(self.access),
@@ -178,8 +180,8 @@ impl Server {
             router: router(self.app),
             http: http(),
             stopped,
-            places: Arc::new(Places::new(MAX_CONNECTIONS, MAX_ANSWERS_BESIDE)),
-            leaving: Arc::new(Semaphore::new(MAX_LEAVING)),
+            places: Arc::new(Places::new(capacity)),
+            leaving: Arc::new(Semaphore::new(capacity.leaving)),
             strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
         };
         tokio::select! {
@@ -213,16 +215,23 @@ struct Host {
 impl Host {
     /// Accepts connections for as long as this is polled.
     async fn accept(&self, listener: &TcpListener) {
+        let mut is_short = false;
         loop {
             // A place is taken, maybe from somebody, only when there is somebody to give it to.
             match listener.accept().await {
                 Ok((socket, peer)) => {
+                    is_short = false;
                     let place = self.places.take().await;
                     tokio::spawn(self.clone().converse(socket, peer, place));
                 }
+                Err(error) if is_about_the_client(&error) => {
+                    tracing::debug!(%error, "a client went away before it was let in");
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    // It may be that there are no descriptors left, and somebody idle has one.
+                    if !std::mem::replace(&mut is_short, true) {
+                        tracing::warn!(%error, "no connection can be taken for the time being");
+                    }
+                    // Most likely there are no descriptors left, and somebody idle has one.
                     self.places.vacate_one();
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -289,7 +298,8 @@ impl Host {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (answering, client) = (TowerToHyperService::new(self.router.clone()), peer.ip().to_canonical());
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            git::introduce(client, &mut request);
             let mut pending = Pending::new(&self.metrics, client, &request, place.begin());
             let answer = answering.call(request);
             async move {
@@ -305,8 +315,12 @@ impl Host {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = place.deliveries().stalled(STALL_LIMIT) => {
+                tracing::info!(%peer, "does not take what it has asked for");
+                return;
+            }
             () = place.lost() => {
-                tracing::debug!(%peer, "idle for longest, and somebody needs the place");
+                tracing::debug!(%peer, "idle or held up for longest, and somebody needs the place");
                 let Ok(_leaving) = self.leaving.try_acquire() else { return };
                 connection.as_mut().graceful_shutdown();
                 timeout(LEAVE_LIMIT, connection).await.unwrap_or(Ok(()))
@@ -316,6 +330,16 @@ impl Host {
             tracing::debug!(%error, "connection broken off");
         }
     }
+}
+
+/// Whether a connection could not be taken because of itself, so that the next one may be (`accept(2)`, "Error handling").
+fn is_about_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, PermissionDenied,
+    };
+    let kinds =
+        [ConnectionAborted, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, PermissionDenied];
+    kinds.contains(&error.kind())
 }
 
 /// Asks the server whether it answers, past the sockets: a server that has as many clients as it takes is well.
@@ -380,22 +404,4 @@ fn http() -> Builder<TokioExecutor> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::pending;
-
-    use axum::http::StatusCode;
-    use axum::routing::get;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_server_that_says_anything_but_yes_is_not_well() {
-        let check = |router: Router| SelfCheck { router: router.fallback(async || StatusCode::NOT_FOUND) };
-        assert!(check(Router::new().route("/healthz", get(async || "ok"))).is_well().await);
-        assert!(!check(Router::new()).is_well().await);
-        let failing = get(async || StatusCode::SERVICE_UNAVAILABLE);
-        assert!(!check(Router::new().route("/healthz", failing)).is_well().await);
-        let silent = check(Router::new().route("/healthz", get(async || pending::<StatusCode>().await)));
-        assert!(timeout(Duration::from_millis(50), silent.is_well()).await.is_err());
-    }
-}
+mod tests;

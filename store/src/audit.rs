@@ -3,7 +3,7 @@
 //! A line that a crash cut short is left where it is and read by nobody: it tells of something that was not done yet, and
 //! what did it next has written it down again.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use sealift_archive::release::CurrentRelease;
 use sealift_archive::trust::KeyId;
@@ -190,19 +190,6 @@ impl Store {
         Ok(())
     }
 
-    /// The last records, newest first.
-    ///
-    /// # Errors
-    /// I/O.
-    pub fn latest_records(&self, count: usize) -> Result<Vec<Record>, Error> {
-        let mut latest = VecDeque::new();
-        self.each_record(|record| {
-            latest.push_front(record);
-            latest.truncate(count);
-        })?;
-        Ok(latest.into())
-    }
-
     /// All that was recorded, and how much of it nobody can read.
     ///
     /// # Errors
@@ -250,21 +237,6 @@ mod tests {
         Content::new(1, &[b"one"]).stage(&place.writer()).unwrap();
         let records = place.store.audit().unwrap();
         assert_eq!((records.len(), records[1].by.clone()), (2, Some(Actor::current())));
-    }
-
-    #[test]
-    fn the_latest_records_come_newest_first() {
-        let place = Place::new();
-        let repaired = |removed_blobs| Event::Repaired { removed_blobs, mirrors: BTreeSet::new() };
-        let latest = |count| {
-            let records = place.store.latest_records(count).unwrap();
-            records.into_iter().map(|record| record.event).collect::<Vec<_>>()
-        };
-        let before = latest(9);
-        (1..=3).for_each(|number| place.writer().record(repaired(number)).unwrap());
-        assert_eq!(latest(0), []);
-        assert_eq!(latest(2), [3, 2].map(repaired));
-        assert_eq!(latest(9), [[3, 2, 1].map(repaired).to_vec(), before].concat());
     }
 
     #[test]

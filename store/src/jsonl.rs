@@ -61,6 +61,26 @@ pub(crate) fn each<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) ->
     Ok(left_out)
 }
 
+/// Takes one object after the other from here on, and returns how many bytes of whole lines these were. What is behind them may
+/// be a line in the making.
+pub(crate) fn each_whole<T: DeserializeOwned>(
+    from: impl io::Read,
+    mut take: impl FnMut(T),
+) -> io::Result<u64> {
+    let (mut lines, mut line, mut bytes) = (BufReader::new(from), Vec::new(), 0);
+    loop {
+        line.clear();
+        let length = lines.read_until(b'\n', &mut line)?;
+        if line.last() != Some(&b'\n') {
+            return Ok(bytes);
+        }
+        bytes += length as u64;
+        if let Ok(object) = serde_json::from_slice(&line) {
+            take(object);
+        }
+    }
+}
+
 fn ends_a_line(file: &mut fs::File) -> io::Result<bool> {
     if file.metadata()?.len() == 0 {
         return Ok(true);

@@ -44,6 +44,7 @@ pub mod policy;
 mod receipt;
 mod release;
 mod repair;
+mod shell;
 mod space;
 mod stamp;
 mod state;

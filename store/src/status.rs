@@ -1,6 +1,8 @@
 //! What an operator wants to know at a glance: what runs, what can follow, what can be gone back to, what is wrong,
 //! and what to do next.
 
+mod watch;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -10,12 +12,13 @@ use sealift_archive::{Digest, Product, Sequence, Version};
 use serde::Serialize;
 use time::OffsetDateTime;
 
+pub use self::watch::Watch;
 use crate::journal::UnderWay;
 use crate::policy::Known;
 use crate::space::LOW_DISK_PERCENT;
 use crate::{
-    Came, Disk, Error, Event, Failure, GiveUp, Heard, Holder, LastTry, NodeSeen, Offer, OfferState, Record,
-    State, Store, StoredRelease, Subject, Unfinished,
+    Came, Disk, Error, Event, Failure, Heard, Holder, LastTry, NodeSeen, Offer, OfferState, Record, State,
+    Store, StoredRelease, Subject, Unfinished, shell,
 };
 
 /// The whole picture.
@@ -172,11 +175,15 @@ impl Problems {
 }
 
 impl Status {
-    /// Looks at a store.
+    /// Looks at a store; whoever does so again and again has a [`Watch`].
     ///
     /// # Errors
     /// I/O. What is damaged is told as a problem.
     pub fn of(store: &Store) -> Result<Self, Error> {
+        Watch::default().look(store)
+    }
+
+    fn seen(store: &Store, watch: &mut Watch) -> Result<Self, Error> {
         let mut problems = Problems::default();
         problems.unless(store.active())?;
         let mut releases = Vec::new();
@@ -204,17 +211,11 @@ impl Status {
         let cluster = problems.unless(store.heard())?.flatten();
         let activation = problems.unless(UnderWay::of(store))?.flatten();
         let Problems(mut problems) = problems;
-        let mut setbacks = Setbacks::default();
-        store.each_record(|record| {
-            if let Event::Staged { release, .. } = &record.event {
-                let entry = releases.iter_mut().find(|entry| entry.digest == release.digest);
-                if let Some(entry) = entry {
-                    entry.verified = Verified::of(&record);
-                }
-            }
-            setbacks.note(record.event);
-        })?;
-        problems.extend(setbacks.of(&releases));
+        let annals = watch.annals(store)?;
+        for entry in &mut releases {
+            entry.verified = annals.verified.get(&entry.digest).cloned();
+        }
+        problems.extend(annals.setbacks.of(&releases));
         let mut status = Self {
             store: store.root().to_owned(),
             active,
@@ -223,8 +224,7 @@ impl Status {
             floor: situation.floor,
             trust,
             disk: store.disk()?,
-            // What is in the way of it is a problem that is told already.
-            collectable_bytes: store.plan_collection(GiveUp::Expired).ok().map(|plan| plan.freed_bytes),
+            collectable_bytes: watch.collectable_bytes(store),
             busy: store.holder()?,
             activation,
             unfinished: Loading::all(store)?,
@@ -341,7 +341,11 @@ impl Status {
         sources.dedup();
         next.extend(sources.into_iter().map(|source| {
             let is_online = source.contains("://");
-            if is_online { "sealiftctl mirror".to_owned() } else { format!("sealiftctl import {source}") }
+            if is_online {
+                "sealiftctl mirror".to_owned()
+            } else {
+                format!("sealiftctl import {}", shell::quoted(source))
+            }
         }));
         if self.disk.is_low() && self.collectable_bytes.is_some_and(|bytes| bytes > 0) {
             next.push("sealiftctl gc".to_owned());
@@ -371,11 +375,11 @@ fn problems_of_nodes(heard: &Heard) -> Vec<String> {
 }
 
 /// Why releases that could be active are not: what the last try to activate each of them said, if it went wrong.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Setbacks(BTreeMap<Digest, String>);
 
 impl Setbacks {
-    fn note(&mut self, event: Event) {
+    fn note(&mut self, event: &Event) {
         match event {
             Event::ActivationFailed { release, phase, reason, went_back: true } => {
                 let told = format!(
@@ -391,8 +395,8 @@ impl Setbacks {
         }
     }
 
-    fn of(mut self, releases: &[Entry]) -> Vec<String> {
+    fn of(&self, releases: &[Entry]) -> Vec<String> {
         let waiting = releases.iter().filter(|entry| matches!(entry.state, State::Staged | State::Retained));
-        waiting.filter_map(|entry| self.0.remove(&entry.digest)).collect()
+        waiting.filter_map(|entry| self.0.get(&entry.digest).cloned()).collect()
     }
 }

@@ -1,23 +1,27 @@
 //! The body of a Git request: a few kilobytes of wants and haves, from somebody who may send anything.
 //!
-//! It is taken into memory before a child process sees it, with a limit on its size as it arrives, on its size once
-//! inflated, and on the time that it takes.
+//! It is taken into memory before it gets a turn at a child process, so whoever is slow to send it holds up nobody else. There
+//! is a limit on its size as it arrives, on its size once inflated, and on the time that it takes; and few may be large at once.
 
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{self, HeaderMap};
 use flate2::read::GzDecoder;
 use futures_util::StreamExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::packet;
+use super::turns::{Turn, Turns};
 
 /// Largest request, in bytes, as it arrives and once it is inflated. A client with 20,000 refs sends 1 MiB.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
-
-/// How long a client may take to send its request.
+/// How much of a request is taken in without a turn at being large, in bytes. Git names at most 256 commits at first, of 50
+/// bytes each.
+const MAX_SMALL_BYTES: usize = 32 << 10;
+/// How long a client may take to send its request, and again once that turns out to be large.
 const RECEIVE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a body was refused.
@@ -29,33 +33,56 @@ pub(crate) enum Error {
     TooLarge,
     /// It did not arrive within [`RECEIVE_LIMIT`].
     TooSlow,
+    /// Too many large ones for too long.
+    Busy,
     /// It ended early, or it is not the gzip or the packets that it should be.
     Malformed,
 }
 
+/// A request as it arrived.
+#[derive(Debug)]
+pub(crate) struct Received {
+    bytes: Vec<u8>,
+    is_gzip: bool,
+    large: Option<Turn>,
+}
+
 /// Takes a request in.
-pub(crate) async fn receive(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Error> {
+pub(crate) async fn receive(
+    headers: &HeaderMap,
+    body: Body,
+    client: IpAddr,
+    large: &Turns,
+) -> Result<Received, Error> {
     let is_gzip = match headers.get(header::CONTENT_ENCODING).map(axum::http::HeaderValue::as_bytes) {
         None | Some(b"identity") => false,
         Some(b"gzip" | b"x-gzip") => true,
         Some(_) => return Err(Error::WrongEncoding),
     };
-    let bytes = timeout(RECEIVE_LIMIT, collect(body)).await.map_err(|_| Error::TooSlow)??;
-    let request = if is_gzip { inflate(&bytes, MAX_REQUEST_BYTES)? } else { bytes };
-    if packet::are_whole(&request) { Ok(request) } else { Err(Error::Malformed) }
-}
-
-async fn collect(body: Body) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
+    let mut received = Received { bytes: Vec::new(), is_gzip, large: None };
+    let mut deadline = Instant::now() + RECEIVE_LIMIT;
     let mut pieces = body.into_data_stream();
-    while let Some(piece) = pieces.next().await {
+    while let Some(piece) = timeout_at(deadline, pieces.next()).await.map_err(|_| Error::TooSlow)? {
         let piece: Bytes = piece.map_err(|_| Error::Malformed)?;
-        if bytes.len() + piece.len() > MAX_REQUEST_BYTES {
+        let size = received.bytes.len() + piece.len();
+        if size > MAX_REQUEST_BYTES {
             return Err(Error::TooLarge);
         }
-        bytes.extend_from_slice(&piece);
+        if size > MAX_SMALL_BYTES && received.large.is_none() {
+            received.large = Some(large.take(client).await.ok_or(Error::Busy)?);
+            deadline = Instant::now() + RECEIVE_LIMIT;
+        }
+        received.bytes.extend_from_slice(&piece);
     }
-    Ok(bytes)
+    Ok(received)
+}
+
+impl Received {
+    /// The request, if it is one. It may be much larger than what arrived.
+    pub(crate) fn open(self) -> Result<Vec<u8>, Error> {
+        let request = if self.is_gzip { inflate(&self.bytes, MAX_REQUEST_BYTES)? } else { self.bytes };
+        if packet::are_whole(&request) { Ok(request) } else { Err(Error::Malformed) }
+    }
 }
 
 fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Error> {

@@ -11,14 +11,17 @@ mod advertisement;
 mod agreed;
 mod body;
 mod packet;
+mod turns;
 mod upload_pack;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use sealift_archive::{RepositoryName, Sequence};
 use tokio::task::spawn_blocking;
@@ -31,6 +34,7 @@ use self::upload_pack::{Answer, Question};
 use crate::app::App;
 use crate::refusal::RETRY_AFTER_SECONDS;
 
+const PREFIX: &str = "/git/";
 const GIT_PROTOCOL: HeaderName = HeaderName::from_static("git-protocol");
 const UPLOAD_PACK: &str = "git-upload-pack";
 const RECEIVE_PACK: &str = "git-receive-pack";
@@ -38,15 +42,27 @@ const REQUEST_TYPE: &str = "application/x-git-upload-pack-request";
 const RESULT_TYPE: &str = "application/x-git-upload-pack-result";
 const ADVERTISEMENT_TYPE: &str = "application/x-git-upload-pack-advertisement";
 
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client(IpAddr);
+
+/// Says who asks, to whoever shares out turns among clients. Nobody else needs to know, and it takes memory.
+pub(crate) fn introduce<B>(client: IpAddr, request: &mut Request<B>) {
+    if request.uri().path().starts_with(PREFIX) {
+        request.extensions_mut().insert(Client(client));
+    }
+}
+
 /// Answers whatever is asked below `/git/`.
 pub(crate) async fn answer(
     State(app): State<Arc<App>>,
+    Extension(client): Extension<Client>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let mut response = match route(&app, &method, &uri, &headers, body).await {
+    let mut response = match route(&app, client, &method, &uri, &headers, body).await {
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),
     };
@@ -56,18 +72,19 @@ pub(crate) async fn answer(
 
 async fn route(
     app: &App,
+    client: Client,
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let path = uri.path().strip_prefix("/git/").ok_or(Refusal::NotFound)?;
+    let path = uri.path().strip_prefix(PREFIX).ok_or(Refusal::NotFound)?;
     let (name, service) = path.split_once('/').ok_or(Refusal::NotFound)?;
     let read_only = method == Method::GET || method == Method::HEAD;
     match service {
         "info/refs" if read_only => match requested_service(uri).as_deref() {
             Some(UPLOAD_PACK) => {
-                let question = ask(app, name, headers).await?;
+                let question = ask(app, client, name, headers).await?;
                 let answer = app.upload_pack().advertise(&question).await.map_err(refuse)?;
                 Ok(stream(ADVERTISEMENT_TYPE, answer))
             }
@@ -79,7 +96,7 @@ async fn route(
             if headers.get(header::CONTENT_TYPE).is_none_or(|found| found != REQUEST_TYPE) {
                 return Err(Refusal::WrongType);
             }
-            let question = ask(app, name, headers).await?;
+            let question = ask(app, client, name, headers).await?;
             let answer = app.upload_pack().negotiate(&question, headers, body).await.map_err(refuse)?;
             Ok(stream(RESULT_TYPE, answer))
         }
@@ -91,7 +108,12 @@ async fn route(
 }
 
 /// Finds the repository in the active release.
-async fn ask(app: &App, name: &str, headers: &HeaderMap) -> Result<Question, Refusal> {
+async fn ask(
+    app: &App,
+    Client(client): Client,
+    name: &str,
+    headers: &HeaderMap,
+) -> Result<Question, Refusal> {
     let repository: RepositoryName =
         name.strip_suffix(".git").unwrap_or(name).parse().map_err(|_| Refusal::NotFound)?;
     let view = app.live().view().await;
@@ -101,7 +123,7 @@ async fn ask(app: &App, name: &str, headers: &HeaderMap) -> Result<Question, Ref
     let dir = app.git_path(&repository);
     let wishes = headers.get(GIT_PROTOCOL).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let version_2 = wishes.split(':').any(|wish| wish == "version=2");
-    Ok(Question { repository, dir, namespace, version_2 })
+    Ok(Question { repository, dir, namespace, version_2, client })
 }
 
 /// On a node of a cluster, what is active here has to be what all have agreed on.
@@ -151,7 +173,7 @@ fn refuse(error: upload_pack::Error) -> Refusal {
         upload_pack::Error::Body(body::Error::TooLarge) => Refusal::TooLarge,
         upload_pack::Error::Body(body::Error::TooSlow) => Refusal::TooSlow,
         upload_pack::Error::Body(body::Error::Malformed) => Refusal::Malformed,
-        upload_pack::Error::Busy => Refusal::Busy,
+        upload_pack::Error::Busy | upload_pack::Error::Body(body::Error::Busy) => Refusal::Busy,
         upload_pack::Error::Failed(error) => {
             error.log();
             Refusal::Failed

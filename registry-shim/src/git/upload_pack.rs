@@ -1,9 +1,9 @@
 //! `git upload-pack` as a child process: few at a time, for a limited time, in an environment that we made.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -13,17 +13,20 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use sealift_archive::{RepositoryName, Sequence};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use super::turns::{Turn, Turns};
 use super::{advertisement, body, packet};
 
 /// How many children may run at once. Each may keep a core busy for a while.
 const MAX_CHILDREN: usize = 8;
-/// How long a request waits for its turn before it is sent away.
-const TURN_LIMIT: Duration = Duration::from_secs(5);
-/// How long a child may run, however slowly its client reads.
+/// How many of them for one address. Whoever does not read what a child says holds it up, so some are always for others.
+const MAX_CHILDREN_OF_ONE: usize = 6;
+/// How many requests may be large at once, and how many of them from one address.
+const MAX_LARGE: usize = 4;
+const MAX_LARGE_OF_ONE: usize = 2;
+/// How long a child may run, however slowly its client reads. Of a client that does not read at all the connection ends.
 const RUN_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// Largest piece of a child's output in memory at a time, in bytes.
 const PIECE_BYTES: usize = 64 << 10;
@@ -36,7 +39,8 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Runs `git upload-pack` for clients.
 #[derive(Debug)]
 pub(crate) struct UploadPack {
-    turns: Arc<Semaphore>,
+    turns: Turns,
+    large: Turns,
 }
 
 /// What a client wants to read.
@@ -50,6 +54,8 @@ pub(crate) struct Question {
     pub(crate) namespace: Sequence,
     /// Whether the client speaks protocol version 2.
     pub(crate) version_2: bool,
+    /// The client's address.
+    pub(crate) client: IpAddr,
 }
 
 /// Why there is no answer.
@@ -72,17 +78,18 @@ impl From<crate::Error> for Error {
 impl UploadPack {
     /// No child runs yet.
     pub(crate) fn new() -> Self {
-        Self { turns: Arc::new(Semaphore::new(MAX_CHILDREN)) }
+        let turns = Turns::new(MAX_CHILDREN, MAX_CHILDREN_OF_ONE);
+        Self { turns, large: Turns::new(MAX_LARGE, MAX_LARGE_OF_ONE) }
     }
 
     /// How many children run, or are about to.
     pub(crate) fn running(&self) -> usize {
-        MAX_CHILDREN - self.turns.available_permits()
+        self.turns.taken()
     }
 
     /// The refs and what the server can do.
     pub(crate) async fn advertise(&self, question: &Question) -> Result<Answer, Error> {
-        let turn = self.turn().await?;
+        let turn = self.turn(question).await?;
         let mut running = Running::start(question, turn, &["--advertise-refs"], None)?;
         let first = running.first_packet().await?;
         Ok(Answer { first: advertisement::rewrite_first(&first).into(), running })
@@ -95,8 +102,11 @@ impl UploadPack {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Answer, Error> {
-        let turn = self.turn().await?;
-        let request = body::receive(headers, body).await.map_err(Error::Body)?;
+        let received = body::receive(headers, body, question.client, &self.large).await;
+        let received = received.map_err(Error::Body)?;
+        let turn = self.turn(question).await?;
+        // Not before: what is small as it arrives may be large.
+        let request = received.open().map_err(Error::Body)?;
         let mut running = Running::start(question, turn, &[], Some(request))?;
         let first = match running.next_piece().await? {
             Some(first) => first,
@@ -107,11 +117,8 @@ impl UploadPack {
         Ok(Answer { first, running })
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
-        match timeout(TURN_LIMIT, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) | Err(_) => Err(Error::Busy),
-        }
+    async fn turn(&self, question: &Question) -> Result<Turn, Error> {
+        self.turns.take(question.client).await.ok_or(Error::Busy)
     }
 }
 
@@ -147,13 +154,13 @@ struct Running {
     /// It has told the client itself why there is no more, so its failure is no news.
     has_refused: bool,
     deadline: Instant,
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 impl Running {
     fn start(
         question: &Question,
-        turn: OwnedSemaphorePermit,
+        turn: Turn,
         arguments: &[&str],
         input: Option<Vec<u8>>,
     ) -> Result<Self, crate::Error> {

@@ -58,8 +58,8 @@ impl Sample {
                 let count = count.load(Ordering::Relaxed);
                 // A counter that begins at its first event is what Prometheus expects of so many.
                 if count > 0 {
-                    let status = STATUSES.get(place).map_or("other", |status| status.as_str());
-                    let labels = [("route", route.name()), ("status", status)];
+                    let status = STATUSES.get(place).map_or("other".to_owned(), u16::to_string);
+                    let labels = [("route", route.name()), ("status", &status)];
                     counter(&mut family.encode_family(&labels)?, count)?;
                 }
             }

@@ -1,11 +1,10 @@
 //! What is seen of the store when somebody looks at the page.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sealift_store::status::Status;
-use sealift_store::{Error, Record, Stamp, Store};
-use tokio::sync::Mutex;
+use sealift_store::status::{Status, Watch};
+use sealift_store::{Record, Stamp, Store};
 use tokio::task::spawn_blocking;
 
 /// How long a look is good for, if the releases are as they were.
@@ -14,8 +13,11 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 const SHOWN_RECORDS: usize = 12;
 
 /// The last look; one is taken at a time.
-#[derive(Debug, Default)]
-pub(crate) struct Looks(Mutex<Option<Arc<Look>>>);
+#[derive(Debug)]
+pub(crate) struct Looks {
+    last: tokio::sync::Mutex<Option<Arc<Look>>>,
+    watch: Arc<Mutex<Watch>>,
+}
 
 /// What was seen.
 #[derive(Debug)]
@@ -29,15 +31,21 @@ pub(super) struct Look {
     pub(super) records: Vec<Record>,
 }
 
+impl Default for Looks {
+    fn default() -> Self {
+        Self { last: tokio::sync::Mutex::default(), watch: Arc::new(Mutex::new(Watch::new(SHOWN_RECORDS))) }
+    }
+}
+
 impl Looks {
     pub(super) async fn look(&self, store: &Store) -> Arc<Look> {
-        let mut last = self.0.lock().await;
+        let mut last = self.last.lock().await;
         let stamp = store.stamp().ok();
         if let Some(look) = last.as_ref().filter(|look| look.is_good(stamp.as_ref())) {
             return Arc::clone(look);
         }
-        let store = store.clone();
-        let seen = spawn_blocking(move || see(&store)).await;
+        let (store, watch) = (store.clone(), Arc::clone(&self.watch));
+        let seen = spawn_blocking(move || see(&store, &watch)).await;
         let seen = seen.unwrap_or_else(|stopped| Err(stopped.to_string()));
         let (status, records) = match seen {
             Ok((status, records)) => (Ok(status), records),
@@ -55,7 +63,8 @@ impl Look {
     }
 }
 
-fn see(store: &Store) -> Result<(Status, Vec<Record>), String> {
-    let seen = || -> Result<_, Error> { Ok((Status::of(store)?, store.latest_records(SHOWN_RECORDS)?)) };
-    seen().map_err(|error| sealift_archive::report(&error))
+fn see(store: &Store, watch: &Mutex<Watch>) -> Result<(Status, Vec<Record>), String> {
+    let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+    let status = watch.look(store).map_err(|error| sealift_archive::report(&error))?;
+    Ok((status, watch.latest().cloned().collect()))
 }

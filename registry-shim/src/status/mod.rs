@@ -1,7 +1,8 @@
 //! Is it alive, is it ready, and a page for people.
 //!
-//! The page tells what `sealiftctl status` tells, from the same picture of the store. Looking costs a few dozen files and a
-//! Git process for each mirror, so whoever reloads wildly is shown what was seen a moment ago.
+//! The page tells what `sealiftctl status` tells, from the same picture of the store. Looking costs a few dozen files, and now
+//! and then all blobs and a Git process for each mirror ([`sealift_store::status::Watch`]), so whoever reloads wildly is shown
+//! what was seen a moment ago.
 
 mod look;
 mod page;

@@ -2,9 +2,10 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use sealift_archive::Digest;
 
 use crate::fixture::{Content, TestStore};
@@ -65,10 +66,7 @@ fn is_closed(stream: &TcpStream) -> bool {
 #[test]
 fn whoever_only_holds_connections_open_is_in_nobodys_way() {
     let content: Vec<u8> = (0..=250).cycle().take(16 << 20).collect();
-    let store = TestStore::new();
-    store.add(1, "active", &Content::default().image("ghcr.io/acme/api:1", "api").blob(&content));
-    store.point_at(1);
-    let blob = format!("/v2/ghcr.io/acme/api/blobs/{}", Digest::of(&content));
+    let (store, blob) = one_blob(&content);
     let manifest = "/v2/ghcr.io/acme/api/manifests/1";
     let descriptors = raise_descriptors();
     let mut command = program();
@@ -136,4 +134,91 @@ fn whoever_only_holds_connections_open_is_in_nobodys_way() {
     let resident = running.peak_resident();
     assert!(resident < MAX_RESIDENT, "{resident} bytes");
     drop((kept, dripping));
+}
+
+/// A limit on open files that leaves room for 16 connections.
+const FEW_FILES: u64 = 128;
+/// How many clients want something of a program that has so few.
+const TOO_MANY: usize = 60;
+/// How long a program may be without a file to open, and what it may cost the processor meanwhile.
+const OUTAGE: Duration = Duration::from_secs(1);
+const MAX_CPU_OF_OUTAGE: Duration = Duration::from_millis(300);
+
+/// A store with an image and a blob, and the blob's path.
+fn one_blob(content: &[u8]) -> (TestStore, String) {
+    let store = TestStore::new();
+    store.add(1, "active", &Content::default().image("ghcr.io/acme/api:1", "api").blob(content));
+    store.point_at(1);
+    (store, format!("/v2/ghcr.io/acme/api/blobs/{}", Digest::of(content)))
+}
+
+/// Asks for something large, and takes only the beginning of it.
+fn stall(address: &str, path: &str) -> TcpStream {
+    let mut stream = connect(address);
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: registry\r\n\r\n").expect("it is taken");
+    stream
+}
+
+#[test]
+fn who_takes_no_answer_makes_room_and_no_more_are_let_in_than_can_be_answered() {
+    let content = vec![7; 16 << 20];
+    let (store, blob) = one_blob(&content);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit -n {FEW_FILES} && exec \"$0\" \"$@\"")])
+        .arg(program().get_program());
+    command.arg("--store").arg(store.dir()).args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "info");
+    let (running, urls) = Running::start(&mut command);
+    let address = urls[0].trim_start_matches("http://");
+    let stalled: Vec<_> = (0..TOO_MANY).map(|_| stall(address, &blob)).collect();
+    let idle: Vec<_> = (0..TOO_MANY).map(|_| connect(address)).collect();
+    for _ in 0..5 {
+        assert!(get(address, "/v2/ghcr.io/acme/api/manifests/1").ends_with(b"api"));
+        assert!(get(address, &blob).ends_with(&content));
+    }
+    running.signal(Signal::TERM);
+    drop((stalled, idle));
+    let (status, log) = running.end();
+    assert_eq!(status, Some(0), "{log}");
+    assert!(
+        log.contains("by the limit on open files") && !log.contains("no connection can be taken"),
+        "{log}"
+    );
+}
+
+#[test]
+fn without_a_file_to_open_it_waits_and_then_goes_on() {
+    let (store, blob) = one_blob(&vec![7; 16 << 20]);
+    let mut command = program();
+    command.arg("--store").arg(store.dir()).args(["--listen", "127.0.0.1:0"]);
+    let (running, urls) = Running::start(&mut command);
+    let address = urls[0].trim_start_matches("http://");
+    let busy: Vec<_> = (0..3)
+        .map(|_| {
+            let mut busy = stall(address, &blob);
+            busy.read_exact(&mut [0; 1024]).expect("the beginning");
+            busy
+        })
+        .collect();
+    // Somebody takes the rest of them away.
+    running.limit_files(running.next_file());
+    let before = running.cpu_time();
+    let mut waiting = connect(address);
+    waiting.write_all(b"GET /healthz HTTP/1.1\r\nHost: registry\r\n\r\n").expect("it is taken");
+    waiting.set_read_timeout(Some(OUTAGE)).expect("a deadline");
+    let mut answer = [0; 512];
+    assert!(waiting.read(&mut answer).is_err(), "there is no file for its connection");
+    let cost = running.cpu_time().saturating_sub(before);
+    assert!(cost < MAX_CPU_OF_OUTAGE, "{cost:?}");
+
+    drop(busy);
+    waiting.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    let freed = Instant::now();
+    let length = waiting.read(&mut answer).expect("an answer");
+    assert!(answer[..length].starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer[..length]));
+    assert!(freed.elapsed() < OUTAGE, "{:?}", freed.elapsed());
+    assert!(get(address, "/v2/ghcr.io/acme/api/manifests/1").ends_with(b"api"));
+    running.signal(Signal::TERM);
+    let (status, log) = running.end();
+    assert_eq!((status, log.matches("no connection can be taken").count()), (Some(0), 1), "{log}");
 }

@@ -12,16 +12,14 @@ use reqwest::Method;
 use sealift_archive::Digest;
 use sealift_store::{Agreed, Store};
 use time::OffsetDateTime;
-use tokio::io::AsyncReadExt as _;
-use tokio::time::timeout;
 
-use crate::fixture::{Answer, Served, TestStore, attempt, eventually, git, git_ok};
+use crate::fixture::{Answer, Served, TestStore, attempt, git, git_ok};
 
-const REFS: &str = "/git/fleet.git/info/refs?service=git-upload-pack";
+pub(crate) const REFS: &str = "/git/fleet.git/info/refs?service=git-upload-pack";
 const FETCH: &str = "/git/fleet.git/git-upload-pack";
-const FETCH_TYPE: (&str, &str) = ("Content-Type", "application/x-git-upload-pack-request");
+pub(crate) const FETCH_TYPE: (&str, &str) = ("Content-Type", "application/x-git-upload-pack-request");
 
-fn two_releases() -> TestStore {
+pub(crate) fn two_releases() -> TestStore {
     let store = TestStore::new();
     store.git_release(1, "active", "fleet", "one");
     store.git_release(2, "staged", "fleet", "two");
@@ -31,7 +29,7 @@ fn two_releases() -> TestStore {
 }
 
 /// Clones, and says what is checked out and whether the server spoke version 2.
-fn clone(url: &str, arguments: &[&str]) -> (String, bool) {
+pub(crate) fn clone(url: &str, arguments: &[&str]) -> (String, bool) {
     let dir = tempfile::tempdir().expect("a directory");
     let trace = dir.path().join("trace");
     let mut command = git(dir.path());
@@ -117,7 +115,7 @@ async fn nothing_is_offered_that_go_git_cannot_do() {
 }
 
 /// The request of a shallow clone in protocol version 0, as go-git sends it.
-fn want(commit: &str) -> Vec<u8> {
+pub(crate) fn want(commit: &str) -> Vec<u8> {
     let line = |text: &str| format!("{:04x}{text}", text.len() + 4);
     let want = line(&format!("want {commit} ofs-delta side-band-64k shallow agent=go-git/5.x\n"));
     [want, line("deepen 1\n"), "0000".to_owned(), line("done\n")].concat().into_bytes()
@@ -259,28 +257,15 @@ async fn a_mirror_may_belong_to_another_user() {
     assert_eq!(clone(&format!("{}/git/fleet", served.url), &["clone"]).0, "one");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn there_is_a_limit_to_how_many_clone_at_once() {
-    let store = two_releases();
-    let served = store.serve().await;
-    // Each takes a turn, and then does not say what it wants.
-    let hello = format!(
-        "POST {FETCH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nContent-Type: {}\r\n\r\n",
-        FETCH_TYPE.1
-    );
-    let mut silent = Vec::new();
-    for _ in 0..8 {
-        silent.push(served.connect(hello.as_bytes()).await);
+/// What cannot be compressed, and more than the buffers on the way hold.
+pub(crate) fn noise() -> String {
+    let mut noise = String::new();
+    let mut state = 1_u64;
+    while noise.len() < 16 << 20 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        write!(noise, "{state:016x}").expect("a string");
     }
-    let refused = eventually(|| served.get(REFS), |answer| answer.status != 200).await;
-    assert_eq!((refused.status.as_u16(), refused.header("Retry-After")), (503, "5"));
-    // Who is silent loses its turn.
-    let mut told = String::new();
-    let listening = silent[0].read_to_string(&mut told);
-    timeout(Duration::from_secs(20), listening).await.expect("in time").expect("an answer");
-    assert!(told.starts_with("HTTP/1.1 408 "), "{told}");
-    drop(silent);
-    eventually(|| served.get(REFS), |answer| answer.status == 200).await;
+    noise
 }
 
 /// How many processes work in a directory.
@@ -296,14 +281,7 @@ fn at_work_in(dir: &Path) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_goes_away_leaves_no_process_behind() {
     let store = TestStore::new();
-    // What cannot be compressed, and more than the buffers on the way hold.
-    let mut noise = String::new();
-    let mut state = 1_u64;
-    while noise.len() < 16 << 20 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        write!(noise, "{state:016x}").expect("a string");
-    }
-    store.git_release(1, "active", "fleet", &noise);
+    store.git_release(1, "active", "fleet", &noise());
     store.point_at(1);
     let dir = store.git_dir("fleet");
     let commit = git_ok(&dir, &["rev-parse", "refs/namespaces/1/refs/heads/main"]);

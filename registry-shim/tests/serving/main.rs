@@ -18,3 +18,4 @@ mod releases;
 mod service;
 mod status;
 mod tls;
+mod turns;

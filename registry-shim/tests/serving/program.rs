@@ -2,14 +2,17 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use sealift_archive::Digest;
 
 use crate::fixture::{Content, TestStore, attempt};
 
+/// What the kernel counts a process's time in, on every machine that we run on (`USER_HZ`).
+const TICKS_A_SECOND: u64 = 100;
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
 pub(crate) fn program() -> Command {
@@ -42,6 +45,28 @@ impl Running {
         let status = fs_err::read_to_string(format!("/proc/{}/status", self.0.id())).expect("it runs");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
         peak.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("a number") << 10
+    }
+
+    /// The number of the file that it opens next.
+    pub(crate) fn next_file(&self) -> u64 {
+        let is_open = |number: &u64| Path::new(&format!("/proc/{}/fd/{number}", self.0.id())).is_symlink();
+        (0..=u64::MAX).find(|number| !is_open(number)).expect("a number")
+    }
+
+    /// Says from which number on it may open no file.
+    pub(crate) fn limit_files(&self, count: u64) {
+        let limit = Rlimit { current: Some(count), maximum: Some(count) };
+        prlimit(Some(Pid::from_child(&self.0)), Resource::Nofile, limit).expect("it runs");
+    }
+
+    /// For how long it has kept a core busy.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = fs_err::read_to_string(format!("/proc/{}/stat", self.0.id())).expect("it runs");
+        // proc_pid_stat(5): the name in parentheses is the second field, `utime` and `stime` the 14th and 15th.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let ticks: u64 =
+            fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 1000 / TICKS_A_SECOND)
     }
 
     /// Waits for its end, and returns its status and what it logged.

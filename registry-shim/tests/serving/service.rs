@@ -8,7 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use rustix::time::{ClockId, clock_gettime};
+use sealift_archive::Digest;
+use sealift_store::{Agreed, Store};
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::fixture::{Content, TestStore, attempt};
 use crate::program::Running;
@@ -92,6 +96,44 @@ fn what_cannot_be_served_on_is_told() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("error[SL0624]") && said.contains("hint: `ListenStream="), "{said}");
+}
+
+/// The program as its unit runs it as far as boots are concerned: it sees no more of `/proc` than processes, a second after the
+/// machine was started, and is told what this boot is called. Needs root.
+fn in_this_boot(boot: &str, store: &Path) -> Command {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/units/sealift-registry.service");
+    let unit = fs_err::read_to_string(unit).expect("the unit");
+    assert!(unit.lines().any(|line| line == "ProcSubset=pid"), "else there is nothing to be told");
+    let variable = unit.lines().find_map(|line| line.strip_prefix("Environment=")?.strip_suffix("=%b"));
+    let up = clock_gettime(ClockId::Boottime).tv_sec;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--time", "--fork", "--kill-child"]).arg(format!("--boottime=-{up}"));
+    command.args(["sh", "-c", "mount -t proc -o subset=pid proc /proc && exec \"$0\" \"$@\""]);
+    command.arg(env!("CARGO_BIN_EXE_sealift-registry")).args(["--listen", "127.0.0.1:0", "--store"]);
+    command.arg(store).env(variable.expect("the boot's name"), boot);
+    command
+}
+
+/// After a start of the machine, Git waits until other nodes were heard; so one start has to be known from the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_knows_which_boot_it_is() {
+    const THIS: &str = "0123456789abcdef0123456789abcdef";
+    const BEFORE: &str = "fedcba9876543210fedcba9876543210";
+    let store = TestStore::new();
+    store.git_release(1, "active", "fleet", "one");
+    store.point_at(1);
+    let own = fs_err::read(store.release_dir(1).join("release.json")).expect("the statement");
+    let heard_in = |boot: &str| {
+        let (releases, time) = (vec![Digest::of(&own)], OffsetDateTime::UNIX_EPOCH);
+        let agreed = Agreed { releases, boot_id: boot.to_owned(), time, nodes: Vec::new() };
+        Store::open(store.dir()).expect("the store").write_agreed(&agreed).expect("it is written");
+    };
+    heard_in(BEFORE);
+    let (_running, urls) = Running::start(&mut in_this_boot(THIS, store.dir()));
+    let refs = format!("{}{}", urls[0], crate::git::REFS);
+    assert_eq!(get(&refs).await, 503, "what was heard before the machine was started counts");
+    heard_in(THIS);
+    assert_eq!(get(&refs).await, 200, "it does not know its own boot");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,12 +57,3 @@ fn the_registry_may_do_little() {
         assert!(is_set(name), "{name}: {found}");
     }
 }
-
-/// After a start of the machine, Git waits until other nodes were heard; so one start has to be known from the next.
-#[test]
-fn the_registry_knows_which_boot_it_is() {
-    let dir = units();
-    let text = fs_err::read_to_string(dir.path().join("sealift-registry.service")).expect("the unit");
-    assert!(text.contains("\nProcSubset=pid\n"), "the kernel's name of the boot is not seen");
-    assert!(text.contains("\nEnvironment=SEALIFT_BOOT_ID=%b\n"), "so systemd has to say it");
-}
