@@ -12,7 +12,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sealift_archive::Digest;
 use sealift_archive::release::CurrentRelease;
-use sealift_store::NodeSeen;
+use sealift_store::{NodeSeen, PeerAuthorities};
 use time::OffsetDateTime;
 
 use super::{
@@ -199,7 +199,12 @@ impl Home for Store {
         })
     }
 
-    fn hear(&self, agreement: Option<&Agreement>, _: Vec<NodeSeen>) -> Result<(), Error> {
+    fn hear(
+        &self,
+        agreement: Option<&Agreement>,
+        _: Vec<NodeSeen>,
+        _: &PeerAuthorities,
+    ) -> Result<(), Error> {
         if self.is_full {
             return Err(mishap());
         }
