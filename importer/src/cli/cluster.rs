@@ -10,6 +10,7 @@ use sealift_archive::{Class, Explain as _};
 use sealift_fetch::Interrupt;
 use sealift_store::{Subject, Writer};
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::appliance::Appliance;
 use super::output::{Lines, Output};
@@ -25,6 +26,8 @@ use crate::config::{Cluster, Config};
 
 /// How long it takes at most to notice that work has ended, or that somebody asks to stop.
 const NOTICE_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the log tells of certificates that end soon.
+const WARNING_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a person who waits is told of what is new.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -81,10 +84,14 @@ impl Node<'_> {
         let store = self.cli.store()?;
         let home = NodeHome::open(store.clone(), self.cluster)?;
         let mut member = Member::new(self.cluster.node.clone(), self.cluster.times);
-        let (begun, mut told) = (Instant::now(), None);
+        let (begun, mut told, mut warned) = (Instant::now(), None, None);
         thread::scope(|scope| {
             let mut under_way: Option<(Work, thread::ScopedJoinHandle<'_, Result<(), Failure>>)> = None;
             while !interrupt.is_set() {
+                if warned.is_none_or(|warned: Instant| warned.elapsed() >= WARNING_INTERVAL) {
+                    self.warn()?;
+                    warned = Some(Instant::now());
+                }
                 if let Some((work, handle)) = under_way.take_if(|(_, handle)| handle.is_finished()) {
                     let broken_off = |_| Err(Failure::Trouble("it was broken off by a panic".to_owned()));
                     let outcome = handle.join().unwrap_or_else(broken_off);
@@ -111,6 +118,12 @@ impl Node<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Says which certificates are to be renewed.
+    fn warn(&self) -> Result<(), Error> {
+        let warnings = self.config.expiring(OffsetDateTime::now_utc());
+        warnings.iter().try_for_each(|warning| self.output.remark(&format!("{warning}\n")))
     }
 
     fn step(&self) -> Result<(), Error> {

@@ -41,7 +41,7 @@ enum Kind {
 }
 
 /// All keys of which anything is told; `[]` is each entry of a list.
-const KEYS: [(&str, Kind); 53] = [
+const KEYS: [(&str, Kind); 54] = [
     ("apiVersion", Kind::Amount),
     ("kind", Kind::Name),
     ("activation.flux.kubeconfig", Kind::IsSet),
@@ -95,6 +95,7 @@ const KEYS: [(&str, Kind); 53] = [
     ("disk.containerd", Kind::IsSet),
     ("disk.imageGcThreshold", Kind::Number),
     ("receipt.recipient", Kind::Recipient),
+    ("certificates", Kind::IsSet),
 ];
 
 /// What may be told of a configuration; as words if it cannot be read.
@@ -258,6 +259,7 @@ cluster:
   times: {step: 3s, beat: 10s, live: 60s, switch: 5m, lease: 30s}
 disk: {containerd: /c, imageGcThreshold: 70}
 media: {policy: ask}
+certificates: [/registry.crt]
 receipt: {recipient: age1jf5fwjgmzsr4839efz6ysrvah3zcf6hjpfj462v6wxx0ulucedgqvueafv}
 ";
 
