@@ -91,6 +91,14 @@ pub enum Error {
         /// What is wrong with the certificate.
         why: String,
     },
+    /// The server wants a certificate of ours, and takes none, or not the one that it was shown.
+    #[error("`{}` does not let us in, by our certificate or without one: {why} ({place})", place.host)]
+    ClosedOut {
+        /// What was asked, and where.
+        place: Box<Place>,
+        /// What it said, by TLS's name for it.
+        why: String,
+    },
     /// The server does not speak TLS, and plain HTTP is not allowed.
     #[error("`{}` does not speak TLS ({place})", place.host)]
     NotTls {
@@ -331,6 +339,7 @@ impl Explain for Error {
             Self::BadUpload { .. } => 221,
             Self::OtherManifest { .. } => 222,
             Self::BadIdentity { .. } => 223,
+            Self::ClosedOut { .. } => 650,
         })
     }
 
@@ -346,6 +355,7 @@ impl Explain for Error {
             Self::Unreachable { .. }
             | Self::BrokenOff { .. }
             | Self::Untrusted { .. }
+            | Self::ClosedOut { .. }
             | Self::NotTls { .. }
             | Self::BadRedirect { .. }
             | Self::Answer { .. }
@@ -381,6 +391,9 @@ impl Explain for Error {
             Self::BrokenOff { .. } => "run the same command again: it goes on where it stopped".into(),
             Self::Untrusted { .. } => {
                 "if it is a private server, give its CA certificate with --ca-file".into()
+            }
+            Self::ClosedOut { .. } => {
+                "it wants a client's certificate of an authority that it knows, and one that counts by its clock".into()
             }
             Self::NotTls { .. } => "if that is intended, allow it with --plain-http".into(),
             Self::Answer { place, status, .. } => return status.hint(&place.host),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, Url};
-use rustls::InvalidMessage;
+use rustls::{AlertDescription, InvalidMessage};
 use tokio::sync::OnceCell;
 use url::Host;
 
@@ -27,6 +27,19 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const PROXY_VARIABLES: [&str; 6] =
     ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
+/// Alerts of servers that do not take a client's certificate, or miss one (RFC 8446, section 6.2).
+const CLIENT_ALERTS: [AlertDescription; 9] = [
+    AlertDescription::CertificateRequired,
+    AlertDescription::NoCertificate,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+];
+
 /// Clients for the two kinds of hosts there are.
 #[derive(Debug)]
 pub(crate) struct Http {
@@ -36,6 +49,8 @@ pub(crate) struct Http {
     /// The same two for what is sent: their answers come when all of it has been sent, however long that takes. Made when
     /// they are needed.
     sending: OnceCell<[Client; 2]>,
+    /// One that only asks why a machine beside this one hangs up, if one does.
+    asking: OnceCell<Client>,
     options: Options,
     trusted: Trusted,
 }
@@ -52,7 +67,14 @@ impl Http {
         let identity = options.identity.as_ref().map(read_identity).transpose()?;
         let trusted = Trusted { certificates: read_certificates(options)?, identity };
         let [outside, loopback] = pair(options, &trusted, Some(options.silence_timeout))?;
-        Ok(Self { outside, loopback, sending: OnceCell::new(), options: options.clone(), trusted })
+        Ok(Self {
+            outside,
+            loopback,
+            sending: OnceCell::new(),
+            asking: OnceCell::new(),
+            options: options.clone(),
+            trusted,
+        })
     }
 
     /// The client for requests to `url`.
@@ -65,6 +87,26 @@ impl Http {
         let make = || async { pair(&self.options, &self.trusted, None) };
         let [outside, loopback] = self.sending.get_or_try_init(make).await?;
         Ok(if is_loopback(url) { loopback } else { outside })
+    }
+
+    /// What a machine beside this one says about our certificate, if that is why a request to it failed. TLS 1.3 says so after
+    /// the handshake: in HTTP/2 that is lost between the connection and its requests, so it is asked once more in HTTP/1.
+    pub(crate) async fn why_closed_out(&self, url: &Url, error: &reqwest::Error) -> Option<String> {
+        if let Some(why) = closed_out(error) {
+            return Some(why);
+        }
+        let has_hung_up = error.is_request() && !error.is_connect() && !error.is_timeout();
+        if !self.options.direct || url.scheme() != "https" || !has_hung_up {
+            return None;
+        }
+        let silence = self.options.silence_timeout;
+        let make = || async {
+            build(&self.options, &self.trusted, |builder| {
+                builder.no_proxy().http1_only().read_timeout(silence)
+            })
+        };
+        let client = self.asking.get_or_try_init(make).await.ok()?;
+        closed_out(&client.head(url.clone()).send().await.err()?)
     }
 
     /// Whether plain HTTP may be spoken with hosts that are not on this machine.
@@ -129,14 +171,18 @@ fn read_certificates(options: &Options) -> Result<Vec<Certificate>, Error> {
     Ok(certificates)
 }
 
-fn read_identity(files: &Identity) -> Result<reqwest::Identity, Error> {
+fn read_identity(identity: &Identity) -> Result<reqwest::Identity, Error> {
     let read = |path| fs_err::read(path).map_err(sealift_archive::Error::from);
-    let pem = [read(&files.certificate)?, b"\n".to_vec(), read(&files.key)?].concat();
-    let refuse = |error: reqwest::Error| Error::BadIdentity {
-        certificate: files.certificate.display().to_string(),
-        key: files.key.display().to_string(),
-        why: innermost(&error),
+    let (certificate, key, pem) = match identity {
+        Identity::Files { certificate, key } => {
+            let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
+            (certificate.display().to_string(), key.display().to_string(), pem)
+        }
+        Identity::Memory(pem) => {
+            ("a certificate in memory".to_owned(), "a key in memory".to_owned(), pem.clone())
+        }
     };
+    let refuse = |error: reqwest::Error| Error::BadIdentity { certificate, key, why: innermost(&error) };
     reqwest::Identity::from_pem(&pem).map_err(refuse)
 }
 
@@ -255,6 +301,13 @@ pub(crate) fn failure(error: &reqwest::Error, place: Place) -> Failure {
 #[must_use]
 pub fn is_untrusted(error: &reqwest::Error) -> bool {
     matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
+}
+
+fn closed_out(error: &reqwest::Error) -> Option<String> {
+    match tls_error(error)? {
+        rustls::Error::AlertReceived(alert) if CLIENT_ALERTS.contains(alert) => Some(format!("{alert:?}")),
+        _ => None,
+    }
 }
 
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {

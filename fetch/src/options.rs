@@ -1,5 +1,6 @@
 //! What a caller may choose about fetching.
 
+use std::fmt;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,13 +56,30 @@ impl Default for Options {
     }
 }
 
-/// A client's certificate and its key, in PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The chain, the client's own certificate first.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
+/// A client's certificate and its key, in PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// In files, read when the client is made.
+    Files {
+        /// The chain, the client's own certificate first.
+        certificate: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+    /// In memory: the chain, the client's own certificate first, and its private key.
+    Memory(Vec<u8>),
+}
+
+impl fmt::Debug for Identity {
+    /// Without what is in memory: it is a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files { certificate, key } => {
+                f.debug_struct("Files").field("certificate", certificate).field("key", key).finish()
+            }
+            Self::Memory(_) => f.write_str("Memory"),
+        }
+    }
 }
 
 /// When to try again, and when to give up.

@@ -179,7 +179,15 @@ impl<'a> Request<'a> {
         if let Some(pass) = pass {
             request = pass.show(request);
         }
-        request.send().await.map_err(|error| http::failure(&error, Place::new(&self.subject, url)))
+        let error = match request.send().await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let place = Place::new(&self.subject, url);
+        match http.why_closed_out(url, &error).await {
+            Some(why) => Err(Failure::Final(Error::ClosedOut { place: Box::new(place), why })),
+            None => Err(http::failure(&error, place)),
+        }
     }
 
     fn place(&self, response: &Response) -> Place {

@@ -1,7 +1,7 @@
 //! Who may connect, decided when a connection is accepted and before a byte of it is read.
 //!
 //! This machine always may. So may the networks that the operator allows: pods, and other nodes. Whoever comes from
-//! anywhere else shows a client certificate, or is not talked to.
+//! anywhere else shows a client certificate, if any would do ([`crate::tls`]), or is not talked to.
 
 use std::net::IpAddr;
 
@@ -22,13 +22,13 @@ pub(crate) enum Reception {
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     allowed: Vec<IpNet>,
-    has_client_authority: bool,
+    can_verify: bool,
 }
 
 impl Access {
-    /// Lets in this machine, `allowed`, and, if there is an authority for them, whoever has a certificate.
-    pub(crate) fn new(allowed: Vec<IpNet>, has_client_authority: bool) -> Self {
-        Self { allowed, has_client_authority }
+    /// Lets in this machine, `allowed`, and, if `can_verify` certificates, whoever has a good one.
+    pub(crate) fn new(allowed: Vec<IpNet>, can_verify: bool) -> Self {
+        Self { allowed, can_verify }
     }
 
     /// How the client at `peer` is received, who has connected to our own address `local`.
@@ -40,7 +40,7 @@ impl Access {
         let is_this_machine = peer.is_loopback() || peer == local;
         if is_this_machine || self.allowed.iter().any(|network| network.contains(&peer)) {
             Reception::Open
-        } else if self.has_client_authority {
+        } else if self.can_verify {
             Reception::Verified
         } else {
             Reception::None
@@ -58,7 +58,7 @@ mod tests {
 
         let networks: Vec<IpNet> =
             ["10.42.0.0/16", "fd00:42::/56", "192.0.2.7/32"].map(|n| n.parse().unwrap()).into();
-        // Client, our address, received without and with an authority for clients.
+        // Client, our address, received without and with TLS.
         let cases = [
             ("127.0.0.1", "127.0.0.1", Open, Open),
             ("127.8.9.10", "127.0.0.1", Open, Open),
@@ -79,10 +79,10 @@ mod tests {
             ("0.0.0.0", "10.0.0.5", None, Verified),
         ];
         for (peer, local, without, with) in cases {
-            for (has_client_authority, expected) in [(false, without), (true, with)] {
-                let access = Access::new(networks.clone(), has_client_authority);
+            for (can_verify, expected) in [(false, without), (true, with)] {
+                let access = Access::new(networks.clone(), can_verify);
                 let received = access.receive(peer.parse().unwrap(), local.parse().unwrap());
-                assert_eq!(received, expected, "{peer} to {local}, authority: {has_client_authority}");
+                assert_eq!(received, expected, "{peer} to {local}, TLS: {can_verify}");
             }
         }
     }

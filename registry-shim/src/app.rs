@@ -14,7 +14,7 @@ use crate::git::{self, Judge, UploadPack};
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::status::Looks;
-use crate::tls::Identity;
+use crate::tls::{Identity, Tls};
 use crate::{files, oci, peer, status};
 
 /// The store, and the children that read Git repositories from it.
@@ -26,12 +26,12 @@ pub(crate) struct App {
     judge: Arc<Judge>,
     looks: Looks,
     metrics: Arc<Metrics>,
-    identity: Option<Arc<Identity>>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl App {
-    /// Serves this store; by this identity, if it speaks TLS.
-    pub(crate) fn new(store: Store, identity: Option<Arc<Identity>>) -> Self {
+    /// Serves this store, and speaks TLS in this way, if it does.
+    pub(crate) fn new(store: Store, tls: Option<Arc<Tls>>) -> Self {
         Self {
             live: Live::new(store),
             buffers: Arc::default(),
@@ -39,7 +39,7 @@ impl App {
             judge: Arc::default(),
             looks: Looks::default(),
             metrics: Arc::default(),
-            identity,
+            tls,
         }
     }
 
@@ -73,9 +73,14 @@ impl App {
         &self.metrics
     }
 
+    /// How we speak TLS, if we do.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_deref()
+    }
+
     /// Who we are, if we speak TLS.
     pub(crate) fn identity(&self) -> Option<&Identity> {
-        self.identity.as_deref()
+        self.tls().map(|tls| &**tls.identity())
     }
 
     /// Where content lies.

@@ -24,6 +24,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use sealift_store::Store;
+use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -67,6 +68,11 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// How long answers under way may take once the server is asked to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How often the log tells of certificates that end soon.
+const WARNING_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a stranger who was refused may take to hear of it, and how many bytes it may say meanwhile.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+const FAREWELL_BYTES: u64 = 64 << 10;
 /// How long to wait when the system cannot give us another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -87,7 +93,7 @@ pub struct Config {
     pub tls: Option<IdentitySource>,
     /// Networks whose clients are let in besides this machine's own.
     pub allow: Vec<IpNet>,
-    /// Certificate authorities, in PEM, of clients that are let in from everywhere else. Without it nobody is.
+    /// Certificate authorities, in PEM, of clients that are let in from everywhere else, besides those of the cluster's nodes.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -144,16 +150,16 @@ impl Server {
 
     fn prepare(config: &Config) -> Result<Self, Error> {
         let client_ca = config.client_ca.as_deref();
-        let tls = config.tls.as_ref().map(|source| Tls::load(source, client_ca)).transpose()?.map(Arc::new);
-        if client_ca.is_some() && tls.is_none() {
+        if client_ca.is_some() && config.tls.is_none() {
             return Err(Error::ClientsWithoutTls);
         }
         let store = Store::open(&config.store)?;
         // Git runs in a directory of its own, so no path may depend on ours.
         let store = Store::open(&fs_err::canonicalize(store.root())?)?;
-        let identity = tls.as_ref().map(|tls| Arc::clone(tls.identity()));
-        let app = Arc::new(App::new(store, identity));
-        let access = Access::new(config.allow.clone(), client_ca.is_some());
+        let tls = config.tls.as_ref().map(|source| Tls::load(source, client_ca, &store)).transpose()?;
+        let tls = tls.map(Arc::new);
+        let app = Arc::new(App::new(store, tls.clone()));
+        let access = Access::new(config.allow.clone(), tls.is_some());
         Ok(Self { listeners: Vec::new(), tls, access, app })
     }
 
@@ -184,7 +190,9 @@ impl Server {
             leaving: Arc::new(Semaphore::new(capacity.leaving)),
             strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
         };
+        let tls = host.tls.clone();
         tokio::select! {
+            () = tell_of_expiry(tls.as_deref()) => {}
             _ = join_all(self.listeners.iter().map(|(listener, _)| host.accept(listener))) => {}
             () = stop => {}
         }
@@ -194,6 +202,16 @@ impl Server {
         if timeout(STOP_LIMIT, stopping.closed()).await.is_err() {
             tracing::warn!("stopped before all answers were finished");
         }
+    }
+}
+
+/// Warns once a day, and at the start, of certificates that end soon. Has no end.
+async fn tell_of_expiry(tls: Option<&Tls>) {
+    loop {
+        for warning in tls.map(|tls| tls.expiring(OffsetDateTime::now_utc())).into_iter().flatten() {
+            tracing::warn!("{warning}");
+        }
+        sleep(WARNING_INTERVAL).await;
     }
 }
 
@@ -254,7 +272,7 @@ impl Host {
                 self.serve(socket, peer, self.http.clone().http1_only(), &place).await;
             }
             (Reception::Open, Some(tls)) => {
-                if let Some(stream) = handshake(tls.open(), socket, peer, &place).await {
+                if let Ok(stream) = handshake(tls.open(), socket, peer, &place).await {
                     self.serve_tls(stream, peer, &place).await;
                 }
             }
@@ -278,7 +296,15 @@ impl Host {
         place: &Place,
     ) -> Option<TlsStream<TcpStream>> {
         let _room = self.strangers.try_acquire().ok()?;
-        handshake(tls.verified()?, socket, peer, place).await
+        match handshake(tls.verified()?, socket, peer, place).await {
+            Ok(stream) => return Some(stream),
+            Err(Some((why, socket))) => {
+                tracing::info!(%peer, %why, "it shows no certificate that lets it in");
+                part(socket).await;
+            }
+            Err(None) => {}
+        }
+        None
     }
 
     fn refuse(&self, peer: SocketAddr) {
@@ -365,26 +391,41 @@ impl SelfCheck {
     }
 }
 
-/// Speaks TLS with a client, if it can.
+/// Speaks TLS with a client, if it can; else says why not, if one of them did, and gives back the socket.
 async fn handshake(
     config: Arc<ServerConfig>,
     socket: TcpStream,
     peer: SocketAddr,
     place: &Place,
-) -> Option<TlsStream<TcpStream>> {
+) -> Result<TlsStream<TcpStream>, Option<(io::Error, TcpStream)>> {
     let shaken = tokio::select! {
-        shaken = timeout(HANDSHAKE_LIMIT, TlsAcceptor::from(config).accept(socket)) => shaken,
+        shaken = timeout(HANDSHAKE_LIMIT, TlsAcceptor::from(config).accept(socket).into_fallible()) => shaken,
         () = place.lost() => {
             tracing::debug!(%peer, "no TLS handshake yet, and somebody needs the place");
-            return None;
+            return Err(None);
         }
     };
     match shaken {
-        Ok(Ok(stream)) => return Some(stream),
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
-        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err((error, socket))) => {
+            tracing::debug!(%peer, %error, "no TLS handshake");
+            Err(Some((error, socket)))
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "TLS handshake took too long");
+            Err(None)
+        }
     }
-    None
+}
+
+/// Lets a client hear what was said last: as long as something of it is unread, the kernel would take that back.
+async fn part(mut socket: TcpStream) {
+    let farewell = async {
+        socket.shutdown().await?;
+        tokio::io::copy(&mut socket.take(FAREWELL_BYTES), &mut tokio::io::sink()).await
+    };
+    // Whoever has not gone by now has had its time.
+    let _ = timeout(FAREWELL_LIMIT, farewell).await;
 }
 
 /// HTTP with our limits. The version is always given, so that no time passes unlimited while it is guessed.

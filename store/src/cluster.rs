@@ -172,15 +172,18 @@ impl Store {
         Ok(durable::write_dated(&path, &document, SystemTime::UNIX_EPOCH + uptime())?)
     }
 
-    /// Forgets what was agreed on: this appliance is no node any more.
+    /// Forgets what was agreed on, and who the other nodes are: this appliance is no node any more.
     ///
     /// # Errors
     /// I/O.
     pub fn leave_cluster(&self) -> Result<(), Error> {
-        match fs::remove_file(self.root().join(CLUSTER_FILE)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => Ok(removed.and_then(|()| durable::sync_dir(self.root()))?),
+        for path in [self.peers_path(), self.root().join(CLUSTER_FILE)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.and_then(|()| durable::sync_dir(self.root()))?,
+            }
         }
+        Ok(())
     }
 }
 
@@ -203,6 +206,7 @@ mod tests {
     use sealift_archive::Unwatched;
 
     use super::*;
+    use crate::PeerAuthorities;
     use crate::audit;
     use crate::fixture::Place;
 
@@ -232,9 +236,12 @@ mod tests {
         assert!(place.store.verify(&Unwatched).unwrap().is_whole());
         fs::write(place.store.root().join(CLUSTER_FILE), "{").unwrap();
         assert!(place.store.heard().unwrap_err().to_string().contains(CLUSTER_FILE));
+        let peers: PeerAuthorities = [("a", "its authority".to_owned())].into_iter().collect();
+        place.store.write_peer_authorities(&peers).unwrap();
         for _ in 0..2 {
             place.store.leave_cluster().unwrap();
             assert_eq!(place.store.heard().unwrap(), None);
+            assert_eq!(place.store.peer_authorities().unwrap(), PeerAuthorities::default());
         }
     }
 

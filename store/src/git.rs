@@ -7,8 +7,9 @@ use std::process::{Command, Output, Stdio};
 
 use rustix::process::Signal;
 use sealift_archive::RepositoryName;
+use sealift_archive::release::ObjectId;
 
-use crate::Error;
+use crate::{Error, Store};
 
 /// Settings of every run: durable writes, bounded memory (content above the threshold is streamed), and no helper
 /// files that nobody here reads.
@@ -21,6 +22,17 @@ const SETTINGS: [&str; 5] = [
 ];
 /// Longest message of Git that is passed on, in lines.
 const MAX_MESSAGE_LINES: usize = 3;
+
+impl Store {
+    /// A commit of a mirror, or what a tag leads to, as Git keeps it: its header, an empty line, its message.
+    ///
+    /// # Errors
+    /// Git, and that there is no such commit.
+    pub fn commit(&self, repository: &RepositoryName, id: &ObjectId) -> Result<String, Error> {
+        let git = Git { dir: self.git_path(repository), repository: repository.clone() };
+        git.run("cat-file", &["commit", &id.to_string()], "")
+    }
+}
 
 /// Git, working on one bare repository.
 #[derive(Clone, Debug)]

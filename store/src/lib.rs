@@ -14,12 +14,14 @@
 //! audit.jsonl                what was verified, by which key, from where, when, by whom; append only
 //! online.json                what came of the last try to hear from the vendor
 //! cluster.json               what the nodes of a cluster agree on; changed at the uptime at which it was heard last
+//! peers.json                 by which authorities these nodes know each other
 //! offers/<device>.json       what sticks that are plugged in offer
 //! lock                       held (flock) by whoever writes
 //! ```
 //!
 //! Readers need no lock: everything they see is replaced by one rename. [`Store`] reads; what writes stands on
-//! [`Writer`], which only [`Store::lock`] gives out; offers and `cluster.json` alone are written without it.
+//! [`Writer`], which only [`Store::lock`] gives out; offers, `cluster.json` and `peers.json` alone are
+//! written without it.
 
 mod activation;
 mod actor;
@@ -40,6 +42,7 @@ mod mirror;
 mod offers;
 mod online;
 mod parts;
+mod peers;
 pub mod policy;
 mod receipt;
 mod release;
@@ -68,6 +71,7 @@ pub use intake::Intake;
 pub use lock::{Holder, Writer};
 pub use offers::{Brings, Device, NotADevice, Offer, OfferState, printable, shown};
 pub use online::{Failure, LastTry};
+pub use peers::PeerAuthorities;
 pub use release::StoredRelease;
 pub use repair::Repairs;
 pub use space::{Disk, Need};

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::lock::LOCK_FILE;
 use crate::store::{ACTIVATION, LOST_AND_FOUND, PARTS};
 use crate::sweep::is_temporary;
-use crate::{Error, State, Store, StoredRelease, audit, cluster, mirror, offers, online};
+use crate::{Error, State, Store, StoredRelease, audit, cluster, mirror, offers, online, peers};
 
 /// How much of a blob is in memory at a time, for each thread.
 const READ_BYTES: usize = 1 << 20;
@@ -213,6 +213,7 @@ impl Store {
             offers::OFFERS,
             online::ONLINE_FILE,
             cluster::CLUSTER_FILE,
+            peers::PEERS_FILE,
             LOST_AND_FOUND,
         ];
         let is_file = |name: &str| files.contains(&name);

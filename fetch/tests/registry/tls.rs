@@ -53,7 +53,7 @@ fn a_certificate_without_its_key_is_no_identity() {
     let [certificate, key] = ["client.crt", "client.key"].map(|name| dir.path().join(name));
     fs_err::write(&certificate, setting.registry.certificate().unwrap()).unwrap();
     let open = || {
-        let identity = Some(Identity { certificate: certificate.clone(), key: key.clone() });
+        let identity = Some(Identity::Files { certificate: certificate.clone(), key: key.clone() });
         Client::new(Options { identity, ..quick() }).map(drop)
     };
     let missing = open().unwrap_err();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use clap::Subcommand;
 use sealift_fetch::Interrupt;
 use sealift_store::Writer;
+use time::OffsetDateTime;
 
 use self::told::Told;
 pub(super) use self::wish::{activate, rollback};
@@ -29,6 +30,8 @@ use crate::config::{Cluster, Config};
 const NOTICE_INTERVAL: Duration = Duration::from_millis(50);
 /// How often it is looked whether a node that is to be removed says something.
 const LISTEN_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the log tells of certificates that end soon.
+const WARNING_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ClusterCommand {
@@ -83,10 +86,14 @@ impl Node<'_> {
         let store = self.cli.store()?;
         let home = NodeHome::open(store.clone(), self.cluster, &self.config.activation)?;
         let mut member = Member::new(self.cluster.node.clone(), self.cluster.times);
-        let (begun, mut told) = (Instant::now(), None);
+        let (begun, mut told, mut warned) = (Instant::now(), None, None);
         thread::scope(|scope| {
             let mut under_way: Option<(Work, thread::ScopedJoinHandle<'_, Result<(), Failure>>)> = None;
             while !interrupt.is_set() {
+                if warned.is_none_or(|warned: Instant| warned.elapsed() >= WARNING_INTERVAL) {
+                    self.warn()?;
+                    warned = Some(Instant::now());
+                }
                 if let Some((work, handle)) = under_way.take_if(|(_, handle)| handle.is_finished()) {
                     let broken_off = |_| Err(Failure::Trouble("it was broken off by a panic".to_owned()));
                     let outcome = handle.join().unwrap_or_else(broken_off);
@@ -113,6 +120,12 @@ impl Node<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Says which certificates are to be renewed.
+    fn warn(&self) -> Result<(), Error> {
+        let warnings = self.config.expiring(OffsetDateTime::now_utc());
+        warnings.iter().try_for_each(|warning| self.output.remark(&format!("{warning}\n")))
     }
 
     fn step(&self) -> Result<(), Error> {

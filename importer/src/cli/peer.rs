@@ -28,7 +28,7 @@ pub(super) struct PeerArgs {
     /// Certificates of the nodes' authorities, in PEM
     #[arg(long, value_name = "FILE", requires = "peer")]
     ca_file: Option<PathBuf>,
-    /// Our certificate, for nodes that ask for one
+    /// Our certificate, for nodes that ask for one; without it, this node's own authority makes one
     #[arg(long, value_name = "FILE", requires_all = ["peer", "client_key"])]
     client_cert: Option<PathBuf>,
     /// Its key
@@ -44,13 +44,15 @@ impl PeerArgs {
         self.release.is_some()
     }
 
-    fn access(&self) -> PeerAccess {
+    /// What the configuration says, unless it is said here.
+    fn access(&self, configured: PeerAccess) -> PeerAccess {
         let identity = self.client_cert.clone().zip(self.client_key.clone());
+        let identity = identity.map(|(certificate, key)| PeerIdentity { certificate, key });
         PeerAccess {
-            ca_file: self.ca_file.clone(),
-            authorities: Vec::new(),
-            identity: identity.map(|(certificate, key)| PeerIdentity { certificate, key }),
-            plain_http: self.plain_http,
+            ca_file: self.ca_file.clone().or(configured.ca_file),
+            identity: identity.or(configured.identity),
+            plain_http: self.plain_http || configured.plain_http,
+            ..configured
         }
     }
 }
@@ -74,8 +76,10 @@ enum Told {
 pub(super) fn mirror(cli: &Cli, output: Output, args: &MirrorArgs) -> Result<(), Error> {
     let release = args.peer.release.expect("whoever comes here names a release");
     let (mut peers, wanted) = (Peers::default(), Wanted::new(release, &[]));
+    let configured = cli.config()?.cluster.map(|cluster| cluster.peers).unwrap_or_default();
+    let access = args.peer.access(configured);
     for url in &args.peer.peer {
-        peers.add(url, &args.peer.access())?;
+        peers.add(url, &access)?;
     }
     // It shows nothing; it is here for Ctrl-C.
     let waiting = Meter::of_command("waiting", 0, true)?;

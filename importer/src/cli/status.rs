@@ -2,6 +2,7 @@
 
 use clap::Args;
 use sealift_store::{Brings, Disk, LastTry, Offer, State};
+use time::OffsetDateTime;
 
 use super::Cli;
 use super::output::{Output, cell, instant, size};
@@ -31,7 +32,12 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) fn status(cli: &Cli, output: Output, args: &StatusArgs) -> Result<(), Error> {
-    let status = Status::of(&cli.store()?)?;
+    let mut status = Status::of(&cli.store()?)?;
+    // Whoever wants to know how things stand is told so, even by a configuration that is wrong.
+    status.problems.extend(match cli.config() {
+        Ok(config) => config.expiring(OffsetDateTime::now_utc()),
+        Err(error) => vec![error.to_string()],
+    });
     output.result(&status, || {
         if args.short {
             return brief(&status).fitted();
@@ -179,7 +185,6 @@ mod tests {
     use sealift_archive::Digest;
     use sealift_archive::release::Inventory;
     use sealift_store::Subject;
-    use time::OffsetDateTime;
 
     use super::*;
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sealift_store::NodeSeen;
+use sealift_store::{NodeSeen, PeerAuthorities};
 
 use super::agreement::Agreement;
 use super::decide::{Act, decide};
@@ -59,11 +59,16 @@ pub trait Home {
     /// The store cannot be read.
     fn look(&self) -> Result<Report, Error>;
 
-    /// The board was heard, this is agreed on, and so the nodes stand.
+    /// The board was heard, this is agreed on, so the nodes stand, and by these authorities they know each other.
     ///
     /// # Errors
     /// It cannot be written down.
-    fn hear(&self, agreement: Option<&Agreement>, nodes: Vec<NodeSeen>) -> Result<(), Error>;
+    fn hear(
+        &self,
+        agreement: Option<&Agreement>,
+        nodes: Vec<NodeSeen>,
+        authorities: &PeerAuthorities,
+    ) -> Result<(), Error>;
 }
 
 /// How work failed.
@@ -130,7 +135,8 @@ impl Member {
         self.observer.observe(&snapshot, now);
         self.obstacle = snapshot.obstacle();
         let agreement = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
-        let heard = home.hear(agreement, self.observer.seen(&snapshot, &self.times, now));
+        let seen = self.observer.seen(&snapshot, &self.times, now);
+        let heard = home.hear(agreement, seen, &snapshot.authorities());
         self.forget_other_runs(agreement);
         let mut own = self.report(home, agreement)?;
         self.expect_own(&own, &snapshot, now)?;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sealift_store::NodeSeen;
+use sealift_store::{NodeSeen, PeerAuthorities};
 
 use super::agreement::Agreement;
 use super::record::{Lease, NodeName, Report};
@@ -46,6 +46,12 @@ impl Snapshot {
         let readable = self.reports.get(name).map(|report| &report.version);
         let unreadable = || self.unreadable.get(&name.object()).map(|object| &object.version);
         readable.or_else(unreadable).map(String::as_str)
+    }
+
+    /// By which authorities the nodes know each other, those that are away too.
+    #[must_use]
+    pub fn authorities(&self) -> PeerAuthorities {
+        self.reports.iter().map(|(name, report)| (name, report.value.ca_crt.clone())).collect()
     }
 
     /// What cannot be read, in one line.

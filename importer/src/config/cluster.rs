@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::activation::span;
 use super::peer::{PeerAccess, parse_peer};
 use crate::cluster::{NodeName, Times};
+use crate::online::authority;
 
 /// The cluster that an appliance is a node of.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -24,7 +25,7 @@ pub struct Cluster {
     /// Where other nodes reach the registry of this one.
     #[serde(deserialize_with = "address")]
     pub address: Url,
-    /// The certificate of this node's own authority, in PEM, by which they know it.
+    /// The certificate of the authority by which they know it, in PEM, if it is not that of `peers.authority`.
     #[serde(default)]
     pub ca_cert: Option<PathBuf>,
     /// How this node reaches the others.
@@ -33,6 +34,14 @@ pub struct Cluster {
     /// How long things last.
     #[serde(default, deserialize_with = "times")]
     pub times: Times,
+}
+
+impl Cluster {
+    /// The file of the authority by which other nodes know this one.
+    #[must_use]
+    pub fn ca_cert(&self) -> PathBuf {
+        self.ca_cert.clone().unwrap_or_else(|| self.peers.authority().join(authority::CERTIFICATE))
+    }
 }
 
 fn sealift_system() -> String {
@@ -79,6 +88,8 @@ fn times<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Times, D::Error> 
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const LEAST: &str =
@@ -93,6 +104,9 @@ mod tests {
         let cluster = read("").unwrap();
         assert_eq!((cluster.node.as_str(), cluster.namespace.as_str()), ("node-a", "sealift-system"));
         assert_eq!((cluster.address.as_str(), cluster.times), ("https://node-a:5443/", Times::default()));
+        assert_eq!(cluster.ca_cert(), Path::new("/var/lib/sealift-registry/ca.crt"));
+        let elsewhere = read("peers: {authority: /srv/pki}\n").unwrap();
+        assert_eq!(elsewhere.ca_cert(), Path::new("/srv/pki/ca.crt"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Mirror {
     rate: Option<Rate>,
     /// Certificates to trust beside those of the system, in PEM.
     #[serde(default)]
-    ca_file: Option<PathBuf>,
+    pub(super) ca_file: Option<PathBuf>,
     /// The proxy that leads outside; else what the environment says.
     #[serde(default)]
     proxy: Option<ProxyAddress>,

@@ -4,13 +4,14 @@
 pub mod activation;
 mod cluster;
 mod disk;
+mod expiry;
 mod media;
 mod mirror;
 mod peer;
 mod receipt;
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::Deserialize;
@@ -55,6 +56,9 @@ pub struct Config {
     /// What else an import fills, besides the store.
     #[serde(default)]
     pub disk: Disk,
+    /// Files of certificates, in PEM, that a person renews; besides those that are named above.
+    #[serde(default)]
+    pub certificates: Vec<PathBuf>,
 }
 
 impl Config {

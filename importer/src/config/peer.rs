@@ -1,10 +1,16 @@
 //! How other nodes are reached.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sealift_fetch::{Identity, Options, Retry, Url};
 use serde::Deserialize;
+
+use crate::Error;
+use crate::online::authority;
+
+/// Where `sealift-registry tls init` keeps a node's authority, if nobody says otherwise.
+const AUTHORITY_DIR: &str = "/var/lib/sealift-registry";
 
 /// How long a peer may take to answer. It is beside us, and there is another one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,9 +34,12 @@ pub struct PeerAccess {
     /// More of them, as PEM, that come from elsewhere.
     #[serde(skip)]
     pub authorities: Vec<u8>,
-    /// Our certificate and its key, for nodes that ask for one.
+    /// Our certificate and its key, for nodes that ask for one. Without it this node's own authority makes one.
     #[serde(default)]
     pub identity: Option<PeerIdentity>,
+    /// The folder of this node's authority, if it is not where it usually is.
+    #[serde(default)]
+    pub authority: Option<PathBuf>,
     /// Whether plain HTTP will do. What comes is verified all the same; but others see it.
     #[serde(default)]
     pub plain_http: bool,
@@ -47,21 +56,35 @@ pub struct PeerIdentity {
 }
 
 impl PeerAccess {
-    /// How to fetch: from the node itself, and not for long from one that is away.
+    /// The folder of this node's own authority.
     #[must_use]
-    pub fn options(&self) -> Options {
-        let identity = self.identity.clone();
-        Options {
+    pub fn authority(&self) -> &Path {
+        self.authority.as_deref().unwrap_or(Path::new(AUTHORITY_DIR))
+    }
+
+    /// How to fetch: from the node itself, and not for long from one that is away. Files are read anew each time, and where
+    /// there are none, the certificate that we show is made anew.
+    ///
+    /// # Errors
+    /// [`crate::online::Error::Authority`] if there is an authority that cannot be used, or I/O.
+    pub fn options(&self) -> Result<Options, Error> {
+        let identity = match &self.identity {
+            Some(PeerIdentity { certificate, key }) => {
+                Some(Identity::Files { certificate: certificate.clone(), key: key.clone() })
+            }
+            None => authority::issue(self.authority())?.map(Identity::Memory),
+        };
+        Ok(Options {
             plain_http: self.plain_http,
             ca_files: self.ca_file.iter().cloned().collect(),
             ca_pem: self.authorities.clone(),
-            identity: identity.map(|PeerIdentity { certificate, key }| Identity { certificate, key }),
+            identity,
             direct: true,
             connect_timeout: CONNECT_TIMEOUT,
             silence_timeout: SILENCE_TIMEOUT,
             retry: RETRY,
             ..Options::default()
-        }
+        })
     }
 }
 

@@ -46,11 +46,11 @@ impl Endpoint {
     /// The endpoint of another node, which has the same tree at this address of its registry. Nobody is asked yet.
     ///
     /// # Errors
-    /// As [`Endpoint::open`].
+    /// As [`Endpoint::open`], or a certificate of our own that cannot be had.
     pub fn of_peer(registry: &Url, access: &PeerAccess) -> Result<Self, Error> {
         let mut base = registry.clone();
         base.set_path(PEER_PATH);
-        Self::at(Location::Web(base), access.options())
+        Self::at(Location::Web(base), access.options()?)
     }
 
     fn at(location: Location, options: Options) -> Result<Self, Error> {

@@ -1,5 +1,7 @@
 //! What can be wrong with what a vendor publishes.
 
+use std::path::PathBuf;
+
 use sealift_archive::release::CurrentRelease;
 use sealift_archive::{ChannelName, Class, Code, Digest, Explain, ReleaseName, Version};
 
@@ -77,6 +79,14 @@ pub enum Error {
         /// Why not, by peer.
         failures: Vec<Failed>,
     },
+    /// The authority of this node cannot make a certificate to show to other nodes.
+    #[error("`{}` makes no certificate for other nodes: {why}", file.display())]
+    Authority {
+        /// Its certificate or key.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A release that was staged did not become active. It is not tried again without a person.
     #[error("{cause}")]
     NotActivated {
@@ -117,6 +127,7 @@ impl Explain for Error {
             Self::OtherRelease { .. } => 560,
             Self::NotPublished { .. } => 561,
             Self::NoPeer { .. } => 582,
+            Self::Authority { .. } => 651,
         })
     }
 
@@ -127,7 +138,7 @@ impl Explain for Error {
                 Class::Busy | Class::Unreachable => Class::Failed,
                 class => class,
             },
-            Self::NotConfigured => Class::Usage,
+            Self::NotConfigured | Self::Authority { .. } => Class::Usage,
             // One that is away, or has it not yet, may have it the next time.
             Self::NoPeer { failures, .. }
                 if failures.iter().any(|failed| failed.error.class() == Class::Unreachable) =>
@@ -164,8 +175,13 @@ impl Explain for Error {
                 "the vendor may still be publishing it: the next run tries again; if it stays away, tell the vendor".into()
             }
             Self::NoPeer { .. } => {
-                "check that the nodes run and have the release; whoever sends something else than what was asked for is to be \
+                "check that the nodes run, let this one in, and have the release; whoever sends something else than what was asked for is to be \
                  looked at (`sealiftctl verify` there)"
+                    .into()
+            }
+            Self::Authority { .. } => {
+                "`ca.crt` and `ca.key` are what `sealift-registry tls init` has made, and `cluster.peers.authority` is their folder; \
+                 with certificates of another kind, name one as `cluster.peers.identity`"
                     .into()
             }
             Self::OtherRelease { .. } => "the vendor signed a channel with a mistake in it: ask for its next edition".into(),
@@ -180,7 +196,14 @@ pub(crate) fn hint(error: &sealift_fetch::Error) -> Option<String> {
         Fetch::GaveUp { cause, .. } => return hint(cause),
         Fetch::Several(errors) => return errors.iter().find_map(hint),
         Fetch::Untrusted { .. } => {
-            "if it is a private server, name its CA's certificate as `mirror.caFile` in the configuration".into()
+            "if it is a private server, name its CA's certificate in the configuration: as `mirror.caFile`, of another node as \
+             `cluster.peers.caFile`"
+                .into()
+        }
+        Fetch::ClosedOut { .. } => {
+            "that node hears of this one's authority once sealift-cluster.service runs on both, and keeps it while Kubernetes is \
+             away; without a cluster its `SEALIFT_REGISTRY_CLIENT_CA` names this node's ca.crt. The clocks of both have to agree"
+                .into()
         }
         Fetch::NotTls { .. } | Fetch::BadUrl { .. } => {
             "an https:// address is wanted; `mirror.plainHttp` in the configuration allows plain HTTP".into()

@@ -10,6 +10,7 @@
 //! Nothing that an endpoint sends is believed: documents have signatures, content has digests, and everything has a
 //! largest size. Whatever goes wrong, what runs goes on running, and the next run goes on where this one stopped.
 
+pub(crate) mod authority;
 mod endpoint;
 mod error;
 mod hear;

@@ -41,7 +41,7 @@ enum Kind {
 }
 
 /// All keys of which anything is told; `[]` is each entry of a list.
-const KEYS: [(&str, Kind); 52] = [
+const KEYS: [(&str, Kind); 54] = [
     ("apiVersion", Kind::Amount),
     ("kind", Kind::Name),
     ("activation.flux.kubeconfig", Kind::IsSet),
@@ -84,6 +84,7 @@ const KEYS: [(&str, Kind); 52] = [
     ("cluster.caCert", Kind::IsSet),
     ("cluster.peers.caFile", Kind::IsSet),
     ("cluster.peers.identity", Kind::IsSet),
+    ("cluster.peers.authority", Kind::IsSet),
     ("cluster.peers.plainHttp", Kind::Flag),
     ("cluster.times.step", Kind::Amount),
     ("cluster.times.beat", Kind::Amount),
@@ -94,6 +95,7 @@ const KEYS: [(&str, Kind); 52] = [
     ("disk.containerd", Kind::IsSet),
     ("disk.imageGcThreshold", Kind::Number),
     ("receipt.recipient", Kind::Recipient),
+    ("certificates", Kind::IsSet),
 ];
 
 /// What may be told of a configuration; as words if it cannot be read.
@@ -253,10 +255,11 @@ cluster:
   namespace: sealift-system
   address: https://node-a:5443
   caCert: /ca.crt
-  peers: {caFile: /nodes.crt, identity: {certificate: /c, key: /k}, plainHttp: false}
+  peers: {caFile: /nodes.crt, identity: {certificate: /c, key: /k}, authority: /pki, plainHttp: false}
   times: {step: 3s, beat: 10s, live: 60s, switch: 5m, lease: 30s}
 disk: {containerd: /c, imageGcThreshold: 70}
 media: {policy: ask}
+certificates: [/registry.crt]
 receipt: {recipient: age1jf5fwjgmzsr4839efz6ysrvah3zcf6hjpfj462v6wxx0ulucedgqvueafv}
 ";
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
@@ -13,7 +14,11 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use sealift_archive::release::CurrentRelease;
 use sealift_archive::{Digest, Explain as _};
-use sealift_importer::cluster::{Agreement, Board as _, Kubernetes, Lease, NodeName, Phase, Report, Times};
+use sealift_importer::cluster::{
+    Agreement, Board as _, Kubernetes, Lease, Member, NodeHome, NodeName, Phase, Report, Times,
+};
+use sealift_importer::config::Activation;
+use sealift_store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -191,6 +196,50 @@ fn every_node_has_its_own_report() {
     assert_eq!(reports[&name("node-a")].value, report());
     assert!(board.forget(&name("node-b")).unwrap() && !board.forget(&name("node-b")).unwrap());
     assert_eq!(board.read().unwrap().reports.len(), 1);
+}
+
+#[test]
+fn the_nodes_come_to_know_each_others_authorities() {
+    struct Node {
+        dir: TempDir,
+        store: Store,
+        home: NodeHome,
+        member: Member,
+    }
+    let keeper = Keeper::start();
+    let mut nodes = ["node-a", "node-b"].map(|node| {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::write(dir.path().join("ca.crt"), node).unwrap();
+        let config = format!(
+            "{{node: {node}, kubeconfig: /k, address: 'https://{node}:5443', peers: {{authority: '{}'}}}}",
+            dir.path().display()
+        );
+        let store = Store::create(&dir.path().join("store")).unwrap();
+        let cluster = serde_saphyr::from_str(&config).unwrap();
+        let home = NodeHome::open(store.clone(), &cluster, &Activation::default()).unwrap();
+        Node { dir, store, home, member: Member::new(name(node), Times::default()) }
+    });
+    let mut seconds = 0;
+    let mut step = |nodes: &mut [Node]| {
+        for node in nodes {
+            seconds += 1;
+            node.member.step(Duration::from_secs(seconds), &keeper.board(), &node.home).unwrap();
+        }
+    };
+    let known = |node: &Node| {
+        let said = node.store.peer_authorities().unwrap();
+        said.iter().map(|(name, pem)| format!("{name}: {pem}")).collect::<Vec<_>>()
+    };
+    step(&mut nodes);
+    step(&mut nodes);
+    assert_eq!(nodes.each_ref().map(known), [["node-a: node-a", "node-b: node-b"]; 2]);
+    fs_err::write(nodes[1].dir.path().join("ca.crt"), "made anew").unwrap();
+    step(&mut nodes);
+    step(&mut nodes);
+    assert_eq!(known(&nodes[0]), ["node-a: node-a", "node-b: made anew"]);
+    keeper.board().forget(&name("node-b")).unwrap();
+    step(&mut nodes[..1]);
+    assert_eq!(known(&nodes[0]), ["node-a: node-a"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use sealift_store::Store;
 
 use super::tls::DEFAULT_CA;
 use crate::Error;
-use crate::configure::flux::{self, Flux, Interval, Node};
+use crate::configure::flux::{Active, Flux, Interval, Key, Node};
 use crate::configure::{Endpoint, containerd, deliver, k3s};
 use crate::tls::DnsName;
 
@@ -100,12 +100,14 @@ pub(super) struct FluxOptions {
     /// How often Flux looks for what is new.
     #[arg(long, value_name = "TIME", default_value = "5m")]
     interval: Interval,
-    /// Public key NAME.asc or NAME.sshpub; with one, Flux takes only commits that such a key has signed; may be repeated.
-    #[arg(long, value_name = "FILE")]
-    git_key: Vec<PathBuf>,
-    /// Public key NAME.pub; with one, Flux takes only charts and artifacts that cosign has signed by one; may be repeated.
-    #[arg(long, value_name = "FILE")]
-    cosign_key: Vec<PathBuf>,
+    /// Public key NAME.asc or NAME.sshpub by which Flux verifies each mirror whose commit is signed, or this mirror alone;
+    /// may be repeated.
+    #[arg(long, value_name = "[MIRROR=]FILE")]
+    git_key: Vec<Key>,
+    /// Public key NAME.pub by which Flux verifies each chart and artifact that cosign has signed, or this one alone; may be
+    /// repeated. What is not verified is told at the head of what is written.
+    #[arg(long, value_name = "[REPOSITORY=]FILE")]
+    cosign_key: Vec<Key>,
     #[command(flatten)]
     store: StoreOption,
     /// Write the file into this folder.
@@ -116,7 +118,8 @@ pub(super) struct FluxOptions {
 const FLUX_EXAMPLES: &str = "\
 Examples:
   sealift-registry config flux --node node-a=10.0.0.11 | kubectl apply --server-side -f -
-  sealift-registry config flux --node a=10.0.0.11 --node b=10.0.0.12 --ca a.crt --ca b.crt --cosign-key vendor.pub";
+  sealift-registry config flux --node a=10.0.0.11 --node b=10.0.0.12 --ca a.crt --ca b.crt --cosign-key vendor.pub
+  sealift-registry config flux --node node-a=10.0.0.11 --git-key fleet=alice.asc --cosign-key charts/web=web.pub";
 
 impl Command {
     /// Does what was asked, and says on `out` what came of it.
@@ -133,7 +136,7 @@ impl Command {
                 (containerd::documents(&node.endpoint, &node.ca, &hosts), node.output)
             }
             Self::Flux(options) => {
-                let refs = flux::active_refs(&Store::open(&options.store.store)?)?;
+                let active = Active::of(&Store::open(&options.store.store)?)?;
                 let flux = Flux {
                     nodes: options.node,
                     port: options.port,
@@ -143,7 +146,7 @@ impl Command {
                     git_keys: options.git_key,
                     cosign_keys: options.cosign_key,
                 };
-                (flux.documents(refs.as_ref())?, options.output)
+                (flux.documents(active.as_ref())?, options.output)
             }
         };
         Ok(deliver(&documents, folder.as_deref(), out)?)

@@ -76,7 +76,7 @@ struct Serve {
     /// A network whose clients are let in, besides this machine's own; may be repeated.
     #[arg(long, value_name = "CIDR", env = "SEALIFT_REGISTRY_ALLOW")]
     allow: Vec<Listed<IpNet>>,
-    /// Authorities in PEM; whoever comes from elsewhere shows a certificate of one of them, or is not let in.
+    /// Authorities in PEM; whoever comes from elsewhere shows a certificate of one of them, or of a node of the cluster.
     #[arg(long, value_name = "FILE", env = "SEALIFT_REGISTRY_CLIENT_CA")]
     client_ca: Option<OsString>,
     /// How to write the log to standard error. `RUST_LOG` says which messages.

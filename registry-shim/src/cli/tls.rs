@@ -58,7 +58,8 @@ Examples:
 
 /// Make a certificate for another program of this node that speaks to other nodes.
 ///
-/// It lasts 30 days, and is for the same names as the authority. The registry itself needs none of this.
+/// It lasts 30 days, and is for the same names as the authority. The registry and `sealiftctl` need none of this: they make
+/// their own.
 #[derive(Args, Debug)]
 #[command(after_help = ISSUE_EXAMPLES)]
 pub(super) struct Issue {
@@ -72,7 +73,7 @@ pub(super) struct Issue {
 
 const ISSUE_EXAMPLES: &str = "\
 Examples:
-  sealift-registry tls issue --output /run/sealift-cluster";
+  sealift-registry tls issue --output /run/backup";
 
 /// Say whose certificates these are, what they are for, and when they expire.
 #[derive(Args, Debug)]

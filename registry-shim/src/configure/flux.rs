@@ -10,6 +10,8 @@
 //! rollback too, is what Flux finds when it looks next. Nothing is `insecure`: that would also leave out TLS (Flux,
 //! ocirepositories.md), and Git has no such thing.
 
+mod active;
+mod keys;
 mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,12 +19,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use sealift_archive::INTERNAL_HOST;
-use sealift_archive::release::{Kind, Refs};
-use sealift_store::{State, Store};
+use sealift_archive::release::Kind;
+use sealift_archive::{Digest, INTERNAL_HOST};
 use serde_json::Value;
 
-use self::objects::{Objects, Tag};
+pub(crate) use self::active::Active;
+pub(crate) use self::keys::Key;
+use self::keys::{Keys, Signed};
+use self::objects::{COSIGN_KEYS, GIT_KEYS, Objects, Tag};
 use super::Document;
 use crate::Error;
 use crate::tls::{DnsName, certificates};
@@ -43,10 +47,10 @@ pub(crate) struct Flux {
     pub(crate) namespace: DnsName,
     /// How often Flux looks, in its own words.
     pub(crate) interval: Interval,
-    /// Public keys (`.asc`, `.sshpub`) by which commits are verified. None: they are not.
-    pub(crate) git_keys: Vec<PathBuf>,
-    /// Public keys (`.pub`) by which charts and artifacts are verified. None: they are not.
-    pub(crate) cosign_keys: Vec<PathBuf>,
+    /// Public keys (`.asc`, `.sshpub`) by which commits are verified that are signed.
+    pub(crate) git_keys: Vec<Key>,
+    /// Public keys (`.pub`) by which charts and artifacts are verified that are signed.
+    pub(crate) cosign_keys: Vec<Key>,
 }
 
 /// A node of the cluster, and an address at which pods reach its registry.
@@ -103,62 +107,122 @@ impl FromStr for Interval {
 }
 
 impl Flux {
-    /// All objects, in one file. `refs` is what the active release has; without one there are no sources.
-    pub(crate) fn documents(&self, refs: Option<&Refs>) -> Result<Vec<Document>, Error> {
+    /// All objects, in one file. Without an active release there are no sources.
+    pub(crate) fn documents(&self, active: Option<&Active>) -> Result<Vec<Document>, Error> {
         let mut trusted = String::new();
         for file in &self.authorities {
             certificates(file)?;
             trusted.push_str(fs_err::read_to_string(file)?.trim_end());
             trusted.push('\n');
         }
-        let objects = Objects::new(self);
+        let mut sources = Sources {
+            objects: Objects::new(self),
+            git_keys: Keys::read("--git-key", GIT_KEYS, &["asc", "sshpub"], &self.git_keys)?,
+            cosign_keys: Keys::read("--cosign-key", COSIGN_KEYS, &["pub"], &self.cosign_keys)?,
+            made: Vec::new(),
+            unverified: Vec::new(),
+        };
+        if let Some(active) = active {
+            sources.of_git(active)?;
+            sources.of_registry(active)?;
+        }
+        let Sources { objects, git_keys, cosign_keys, made, unverified } = sources;
         let mut all = vec![objects::namespace(), objects.service()];
         all.extend(self.nodes.iter().map(|node| objects.endpoint_slice(node)));
         all.push(objects.authorities(&trusted));
-        all.extend(secret_of_keys(&self.git_keys, &["asc", "sshpub"])?.map(|keys| objects.git_keys(&keys)));
-        all.extend(secret_of_keys(&self.cosign_keys, &["pub"])?.map(|keys| objects.cosign_keys(&keys)));
-        if let Some(refs) = refs {
-            all.extend(sources(&objects, refs)?);
+        for keys in [&git_keys, &cosign_keys] {
+            keys.expect_all_there()?;
+            all.extend(keys.secrets().map(|(name, texts)| objects.secret(&name, texts)));
         }
+        all.extend(made);
         let yaml = serde_saphyr::to_string_multiple(&all).expect("text, numbers, lists and tables serialise");
-        let text = format!(
-            "# Made by `sealift-registry config flux`; for `kubectl apply --server-side -f`.\n{yaml}"
-        );
+        let mut text =
+            "# Made by `sealift-registry config flux`; for `kubectl apply --server-side -f`.\n".to_owned();
+        if !unverified.is_empty() {
+            text.push_str("# Flux takes these without verifying them once more:\n");
+            text.extend(unverified.iter().map(|line| format!("# - {line}\n")));
+        }
+        text.push_str(&yaml);
         Ok(vec![Document { path: "sealift-registry.yaml".to_owned(), text }])
     }
 }
 
-/// What the active release of a store has, if there is one.
-pub(crate) fn active_refs(store: &Store) -> Result<Option<Refs>, Error> {
-    let releases = store.releases()?;
-    let active = releases.iter().find(|release| *release.state() == State::Active);
-    Ok(active.map(sealift_store::StoredRelease::refs).transpose()?)
+/// The sources of a release, and how they are verified.
+struct Sources<'a> {
+    objects: Objects<'a>,
+    git_keys: Keys,
+    cosign_keys: Keys,
+    made: Vec<Value>,
+    /// Those that are not verified, and why not; a line each.
+    unverified: Vec<String>,
 }
 
-/// A source for each Git mirror, and for each chart and artifact under our own name.
-fn sources(objects: &Objects<'_>, refs: &Refs) -> Result<Vec<Value>, Error> {
-    let mut sources = Vec::new();
-    let mut taken = BTreeSet::new();
-    for (name, repository) in &refs.git {
-        // Flux has a word for branches, and one for whatever else HEAD may be.
-        let branch = repository.head.strip_prefix(BRANCHES);
-        let object = object_name(name.as_str());
-        claim(&mut taken, "GitRepository", &object)?;
-        sources.push(objects.git_repository(&object, name.as_str(), &repository.head, branch));
-    }
-    let mut artifacts: BTreeMap<&str, (Kind, Vec<&str>)> = BTreeMap::new();
-    for (reference, descriptor) in refs.images.iter().filter(|(name, _)| name.host() == INTERNAL_HOST) {
-        let kind = Kind::of(reference, descriptor);
-        if let (Kind::Chart | Kind::FluxArtifact, Some(tag)) = (kind, reference.tag()) {
-            artifacts.entry(reference.repository()).or_insert((kind, Vec::new())).1.push(tag);
+impl Sources<'_> {
+    /// One for each Git mirror.
+    fn of_git(&mut self, active: &Active) -> Result<(), Error> {
+        let mut taken = BTreeSet::new();
+        for (name, repository) in &active.refs.git {
+            // Flux has a word for branches, and one for whatever else HEAD may be.
+            let branch = repository.head.strip_prefix(BRANCHES);
+            let object = object_name(name.as_str());
+            claim(&mut taken, "GitRepository", &object)?;
+            let form = active.commit_form(name);
+            let signed = form.map(Signed::from).ok_or_else(|| "its commit has no signature".to_owned());
+            let secret = self.git_keys.secret_for(&object, signed)?;
+            let secret = note(&mut self.unverified, &self.git_keys, "GitRepository", &object, secret);
+            let (head, secret) = (&repository.head, secret.as_deref());
+            self.made.push(self.objects.git_repository(&object, name.as_str(), head, branch, secret));
         }
+        Ok(())
     }
-    for (repository, (kind, tags)) in artifacts {
-        let object = object_name(repository);
-        claim(&mut taken, "OCIRepository", &object)?;
-        sources.push(objects.oci_repository(&object, repository, kind == Kind::Chart, Tag::of(&tags)));
+
+    /// One for each chart and artifact under our own name.
+    fn of_registry(&mut self, active: &Active) -> Result<(), Error> {
+        let mut artifacts: BTreeMap<&str, (Kind, BTreeMap<&str, Digest>)> = BTreeMap::new();
+        for (reference, found) in active.refs.images.iter().filter(|(name, _)| name.host() == INTERNAL_HOST) {
+            let kind = Kind::of(reference, found);
+            if let (Kind::Chart | Kind::FluxArtifact, Some(tag)) = (kind, reference.tag()) {
+                let (_, tags) = artifacts.entry(reference.repository()).or_insert((kind, BTreeMap::new()));
+                tags.insert(tag, found.digest);
+            }
+        }
+        let mut taken = BTreeSet::new();
+        for (repository, (kind, tags)) in artifacts {
+            let object = object_name(repository);
+            claim(&mut taken, "OCIRepository", &object)?;
+            let names: Vec<&str> = tags.keys().copied().collect();
+            let tag = Tag::of(&names);
+            let is_followed = |name: &str| tag == Tag::Highest || tag == Tag::Named(name);
+            let mut followed = tags.iter().filter(|(name, _)| is_followed(name));
+            let unsigned = followed.find(|(_, manifest)| !active.is_signed(repository, **manifest));
+            let signed = match unsigned {
+                None => Ok(Signed::COSIGN),
+                Some((name, _)) => Err(format!("tag {name} has no signature of cosign")),
+            };
+            let secret = self.cosign_keys.secret_for(&object, signed)?;
+            let secret = note(&mut self.unverified, &self.cosign_keys, "OCIRepository", &object, secret);
+            let (is_chart, secret) = (kind == Kind::Chart, secret.as_deref());
+            self.made.push(self.objects.oci_repository(&object, repository, is_chart, tag, secret));
+        }
+        Ok(())
     }
-    Ok(sources)
+}
+
+/// Notes a source that is not verified.
+fn note(
+    unverified: &mut Vec<String>,
+    keys: &Keys,
+    kind: &str,
+    object: &str,
+    secret: Result<String, String>,
+) -> Option<String> {
+    let why = match secret {
+        Ok(secret) => return Some(secret),
+        Err(_) if keys.is_empty() => "no key was given".to_owned(),
+        Err(why) => why,
+    };
+    unverified.push(format!("{kind} {object}: {why}"));
+    None
 }
 
 fn claim(taken: &mut BTreeSet<(&str, String)>, kind: &'static str, name: &str) -> Result<(), Error> {
@@ -171,22 +235,4 @@ fn claim(taken: &mut BTreeSet<(&str, String)>, kind: &'static str, name: &str) -
 /// A name as Kubernetes allows it, of one that a registry or Git allows.
 fn object_name(name: &str) -> String {
     name.to_ascii_lowercase().replace(['/', '_', '.'], "-")
-}
-
-/// Keys by their files' names, if there are any.
-fn secret_of_keys(files: &[PathBuf], endings: &[&str]) -> Result<Option<BTreeMap<String, String>>, Error> {
-    let mut keys = BTreeMap::new();
-    for file in files {
-        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_allowed = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-        if !is_allowed || !endings.contains(&ending) {
-            let why = format!("`{}` has to be called NAME.{}", file.display(), endings.join(" or NAME."));
-            return Err(Error::Configure { why });
-        }
-        if keys.insert(name.to_owned(), fs_err::read_to_string(file)?).is_some() {
-            return Err(Error::Configure { why: format!("two keys are called `{name}`") });
-        }
-    }
-    Ok(Some(keys).filter(|keys| !keys.is_empty()))
 }

@@ -22,7 +22,7 @@ use self::histogram::Histogram;
 pub(crate) use self::route::Route;
 use self::text::Moment;
 use crate::app::App;
-use crate::tls::Identity;
+use crate::tls::{Identity, Tls};
 
 /// The format's name (`OpenMetrics` 1.0, "Content-Type").
 const CONTENT_TYPE: HeaderValue =
@@ -111,6 +111,7 @@ pub(crate) async fn answer(State(app): State<Arc<App>>) -> Response {
         git_children: app.upload_pack().running(),
         certificate: app.identity().map(Identity::facts),
         authority: app.identity().and_then(|identity| identity.authority().cloned()),
+        client_authorities: app.tls().map(Tls::client_authorities).unwrap_or_default(),
     };
     let body = text::render(Arc::clone(app.metrics()), moment);
     ([(header::CONTENT_TYPE, CONTENT_TYPE), crate::status::NOT_KEPT], body).into_response()

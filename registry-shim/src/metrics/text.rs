@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 use sealift_archive::Sequence;
 
 use super::{Metrics, Route, STATUSES};
-use crate::tls::Facts;
+use crate::tls::{Facts, Watched};
 
 /// What is looked up when somebody asks.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Moment {
     pub(super) git_children: usize,
     pub(super) certificate: Option<Facts>,
     pub(super) authority: Option<Facts>,
+    /// Those that the operator named, and those of the nodes.
+    pub(super) client_authorities: [Vec<Watched>; 2],
 }
 
 /// All numbers, as text.
@@ -106,14 +108,23 @@ impl Sample {
         if let Some(sequence) = moment.active_sequence {
             gauge(encoder, "active_release_sequence", "Sequence of the active release", sequence.get())?;
         }
-        let certificates = [("server", &moment.certificate), ("authority", &moment.authority)];
+        let [named, of_nodes] = &moment.client_authorities;
+        // Of several, the one that ends first.
+        let first = |all: &[Watched]| all.iter().map(|watched| watched.not_after).min();
+        let end = |facts: &Option<Facts>| facts.as_ref().map(|facts| facts.not_after);
+        let certificates = [
+            ("server", end(&moment.certificate)),
+            ("authority", end(&moment.authority)),
+            ("clients", first(named)),
+            ("nodes", first(of_nodes)),
+        ];
         let help = "When the certificate expires, in seconds since 1970";
         let unit = Some(&Unit::Seconds);
         let name = "certificate_expiry_timestamp";
         let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-        for (of, facts) in certificates {
-            if let Some(facts) = facts {
-                family.encode_family(&[("of", of)])?.encode_gauge(&facts.not_after.unix_timestamp())?;
+        for (of, end) in certificates {
+            if let Some(end) = end {
+                family.encode_family(&[("of", of)])?.encode_gauge(&end.unix_timestamp())?;
             }
         }
         Ok(())

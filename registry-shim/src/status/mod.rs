@@ -62,6 +62,6 @@ fn unfit(identity: &Identity) -> Option<String> {
 pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
     let view = app.live().view().await;
     let look = app.looks().look(app.live().store()).await;
-    let page = Page::new(&view, &look, app.identity());
+    let page = Page::new(&view, &look, app.tls());
     ([NOT_KEPT], html::respond(&page)).into_response()
 }

@@ -6,12 +6,13 @@ use std::fmt::{self, Display, Formatter};
 
 use sealift_store::State;
 use sealift_store::status::{Status, Verified};
+use time::OffsetDateTime;
 
 use super::look::Look;
 use super::sections;
 use crate::html::{self, Moment, Size, Text};
 use crate::live::{ReleaseView, View};
-use crate::tls::Identity;
+use crate::tls::{Identity, Tls};
 
 /// All that the page tells.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Page<'a> {
     pub(super) look: &'a Look,
     /// Who we are, if we speak TLS.
     identity: Option<&'a Identity>,
+    /// Everything that is wrong, certificates that end soon last.
+    problems: Vec<String>,
 }
 
 /// The answer to "is it well?".
@@ -33,8 +36,11 @@ struct Verdict {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(view: &'a View, look: &'a Look, identity: Option<&'a Identity>) -> Self {
-        Self { view, status: look.status.as_ref().ok(), look, identity }
+    pub(super) fn new(view: &'a View, look: &'a Look, tls: Option<&'a Tls>) -> Self {
+        let status = look.status.as_ref().ok();
+        let mut problems = status.map_or_else(Vec::new, |status| status.problems.clone());
+        problems.extend(tls.into_iter().flat_map(|tls| tls.expiring(OffsetDateTime::now_utc())));
+        Self { view, status, look, identity: tls.map(|tls| &**tls.identity()), problems }
     }
 
     fn active(&self) -> Option<&ReleaseView> {
@@ -60,10 +66,6 @@ impl<'a> Page<'a> {
         self.view.releases().iter().filter_map(|release| release.summary.as_ref().err().cloned()).collect()
     }
 
-    fn problems(&self) -> &[String] {
-        self.status.map_or(&[], |status| &status.problems)
-    }
-
     fn verdict(&self) -> Verdict {
         let (class, word) = if !self.faults().is_empty() {
             ("bad", "Not healthy")
@@ -71,7 +73,7 @@ impl<'a> Page<'a> {
             ("warn", "Damaged in part")
         } else if self.active().is_none() {
             ("idle", "Nothing active yet")
-        } else if !self.problems().is_empty() {
+        } else if !self.problems.is_empty() {
             ("warn", "Needs attention")
         } else {
             ("good", "Healthy")
@@ -89,7 +91,7 @@ impl Display for Page<'_> {
         };
         html::begin(f, &title, html::Renewal::ByItself)?;
         self.headline(f, &verdict)?;
-        sections::attention(f, self.problems(), self.status)?;
+        sections::attention(f, &self.problems, self.status)?;
         sections::under_way(f, self.status)?;
         sections::sticks(f, self.status)?;
         sections::releases(f, self)?;

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 
 use super::authority::{Authority, LEAF_EARLIER, LEAF_LIFETIME, Leaf};
 use super::stamp::Stamp;
-use super::{Clock, Facts, IdentitySource, TlsFiles, certificates, provider, read, unfit};
+use super::{Clock, Facts, IdentitySource, TlsFiles, Watched, certificates, provider, read, unfit};
 use crate::Error;
 
 /// When a certificate of our own is renewed: after two thirds of its life.
@@ -81,6 +81,19 @@ impl Identity {
             Origin::Files(_) => None,
             Origin::Authority { authority, .. } => Some(authority.facts()),
         }
+    }
+
+    /// What somebody else has to renew: a certificate in a file, or this node's own authority.
+    pub(super) fn watched(&self) -> Watched {
+        let (what, facts) = match &self.origin {
+            Origin::Files(files) => {
+                (format!("the certificate `{}`", files.certificate.display()), self.facts())
+            }
+            Origin::Authority { authority, .. } => {
+                (format!("this node's authority `{}`", authority.file().display()), authority.facts().clone())
+            }
+        };
+        Watched { what, not_after: facts.not_after }
     }
 
     fn known(&self) -> Arc<Current> {

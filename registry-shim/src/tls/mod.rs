@@ -9,6 +9,7 @@
 pub(crate) mod authority;
 mod clients;
 mod clock;
+mod expiry;
 mod facts;
 mod identity;
 mod names;
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err as fs;
+use sealift_store::Store;
+use time::OffsetDateTime;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject as _};
@@ -25,6 +28,7 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 
 use self::clients::Clients;
 pub use self::clock::Clock;
+pub(crate) use self::expiry::Watched;
 pub(crate) use self::facts::Facts;
 pub(crate) use self::identity::Identity;
 pub(crate) use self::names::{DnsName, NAMESPACE, Names, SERVICE};
@@ -64,19 +68,24 @@ pub struct TlsFiles {
 pub(crate) struct Tls {
     identity: Arc<Identity>,
     open: Arc<ServerConfig>,
-    clients: Option<Clients>,
+    clients: Clients,
 }
 
 impl Tls {
-    /// Reads all that is needed. `client_ca` is a file with the authorities of clients that come from elsewhere.
-    pub(crate) fn load(source: &IdentitySource, client_ca: Option<&Path>) -> Result<Self, Error> {
+    /// Reads all that is needed. `client_ca` is a file with the authorities of clients that come from elsewhere, and `store`
+    /// has those of the nodes.
+    pub(crate) fn load(
+        source: &IdentitySource,
+        client_ca: Option<&Path>,
+        store: &Store,
+    ) -> Result<Self, Error> {
         let identity = Arc::new(Identity::load(source)?);
         let open = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("the provider has the suites of TLS 1.2 and 1.3")
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&identity) as _);
-        let clients = client_ca.map(|file| Clients::load(file, Arc::clone(&identity))).transpose()?;
+        let clients = Clients::load(client_ca, store.clone(), Arc::clone(&identity))?;
         Ok(Self { identity, open: Arc::new(with_alpn(open)), clients })
     }
 
@@ -92,7 +101,19 @@ impl Tls {
 
     /// For clients that have to show a certificate, if any of these may come at all.
     pub(crate) fn verified(&self) -> Option<Arc<ServerConfig>> {
-        self.clients.as_ref().map(Clients::config)
+        self.clients.config()
+    }
+
+    /// When the authorities of clients end: those that the operator named, and those of the nodes.
+    pub(crate) fn client_authorities(&self) -> [Vec<Watched>; 2] {
+        self.clients.watched()
+    }
+
+    /// What people should renew, each in a sentence.
+    pub(crate) fn expiring(&self, now: OffsetDateTime) -> Vec<String> {
+        let own = [self.identity.watched()].into_iter();
+        let all = own.chain(self.client_authorities().into_iter().flatten());
+        all.filter_map(|watched| watched.warning(now)).collect()
     }
 }
 

@@ -225,3 +225,53 @@ async fn this_machine_needs_no_certificate_where_others_do() {
     }
     serving.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_renews_is_told_two_weeks_before() {
+    let (store, dir) = (TestStore::new(), tempfile::tempdir().expect("a directory"));
+    let now = OffsetDateTime::now_utc();
+    let write = |name: &str, is_authority: bool, days: i64| {
+        let mut parameters = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        if is_authority {
+            parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        (parameters.not_before, parameters.not_after) = (now, now + time::Duration::days(days));
+        let keys = KeyPair::generate().expect("a key");
+        let certificate = parameters.self_signed(&keys).expect("a certificate").pem();
+        let [file, key] = ["crt", "key"].map(|ending| dir.path().join(format!("{name}.{ending}")));
+        fs_err::write(&file, certificate).expect("a file");
+        fs_err::write(&key, keys.serialize_pem()).expect("a file");
+        TlsFiles { certificate: file, key }
+    };
+    let told = async |server_days: i64, authority_days: i64| {
+        let config = Config {
+            tls: Some(IdentitySource::Files(write("server", false, server_days))),
+            client_ca: Some(write("clients", true, authority_days).certificate),
+            ..Config::new(store.dir().to_owned())
+        };
+        let server = Server::bind(&config).await.expect("it listens");
+        let url = server.urls()[0].clone();
+        let serving = tokio::spawn(server.run(std::future::pending()));
+        let client = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+        let client = client.build().expect("a client");
+        let get = async |path: &str| {
+            let answer = client.get(format!("{url}{path}")).send().await.expect("an answer");
+            answer.text().await.expect("text")
+        };
+        let told = (get("/").await, get("/metrics").await);
+        serving.abort();
+        told
+    };
+    let words = [("server.crt", "the certificate `"), ("clients.crt", "the authority of clients `")];
+    let (page, numbers) = told(10, 5).await;
+    for (file, what) in words {
+        assert!(page.contains(&format!("<li>{what}")) && page.contains(file), "{file}: {page}");
+    }
+    assert!(page.contains("in 9 days: renew it") && page.contains("in 4 days: renew it"), "{page}");
+    for of in ["server", "clients"] {
+        let line = format!("sealift_registry_certificate_expiry_timestamp_seconds{{of=\"{of}\"}} ");
+        assert!(numbers.contains(&line), "{of}: {numbers}");
+    }
+    let (page, _) = told(20, 20).await;
+    assert!(!page.contains("renew it"), "{page}");
+}

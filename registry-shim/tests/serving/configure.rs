@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use sealift_archive::Digest;
 use sealift_archive::release::{CHART_TYPE, FLUX_TYPE};
 use serde_json::{Value, json};
 
@@ -205,10 +206,42 @@ fn certificates_are_for_the_names_that_flux_asks_by() {
     assert!(names.contains(&"127.0.0.1".into()), "what containerd asks: {names:?}");
 }
 
-/// source-controller, gitrepositories.md "Verification" and ocirepositories.md "Verification".
+/// A store whose active release has something signed in each way, and something that is not.
+fn signed_store() -> TestStore {
+    let store = TestStore::new();
+    let [fleet, signed, by_ssh] =
+        [("fleet", None), ("signed", Some("PGP")), ("by-ssh", Some("SSH"))].map(|(name, form)| {
+            let refs = match form {
+                None => store.commit(name, 1, "text"),
+                Some(form) => store.signed_commit(name, 1, form),
+            };
+            (name, refs)
+        });
+    let bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let web = Digest::of(b"web").hex();
+    let mut content = Content::default()
+        .artifact("sealift.internal/charts/web:1.2.3", "web", CHART_TYPE)
+        .image(&format!("sealift.internal/charts/web:sha256-{web}.sig"), "cosign 2")
+        .artifact("sealift.internal/charts/new:1.2.3", "new", CHART_TYPE)
+        .referrer("new", "cosign 3", bundle)
+        .artifact("sealift.internal/charts/half:1.0.0", "old half", CHART_TYPE)
+        .artifact("sealift.internal/charts/half:2.0.0", "half", CHART_TYPE)
+        .referrer("half", "cosign 3 too", bundle)
+        .artifact("sealift.internal/flux/apps:2.0.0", "apps", FLUX_TYPE);
+    for (name, refs) in [fleet, signed, by_ssh] {
+        let refs: Vec<_> = refs.iter().map(|(name, id)| (*name, id.as_str())).collect();
+        content = content.git(name, &refs);
+    }
+    store.add(1, "active", &content);
+    store.point_at(1);
+    store
+}
+
+/// source-controller, gitrepositories.md "Verification" and ocirepositories.md "Verification". What is not signed would never
+/// become ready.
 #[test]
-fn flux_verifies_where_keys_are_given() {
-    let (store, dir) = (store(), tempfile::tempdir().expect("a directory"));
+fn flux_verifies_what_is_signed_and_the_rest_is_told() {
+    let (store, dir) = (signed_store(), tempfile::tempdir().expect("a directory"));
     let ca = authority(dir.path());
     let file = |name: &str| {
         let file = dir.path().join(name);
@@ -216,25 +249,73 @@ fn flux_verifies_where_keys_are_given() {
         file.display().to_string()
     };
     let base = ["--store", path(store.dir()), "--ca", &ca, "--node", "node-a=10.0.0.11"];
-    let (git, cosign) = (file("alice.asc"), file("vendor.pub"));
-    let objects = objects(&[&base[..], &["--git-key", &git, "--cosign-key", &cosign]].concat());
-    let verify = |kind, name| &object(&objects, kind, name)["spec"]["verify"];
-    let expected = json!({ "mode": "HEAD", "secretRef": { "name": "sealift-git-keys" } });
-    assert_eq!(verify("GitRepository", "fleet"), &expected);
-    let expected = json!({ "provider": "cosign", "secretRef": { "name": "sealift-cosign-keys" } });
-    for name in ["charts-web", "charts-odd", "flux-apps"] {
-        assert_eq!(verify("OCIRepository", name), &expected, "{name}");
+    let (git, cosign, other) = (file("alice.asc"), file("vendor.pub"), file("other.pub"));
+    let arguments = [&base[..], &["--git-key", &git, "--cosign-key", &cosign]].concat();
+    let made = objects(&arguments);
+    let verify = |made: &BTreeMap<_, _>, kind, name| object(made, kind, name)["spec"].get("verify").cloned();
+    let by_git = json!({ "mode": "HEAD", "secretRef": { "name": "sealift-git-keys" } });
+    let by_cosign = |secret: &str| json!({ "provider": "cosign", "secretRef": { "name": secret } });
+    let expected = [
+        ("GitRepository", "fleet", None),
+        ("GitRepository", "signed", Some(by_git)),
+        ("GitRepository", "by-ssh", None),
+        ("OCIRepository", "charts-web", Some(by_cosign("sealift-cosign-keys"))),
+        ("OCIRepository", "charts-new", Some(by_cosign("sealift-cosign-keys"))),
+        ("OCIRepository", "charts-half", None),
+        ("OCIRepository", "flux-apps", None),
+    ];
+    for (kind, name, expected) in expected {
+        assert_eq!(verify(&made, kind, name), expected, "{kind} {name}");
     }
     // Flux takes keys by the endings of their names.
     for (secret, key) in [("sealift-git-keys", "alice.asc"), ("sealift-cosign-keys", "vendor.pub")] {
-        let data = &object(&objects, "Secret", secret)["data"];
+        let data = &object(&made, "Secret", secret)["data"];
         assert_eq!(data, &json!({ key: BASE64.encode(format!("the key {key}\n")) }));
     }
-    let wrong = file("key.txt");
-    let output = config(&[&["flux"], &base[..], &["--cosign-key", &wrong]].concat());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("error[SL0630]") && said.contains("NAME.pub"), "{said}");
+    let remarks = |arguments: &[&str]| {
+        let text = told(&[&["flux"], arguments].concat());
+        text.lines().filter_map(|line| Some(line.strip_prefix("# - ")?.to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        remarks(&arguments),
+        [
+            "GitRepository by-ssh: it is signed by a key that belongs into NAME.sshpub",
+            "GitRepository fleet: its commit has no signature",
+            "OCIRepository charts-half: tag 1.0.0 has no signature of cosign",
+            "OCIRepository flux-apps: tag 2.0.0 has no signature of cosign",
+        ]
+    );
+    let without = remarks(&base);
+    assert!(
+        without.len() == 7 && without.iter().all(|line| line.ends_with(": no key was given")),
+        "{without:?}"
+    );
+
+    // A key for one source is for that one alone, by the release's name for it or by Flux's.
+    for name in ["charts/web", "charts-web"] {
+        let named = format!("{name}={other}");
+        let made = objects(&[&arguments[..], &["--cosign-key", &named]].concat());
+        let own = "sealift-cosign-keys-charts-web";
+        assert_eq!(verify(&made, "OCIRepository", "charts-web"), Some(by_cosign(own)));
+        assert_eq!(verify(&made, "OCIRepository", "charts-new"), Some(by_cosign("sealift-cosign-keys")));
+        let data = &object(&made, "Secret", own)["data"];
+        assert_eq!(data, &json!({ "other.pub": BASE64.encode("the key other.pub\n") }));
+    }
+    for (option, key, why) in [
+        ("--cosign-key", file("key.txt"), "NAME.pub"),
+        ("--cosign-key", format!("charts/none={cosign}"), "charts-half, charts-new, charts-web, flux-apps"),
+        ("--cosign-key", format!("flux/apps={cosign}"), "wait for ever: tag 2.0.0 has no signature"),
+        ("--git-key", format!("fleet={git}"), "wait for ever: its commit has no signature"),
+        ("--git-key", format!("by-ssh={git}"), "NAME.sshpub"),
+    ] {
+        let output = config(&[&["flux"], &base[..], &[option, &key]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{key}: {said}");
+        assert!(
+            said.contains("error[SL0630]") && said.contains(why) && output.stdout.is_empty(),
+            "{key}: {said}"
+        );
+    }
 }
 
 #[test]

@@ -171,6 +171,27 @@ impl TestStore {
         durable::replace_link(&target, &self.dir().join("current")).expect("the pointer");
     }
 
+    /// The same with a commit that has a signature of this form, which is nobody's.
+    pub(crate) fn signed_commit(
+        &self,
+        repository: &str,
+        sequence: u64,
+        form: &str,
+    ) -> [(&'static str, String); 2] {
+        let [(branch, commit), tag] = self.commit(repository, sequence, "text");
+        let dir = self.git_dir(repository);
+        let signature =
+            format!("gpgsig -----BEGIN {form} SIGNATURE-----\n \n -----END {form} SIGNATURE-----\n\n");
+        let text =
+            git_ok(&dir, &["cat-file", "commit", &commit]).replacen("\n\n", &format!("\n{signature}"), 1);
+        let file = self.dir().join("commit");
+        fs::write(&file, text + "\n").expect("a file");
+        let signed = git_ok(&dir, &["hash-object", "-t", "commit", "-w", &file.display().to_string()]);
+        fs::remove_file(file).expect("the file");
+        git_ok(&dir, &["update-ref", &format!("refs/namespaces/{sequence}/{branch}"), &signed]);
+        [(branch, signed), tag]
+    }
+
     /// Makes a commit with one file in a mirror, as the branch `main` and the tag `v<sequence>` of a release, and
     /// returns both ids.
     pub(crate) fn commit(&self, repository: &str, sequence: u64, text: &str) -> [(&'static str, String); 2] {

@@ -8,16 +8,16 @@ use sealift_tests::{Namespace, peers, process};
 use crate::node::{Node, PORT};
 
 /// The node, and two addresses of a neighbour: one in a network that is allowed, one that is not.
-const NODE: &str = "192.0.2.1";
+pub(crate) const NODE: &str = "192.0.2.1";
 const ALLOWED: &str = "192.0.2.129";
-const STRANGER: &str = "192.0.2.2";
+pub(crate) const STRANGER: &str = "192.0.2.2";
 const ALLOWED_NETWORK: &str = "192.0.2.128/25";
 
 /// What curl says of a connection that ended before an answer: nothing received, reset, or TLS's own refusal.
 const CLOSED: [i32; 4] = [35, 52, 55, 56];
 
 /// Lays a cable between two namespaces that have nobody else to talk to.
-fn connect(node: &Namespace, neighbour: &Namespace) {
+pub(crate) fn connect(node: &Namespace, neighbour: &Namespace) {
     let ip = |namespace: &Namespace, words: &str| {
         process::run(namespace.command(peers::tool("ip")).args(words.split(' ')));
     };

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use sealift_archive::Sequence;
-use sealift_store::NodeSeen;
+use sealift_store::{NodeSeen, PeerAuthorities};
 use time::OffsetDateTime;
 
 use super::super::{Agreement, Home, Report};
@@ -57,7 +57,12 @@ impl Home for Store {
         })
     }
 
-    fn hear(&self, agreement: Option<&Agreement>, _: Vec<NodeSeen>) -> Result<(), Error> {
+    fn hear(
+        &self,
+        agreement: Option<&Agreement>,
+        _: Vec<NodeSeen>,
+        _: &PeerAuthorities,
+    ) -> Result<(), Error> {
         if self.is_full {
             return Err(mishap());
         }

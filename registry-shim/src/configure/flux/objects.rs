@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{Flux, Node};
 use crate::tls::{NAMESPACE, SERVICE};
 
-/// What Flux reads the nodes' authorities from, and what keys.
+/// What Flux reads the nodes' authorities from, and what the keys for all that is signed.
 const AUTHORITIES: &str = "sealift-ca";
-const GIT_KEYS: &str = "sealift-git-keys";
-const COSIGN_KEYS: &str = "sealift-cosign-keys";
+pub(super) const GIT_KEYS: &str = "sealift-git-keys";
+pub(super) const COSIGN_KEYS: &str = "sealift-cosign-keys";
 
 /// Every version there is, those before a release too.
 const ANY_VERSION: &str = ">=0.0.0-0";
@@ -117,23 +117,23 @@ impl<'a> Objects<'a> {
         self.secret(AUTHORITIES, &BTreeMap::from([("ca.crt".to_owned(), pem.to_owned())]))
     }
 
-    pub(super) fn git_keys(&self, keys: &BTreeMap<String, String>) -> Value {
-        self.secret(GIT_KEYS, keys)
-    }
-
-    pub(super) fn cosign_keys(&self, keys: &BTreeMap<String, String>) -> Value {
-        self.secret(COSIGN_KEYS, keys)
-    }
-
     /// Not by `stringData`: of that Kubernetes removes nothing when it is applied anew, so a key that is trusted no more
     /// would stay.
-    fn secret(&self, name: &str, texts: &BTreeMap<String, String>) -> Value {
+    pub(super) fn secret(&self, name: &str, texts: &BTreeMap<String, String>) -> Value {
         let data: BTreeMap<_, _> = texts.iter().map(|(name, text)| (name, BASE64.encode(text))).collect();
         let metadata = self.metadata(name);
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data })
     }
 
-    pub(super) fn git_repository(&self, name: &str, mirror: &str, head: &str, branch: Option<&str>) -> Value {
+    /// The source of a mirror; `keys` is the Secret by which it is verified.
+    pub(super) fn git_repository(
+        &self,
+        name: &str,
+        mirror: &str,
+        head: &str,
+        branch: Option<&str>,
+        keys: Option<&str>,
+    ) -> Value {
         let mut spec = json!({
             "interval": self.flux.interval.0,
             "timeout": TIMEOUT,
@@ -142,13 +142,21 @@ impl<'a> Objects<'a> {
             "ref": branch.map_or_else(|| json!({ "name": head }), |branch| json!({ "branch": branch })),
             "secretRef": { "name": AUTHORITIES },
         });
-        if !self.flux.git_keys.is_empty() {
-            spec["verify"] = json!({ "mode": "HEAD", "secretRef": { "name": GIT_KEYS } });
+        if let Some(keys) = keys {
+            spec["verify"] = json!({ "mode": "HEAD", "secretRef": { "name": keys } });
         }
         self.source("GitRepository", name, &spec)
     }
 
-    pub(super) fn oci_repository(&self, name: &str, repository: &str, is_chart: bool, tag: Tag<'_>) -> Value {
+    /// The source of a chart or artifact; `keys` is the Secret by which it is verified.
+    pub(super) fn oci_repository(
+        &self,
+        name: &str,
+        repository: &str,
+        is_chart: bool,
+        tag: Tag<'_>,
+        keys: Option<&str>,
+    ) -> Value {
         let mut spec = json!({
             "interval": self.flux.interval.0,
             "timeout": TIMEOUT,
@@ -162,8 +170,8 @@ impl<'a> Objects<'a> {
         if is_chart {
             spec["layerSelector"] = json!({ "mediaType": CHART_LAYER, "operation": "copy" });
         }
-        if !self.flux.cosign_keys.is_empty() {
-            spec["verify"] = json!({ "provider": "cosign", "secretRef": { "name": COSIGN_KEYS } });
+        if let Some(keys) = keys {
+            spec["verify"] = json!({ "provider": "cosign", "secretRef": { "name": keys } });
         }
         self.source("OCIRepository", name, &spec)
     }
