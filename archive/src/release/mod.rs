@@ -14,7 +14,9 @@ mod waiver;
 pub use blob_list::BlobList;
 pub use channel::{Channel, ChannelName, CurrentRelease, MAX_CHANNEL_BYTES, MAX_EARLIER};
 pub use inventory::{CHART_TYPE, FLUX_TYPE, Inventory, Kind};
-pub use names::{FileName, Line, ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version};
+pub use names::{
+    FileName, Line, ObjectId, Platform, Product, ReleaseName, RepositoryName, Sequence, Version,
+};
 pub use receipt::{Held, HeldState, MAX_RECEIPT_BYTES, MAX_RECEIPT_RELEASES, Receipt, TrustCounters};
 pub use refs::{Descriptor, GitRepository, ManifestInfo, Refs, alike, is_ref_name};
 pub use statement::{

@@ -48,7 +48,9 @@ pub(super) fn of(
     let mut documents = Documents::default();
     documents.fetch(bundle, release, &release.refs.manifests.keys().copied().collect())?;
     let manifests = release.refs.manifests.keys().filter_map(|digest| documents.read::<Manifest>(digest));
-    let configs = manifests.filter_map(|m| m.config.filter(|config| is_image_config(&config.media_type))?.carried(release)).collect();
+    let configs = manifests
+        .filter_map(|m| m.config.filter(|config| is_image_config(&config.media_type))?.carried(release))
+        .collect();
     documents.fetch(bundle, release, &configs)?;
     let mut images = Images { release, documents, tagged: tagged(release), found: BTreeMap::new() };
     for (name, descriptor) in &release.refs.images {

@@ -44,7 +44,8 @@ impl NodeHome {
         let (ca_cert, expects_ca) = (config.ca_cert(), config.ca_cert.is_some());
         let address = config.address.as_str().trim_end_matches('/').to_owned();
         let (boot_id, has_point) = (boot()?, has_point(activation));
-        let home = Self { store, address, ca_cert, expects_ca, boot_id, has_point, known: RefCell::default() };
+        let home =
+            Self { store, address, ca_cert, expects_ca, boot_id, has_point, known: RefCell::default() };
         home.ca_crt()?;
         Ok(home)
     }
@@ -134,7 +135,8 @@ mod tests {
             "{{node: node-a, kubeconfig: /k, address: 'https://node-a:5443', peers: {{authority: '{}'}}}}",
             pki.display()
         );
-        NodeHome::open(store.clone(), &serde_saphyr::from_str(&text).unwrap(), &Activation::default()).unwrap()
+        NodeHome::open(store.clone(), &serde_saphyr::from_str(&text).unwrap(), &Activation::default())
+            .unwrap()
     }
 
     #[test]
