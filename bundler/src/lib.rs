@@ -22,6 +22,7 @@ mod k3s;
 pub mod keys;
 mod local;
 pub mod lock;
+pub mod ova;
 pub mod publish;
 pub mod sbom;
 mod secrets;
