@@ -9,7 +9,7 @@ use sealift_archive::split::parse_bytes;
 
 use super::output::{Lines, Output, path, size};
 use crate::files::read_capped;
-use crate::ova::{self, CATEGORIES, Firmware, MAX_LICENCE_BYTES, Made, Machine, Offered, Order, Plan};
+use crate::ova::{self, CATEGORIES, Firmware, MAX_LICENCE_BYTES, Machine, Made, Offered, Order, Plan};
 use crate::{Error, sbom};
 
 /// Reproducible builds say with this variable what time it is, in seconds since 1970.
@@ -120,7 +120,8 @@ impl FromStr for Answer {
 }
 
 fn property_help() -> String {
-    let mut text = "Offer an answer to what is asked at deployment; may be repeated. What is asked:".to_owned();
+    let mut text =
+        "Offer an answer to what is asked at deployment; may be repeated. What is asked:".to_owned();
     for question in CATEGORIES.iter().flat_map(|category| category.questions) {
         text.push_str(&format!("\n- `{}`: {}", question.key, question.label));
     }

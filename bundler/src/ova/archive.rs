@@ -105,3 +105,23 @@ impl Sink for Member<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_its_header_cannot_tell_is_refused_before_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = Draft::beside(&dir.path().join("a.ova"), ".partial").unwrap();
+        let archive = Archive::new(&draft, 0);
+        let mut member = archive.begin(0, "a-disk1.vmdk");
+        member.length = MAX_MEMBER_BYTES - 511;
+        let refused = member.append(&[0; 512]).unwrap_err();
+        assert!(matches!(refused, CommandError::Ova(Error::MemberTooLarge { .. })), "{refused}");
+        assert_eq!(fs_err::metadata(draft.path()).unwrap().len(), 0);
+        archive.header(0, "a-disk1.vmdk", MAX_MEMBER_BYTES).unwrap();
+        let bytes = fs_err::read(draft.path()).unwrap();
+        assert_eq!(&bytes[124..136], b"77777777777\0", "the largest is told in the form that all know");
+    }
+}

@@ -99,7 +99,9 @@ fn system(xml: &mut Xml, machine: &Machine, disks: &[Described]) {
     xml.element("OperatingSystemSection", &[("ovf:id", id), ("vmw:osType", kind)], |xml| {
         xml.text("Info", "The operating system");
     });
-    xml.element("VirtualHardwareSection", &[("ovf:transport", TRANSPORT)], |xml| hardware(xml, machine, disks));
+    xml.element("VirtualHardwareSection", &[("ovf:transport", TRANSPORT)], |xml| {
+        hardware(xml, machine, disks)
+    });
     if !machine.notes.is_empty() {
         xml.element("AnnotationSection", &[], |xml| {
             xml.text("Info", "Notes");
@@ -201,7 +203,7 @@ fn hardware(xml: &mut Xml, machine: &Machine, disks: &[Described]) {
         let unit = if number < 7 { number } else { number + 1 };
         item(
             xml,
-                &[
+            &[
                 ("AddressOnParent", &unit.to_string()),
                 ("ElementName", &format!("Hard disk {}", number + 1)),
                 ("HostResource", &format!("ovf:/disk/vmdisk{}", number + 1)),

@@ -28,8 +28,8 @@ use sealift_archive::making::Draft;
 use sealift_archive::{Digest, Error as ArchiveError, Progress, durable};
 
 use crate::Error as CommandError;
-use archive::{Archive, BLOCK_BYTES};
 pub use archive::MAX_TIME;
+use archive::{Archive, BLOCK_BYTES};
 use descriptor::{Described, descriptor};
 use disk::{Disk, Empty};
 pub use error::Error;
@@ -190,13 +190,15 @@ impl Planned<'_> {
             plan.disks.iter().map(|disk| Described::ahead(&disk.name, disk.capacity_bytes)).collect();
         let room = descriptor(machine, &ahead).len().next_multiple_of(BLOCK_BYTES as usize);
         let manifest_at = archive::occupied_bytes(room as u64);
-        let files = std::iter::once(names[0].as_str()).chain(plan.disks.iter().map(|disk| disk.name.as_str()));
+        let files =
+            std::iter::once(names[0].as_str()).chain(plan.disks.iter().map(|disk| disk.name.as_str()));
         let manifest_length: usize = files.map(|name| manifest_line(name, &"0".repeat(HEX_LEN)).len()).sum();
 
         let mut at = manifest_at + archive::occupied_bytes(manifest_length as u64);
         let mut made = Vec::new();
         for (disk, planned) in self.disks.iter_mut().zip(&plan.disks) {
-            let style = vmdk::Style { name: &planned.name, hardware: machine.hardware, level: self.order.level };
+            let style =
+                vmdk::Style { name: &planned.name, hardware: machine.hardware, level: self.order.level };
             let mut member = archive.begin(at, &planned.name);
             let populated_bytes = vmdk::write(disk.as_mut(), style, &mut member, progress)?;
             let (blob, next) = member.finish()?;
@@ -249,4 +251,49 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::machine::tests::machine;
+    use super::*;
+
+    const BLOCK: usize = BLOCK_BYTES as usize;
+
+    #[test]
+    fn real_numbers_never_need_more_room_than_was_left() {
+        let name = |number| format!("acme-disk{number}.vmdk");
+        for count in 1..=MAX_DISKS {
+            let ahead: Vec<Described> = (0..count).map(|n| Described::ahead(&name(n), u64::MAX)).collect();
+            let room = descriptor(&machine(), &ahead).len().next_multiple_of(BLOCK);
+            for number in [0, u64::MAX] {
+                let real =
+                    ahead.iter().cloned().map(|disk| Described { length: number, populated: number, ..disk });
+                let text = descriptor(&machine(), &real.collect::<Vec<_>>());
+                let filled = fill(text.clone(), room);
+                assert_eq!(filled.len().next_multiple_of(BLOCK), room, "{count} {number}");
+                assert_eq!(filled.trim_end(), text.trim_end());
+            }
+        }
+    }
+
+    #[test]
+    fn the_manifest_has_the_form_that_esxi_reads() {
+        assert_eq!(manifest_line("a.ovf", "00ff"), "SHA256(a.ovf)= 00ff\n");
+    }
+
+    #[test]
+    fn what_people_write_is_text_in_the_descriptor() {
+        let mut machine = machine();
+        machine.licence = Some("1 < 2 & so on".into());
+        machine.offered.offer("release-source", "https://a.example/?a=1&b=\"2\"").unwrap();
+        let text = descriptor(&machine, &[Described::ahead("a-disk1.vmdk", 512)]);
+        for expected in [
+            "<Product>ACME &lt;Appliance&gt; &amp; &quot;more&quot;</Product>",
+            "<License>1 &lt; 2 &amp; so on</License>",
+            "ovf:key=\"release-source\" ovf:type=\"string\" ovf:userConfigurable=\"true\" ovf:value=\"https://a.example/?a=1&amp;b=&quot;2&quot;\"",
+            "ovf:qualifiers=\"ValueMap{&quot;dhcp&quot;,&quot;static&quot;}\"",
+            "ovf:key=\"join-token\" ovf:type=\"string\" ovf:userConfigurable=\"true\" ovf:value=\"\" ovf:qualifiers=\"MaxLen(1024)\" ovf:password=\"true\"",
+            "<VirtualHardwareSection ovf:transport=\"com.vmware.guestInfo\">",
+        ] {
+            assert!(text.contains(expected), "{expected}\n{text}");
+        }
+    }
+}

@@ -222,10 +222,12 @@ impl Form {
     fn check(self, value: &str) -> Result<(), String> {
         let is_address = |text: &str| text.trim().parse::<IpAddr>().is_ok();
         let is_network = |text: &str| {
-            text.split_once('/').is_some_and(|(address, length)| match (address.parse(), length.parse::<u8>()) {
-                (Ok(IpAddr::V4(_)), Ok(length)) => length <= 32,
-                (Ok(IpAddr::V6(_)), Ok(length)) => length <= 128,
-                _ => false,
+            text.split_once('/').is_some_and(|(address, length)| {
+                match (address.parse(), length.parse::<u8>()) {
+                    (Ok(IpAddr::V4(_)), Ok(length)) => length <= 32,
+                    (Ok(IpAddr::V6(_)), Ok(length)) => length <= 128,
+                    _ => false,
+                }
             })
         };
         let (is_good, rule) = match self {
@@ -233,11 +235,14 @@ impl Form {
                 (value.chars().count() <= most as usize, format!("at most {most} characters"))
             }
             Self::Choice(words) => (words.contains(&value), format!("one of {}", words.join(", "))),
-            Self::Network => (value.is_empty() || is_network(value), "an address such as 192.0.2.10/24".into()),
-            Self::Address => (value.is_empty() || is_address(value), "an address".into()),
-            Self::Addresses => {
-                (value.is_empty() || value.split(',').all(is_address), "addresses with commas between them".into())
+            Self::Network => {
+                (value.is_empty() || is_network(value), "an address such as 192.0.2.10/24".into())
             }
+            Self::Address => (value.is_empty() || is_address(value), "an address".into()),
+            Self::Addresses => (
+                value.is_empty() || value.split(',').all(is_address),
+                "addresses with commas between them".into(),
+            ),
         };
         if is_good { Ok(()) } else { Err(format!("it has to be {rule}")) }
     }

@@ -20,7 +20,12 @@ impl Xml {
     }
 
     /// An element with others in it, which `inside` adds.
-    pub(super) fn element(&mut self, name: &'static str, attributes: &Attributes<'_>, inside: impl FnOnce(&mut Self)) {
+    pub(super) fn element(
+        &mut self,
+        name: &'static str,
+        attributes: &Attributes<'_>,
+        inside: impl FnOnce(&mut Self),
+    ) {
         self.tag(name, attributes, ">\n");
         self.open.push(name);
         inside(self);
@@ -85,7 +90,8 @@ pub(super) fn check(what: &str, text: &str, limit: usize) -> Result<(), Error> {
     if text.len() > limit {
         return refuse(format!("it has {} bytes, and {limit} is the most", text.len()));
     }
-    let is_foreign = |c: &char| matches!(*c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}');
+    let is_foreign =
+        |c: &char| matches!(*c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}');
     match text.chars().find(is_foreign) {
         Some(c) => refuse(format!("XML cannot have the character U+{:04X}", u32::from(c))),
         None => Ok(()),
@@ -103,13 +109,16 @@ mod tests {
             xml.text("c", "]]> & <d/>\r\nÄ");
             xml.empty("e", &[]);
         });
-        let expected = "<a b=\"x&quot;&lt;&amp;&gt;'&#9;y\">\n  <c>]]&gt; &amp; &lt;d/&gt;&#13;\nÄ</c>\n  <e/>\n</a>\n";
+        let expected =
+            "<a b=\"x&quot;&lt;&amp;&gt;'&#9;y\">\n  <c>]]&gt; &amp; &lt;d/&gt;&#13;\nÄ</c>\n  <e/>\n</a>\n";
         assert_eq!(xml.finish().split_once('\n').unwrap().1, expected);
     }
 
     #[test]
     fn what_xml_cannot_carry_is_refused() {
-        for (text, expected) in [("a\tb\r\nc", true), ("1234567", false), ("\0", false), ("\x1b[0m", false), ("\u{ffff}", false)] {
+        for (text, expected) in
+            [("a\tb\r\nc", true), ("1234567", false), ("\0", false), ("\x1b[0m", false), ("\u{ffff}", false)]
+        {
             assert_eq!(check("text", text, 6).is_ok(), expected, "{text:?}");
         }
     }

@@ -124,3 +124,6 @@ pub(super) fn check_capacity(bytes: u64, what: impl Fn() -> String) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,8 @@ impl Qcow2 {
         if read < HEADER_V2_BYTES {
             return Err(damaged("its header is cut off").into());
         }
-        let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let number =
+            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let long = |at: usize| u64::from(number(at)) << 32 | u64::from(number(at + 4));
         let (version, cluster_bits, capacity) = (number(4), number(20), long(24));
         let (l1_entries, l1_at) = (u64::from(number(36)), long(40));
@@ -110,11 +111,14 @@ impl Qcow2 {
                     None => return Err(refuse(format!("has feature {bit}, which is not known")).into()),
                 }
             }
-            let kind = if number(100) as usize >= HEADER_BYTES && read == HEADER_BYTES { header[104] } else { 0 };
+            let kind =
+                if number(100) as usize >= HEADER_BYTES && read == HEADER_BYTES { header[104] } else { 0 };
             compression = match kind {
                 0 => Compression::Deflate,
                 1 => Compression::Zstd,
-                other => return Err(refuse(format!("is compressed by method {other}, which is not known")).into()),
+                other => {
+                    return Err(refuse(format!("is compressed by method {other}, which is not known")).into());
+                }
             };
         }
         if !CLUSTER_BITS.contains(&cluster_bits) {
@@ -179,7 +183,11 @@ impl Qcow2 {
     }
 
     /// The first cluster from this one on that is `wanted`. Where there is no table, all are zero.
-    fn next_cluster(&mut self, from: u64, wanted: impl Fn(Cluster) -> bool) -> Result<Option<u64>, CommandError> {
+    fn next_cluster(
+        &mut self,
+        from: u64,
+        wanted: impl Fn(Cluster) -> bool,
+    ) -> Result<Option<u64>, CommandError> {
         let mut number = from;
         while number < self.clusters() {
             let has_table = self.table_entry(number) != 0;
@@ -225,13 +233,15 @@ impl Qcow2 {
 
     /// What an L2 entry says, if the file can hold it.
     fn understand(&self, number: u64, entry: u64) -> Result<Cluster, CommandError> {
-        let outside = |at: u64| self.damaged(&format!("it has no byte {at}, where part of its disk should be"));
+        let outside =
+            |at: u64| self.damaged(&format!("it has no byte {at}, where part of its disk should be"));
         if entry & IS_COMPRESSED != 0 {
             let offset_bits = 62 - (self.cluster_bits - 8);
             let at = entry & ((1 << offset_bits) - 1);
             let sectors = (entry & (IS_COMPRESSED - 1)) >> offset_bits;
             // The last sector may be cut off where the compressed data ends.
-            let bytes = ((sectors + 1) * SECTOR_BYTES - at % SECTOR_BYTES).min(self.length.saturating_sub(at));
+            let bytes =
+                ((sectors + 1) * SECTOR_BYTES - at % SECTOR_BYTES).min(self.length.saturating_sub(at));
             return if bytes == 0 { Err(outside(at).into()) } else { Ok(Cluster::Compressed { at, bytes }) };
         }
         let at = entry & OFFSET_MASK;
@@ -261,7 +271,8 @@ impl Qcow2 {
                 Compression::Zstd => zstd::stream::read::Decoder::with_buffer(packed.as_slice())
                     .and_then(|frame| frame.single_frame().read_exact(&mut plain)),
             };
-            unpacked.map_err(|_| self.damaged(&format!("what is compressed at byte {at} cannot be unpacked")))?;
+            unpacked
+                .map_err(|_| self.damaged(&format!("what is compressed at byte {at} cannot be unpacked")))?;
             self.unpacked = Some((number, plain));
         }
         Ok(self.unpacked.as_ref().map_or(&[], |(_, plain)| plain.as_slice()))
@@ -294,7 +305,10 @@ impl Disk for Qcow2 {
             match self.cluster(number)? {
                 Cluster::Zero => part.fill(0),
                 Cluster::Stored { at: stored } => {
-                    self.file.file().read_exact_at(part, stored + inside).map_err(|e| unread(&self.file, &e))?;
+                    self.file
+                        .file()
+                        .read_exact_at(part, stored + inside)
+                        .map_err(|e| unread(&self.file, &e))?;
                 }
                 Cluster::Compressed { at: packed, bytes } => {
                     let inside = usize::try_from(inside).unwrap_or(usize::MAX);
@@ -311,7 +325,8 @@ impl Disk for Qcow2 {
 /// Reads so many entries; `None` if the file has fewer, before any memory is taken for them.
 fn read_table(file: &fs::File, at: u64, entries: u64) -> Option<Vec<u64>> {
     let bytes = entries * ENTRY_BYTES;
-    let is_there = at.checked_add(bytes).is_some_and(|end| file.metadata().is_ok_and(|found| end <= found.len()));
+    let is_there =
+        at.checked_add(bytes).is_some_and(|end| file.metadata().is_ok_and(|found| end <= found.len()));
     if !is_there {
         return None;
     }

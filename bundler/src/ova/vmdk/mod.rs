@@ -22,7 +22,6 @@ use super::disk::{Disk, SECTOR_BYTES};
 use grains::{Batch, Grains, Record};
 use layout::{GRAIN_BYTES, Marker, TABLE_ENTRIES};
 
-
 /// Takes a file from its first byte to its last.
 pub(super) trait Sink: Send {
     fn append(&mut self, bytes: &[u8]) -> Result<(), CommandError>;
@@ -147,3 +146,6 @@ fn in_sectors(numbers: &[u32]) -> Vec<u8> {
     bytes.resize(bytes.len().next_multiple_of(layout::SECTOR_BYTES), 0);
     bytes
 }
+
+#[cfg(test)]
+mod tests;
