@@ -120,12 +120,10 @@ impl FromStr for Answer {
 }
 
 fn property_help() -> String {
-    let mut text =
-        "Offer an answer to what is asked at deployment; may be repeated. What is asked:".to_owned();
-    for question in CATEGORIES.iter().flat_map(|category| category.questions) {
-        text.push_str(&format!("\n- `{}`: {}", question.key, question.label));
-    }
-    text
+    let questions = CATEGORIES.iter().flat_map(|category| category.questions);
+    let lines = questions.map(|question| format!("\n- `{}`: {}", question.key, question.label));
+    let intro = "Offer an answer to what is asked at deployment; may be repeated. What is asked:".to_owned();
+    std::iter::once(intro).chain(lines).collect()
 }
 
 pub(super) fn ova(output: Output, args: &OvaArgs) -> Result<(), Error> {

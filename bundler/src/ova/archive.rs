@@ -13,18 +13,19 @@ use super::{CommandError, Error};
 use crate::tarball::PLAIN;
 
 /// Unit of an archive, in bytes.
-pub(super) const BLOCK_BYTES: u64 = 512;
+pub(super) const BLOCK_BYTES: usize = 512;
+const BLOCK: u64 = BLOCK_BYTES as u64;
 /// Largest member that a ustar header can tell: eleven octal digits, one byte less than 8 GiB. There are ways around, and
 /// vSphere refuses one of them and does not promise the other.
 pub(super) const MAX_MEMBER_BYTES: u64 = 0o777_7777_7777;
 /// Latest time that a header can tell, in seconds since 1970.
 pub const MAX_TIME: u64 = 0o777_7777_7777;
 /// By two empty blocks a reader knows the end.
-const END_BYTES: u64 = 2 * BLOCK_BYTES;
+const END_BYTES: usize = 2 * BLOCK_BYTES;
 
 /// What a member takes of the archive, in bytes: its header, and its content in whole blocks.
 pub(super) fn occupied_bytes(length: u64) -> u64 {
-    BLOCK_BYTES + length.next_multiple_of(BLOCK_BYTES)
+    BLOCK + length.next_multiple_of(BLOCK)
 }
 
 /// An archive in the making.
@@ -44,7 +45,7 @@ impl<'a> Archive<'a> {
     pub(super) fn put(&self, at: u64, name: &str, content: &[u8]) -> Result<u64, CommandError> {
         let length = content.len() as u64;
         self.header(at, name, length)?;
-        self.draft.write_all_at(content, at + BLOCK_BYTES)?;
+        self.draft.write_all_at(content, at + BLOCK)?;
         Ok(at + occupied_bytes(length))
     }
 
@@ -55,8 +56,8 @@ impl<'a> Archive<'a> {
 
     /// Ends the archive at a place, and returns its length in bytes.
     pub(super) fn end(&self, at: u64) -> Result<u64, CommandError> {
-        let length = at + END_BYTES;
-        self.draft.write_all_at(&[0; END_BYTES as usize], at)?;
+        let length = at + END_BYTES as u64;
+        self.draft.write_all_at(&[0; END_BYTES], at)?;
         Ok(length)
     }
 
@@ -99,7 +100,7 @@ impl Sink for Member<'_> {
         if length > MAX_MEMBER_BYTES {
             return Err(Error::MemberTooLarge { member: self.name.to_owned() }.into());
         }
-        self.archive.draft.write_all_at(bytes, self.at + BLOCK_BYTES + self.length)?;
+        self.archive.draft.write_all_at(bytes, self.at + BLOCK + self.length)?;
         self.hash.update(bytes);
         self.length = length;
         Ok(())

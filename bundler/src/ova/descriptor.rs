@@ -1,4 +1,4 @@
-//! The `.ovf`: what vSphere reads to build the machine (DMTF DSP0243, with VMware's additions).
+//! The `.ovf`: what vSphere reads to build the machine (DMTF DSP0243, with what vSphere adds).
 
 use super::machine::{Firmware, Machine};
 use super::property::{CATEGORIES, Question};
@@ -12,7 +12,7 @@ const NAMESPACES: [(&str, &str); 5] = [
     ("xmlns:vssd", "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_VirtualSystemSettingData"),
 ];
 const VMDK_FORMAT: &str = "http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized";
-/// How the answers come into the machine: by a variable that VMware's tools read. An ISO image would need a drive.
+/// How the answers come into the machine: by a variable that the tools of vSphere read. An ISO image would need a drive.
 const TRANSPORT: &str = "com.vmware.guestInfo";
 /// 64-bit Ubuntu, as CIM counts operating systems.
 const OPERATING_SYSTEM: (&str, &str) = ("94", "ubuntu64Guest");
@@ -100,7 +100,7 @@ fn system(xml: &mut Xml, machine: &Machine, disks: &[Described]) {
         xml.text("Info", "The operating system");
     });
     xml.element("VirtualHardwareSection", &[("ovf:transport", TRANSPORT)], |xml| {
-        hardware(xml, machine, disks)
+        hardware(xml, machine, disks);
     });
     if !machine.notes.is_empty() {
         xml.element("AnnotationSection", &[], |xml| {

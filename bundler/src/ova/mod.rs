@@ -188,7 +188,7 @@ impl Planned<'_> {
         let names = [format!("{}.ovf", machine.name), format!("{}.mf", machine.name)];
         let ahead: Vec<Described> =
             plan.disks.iter().map(|disk| Described::ahead(&disk.name, disk.capacity_bytes)).collect();
-        let room = descriptor(machine, &ahead).len().next_multiple_of(BLOCK_BYTES as usize);
+        let room = descriptor(machine, &ahead).len().next_multiple_of(BLOCK_BYTES);
         let manifest_at = archive::occupied_bytes(room as u64);
         let files =
             std::iter::once(names[0].as_str()).chain(plan.disks.iter().map(|disk| disk.name.as_str()));
@@ -235,13 +235,13 @@ fn described(disks: &[MadeDisk]) -> Vec<Described> {
 /// Lines added to a descriptor whose real numbers are so much shorter that it would end a block before its room does.
 /// White space behind the root element says nothing.
 fn fill(mut text: String, room: usize) -> String {
-    while text.len().next_multiple_of(BLOCK_BYTES as usize) < room {
+    while text.len().next_multiple_of(BLOCK_BYTES) < room {
         text.push('\n');
     }
     text
 }
 
-/// What ESXi reads: no blank before the bracket, one behind the equals sign, and no other name of the algorithm.
+/// What vSphere reads: no blank before the bracket, one behind the equals sign, and no other name of the algorithm.
 fn manifest_line(name: &str, hex: &str) -> String {
     format!("SHA256({name})= {hex}\n")
 }
@@ -255,27 +255,25 @@ mod tests {
     use super::machine::tests::machine;
     use super::*;
 
-    const BLOCK: usize = BLOCK_BYTES as usize;
-
     #[test]
     fn real_numbers_never_need_more_room_than_was_left() {
         let name = |number| format!("acme-disk{number}.vmdk");
         for count in 1..=MAX_DISKS {
             let ahead: Vec<Described> = (0..count).map(|n| Described::ahead(&name(n), u64::MAX)).collect();
-            let room = descriptor(&machine(), &ahead).len().next_multiple_of(BLOCK);
+            let room = descriptor(&machine(), &ahead).len().next_multiple_of(BLOCK_BYTES);
             for number in [0, u64::MAX] {
                 let real =
                     ahead.iter().cloned().map(|disk| Described { length: number, populated: number, ..disk });
                 let text = descriptor(&machine(), &real.collect::<Vec<_>>());
                 let filled = fill(text.clone(), room);
-                assert_eq!(filled.len().next_multiple_of(BLOCK), room, "{count} {number}");
+                assert_eq!(filled.len().next_multiple_of(BLOCK_BYTES), room, "{count} {number}");
                 assert_eq!(filled.trim_end(), text.trim_end());
             }
         }
     }
 
     #[test]
-    fn the_manifest_has_the_form_that_esxi_reads() {
+    fn the_manifest_has_the_form_that_vsphere_reads() {
         assert_eq!(manifest_line("a.ovf", "00ff"), "SHA256(a.ovf)= 00ff\n");
     }
 

@@ -23,6 +23,8 @@ pub(super) const SECTOR_BYTES: u64 = 512;
 pub(super) const MAX_CAPACITY_BYTES: u64 = 62 << 40;
 /// So much of a file is read to see what it is, in bytes: up to the name of ISO 9660.
 const LOOK_BYTES: u64 = 0x8006;
+/// What firmware reads first, in bytes.
+const BOOT_SECTOR_BYTES: usize = 512;
 /// Where and how a sector ends that firmware takes for a boot sector, or for the one that protects a GPT.
 const BOOT_SIGNATURE: (usize, [u8; 2]) = (510, [0x55, 0xaa]);
 /// What else people have at hand: where it is told, how, and what it is.
@@ -105,7 +107,7 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Disk>, CommandError> {
 /// The same, for the disk from which the machine starts.
 pub(super) fn open_system(path: &Path) -> Result<Box<dyn Disk>, CommandError> {
     let mut disk = open(path)?;
-    let mut sector = [0; SECTOR_BYTES as usize];
+    let mut sector = [0; BOOT_SECTOR_BYTES];
     disk.read(0, &mut sector)?;
     let (at, signature) = BOOT_SIGNATURE;
     if sector[at..] != signature {

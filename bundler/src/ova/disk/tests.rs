@@ -121,11 +121,15 @@ fn tables_that_lead_to_one_place_again_and_again_are_refused() {
     let mut tables = image();
     tables[24..32].copy_from_slice(&(4096 * SECTOR_BYTES).to_be_bytes());
     tables[39] = 64;
-    (0..64).for_each(|entry| tables[L1 + 8 * entry..][..8].copy_from_slice(&(L1 as u64).to_be_bytes()));
+    for entry in 0..64 {
+        tables[L1 + 8 * entry..][..8].copy_from_slice(&(L1 as u64).to_be_bytes());
+    }
     // One table, all of whose entries lead to one cluster.
     let mut clusters = image();
     clusters[24..32].copy_from_slice(&(64 * SECTOR_BYTES).to_be_bytes());
-    (0..64).for_each(|entry| clusters[L2 + 8 * entry..][..8].copy_from_slice(&STORED.to_be_bytes()));
+    for entry in 0..64 {
+        clusters[L2 + 8 * entry..][..8].copy_from_slice(&STORED.to_be_bytes());
+    }
     // The same with what is compressed.
     let mut packed = clusters.clone();
     packed.truncate(2048);

@@ -1,7 +1,7 @@
 //! The parts of a VMDK that are not content: header, descriptor, markers.
 //!
-//! Source: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents". All numbers are little-endian, all
-//! places count sectors.
+//! Source: `VMware`, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents". All numbers are little-endian,
+//! all places count sectors.
 
 use sealift_archive::Digest;
 
@@ -21,7 +21,7 @@ pub(super) const GRAIN_MARKER_BYTES: usize = 12;
 pub(super) const OVERHEAD_SECTORS: u64 = GRAIN_SECTORS;
 
 const MAGIC: &[u8; 4] = b"KDMV";
-/// ESXi takes no earlier one.
+/// vSphere takes no earlier one.
 const VERSION: u32 = 3;
 /// Line ends are told (bit 0), grains are compressed (16), and markers stand before everything (17).
 const FLAGS: u32 = 1 | 1 << 16 | 1 << 17;

@@ -68,7 +68,9 @@ fn edges_of_grains_and_tables() {
     ];
     for (length, places, grains) in cases {
         let mut bytes = vec![0; length];
-        places.iter().for_each(|&place| bytes[place] = 1);
+        for &place in places {
+            bytes[place] = 1;
+        }
         let (file, populated) = written(&mut Memory::full(bytes.clone()));
         assert!(reader::read(&file) == bytes, "{length} {places:?}");
         let expected = (grains * GRAIN_BYTES as u64).min(length as u64);
