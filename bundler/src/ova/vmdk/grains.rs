@@ -11,7 +11,7 @@ use super::super::disk::Disk;
 use super::layout::{GRAIN_BYTES, GRAIN_MARKER_BYTES, GRAIN_SECTORS, SECTOR_BYTES};
 
 /// Grains that are read, compressed and written together. Three such batches are under way, so that reading, compressing
-/// and writing wait for each other as little as can be: 48 MiB in all.
+/// and writing wait for each other as little as can be.
 const BATCH_GRAINS: u64 = 256;
 /// What a zlib stream may add to a grain, in bytes; stored, it adds less.
 const SLACK_BYTES: usize = 128;
