@@ -3,7 +3,7 @@
 //! Every library of Sealift has one error enum that implements [`Explain`]; the binaries print it with
 //! [`report`] and exit with [`Class::exit_status`]. Codes never change their meaning and are listed in
 //! `docs/errors.md`: `SL01xx` archive and trust, `SL02xx` fetching, `SL03xx` the store, `SL04xx` the vendor's
-//! commands, `SL05xx` the appliance's commands, `SL06xx` the registry.
+//! commands, `SL05xx` the appliance's commands, `SL06xx` the registry, `SL07xx` the appliance's image.
 
 use std::error::Error;
 use std::{fmt, io};

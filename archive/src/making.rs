@@ -77,13 +77,17 @@ pub(crate) fn unwritten(path: &Path, error: &io::Error) -> io::Error {
 
 /// A file in the making that is begun anew by each try: locked, and gone when dropped unless it got its name.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub struct Draft {
     file: fs::File,
     is_in_place: bool,
 }
 
 impl Draft {
-    pub(crate) fn beside(target: &Path, ending: &str) -> Result<Self, Error> {
+    /// The one beside `target` whose name goes on with `ending`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], or I/O.
+    pub fn beside(target: &Path, ending: &str) -> Result<Self, Error> {
         Ok(Self { file: open_locked(&beside(target, ending))?, is_in_place: false })
     }
 
@@ -91,21 +95,34 @@ impl Draft {
         &mut self.file
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Gives it a length; what an earlier try left in it is gone.
-    pub(crate) fn reset(&self, length: u64) -> io::Result<()> {
+    /// Gives it a length in bytes; what an earlier try left in it is gone.
+    ///
+    /// # Errors
+    /// I/O, with the path.
+    pub fn reset(&self, length: u64) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.set_len(length)
     }
 
-    pub(crate) fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+    /// Writes at an offset.
+    ///
+    /// # Errors
+    /// I/O, with the path.
+    pub fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         write_all_at(&self.file, bytes, at)
     }
 
-    pub(crate) fn sync_all(&self) -> io::Result<()> {
+    /// Makes its content durable.
+    ///
+    /// # Errors
+    /// I/O, with the path.
+    pub fn sync_all(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
@@ -116,8 +133,11 @@ impl Draft {
         Ok(())
     }
 
-    /// Gives it its name, but never that of what came to be there since it was planned.
-    pub(crate) fn put_if_free(&mut self, target: &Path) -> Result<(), Error> {
+    /// Gives it its name, but never that of what came to be there since it was planned. The directory is still to be synced.
+    ///
+    /// # Errors
+    /// [`Error::Occupied`], or I/O.
+    pub fn put_if_free(&mut self, target: &Path) -> Result<(), Error> {
         let occupied = || Error::Occupied { path: target.display().to_string() };
         match renameat_with(CWD, self.path(), CWD, target, RenameFlags::NOREPLACE) {
             Ok(()) => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealift_archive::{Class, Code, Digest, Explain, ReleaseName};
 
-use crate::{bundle, chart, git, image, publish, sbom, trust};
+use crate::{bundle, chart, git, image, ova, publish, sbom, trust};
 
 /// Why a command of `sealift` failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,9 @@ pub enum Error {
     /// Publishing a release, or a channel.
     #[error(transparent)]
     Publish(#[from] publish::Error),
+    /// An appliance for vSphere.
+    #[error(transparent)]
+    Ova(#[from] ova::Error),
     /// An archive does not carry a release that was asked for.
     #[error("`{}` does not carry a release `{wanted}`", bundle.display())]
     NoSuchRelease {
@@ -289,6 +292,7 @@ impl Error {
             Self::Trust(error) => Some(error),
             Self::Bundle(error) => Some(error),
             Self::Publish(error) => Some(error),
+            Self::Ova(error) => Some(error),
             _ => None,
         }
     }
@@ -333,6 +337,7 @@ impl Explain for Error {
             Self::Trust(error) => return error.code(),
             Self::Bundle(error) => return error.code(),
             Self::Publish(error) => return error.code(),
+            Self::Ova(error) => return error.code(),
             Self::Definition { .. } => 401,
             Self::TwoCharts { .. } => 402,
             Self::NoLock { .. } => 403,

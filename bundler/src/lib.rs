@@ -23,6 +23,7 @@ mod k3s;
 pub mod keys;
 mod local;
 pub mod lock;
+pub mod ova;
 pub mod publish;
 pub mod sbom;
 mod secrets;

@@ -77,6 +77,7 @@ fn help_tells_what_to_do() {
         "inspect",
         "export",
         "sbom",
+        "ova",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("--help");

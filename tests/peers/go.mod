@@ -12,8 +12,10 @@ tool (
 	oras.land/oras/cmd/oras
 	sealift/tests/peers/apkdb
 	sealift/tests/peers/fluxoci
+	sealift/tests/peers/govc
 	sealift/tests/peers/ociregistry
 	sealift/tests/peers/rpmlist
+	sealift/tests/peers/vcsim
 )
 
 require (
@@ -22,6 +24,7 @@ require (
 	github.com/fluxcd/pkg/oci v0.68.1
 	github.com/fluxcd/pkg/sourceignore v0.18.0
 	github.com/knqyf263/go-rpmdb v0.1.1
+	github.com/vmware/govmomi v0.52.0
 )
 
 require (
@@ -139,6 +142,7 @@ require (
 	github.com/docker/docker-credential-helpers v0.9.5 // indirect
 	github.com/docker/go-events v0.0.0-20250808211157-605354379745 // indirect
 	github.com/docker/go-metrics v0.1.0 // indirect
+	github.com/dougm/pretty v0.0.0-20160325215624-add1dbc86daf // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/emicklei/go-restful/v3 v3.13.0 // indirect
 	github.com/emicklei/proto v1.14.3 // indirect
@@ -227,6 +231,7 @@ require (
 	github.com/jmoiron/sqlx v1.4.0 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
 	github.com/klauspost/compress v1.19.1 // indirect
+	github.com/kr/text v0.2.0 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/lann/builder v0.0.0-20180802200727-47ae307949d0 // indirect
 	github.com/lann/ps v0.0.0-20150810152359-62de8c46ede0 // indirect

@@ -8,6 +8,7 @@ mod export;
 mod inspect;
 mod look;
 mod output;
+mod ova;
 mod parity;
 mod publish;
 mod sbom;
@@ -99,6 +100,8 @@ enum Command {
     Diff(DiffArgs),
     /// Show which packages the images of an archive hold, or write its SBOM
     Sbom(sbom::SbomArgs),
+    /// Make an appliance for vSphere (OVA) of a disk image
+    Ova(Box<ova::OvaArgs>),
     /// Print the JSON schema of `RELEASE.yaml`
     Schema,
     /// Print completions for a shell
@@ -452,6 +455,7 @@ impl Cli {
             Command::Export(args) => export::export(output, args),
             Command::Diff(args) => diff::diff(output, args),
             Command::Sbom(args) => sbom::sbom(output, args),
+            Command::Ova(args) => ova::ova(output, args),
             Command::Schema => output.document(&Definition::schema()),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
