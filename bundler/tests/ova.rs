@@ -178,7 +178,7 @@ fn what_goes_wrong_is_said_and_leaves_nothing() {
     put("odd.raw", &odd);
     put("latin.txt", b"\xe4");
     let before = fs::read_dir(dir.path()).unwrap().count();
-    let cases: [(&[&str], &str, i32); 14] = [
+    let cases: [(&[&str], &str, i32); 15] = [
         (&["disk.raw", "-o", "there.ova"], "SL0166", 2),
         (&["missing.raw", "-o", "a.ova"], "SL0499", 1),
         (&["disk.vmdk", "-o", "a.ova"], "SL0700", 2),
@@ -192,6 +192,7 @@ fn what_goes_wrong_is_said_and_leaves_nothing() {
         (&["disk.raw", "-o", "a.ova", "--property", "host-name=a"], "hint: did you mean `hostname`?", 2),
         (&["disk.raw", "-o", "a.ova", "--property", "role=master"], "SL0710", 2),
         (&["disk.raw", "-o", "a.ova", "--cpus", "0"], "SL0711", 2),
+        (&["disk.raw", "-o", "a.ova", "--firmware", "bios", "--secure-boot"], "SL0711", 2),
         (&["disk.raw", "-o", "missing/a.ova"], "SL0499", 1),
     ];
     for (arguments, expected, status) in cases {

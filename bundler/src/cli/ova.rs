@@ -46,13 +46,13 @@ pub(super) struct OvaArgs {
     #[arg(long, value_name = "TEXT")]
     product: Option<String>,
     /// Who makes it
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     vendor: String,
     /// Which version of it this is
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     product_version: String,
     /// What stands in the notes of the machine
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     annotation: String,
     /// File with a licence that is to be agreed to at deployment, in UTF-8
     #[arg(long, value_name = "FILE")]
@@ -66,7 +66,7 @@ pub(super) struct OvaArgs {
     /// What starts the machine
     #[arg(long, value_enum, default_value_t = FirmwareName::Efi)]
     firmware: FirmwareName,
-    /// Start only what is signed
+    /// Start only what is signed; UEFI alone can do that
     #[arg(long)]
     secure_boot: bool,
     /// Version of the virtual hardware: 17 for vSphere 7.0, 20 for 8.0
@@ -162,10 +162,7 @@ fn order(args: &OvaArgs) -> Result<Order<'_>, Error> {
             licence,
             cpus: args.cpus,
             memory_mib: args.memory.0 / MIB,
-            firmware: match args.firmware {
-                FirmwareName::Efi => Firmware::Efi { is_secure: args.secure_boot },
-                FirmwareName::Bios => Firmware::Bios,
-            },
+            firmware: firmware(args)?,
             hardware: args.hardware,
             network: args.network.clone(),
             offered,
@@ -174,6 +171,17 @@ fn order(args: &OvaArgs) -> Result<Order<'_>, Error> {
         level: args.level,
         date: epoch()?,
     })
+}
+
+fn firmware(args: &OvaArgs) -> Result<Firmware, ova::Error> {
+    match args.firmware {
+        FirmwareName::Efi => Ok(Firmware::Efi { is_secure: args.secure_boot }),
+        FirmwareName::Bios if args.secure_boot => {
+            let rule = "efi, which alone can start only what is signed";
+            Err(ova::Error::BadMachine { what: "the firmware", value: "bios".to_owned(), rule })
+        }
+        FirmwareName::Bios => Ok(Firmware::Bios),
+    }
 }
 
 fn stem(file: &Path) -> String {
