@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use rustix::time::{ClockId, clock_gettime};
 use sealift_archive::Digest;
 use sealift_store::{Agreed, Store};
 use serde_json::Value;
@@ -98,17 +97,22 @@ fn what_cannot_be_served_on_is_told() {
     assert!(said.contains("error[SL0624]") && said.contains("hint: `ListenStream="), "{said}");
 }
 
-/// The program as its unit runs it as far as boots are concerned: it sees no more of `/proc` than processes, a second after the
-/// machine was started, and is told what this boot is called. Needs root.
+/// The program as its unit runs it as far as boots are concerned: it sees no more of `/proc` than processes, and is told what
+/// this boot is called. Needs root.
 fn in_this_boot(boot: &str, store: &Path) -> Command {
     let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/units/sealift-registry.service");
     let unit = fs_err::read_to_string(unit).expect("the unit");
     assert!(unit.lines().any(|line| line == "ProcSubset=pid"), "else there is nothing to be told");
     let variable = unit.lines().find_map(|line| line.strip_prefix("Environment=")?.strip_suffix("=%b"));
-    let up = clock_gettime(ClockId::Boottime).tv_sec;
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--time", "--fork", "--kill-child"]).arg(format!("--boottime=-{up}"));
-    command.args(["sh", "-c", "mount -t proc -o subset=pid proc /proc && exec \"$0\" \"$@\""]);
+    command.args([
+        "--mount",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-c",
+        "mount -t proc -o subset=pid proc /proc && exec \"$0\" \"$@\"",
+    ]);
     command.arg(env!("CARGO_BIN_EXE_sealift-registry")).args(["--listen", "127.0.0.1:0", "--store"]);
     command.arg(store).env(variable.expect("the boot's name"), boot);
     command
