@@ -92,4 +92,10 @@ build {
   post-processor "manifest" {
     output = "${var.work}/manifest.json"
   }
+
+  # Whatever the steps forgot. What a vCenter exports lies in several files, and is looked at by hand.
+  post-processor "shell-local" {
+    only   = ["qemu.ubuntu", "qemu.disk"]
+    inline = ["${var.scan_as} '${path.root}/scan' '${var.output}/${var.vm_name}.qcow2'"]
+  }
 }

@@ -1,4 +1,4 @@
-# What differs from one build to the next. `packer/prepare` writes the first two groups into a file of variables.
+# What differs from one build to the next.
 
 # What goes in.
 variable "work" {
@@ -21,6 +21,12 @@ variable "offline" {
   type        = bool
   default     = true
   description = "Whether packages may come only from the payload, or be there already."
+}
+
+variable "scan_as" {
+  type        = string
+  default     = "sudo -n"
+  description = "Makes packer/scan root, which mounts the finished disk. Empty if Packer runs as root."
 }
 
 # What it begins with.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What this image is made of: a build record, and its packages as CycloneDX 1.5. Both stay in the image, and go to whoever builds.
+# What this image is made of: a build record, and its packages as CycloneDX 1.6. Both stay in the image, and go to whoever builds.
 set -eu
 
 OUT=${SEALIFT_RECORD:-/usr/share/sealift/image}
@@ -20,7 +20,7 @@ record() {
   cat <<END
 {
   "schema": "sealift/image/v1",
-  "built": "$(date --utc +%Y-%m-%d)",
+  "recorded": "$(date --utc +%Y-%m-%d)",
   "commit": $(text "$SEALIFT_COMMIT"),
   "os": {"id": $(text "$ID"), "version": $(text "${VERSION_ID-}"), "name": $(text "${PRETTY_NAME-}")},
   "kernel": $(text "$(uname -r)"),
@@ -62,7 +62,7 @@ installed() {
 
 # Package URLs are spelled as in `sealift sbom`: with the source package where it has another name or version.
 packages() {
-  printf '{\n  "bomFormat": "CycloneDX",\n  "specVersion": "1.5",\n  "version": 1,\n'
+  printf '{\n  "bomFormat": "CycloneDX",\n  "specVersion": "1.6",\n  "version": 1,\n'
   printf '  "metadata": {"component": {"type": "operating-system", "name": "%s", "version": "%s"}},\n' "$ID" "${VERSION_ID-}"
   printf '  "components": [\n'
   installed | awk -F'|' -v id="$ID" -v release="${VERSION_ID-}" '
