@@ -1,7 +1,7 @@
 //! What leaves a machine with the image's rules, and what does not: two network namespaces and a cable. Needs root.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -97,12 +97,13 @@ fn nothing_leaves_but_answers() {
     assert!(!sealift_connects(&network.node, vendor), "offline is for everybody");
 
     // Looking up a name is leaving, too, even where the resolver is next door.
-    let lookup = network.node.inside(|| {
-        let socket = std::net::UdpSocket::bind((NODE, 0)).expect("a socket");
-        socket.connect((SITE, 53)).and_then(|()| socket.send(b"who?"))
+    let before = network.counted("stopped");
+    network.node.inside(|| {
+        let socket = UdpSocket::bind((NODE, 0)).expect("a socket");
+        // Whether sending says so is up to the kernel.
+        let _ = socket.send_to(b"who?", (SITE, 53));
     });
-    let stopped = network.counted("stopped");
-    assert!(lookup.is_err() || stopped > 1, "{lookup:?}, {stopped}");
+    assert!(network.counted("stopped") > before, "a name is looked up");
 }
 
 #[test]

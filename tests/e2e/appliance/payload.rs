@@ -71,6 +71,10 @@ impl Payload {
         );
         for entry in fs_err::read_dir(self.root().join("usr/lib/systemd/system")).expect("units") {
             let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                // Additions to units of the distribution.
+                continue;
+            }
             let text = fs_err::read_to_string(&path).expect("a unit");
             let programs = self.path("programs").display().to_string();
             let text = text.replace("/usr/bin/sealift", &format!("{programs}/sealift"));
