@@ -175,7 +175,7 @@ fn accounts_and_names_of_the_machine_are_found() {
     let cases = [
         ("etc/shadow", format!("root:{hash}:1::::::\n"), "etc/shadow: `root` has a password"),
         ("etc/shadow", format!("root:!{hash}:1::::::\n"), "etc/shadow: `root` has a password"),
-        ("etc/shadow-", format!("ops:{hash}:1::::::\n"), "etc/shadow-: `ops` has a password"),
+        ("etc/shadow-", format!("ops:{hash}:1::::::"), "etc/shadow-: `ops` has a password"),
         ("etc/shadow", "ops::1::::::\n".into(), "etc/shadow: `ops` needs no password"),
         (
             "etc/passwd",
@@ -230,7 +230,7 @@ fn a_finished_disk_is_looked_at_partition_by_partition() {
         fs_err::File::create(path(name)).and_then(|file| file.set_len(64 * MIB)).expect("a file");
         let table = "printf 'label: gpt\\nstart=2048, size=32768, type=U\\nstart=40960, size=65536\\n' | sfdisk --quiet";
         shell(&format!("{table} {name}"));
-        shell(&format!("mformat -i {name}@@1M -T 32768 -h 16 -s 32 -F :: && mmd -i {name}@@1M ::/loader"));
+        shell(&format!("mformat -i {name}@@1M -T 32768 -h 16 -s 32 :: && mmd -i {name}@@1M ::/loader"));
         shell(&format!("mkfs.ext4 -q -d tree -E offset={} {name} 32M", 40960 * 512));
     };
     clean(&path("tree"));
