@@ -86,6 +86,9 @@ fn data_disk(disks: &[&Disk]) -> process::Ended {
     process::finish(&command)
 }
 
+/// Puts something on a disk.
+type Fill<'a> = &'a dyn Fn(&Disk);
+
 #[test]
 fn an_empty_disk_becomes_the_data_disk_once() {
     let (disk, small) = (Disk::new(9 * GIB), Disk::new(GIB));
@@ -117,7 +120,6 @@ fn a_disk_that_holds_anything_is_left_alone() {
     let file_system = |disk: &Disk, kind: &str| {
         process::run(Command::new(peers::tool(&format!("mkfs.{kind}"))).arg("-q").arg(&disk.device));
     };
-    type Fill<'a> = &'a dyn Fn(&Disk);
     let cases: [(&str, Fill); 7] = [
         ("its first byte", &|disk| disk.write(0, b"x")),
         ("its last bytes", &|disk| disk.write(9 * GIB - 2, b"x")),

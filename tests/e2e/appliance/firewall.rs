@@ -32,16 +32,12 @@ impl Network {
             process::run(side.command(peers::tool("nft")).args(["delete", "table", "inet", "gap"]));
         }
         let name = network.site.name();
-        network.ip(&network.node, &format!("link add uplink type veth peer name uplink netns {name}"));
+        ip(&network.node, &format!("link add uplink type veth peer name uplink netns {name}"));
         for (side, address) in [(&network.node, NODE), (&network.site, SITE)] {
-            network.ip(side, &format!("addr add {address}/24 dev uplink"));
-            network.ip(side, "link set uplink up");
+            ip(side, &format!("addr add {address}/24 dev uplink"));
+            ip(side, "link set uplink up");
         }
         network
-    }
-
-    fn ip(&self, side: &Namespace, words: &str) {
-        process::run(side.command(peers::tool("ip")).args(words.split(' ')));
     }
 
     /// Loads rules on the node: a file of the image, or text.
@@ -62,6 +58,10 @@ impl Network {
         let counters = answer["nftables"].as_array().expect("a list");
         counters.iter().find_map(|item| item["counter"]["packets"].as_u64()).expect("the counter")
     }
+}
+
+fn ip(side: &Namespace, words: &str) {
+    process::run(side.command(peers::tool("ip")).args(words.split(' ')));
 }
 
 fn listen(side: &Namespace, address: Ipv4Addr, port: u16) -> (TcpListener, SocketAddr) {
