@@ -12,7 +12,8 @@ CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 export FUZZ_SECONDS ?= 600
 export FUZZ_TOOLCHAIN ?= nightly
 
-SCRIPTS := .ci/run archive/fuzz/run tests/setup tests/images tests/power/guest
+SCRIPTS := .ci/run archive/fuzz/run tests/setup tests/images tests/power/guest \
+	packer/prepare packer/scan $(wildcard packer/provision/*.sh) cloud-init/image/usr/lib/sealift/data-disk
 
 # Set by `make soak`: everything is tried of which `make test` tries a part.
 export SEALIFT_SOAK ?=

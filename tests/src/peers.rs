@@ -45,6 +45,12 @@ pub fn containerd() -> PathBuf {
     made("containerd")
 }
 
+/// The modules of Debian's cloud-init, for Debian's Python.
+#[must_use]
+pub fn cloud_init() -> PathBuf {
+    made("cloud-init").join("usr/lib/python3/dist-packages")
+}
+
 /// A directory that `tests/setup` made, by the name it prints.
 pub(crate) fn made(name: &str) -> PathBuf {
     // The script owns the rule for where things are; asking it keeps the rule in one place.
