@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::appliance::Appliance;
 use super::output::{Lines, Output};
 use super::repair::{WithHealed, warn};
+use super::switch::leave_cluster;
 use super::told::{conclude, describe, foretell, warning};
 use super::{Cli, ImportArgs};
 use crate::Error;
@@ -60,7 +61,7 @@ pub(super) fn take(
     let mut search = Search::new(args.sources.clone());
     let writer = cli.writer(&format!("import {source}"))?;
     if args.activate {
-        writer.leave_cluster()?;
+        leave_cluster(config, &writer)?;
     }
     let appliance = Appliance::new(cli, output, &writer, &config.activation)?;
     let mut import = Import {

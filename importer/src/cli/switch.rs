@@ -5,28 +5,28 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
 use sealift_archive::{ReleaseName, Sequence};
-use sealift_store::{Store, Subject};
+use sealift_store::{Store, Subject, Writer};
 
 use super::appliance::{Appliance, describe as phase};
 use super::output::{Lines, Output};
 use super::{ActivateArgs, Cli, RollbackArgs};
 use crate::Error;
 use crate::activation::{Direct, Plan, Switched, answer};
+use crate::config::Config;
 
 pub(super) fn activate(cli: &Cli, output: Output, args: &ActivateArgs) -> Result<(), Error> {
     let config = cli.config()?;
     if let Some(cluster) = &config.cluster {
         return super::cluster::activate(cli, output, &config, cluster, args);
     }
-    let config = config.activation;
     if args.plan.plan {
         let store = cli.store()?;
-        let plan = Plan::activation(&store, &config, find(&store, &args.version)?)?;
+        let plan = Plan::activation(&store, &config.activation, find(&store, &args.version)?)?;
         return output.result(&plan, || describe(&plan));
     }
     let writer = cli.writer(&format!("activate {}", args.version))?;
-    writer.leave_cluster()?;
-    let appliance = Appliance::new(cli, output, &writer, &config)?;
+    leave_cluster(&config, &writer)?;
+    let appliance = Appliance::new(cli, output, &writer, &config.activation)?;
     let done = appliance.engine(args.consent.yes).activate(&writer, find(&writer, &args.version)?)?;
     output.result(&done, || conclude(&done))
 }
@@ -36,16 +36,15 @@ pub(super) fn rollback(cli: &Cli, output: Output, args: &RollbackArgs) -> Result
     if let Some(cluster) = &config.cluster {
         return super::cluster::rollback(cli, output, &config, cluster, args);
     }
-    let config = config.activation;
     let target = |store: &Store| args.version.as_ref().map(|version| find(store, version)).transpose();
     if args.plan.plan {
         let store = cli.store()?;
-        let plan = Plan::rollback(&store, &config, target(&store)?)?;
+        let plan = Plan::rollback(&store, &config.activation, target(&store)?)?;
         return output.result(&plan, || describe(&plan));
     }
     let writer = cli.writer("rollback")?;
-    writer.leave_cluster()?;
-    let appliance = Appliance::new(cli, output, &writer, &config)?;
+    leave_cluster(&config, &writer)?;
+    let appliance = Appliance::new(cli, output, &writer, &config.activation)?;
     let done = appliance.engine(args.consent.yes).roll_back(&writer, target(&writer)?)?;
     output.result(&done, || conclude(&done))
 }
@@ -54,24 +53,28 @@ pub(super) fn rollback(cli: &Cli, output: Output, args: &RollbackArgs) -> Result
 /// which ends here as well.
 pub(super) fn resume(cli: &Cli, output: Output, alone: bool) -> Result<(), Error> {
     let config = cli.config()?;
-    let activation = match config.cluster {
+    let activation = match &config.cluster {
         Some(_) if !alone => {
             let none: [Switched; 0] = [];
             return output.result(&none, || "This node goes on when it has heard the others\n".to_owned());
         }
         Some(_) => config.activation.of_node(),
-        None => config.activation,
+        None => config.activation.clone(),
     };
     let writer = cli.writer("resume")?;
-    if config.cluster.is_none() {
-        writer.leave_cluster()?;
-    }
+    leave_cluster(&config, &writer)?;
     let appliance = Appliance::new(cli, output, &writer, &activation)?;
     let done = appliance.engine(false).resume(&writer)?;
     output.result(&done, || match done.as_slice() {
         [] => "No activation was interrupted\n".to_owned(),
         done => done.iter().map(conclude).collect(),
     })
+}
+
+/// Forgets the cluster of which this appliance is no node any more. Whether it is one, only a configuration says that is there: a new
+/// system disk may still be without it.
+pub(super) fn leave_cluster(config: &Config, writer: &Writer) -> Result<(), Error> {
+    if config.is_written() && config.cluster.is_none() { Ok(writer.leave_cluster()?) } else { Ok(()) }
 }
 
 /// Answers the connection that systemd gives it as its standard input.

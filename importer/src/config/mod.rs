@@ -97,6 +97,12 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether somebody has written it, or nothing is there and all is left to us.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        !self.kind.is_empty()
+    }
+
     /// The nodes of a cluster switch together, when a person says so.
     fn expect_together(&self) -> Result<(), String> {
         let by_itself = [
