@@ -34,10 +34,12 @@ record() {
 END
 }
 
-# Where packages come from, with no word of who was let in there.
+# Where packages come from, as it is configured, with no word of who was let in there.
 package_sources() {
-  # shellcheck disable=SC2016 # apt's own variables
-  apt-get indextargets --format '$(SITE) $(RELEASE)' 2>/dev/null | sed 's,//[^/@]*@,//,' | sort -u
+  {
+    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | sed -n 's/^deb  *\(\[[^]]*\] *\)\{0,1\}//p'
+    cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed -n 's/^URIs: *//p'
+  } | sed 's,//[^/@]*@,//,' | sort -u
 }
 
 program() {
