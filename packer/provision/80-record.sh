@@ -25,7 +25,7 @@ record() {
   "os": {"id": $(text "$ID"), "version": $(text "${VERSION_ID-}"), "name": $(text "${PRETTY_NAME-}")},
   "kernel": $(text "$(uname -r)"),
   "architecture": $(text "$(dpkg --print-architecture)"),
-  "from": {"url": $(text "${SEALIFT_ISO-}"), "checksum": $(text "${SEALIFT_ISO_CHECKSUM-}")},
+  "from": {"url": $(text "${SEALIFT_FROM-}"), "checksum": $(text "${SEALIFT_FROM_CHECKSUM-}")},
   "packageSources": [$(package_sources | list)],
   "packages": {"count": $(installed | wc -l), "sha256": "$(digest "$OUT/packages.cdx.json")"},
   "programs": [$(for program in $PROGRAMS; do program "$program"; done | paste -sd,)],
