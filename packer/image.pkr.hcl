@@ -23,6 +23,9 @@ locals {
     "boot<enter>",
   ]
 
+  # What the record says this image was made of.
+  from = var.disk_url == "" ? { url = var.iso_url, checksum = var.iso_checksum } : { url = var.disk_url, checksum = var.disk_checksum }
+
   seed = ["${var.work}/seed/user-data", "${var.work}/seed/meta-data"]
 }
 
@@ -53,8 +56,8 @@ build {
       "SEALIFT_WORK=${local.work}",
       "SEALIFT_OFFLINE=${var.offline}",
       "SEALIFT_BUILDER=${var.ssh_username}",
-      "SEALIFT_ISO=${var.iso_url}",
-      "SEALIFT_ISO_CHECKSUM=${var.iso_checksum}",
+      "SEALIFT_FROM=${local.from.url}",
+      "SEALIFT_FROM_CHECKSUM=${local.from.checksum}",
       "DEBIAN_FRONTEND=noninteractive",
       "LC_ALL=C.UTF-8",
     ]

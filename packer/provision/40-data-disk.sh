@@ -15,4 +15,3 @@ awk '$1 ~ /^(LABEL=|\/)/ { print $2 }' "$FSTAB" | while read -r folder; do
     exit 1
   fi
 done
-systemctl daemon-reload

@@ -25,7 +25,7 @@ record() {
   "os": {"id": $(text "$ID"), "version": $(text "${VERSION_ID-}"), "name": $(text "${PRETTY_NAME-}")},
   "kernel": $(text "$(uname -r)"),
   "architecture": $(text "$(dpkg --print-architecture)"),
-  "from": {"url": $(text "${SEALIFT_ISO-}"), "checksum": $(text "${SEALIFT_ISO_CHECKSUM-}")},
+  "from": {"url": $(text "${SEALIFT_FROM-}"), "checksum": $(text "${SEALIFT_FROM_CHECKSUM-}")},
   "packageSources": [$(package_sources | list)],
   "packages": {"count": $(installed | wc -l), "sha256": "$(digest "$OUT/packages.cdx.json")"},
   "programs": [$(for program in $PROGRAMS; do program "$program"; done | paste -sd,)],
@@ -34,10 +34,12 @@ record() {
 END
 }
 
-# Where packages come from, with no word of who was let in there.
+# Where packages come from, as it is configured, with no word of who was let in there.
 package_sources() {
-  # shellcheck disable=SC2016 # apt's own variables
-  apt-get indextargets --format '$(SITE) $(RELEASE)' 2>/dev/null | sed 's,//[^/@]*@,//,' | sort -u
+  {
+    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | sed -n 's/^deb  *\(\[[^]]*\] *\)\{0,1\}//p'
+    cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed -n 's/^URIs: *//p'
+  } | sed 's,//[^/@]*@,//,' | sort -u
 }
 
 program() {

@@ -14,7 +14,7 @@ rm -rf /var/log/installer /var/lib/cloud /run/cloud-init /autoinstall-user-data 
 
 # What every machine makes for itself.
 printf 'uninitialized\n' >/etc/machine-id
-rm -f /var/lib/dbus/machine-id /etc/hostname /var/lib/systemd/credential.secret
+rm -f /var/lib/dbus/machine-id /var/lib/systemd/credential.secret
 rm -f /var/lib/dhcp/* /var/lib/systemd/network/* /etc/nvme/hostid /etc/nvme/hostnqn
 if [ -e /etc/iscsi/initiatorname.iscsi ]; then echo 'GenerateName=yes' >/etc/iscsi/initiatorname.iscsi; fi
 printf 'localhost\n' >/etc/hostname

@@ -214,7 +214,7 @@ fn the_record_names_every_package() {
     let path = std::env::var("PATH").unwrap_or_default();
     record.env("PATH", format!("{}:{path}", payload.path("programs").display()));
     record.env("SEALIFT_WORK", payload.path("unpacked")).env("SEALIFT_RECORD", &out);
-    record.env("SEALIFT_ISO", "ubuntu \"24.04\".iso").env("SEALIFT_ISO_CHECKSUM", "sha256:00");
+    record.env("SEALIFT_FROM", "ubuntu \"24.04\".iso").env("SEALIFT_FROM_CHECKSUM", "sha256:00");
     process::run(&mut record);
     let read = |name: &str| -> Value {
         serde_json::from_slice(&fs_err::read(out.join(name)).expect("a record")).expect("JSON")

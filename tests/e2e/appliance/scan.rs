@@ -32,11 +32,14 @@ fn clean(root: &Path) {
     let packaged = key("RSA PRIVATE KEY");
     plant(root, "usr/share/doc/tls/example.pem", &packaged);
     plant(root, "usr/lib/old/place.pem", &packaged);
+    plant(root, "usr/lib/python3/example.py", &packaged);
+    plant(root, "usr/lib/python3/__pycache__/example.cpython-312.pyc", &format!("\u{1}{packaged}\u{0}"));
     let sum = process::text(Command::new("md5sum").arg(root.join("usr/share/doc/tls/example.pem")));
     let sum = sum.split(' ').next().expect("a sum");
-    // One by its place, one by that from before /usr was merged.
-    let sums = format!("{sum}  usr/share/doc/tls/example.pem\n{sum}  lib/old/place.pem\n");
-    plant(root, "var/lib/dpkg/info/tls.md5sums", &sums);
+    // By their place, one by that from before /usr was merged.
+    let places = ["usr/share/doc/tls/example.pem", "lib/old/place.pem", "usr/lib/python3/example.py"];
+    let sums = places.map(|place| format!("{sum}  {place}\n"));
+    plant(root, "var/lib/dpkg/info/tls.md5sums", &sums.concat());
     for (path, content) in [
         ("etc/shadow", "root:*:19000:0:99999:7:::\nsealift:!:19000::::::\ndaemon:!*:19000::::::\n"),
         ("etc/gshadow", "root:*::\nadm:!::\nusers:::\n"),
@@ -188,7 +191,12 @@ fn accounts_and_names_of_the_machine_are_found() {
             "InitiatorName=iqn.x\n".into(),
             "etc/iscsi/initiatorname.iscsi: name of this machine",
         ),
-        // A file that a package brought, and somebody has changed.
+        // A file that a package brought, and somebody has changed; and a translation of what none brought.
+        (
+            "usr/lib/python3/__pycache__/own.cpython-312.pyc",
+            key("EC PRIVATE KEY"),
+            "usr/lib/python3/__pycache__/own.cpython-312.pyc: private key",
+        ),
         (
             "usr/share/doc/tls/example.pem",
             key("EC PRIVATE KEY"),
