@@ -4,7 +4,7 @@
 //! `created`); the first of these days is that of its base. Builds that are the same every time write a day long ago, which
 //! says nothing; then the next one counts. What tells no day at all counts as too old.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -19,15 +19,20 @@ use sealift_fetch::Client;
 use crate::Error;
 use crate::check::Order;
 use crate::definition::Rebuild;
-use crate::image::manifest::is_image_config;
+use crate::image::manifest::{Manifest, Named, is_image_config};
 use crate::in_memory::InMemory;
 use crate::local::Local;
-use crate::lock::{Lock, LockedImage};
+use crate::lock::{Content, LockedImage};
 
-/// Largest configuration that is read, in bytes.
-const MAX_CONFIG_BYTES: u64 = 4 << 20;
+/// Largest manifest or configuration that is read, in bytes, as registries have it.
+const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
+/// So many days may clocks be apart.
+const CLOCK_DAYS: i64 = 1;
 /// What was built before there were images was not: ZIP's first day, and those of builds that are the same every time.
 const FIRST_DAY: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
+
+/// Documents, each with the number of the image that it belongs to.
+type Wanted = BTreeSet<(usize, Digest)>;
 
 /// Something that is older than it may be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -81,11 +86,11 @@ pub(crate) async fn judge(
     local: &Local,
     today: Day,
 ) -> Result<Ages, Error> {
-    let configs = configs(order.client, order.lock, local).await?;
     let mut built: BTreeMap<String, Option<Day>> = BTreeMap::new();
-    for image in order.lock.images.iter().filter(|image| is_image(image)) {
-        let days = image.blobs.iter().filter_map(|blob| base_day(configs.get(&blob.digest)?));
-        built.insert(image.name.to_string(), days.min());
+    for (image, configs) in configs(order, local).await? {
+        // Each of its platforms has to say it.
+        let days: Option<Vec<Day>> = configs.iter().map(|config| base_day(config)).collect();
+        built.insert(image.name.to_string(), days.and_then(|days| days.into_iter().min()));
     }
     let os = order.definition.os.iter().map(|os| (os.base.clone(), os.built));
     built.extend(os);
@@ -96,6 +101,8 @@ fn rule_on(rule: &Rebuild, built: &BTreeMap<String, Option<Day>>, today: Day) ->
     let mut ages = Ages::default();
     let mut used = Vec::new();
     for (name, &built) in built {
+        // What was not built yet says nothing, either.
+        let built = built.filter(|built| built.since(today) <= CLOCK_DAYS);
         let days = built.map(|built| today.since(built));
         if days.is_some_and(|days| days <= i64::from(rule.max_age_days)) {
             continue;
@@ -108,29 +115,63 @@ fn rule_on(rule: &Rebuild, built: &BTreeMap<String, Option<Day>>, today: Day) ->
     ages
 }
 
-/// Artifacts have no base.
-fn is_image(image: &LockedImage) -> bool {
-    image.blobs.iter().any(|blob| is_image_config(&blob.media_type))
+/// The configurations of each image's own manifests; those of signatures and attestations are no part of it. Artifacts have none.
+async fn configs<'a>(
+    order: &Order<'a>,
+    local: &Local,
+) -> Result<Vec<(&'a LockedImage, Vec<Vec<u8>>)>, Error> {
+    let images: Vec<&LockedImage> = order.lock.images.iter().collect();
+    let mut ahead: Wanted =
+        images.iter().enumerate().map(|(number, image)| (number, image.target.digest)).collect();
+    let mut configs = Wanted::new();
+    while !ahead.is_empty() {
+        let documents = fetch(order.client, &images, &ahead, local).await?;
+        for (number, digest) in std::mem::take(&mut ahead) {
+            let image = images[number];
+            let carried = |content: &Named| image.contents().find(|known| known.name() == content.digest);
+            let content = image.manifests.iter().find(|known| known.digest == digest);
+            let Some((content, bytes)) = content.zip(documents.get(&digest)) else { continue };
+            let manifest = Manifest::parse(&image.name.to_string(), &content.media_type, bytes)?;
+            let children = manifest.children.iter().filter(|child| child.attests().is_none());
+            ahead.extend(children.filter_map(carried).map(|child| (number, child.digest)));
+            let own = manifest.blobs.iter().filter(|blob| is_image_config(&blob.media_type));
+            configs.extend(own.filter_map(carried).map(|config| (number, config.digest)));
+        }
+    }
+    let documents = fetch(order.client, &images, &configs, local).await?;
+    let mut found: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
+    for (number, digest) in configs {
+        let config = documents.get(&digest).cloned().unwrap_or_default();
+        found.entry(number).or_default().push(config);
+    }
+    Ok(found.into_iter().map(|(number, configs)| (images[number], configs)).collect())
 }
 
-/// The configurations of all images, by digest. One that is too large to be one tells nothing.
-async fn configs(client: &Client, lock: &Lock, local: &Local) -> Result<BTreeMap<Digest, Vec<u8>>, Error> {
+/// Fetches documents of images, by digest. One that is too large to be one tells nothing.
+async fn fetch(
+    client: &Client,
+    images: &[&LockedImage],
+    wanted: &Wanted,
+    local: &Local,
+) -> Result<BTreeMap<Digest, Vec<u8>>, Error> {
     let sink = Arc::new(InMemory::default());
-    let mut wanted = HashMap::new();
-    for image in &lock.images {
-        let configs = image.blobs.iter().filter(|blob| is_image_config(&blob.media_type));
-        let digests: Vec<Digest> =
-            configs.filter(|blob| blob.size <= MAX_CONFIG_BYTES).map(|blob| blob.digest).collect();
+    let mut remote = HashMap::new();
+    for (number, image) in images.iter().enumerate() {
+        let is_wanted = |content: &&Content| {
+            content.size <= MAX_DOCUMENT_BYTES && wanted.contains(&(number, content.digest))
+        };
+        let digests: BTreeSet<Digest> =
+            image.contents().filter(is_wanted).map(|content| content.digest).collect();
         let mut fetched = image.wanted()?;
         fetched.retain(|fetched| digests.contains(&fetched.blob.digest));
-        wanted.extend(fetched.into_iter().map(|fetched| (fetched.blob.digest, fetched)));
+        remote.extend(fetched.into_iter().map(|fetched| (fetched.blob.digest, fetched)));
         for digest in digests {
             if local.copy(digest, &*sink, &Unwatched)? {
-                wanted.remove(&digest);
+                remote.remove(&digest);
             }
         }
     }
-    client.fetch_all(wanted.into_values().collect(), sink.clone(), Arc::new(Unwatched)).await?;
+    client.fetch_all(remote.into_values().collect(), sink.clone(), Arc::new(Unwatched)).await?;
     Ok(sink.take_all())
 }
 
@@ -202,13 +243,17 @@ mod tests {
             ("undated-waived", None),
             ("young-waived", Some(today)),
             ("from-tomorrow", Some(day("2026-11-24"))),
+            ("from-far-ahead", Some(day("2062-11-23"))),
         ];
         let built = built.map(|(name, built)| (name.to_owned(), built)).into();
         let ages = rule_on(&rule, &built, today);
         let named = |old: &Old| (old.name.clone(), old.days);
         let refused: Vec<_> = ages.refused().map(named).collect();
         let refused: Vec<_> = refused.iter().map(|(name, days)| (name.as_str(), *days)).collect();
-        assert_eq!(refused, [("ended", Some(326)), ("old", Some(31)), ("undated", None)]);
+        assert_eq!(
+            refused,
+            [("ended", Some(326)), ("from-far-ahead", None), ("old", Some(31)), ("undated", None)]
+        );
         let passed: Vec<_> =
             ages.old.iter().filter(|old| old.waiver.is_some()).map(|old| old.name.as_str()).collect();
         assert_eq!(passed, ["undated-waived", "waived"]);

@@ -124,3 +124,40 @@ fn what_is_too_old_needs_a_waiver_that_is_signed() {
     let told = process::text(vendor.sealift().arg("inspect").arg(&archive));
     assert!(told.contains("may be old until 2999-12-31"), "{told}");
 }
+
+#[test]
+fn an_image_is_as_old_as_itself_and_not_as_its_signature() {
+    const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    let vendor = Vendor::new(&ACME);
+    // Who is offered says nothing of its age; what stands beside it does, as cosign writes it.
+    let offer = |name: &str, tag: &str, config_type: &str, created: &str| {
+        let config = format!("{{\"created\": \"{created}\"}}");
+        let blob = vendor.registry().add_blob(name, config.clone()).expect("room in memory");
+        let manifest = format!(
+            "{{\"schemaVersion\": 2, \"mediaType\": \"application/vnd.oci.image.manifest.v1+json\", \"config\": \
+             {{\"mediaType\": \"{config_type}\", \"digest\": \"{}\", \"size\": {}}}, \"layers\": []}}",
+            blob.digest,
+            config.len()
+        );
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        vendor.registry().add_manifest(name, Some(tag), media_type, manifest).digest.to_string()
+    };
+    let sign = |name: &str, digest: &str, created: &str| {
+        offer(name, &format!("{}.sig", digest.replace(':', "-")), CONFIG, created)
+    };
+    let undated = offer("acme/undated", "1", CONFIG, "1970-01-01T00:00:00Z");
+    sign("acme/undated", &undated, "2999-01-01T00:00:00Z");
+    let artifact = offer("acme/artifact", "1", "application/vnd.acme.config+json", "1970-01-01T00:00:00Z");
+    sign("acme/artifact", &artifact, "0001-01-01T00:00:00Z");
+    let today = process::text(std::process::Command::new("date").args(["--utc", "+%FT%TZ"]));
+    let young = offer("acme/young", "1", CONFIG, today.trim());
+    sign("acme/young", &young, "2001-01-01T00:00:00Z");
+    let images: String =
+        ["undated", "artifact", "young"].map(|name| vendor.image(&format!("acme/{name}:1"))).concat();
+    vendor.define("1.0.0", 1, &format!("images:\n{images}rebuild: {{maxAgeDays: 30}}\n"));
+    vendor.lock();
+    let refused = check(&vendor).expect(1);
+    refused.expect_said(&["SL0479", "1 of what the release is made of"]);
+    let told = refused.stdout();
+    assert!(told.contains("acme/undated:1  it does not say when it was built"), "{told}");
+}
