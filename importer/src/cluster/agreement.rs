@@ -146,6 +146,19 @@ impl Agreement {
         Some(Self { is_asked_for: has_consent, ..next })
     }
 
+    /// Whether a person who writes this in the place of `before` leads the nodes back, whatever runs where it is asked for, and has
+    /// not said to know what that means for data. As long as a release was only fetched, there is nothing to go back on.
+    #[must_use]
+    pub fn leads_back_unasked(&self, before: &Self) -> bool {
+        self.is_return && !self.is_asked_for && self != before && !before.is_harmless()
+    }
+
+    /// Whether it can be given up without a loss: releases are only fetched.
+    #[must_use]
+    pub fn is_harmless(&self) -> bool {
+        self.phase == Phase::Staging && !self.is_return && !self.is_stopped
+    }
+
     /// The release with this digest, if this run leads to it, or forward to it once it is turned round.
     #[must_use]
     pub fn leads_to(&self, statement: &Digest) -> Option<&CurrentRelease> {
@@ -348,6 +361,28 @@ mod tests {
         assert_eq!((asked.run, asked.is_return, asked.is_asked_for), (3, true, true));
         assert_eq!((&asked.release, &asked.from), (&back.release, &back.from));
         assert_eq!(asked.asked_for(&release(1), true), Some(asked));
+    }
+
+    #[test]
+    fn nobody_leads_all_back_without_consent() {
+        let run = Agreement::first(release(2), Some(release(1)));
+        let at = |phase| Agreement { phase, ..run.clone() };
+        // What is agreed on, what is asked for, and whether that needs consent.
+        let cases = [
+            (at(Phase::Active), 1, true),
+            (at(Phase::Active), 2, false),
+            (at(Phase::Active), 3, false),
+            (at(Phase::Activating), 1, true),
+            (at(Phase::Staging), 1, false),
+            (run.stopped("no"), 1, true),
+            (at(Phase::Activating).given_up("no"), 1, false),
+            (at(Phase::Activating).given_up("no"), 2, false),
+        ];
+        for (agreed, wanted, needs_consent) in cases {
+            let next = |has_consent| agreed.asked_for(&release(wanted), has_consent).unwrap();
+            assert_eq!(next(false).leads_back_unasked(&agreed), needs_consent, "{agreed:?} {wanted}");
+            assert!(!next(true).leads_back_unasked(&agreed), "{agreed:?} {wanted}");
+        }
     }
 
     #[test]

@@ -292,7 +292,9 @@ impl World {
             Some(agreed) => agreed.asked_for(&wanted, has_consent),
             None => Some(Agreement::first(wanted, store.active.map(release))),
         };
-        if let Some(next) = next.filter(|next| Some(next) != agreed.as_ref()) {
+        let is_refused =
+            |next: &Agreement| agreed.as_ref().is_some_and(|agreed| next.leads_back_unasked(agreed));
+        if let Some(next) = next.filter(|next| Some(next) != agreed.as_ref() && !is_refused(next)) {
             self.asked.extend(next.is_asked_for.then_some(next.run));
             api.agree(next);
         }

@@ -90,6 +90,20 @@ fn a_mute_node_that_has_passed_its_point_of_no_return_is_not_led_back_unasked() 
 }
 
 #[test]
+fn a_node_that_is_behind_does_not_turn_all_back_unasked() {
+    let mut world = World::settled_with_points();
+    world.ask(0, 3);
+    world.settle();
+    world.happen(Happens::Replace(2));
+    world.happen(Happens::Import(2, 1));
+    let agreed = world.agreed();
+    world.happen(Happens::Wish(2, 1, false));
+    assert_eq!(world.agreed(), agreed, "it runs nothing, so that is no way back for itself");
+    world.settle();
+    assert_eq!(world.active(), [Some(3); 3]);
+}
+
+#[test]
 fn a_first_run_that_comes_to_nothing_lets_flux_go() {
     for (how, phase) in [(End::Cannot, Phase::GivingUp), (End::CannotBehind, Phase::Activating)] {
         let mut world = World::empty();
