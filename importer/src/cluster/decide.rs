@@ -133,7 +133,7 @@ fn lead(view: &View) -> Option<Act> {
     if let Some(reason) = trouble(view, agreed) {
         return Some(fail(view, agreed, &reason));
     }
-    let enter = |phase| Some(agree(Agreement { phase, ..agreed.clone() }));
+    let enter = |phase| Some(agree(agreed.entering(phase)));
     let free = Work::FreeFlux { run: agreed.run };
     match agreed.phase {
         Phase::Staging if all_have_it(view, agreed) => {
@@ -175,10 +175,11 @@ fn begin(view: &View, work: Work) -> Option<Act> {
     (!view.is_busy && view.may_retry).then_some(Act::Begin(work))
 }
 
-/// A run that leads forward comes to nothing. Going back behind a point of no return may cost data, so a person decides on that.
+/// A run that leads forward comes to nothing. Going back behind a point of no return may cost data, so a person decides on that;
+/// where nothing has begun, whoever is behind one was there before, and does not go back unasked.
 fn fail(view: &View, agreed: &Agreement, reason: &str) -> Act {
     let is_past = parties(view, agreed).any(|(_, report)| agreed.is_past_return(report));
-    agree(if is_past { agreed.stopped(reason) } else { agreed.given_up(reason) })
+    agree(if is_past && !agreed.is_unbegun() { agreed.stopped(reason) } else { agreed.given_up(reason) })
 }
 
 /// What this work came to, if it was the last that was done.

@@ -94,6 +94,7 @@ impl Seen<'_> {
             assert!(
                 !is_turned
                     || !is_live
+                    || before.is_unbegun()
                     || before.leaves_aside(&report.value)
                     || !before.is_past_return(&report.value),
                 "{name} would have to go back behind its point of no return: {before:?}"

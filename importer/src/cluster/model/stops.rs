@@ -207,6 +207,45 @@ fn a_node_that_is_ahead_is_left_aside() {
 }
 
 #[test]
+fn while_a_run_only_stages_a_node_that_is_ahead_answers_nobody_and_stops_nothing() {
+    // Somebody cannot have the release, or Flux cannot be held still.
+    for is_flux in [false, true] {
+        let mut world = World::settled();
+        world.nodes[0].store = Store { has_point: true, ..Store::of(&[1, 3], Some(3)) };
+        world.happen(Happens::Wish(0, 3, false));
+        let at = world.until(&[0, 1, 2], |_, work| match work {
+            Work::HoldFlux { .. } => is_flux,
+            work => !is_flux && matches!(work, Work::Stage { .. }),
+        });
+        let served: Vec<_> = world.agreed().served().cloned().collect();
+        assert_eq!((world.agreed().phase, served), (Phase::Staging, vec![release(1)]));
+        world.happen(Happens::Finish(at, End::Cannot));
+        world.rounds(&[0, 1, 2], 60);
+        let agreed = world.agreed();
+        assert_eq!((&agreed.release, agreed.phase), (&release(1), Phase::Active), "{agreed:?}");
+        assert_eq!((world.active(), world.is_flux_held), (vec![Some(3), Some(1), Some(1)], false));
+        world.ask(1, 3);
+        world.settle();
+        assert_eq!(world.active(), [Some(3); 3]);
+    }
+}
+
+#[test]
+fn a_trial_that_stops_before_it_begins_lets_flux_go() {
+    let mut world = World::settled();
+    world.nodes[1].store.has_point = true;
+    world.ask(0, 2);
+    let leader = world.until(&[0, 1, 2], |_, work| matches!(work, Work::Check { .. }));
+    world.happen(Happens::Finish(leader, End::Cannot));
+    world.expect_stopped(Phase::Settling, [Some(2); 3]);
+    world.happen(Happens::Wish(0, 2, false));
+    let leader = world.until(&[0, 1, 2], |_, work| matches!(work, Work::HoldFlux { .. }));
+    world.happen(Happens::Finish(leader, End::Cannot));
+    world.expect_stopped(Phase::Staging, [Some(2); 3]);
+    assert!(!world.is_flux_held);
+}
+
+#[test]
 fn two_machines_of_one_name_do_not_both_act() {
     let mut world = World::settled();
     let twin = Store { boot: 99, ..Store::of(&[1], Some(1)) };
