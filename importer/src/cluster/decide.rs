@@ -86,8 +86,9 @@ fn follow(view: &View) -> Option<Work> {
 /// Whether nobody else is switching, and all nodes that come before this one have switched. Where that concerns them alone, those
 /// that are hindered are not waited for: they would keep others where all is not well.
 fn is_turn(view: &View, agreed: &Agreement) -> bool {
-    let is_passed =
-        |report: &Report| has_switched(report, agreed) || agreed.is_lenient() && report.hindrance().is_some();
+    let is_passed = |report: &Report| {
+        has_switched(report, agreed) || agreed.is_lenient() && report.is_hindered_in(agreed.run)
+    };
     view.nodes.iter().all(|(name, report)| *name == view.me || !report.is_switching)
         && view.nodes.range(..&view.me).all(|(_, report)| is_passed(report))
 }
@@ -220,7 +221,8 @@ fn has_switched(report: &Report, agreed: &Agreement) -> bool {
         || agreed.leaves_aside(report)
 }
 
-/// On the way back, a node that cannot follow is left behind: it would keep all others where all is not well.
+/// On the way back, a node that cannot follow, be it only for now, is left behind: it would keep all others where all is not
+/// well. It catches up later.
 fn is_left(report: &Report, agreed: &Agreement) -> bool {
-    agreed.is_return && report.trouble_in(agreed.run).is_some()
+    agreed.is_return && report.is_hindered_in(agreed.run)
 }

@@ -246,6 +246,33 @@ fn a_trial_that_stops_before_it_begins_lets_flux_go() {
 }
 
 #[test]
+fn on_the_way_back_nobody_waits_for_what_may_pass() {
+    // A node never got the release before, or its store is locked for hours.
+    for is_locked in [false, true] {
+        let mut world = World::settled();
+        for node in 0..NODES {
+            world.happen(Happens::Import(node, 2));
+        }
+        world.happen(Happens::Wish(0, 2, false));
+        world.until_switching(1);
+        world.nodes[2].store = if is_locked { Store::of(&[1, 2], Some(2)) } else { Store::of(&[2], None) };
+        world.happen(Happens::Finish(1, End::Cannot));
+        for _ in 0..60 {
+            for node in 0..NODES {
+                world.happen(Happens::Step(node, Luck::Good));
+                let is_hindered =
+                    node == 2 && world.nodes[2].work.as_ref().is_some_and(|work| !work.is_coordination());
+                world.happen(Happens::Finish(node, if is_hindered { End::Fails } else { End::Done }));
+            }
+        }
+        assert_eq!((world.agreed().release, world.agreed().phase), (release(1), Phase::Active));
+        assert_eq!((&world.active()[..2], world.is_flux_held), (&[Some(1); 2][..], false));
+        world.settle();
+        assert_eq!(world.active(), [Some(1); 3], "it catches up");
+    }
+}
+
+#[test]
 fn two_machines_of_one_name_do_not_both_act() {
     let mut world = World::settled();
     let twin = Store { boot: 99, ..Store::of(&[1], Some(1)) };
