@@ -41,7 +41,9 @@ pub fn decide(view: &View) -> Vec<Act> {
     // What is agreed on anew is looked at before anything follows from it.
     let is_all = acts.iter().any(|act| matches!(act, Act::Begin(_) | Act::Agree(_)));
     if !is_all && !view.is_busy && view.may_retry {
-        acts.extend(mend_flux(view).or_else(|| follow(view)).map(Act::Begin));
+        // Neither keeps the other for ever.
+        let own = follow(view).filter(|_| view.failed_flux);
+        acts.extend(own.or_else(|| mend_flux(view)).or_else(|| follow(view)).map(Act::Begin));
     }
     acts
 }

@@ -273,6 +273,29 @@ fn on_the_way_back_nobody_waits_for_what_may_pass() {
 }
 
 #[test]
+fn flux_is_let_go_once_what_was_agreed_on_is_removed() {
+    let mut world = World::settled();
+    world.ask(0, 2);
+    world.until_switching(1);
+    assert!(world.is_flux_held);
+    world.api.borrow_mut().now.snapshot.agreement = None;
+    world.rounds(&[0, 1, 2], 40);
+    assert!(!world.is_flux_held, "{:?}", world.active());
+}
+
+#[test]
+fn what_keeps_flux_from_being_let_go_is_told_and_tried_again() {
+    let mut world = World::settled();
+    world.ask(0, 2);
+    let leader = world.until(&[0, 1, 2], |_, work| matches!(work, Work::FreeFlux { .. }));
+    world.happen(Happens::Finish(leader, End::Cannot));
+    world.happen(Happens::Step(leader, Luck::Good));
+    assert_eq!((world.hindrance(leader).as_deref(), world.is_flux_held), (Some("no"), true));
+    world.settle();
+    assert_eq!((world.active(), world.is_flux_held), (vec![Some(2); 3], false));
+}
+
+#[test]
 fn two_machines_of_one_name_do_not_both_act() {
     let mut world = World::settled();
     let twin = Store { boot: 99, ..Store::of(&[1], Some(1)) };
