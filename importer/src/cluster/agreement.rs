@@ -54,6 +54,9 @@ pub struct Agreement {
     /// The release that was agreed on before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<CurrentRelease>,
+    /// The release that Flux goes on with until it is held still for this run; none once it is, or where nothing ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<CurrentRelease>,
     /// Releases that ran before, by falling sequence: the steps for a node that is further behind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<CurrentRelease>,
@@ -85,15 +88,17 @@ impl Agreement {
     #[must_use]
     pub fn first(release: CurrentRelease, from: Option<CurrentRelease>) -> Self {
         let earlier = steps_to(&release, from.iter());
-        Self { earlier, ..Self::begin(1, release, from, 0) }
+        Self { earlier, settled: from.clone(), ..Self::begin(1, release, from, 0) }
     }
 
     /// The run that leads to another release, or once more to this one.
     #[must_use]
     pub fn next(&self, release: CurrentRelease) -> Self {
+        let settled = if self.is_settled() { Some(&self.release) } else { self.settled.as_ref() }.cloned();
         if release == self.release {
             let Self { earlier, is_return, .. } = self.clone();
             return Self {
+                settled,
                 earlier,
                 is_return,
                 ..Self::begin(self.run + 1, release, self.from.clone(), self.term)
@@ -103,9 +108,18 @@ impl Agreement {
         // Where nothing had run before this one, that came to nothing, there is no way back to it.
         let is_nothing = self.from.is_none() && self.is_given_up() && !is_return;
         let from = Some(&self.release).filter(|_| !is_nothing);
+        // Flux is free after a first run that came to nothing, wherever the nodes are; it goes on with what they go back to.
+        let is_free = self.phase == Phase::GivingUp && is_return;
+        let settled = settled.or_else(|| is_free.then(|| release.clone()));
         let earlier = steps_to(&release, self.earlier.iter().chain(from));
         let begun = Self::begin(self.run + 1, release, from.cloned(), self.term);
-        Self { earlier, is_return, ..begun }
+        Self { settled, earlier, is_return, ..begun }
+    }
+
+    /// This run, in a later phase.
+    #[must_use]
+    pub fn entering(&self, phase: Phase) -> Self {
+        Self { phase, settled: None, ..self.clone() }
     }
 
     /// What becomes of this run if it comes to nothing before any point of no return: the run that goes back on it. Where nothing
@@ -146,6 +160,19 @@ impl Agreement {
         Some(Self { is_asked_for: has_consent, ..next })
     }
 
+    /// Whether a person who writes this in the place of `before` leads the nodes back, whatever runs where it is asked for, and has
+    /// not said to know what that means for data. As long as a release was only fetched, there is nothing to go back on.
+    #[must_use]
+    pub fn leads_back_unasked(&self, before: &Self) -> bool {
+        self.is_return && !self.is_asked_for && self != before && !before.is_harmless()
+    }
+
+    /// Whether it can be given up without a loss: releases are only fetched.
+    #[must_use]
+    pub fn is_harmless(&self) -> bool {
+        self.phase == Phase::Staging && !self.is_return && !self.is_stopped
+    }
+
     /// The release with this digest, if this run leads to it, or forward to it once it is turned round.
     #[must_use]
     pub fn leads_to(&self, statement: &Digest) -> Option<&CurrentRelease> {
@@ -174,16 +201,23 @@ impl Agreement {
     /// Whether Flux has to stand still, or to be free; none where that changes.
     #[must_use]
     pub fn holds_flux(&self) -> Option<bool> {
-        (self.phase != Phase::Staging).then_some(self.phase == Phase::Activating)
+        let is_fixed = self.phase != Phase::Staging || self.is_stopped && self.settled.is_some();
+        is_fixed.then_some(self.phase == Phase::Activating)
     }
 
-    /// The releases of which a node may answer with any while this holds. None until the nodes have switched for the first time:
-    /// nothing was agreed on before that a node could be behind.
+    /// The releases of which a node may answer with any while this holds: one as long as Flux is free, which would apply whichever
+    /// it asks first. None until the nodes have switched for the first time: nothing was agreed on before that a node could be
+    /// behind.
     pub fn served(&self) -> impl Iterator<Item = &CurrentRelease> {
-        let is_settled = matches!(self.phase, Phase::Settling | Phase::Active);
-        let from = self.from.as_ref().filter(|_| !is_settled);
-        let release = Some(&self.release).filter(|_| is_settled || self.from.is_some());
-        from.into_iter().chain(release)
+        let alone = if self.is_settled() { Some(&self.release) } else { self.settled.as_ref() };
+        let from = self.from.as_ref().filter(|_| alone.is_none());
+        alone.into_iter().chain(from.into_iter().flat_map(|from| [from, &self.release]))
+    }
+
+    /// Whether nobody has to go back if it comes to nothing: Flux goes on with what it would go back to.
+    #[must_use]
+    pub fn is_unbegun(&self) -> bool {
+        self.phase == Phase::Staging && self.settled.is_some() && self.settled == self.from
     }
 
     /// What becomes of a first run that a person takes back, as long as nothing has changed for anybody; none of another run.
@@ -216,12 +250,18 @@ impl Agreement {
         })
     }
 
+    /// Whether the nodes have switched, and all that Flux may be told is the release.
+    fn is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Settling | Phase::Active)
+    }
+
     fn begin(run: u64, release: CurrentRelease, from: Option<CurrentRelease>, term: u64) -> Self {
         Self {
             run,
             phase: Phase::Staging,
             release,
             from,
+            settled: None,
             earlier: Vec::new(),
             is_return: false,
             is_asked_for: false,
@@ -351,16 +391,38 @@ mod tests {
     }
 
     #[test]
+    fn nobody_leads_all_back_without_consent() {
+        let run = Agreement::first(release(2), Some(release(1)));
+        let at = |phase| Agreement { phase, ..run.clone() };
+        // What is agreed on, what is asked for, and whether that needs consent.
+        let cases = [
+            (at(Phase::Active), 1, true),
+            (at(Phase::Active), 2, false),
+            (at(Phase::Active), 3, false),
+            (at(Phase::Activating), 1, true),
+            (at(Phase::Staging), 1, false),
+            (run.stopped("no"), 1, true),
+            (at(Phase::Activating).given_up("no"), 1, false),
+            (at(Phase::Activating).given_up("no"), 2, false),
+        ];
+        for (agreed, wanted, needs_consent) in cases {
+            let next = |has_consent| agreed.asked_for(&release(wanted), has_consent).unwrap();
+            assert_eq!(next(false).leads_back_unasked(&agreed), needs_consent, "{agreed:?} {wanted}");
+            assert!(!next(true).leads_back_unasked(&agreed), "{agreed:?} {wanted}");
+        }
+    }
+
+    #[test]
     fn what_is_served_follows_the_phase() {
         let run = Agreement::first(release(2), Some(release(1)));
         let served = |run: &Agreement, phase| {
-            let run = Agreement { phase, ..run.clone() };
+            let run = if phase == Phase::Staging { run.clone() } else { run.entering(phase) };
             run.served().map(|one| one.sequence.get()).collect::<Vec<_>>()
         };
         let first = Agreement::first(release(2), None);
         // Of a run, and of a first one, for which what runs goes on being served until all have switched.
         let cases: [(Phase, &[u64], &[u64]); 5] = [
-            (Phase::Staging, &[1, 2], &[]),
+            (Phase::Staging, &[1], &[]),
             (Phase::Activating, &[1, 2], &[]),
             (Phase::Settling, &[2], &[2]),
             (Phase::Active, &[2], &[2]),
@@ -372,6 +434,16 @@ mod tests {
                 (of_run.to_vec(), of_first.to_vec()),
                 "{phase}"
             );
+        }
+        // On the way back, and out of it, as long as Flux is held; and after a wish once it was let go.
+        let back = run.entering(Phase::Activating).given_up("no");
+        let again = back.asked_for(&release(2), false).unwrap();
+        let on = run.entering(Phase::Settling).given_up("no");
+        let cases: [(&Agreement, &[u64]); 3] = [(&back, &[1, 2]), (&again, &[1, 2]), (&on, &[2])];
+        for (agreed, wanted) in cases {
+            let mut sequences: Vec<u64> = agreed.served().map(|one| one.sequence.get()).collect();
+            sequences.sort_unstable();
+            assert_eq!(sequences, wanted, "{agreed:?}");
         }
         let ended = first.taken_back().unwrap();
         assert_eq!(ended.phase, Phase::GivingUp);

@@ -41,7 +41,9 @@ pub fn decide(view: &View) -> Vec<Act> {
     // What is agreed on anew is looked at before anything follows from it.
     let is_all = acts.iter().any(|act| matches!(act, Act::Begin(_) | Act::Agree(_)));
     if !is_all && !view.is_busy && view.may_retry {
-        acts.extend(mend_flux(view).or_else(|| follow(view)).map(Act::Begin));
+        // Neither keeps the other for ever.
+        let own = follow(view).filter(|_| view.failed_flux);
+        acts.extend(own.or_else(|| mend_flux(view)).or_else(|| follow(view)).map(Act::Begin));
     }
     acts
 }
@@ -86,8 +88,9 @@ fn follow(view: &View) -> Option<Work> {
 /// Whether nobody else is switching, and all nodes that come before this one have switched. Where that concerns them alone, those
 /// that are hindered are not waited for: they would keep others where all is not well.
 fn is_turn(view: &View, agreed: &Agreement) -> bool {
-    let is_passed =
-        |report: &Report| has_switched(report, agreed) || agreed.is_lenient() && report.hindrance().is_some();
+    let is_passed = |report: &Report| {
+        has_switched(report, agreed) || agreed.is_lenient() && report.is_hindered_in(agreed.run)
+    };
     view.nodes.iter().all(|(name, report)| *name == view.me || !report.is_switching)
         && view.nodes.range(..&view.me).all(|(_, report)| is_passed(report))
 }
@@ -133,7 +136,7 @@ fn lead(view: &View) -> Option<Act> {
     if let Some(reason) = trouble(view, agreed) {
         return Some(fail(view, agreed, &reason));
     }
-    let enter = |phase| Some(agree(Agreement { phase, ..agreed.clone() }));
+    let enter = |phase| Some(agree(agreed.entering(phase)));
     let free = Work::FreeFlux { run: agreed.run };
     match agreed.phase {
         Phase::Staging if all_have_it(view, agreed) => {
@@ -175,10 +178,11 @@ fn begin(view: &View, work: Work) -> Option<Act> {
     (!view.is_busy && view.may_retry).then_some(Act::Begin(work))
 }
 
-/// A run that leads forward comes to nothing. Going back behind a point of no return may cost data, so a person decides on that.
+/// A run that leads forward comes to nothing. Going back behind a point of no return may cost data, so a person decides on that;
+/// where nothing has begun, whoever is behind one was there before, and does not go back unasked.
 fn fail(view: &View, agreed: &Agreement, reason: &str) -> Act {
     let is_past = parties(view, agreed).any(|(_, report)| agreed.is_past_return(report));
-    agree(if is_past { agreed.stopped(reason) } else { agreed.given_up(reason) })
+    agree(if is_past && !agreed.is_unbegun() { agreed.stopped(reason) } else { agreed.given_up(reason) })
 }
 
 /// What this work came to, if it was the last that was done.
@@ -219,7 +223,8 @@ fn has_switched(report: &Report, agreed: &Agreement) -> bool {
         || agreed.leaves_aside(report)
 }
 
-/// On the way back, a node that cannot follow is left behind: it would keep all others where all is not well.
+/// On the way back, a node that cannot follow, be it only for now, is left behind: it would keep all others where all is not
+/// well. It catches up later.
 fn is_left(report: &Report, agreed: &Agreement) -> bool {
-    agreed.is_return && report.trouble_in(agreed.run).is_some()
+    agreed.is_return && report.is_hindered_in(agreed.run)
 }

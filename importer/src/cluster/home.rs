@@ -126,6 +126,7 @@ mod tests {
     use fs_err as fs;
     use sealift_store::HEARING_LASTS;
 
+    use super::super::agreement::Phase;
     use super::super::view::Times;
     use super::*;
 
@@ -165,7 +166,7 @@ mod tests {
         home_of_node.hear(None, Vec::new(), &PeerAuthorities::default()).unwrap();
         let nothing = store.heard().unwrap().unwrap().agreed;
         assert!(nothing.releases.is_empty() && nothing.boot_id == boot().unwrap());
-        let run = Agreement::first(named(2), Some(named(1)));
+        let run = Agreement::first(named(2), Some(named(1))).entering(Phase::Activating);
         let authorities: PeerAuthorities = [("node-b", "its authority".to_owned())].into_iter().collect();
         home_of_node.hear(Some(&run), Vec::new(), &authorities).unwrap();
         let heard = store.heard().unwrap().unwrap().agreed;

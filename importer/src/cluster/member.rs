@@ -99,6 +99,8 @@ pub struct Member {
     obstacle: Option<String>,
     /// How it has left Flux, until that is seen to be what is agreed on.
     left_flux: Option<LeftFlux>,
+    /// Whether the last work was to let Flux go, and failed.
+    failed_flux: bool,
     /// How often work has failed in a row, and when it is tried again.
     failed: (u32, Duration),
     /// When it last wrote about itself.
@@ -121,6 +123,7 @@ impl Member {
             obstacle: None,
             // It may have been ended while it held Flux still.
             left_flux: Some(LeftFlux::Held),
+            failed_flux: false,
             failed: (0, Duration::ZERO),
             told: None,
         }
@@ -176,6 +179,7 @@ impl Member {
     pub fn finish(&mut self, now: Duration, work: Work, outcome: Result<(), Failure>) {
         self.work = None;
         self.waits = None;
+        self.failed_flux = false;
         let (failures, _) = self.failed;
         self.failed = match &outcome {
             Ok(()) => (0, now),
@@ -184,9 +188,16 @@ impl Member {
         let run = work.run();
         self.left_flux = left_flux(&work, &outcome).or(self.left_flux);
         if work.is_coordination() {
-            // A trial that may pass is no outcome: it is made again.
+            // A trial that may pass is no outcome: it is made again. So is letting Flux go: nothing else can be done then.
+            let is_free = matches!(work, Work::FreeFlux { .. });
             let outcome = match outcome {
                 Err(Failure::Passing(reason)) => {
+                    self.waits = Some((run, reason));
+                    self.failed_flux = is_free;
+                    return;
+                }
+                Err(Failure::Trouble(reason)) if is_free => {
+                    self.failed_flux = true;
                     self.waits = Some((run, reason));
                     return;
                 }
@@ -232,14 +243,12 @@ impl Member {
         }
     }
 
-    /// What is agreed on now may be what was done to Flux here.
+    /// What is agreed on now may be what was done to Flux here. That it is held is kept in mind until it is let go: what is agreed
+    /// on may be removed meanwhile.
     fn settle_flux(&mut self, agreement: Option<&Agreement>) {
-        let wanted = match agreement.map_or(Some(false), Agreement::holds_flux) {
-            Some(true) => LeftFlux::Held,
-            Some(false) => LeftFlux::Free,
-            None => return,
-        };
-        self.left_flux = self.left_flux.filter(|left| *left != wanted);
+        if agreement.map_or(Some(false), Agreement::holds_flux) == Some(false) {
+            self.left_flux = self.left_flux.filter(|left| *left != LeftFlux::Free);
+        }
     }
 
     fn report(&mut self, home: &dyn Home, agreement: Option<&Agreement>) -> Result<Report, Error> {
@@ -303,6 +312,7 @@ impl Member {
             may_retry: now >= self.failed.1,
             done: self.done.clone(),
             left_flux: self.left_flux,
+            failed_flux: self.failed_flux,
         }
     }
 
@@ -321,11 +331,12 @@ impl Member {
     }
 }
 
-/// How this work leaves Flux. What cannot be done is not tried for ever, beyond what the coordinator does; and what failed for
-/// now may be half done.
+/// How this work leaves Flux. What failed may be half done; that it cannot be held is not tried for ever.
 fn left_flux(work: &Work, outcome: &Result<(), Failure>) -> Option<LeftFlux> {
     match (work, outcome) {
-        (Work::HoldFlux { .. } | Work::FreeFlux { .. }, Err(Failure::Passing(_))) => Some(LeftFlux::Unknown),
+        (Work::HoldFlux { .. }, Err(Failure::Passing(_))) | (Work::FreeFlux { .. }, Err(_)) => {
+            Some(LeftFlux::Unknown)
+        }
         (Work::HoldFlux { .. }, _) => Some(LeftFlux::Held),
         (Work::FreeFlux { .. }, _) => Some(LeftFlux::Free),
         _ => None,

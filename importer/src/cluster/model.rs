@@ -63,6 +63,8 @@ struct World {
     nodes: Vec<Node>,
     /// Flux stands still.
     is_flux_held: bool,
+    /// It was let go after something else was agreed on; whoever did that holds it again.
+    is_freed_late: bool,
     /// The runs that a person has asked for, knowing what going back means.
     asked: BTreeSet<u64>,
     boots: u64,
@@ -134,7 +136,15 @@ impl World {
         let mut nodes: Vec<Node> = (0..NODES).map(Node::new).collect();
         nodes[0].store = Store::of(&[1], None);
         let (clock, api) = (Duration::from_secs(1000), RefCell::default());
-        Self { clock, api, nodes, is_flux_held: false, asked: BTreeSet::new(), boots: 0 }
+        Self {
+            clock,
+            api,
+            nodes,
+            is_flux_held: false,
+            is_freed_late: false,
+            asked: BTreeSet::new(),
+            boots: 0,
+        }
     }
 
     /// The same as at first, once all have taken what runs.
@@ -169,13 +179,13 @@ impl World {
                     node.held_up.get_or_insert((looked, self.clock));
                 }
             }
-            Happens::Crash(node, is_done) => {
-                let node = &mut self.nodes[node];
-                match node.work {
-                    Some(Work::HoldFlux { .. }) if is_done => self.is_flux_held = true,
-                    Some(Work::FreeFlux { .. }) if is_done => self.is_flux_held = false,
+            Happens::Crash(at, is_done) => {
+                match self.nodes[at].work {
+                    Some(Work::HoldFlux { .. }) if is_done => self.leave_flux(true),
+                    Some(Work::FreeFlux { .. }) if is_done => self.leave_flux(false),
                     _ => {}
                 }
+                let node = &mut self.nodes[at];
                 (node.member, node.work, node.held_up) = (None, None, None);
             }
             Happens::Start(node) => {
@@ -202,6 +212,7 @@ impl World {
             Happens::Wish(node, sequence, has_consent) => self.wish(node, sequence, has_consent),
             Happens::Wait(seconds) => self.clock += Duration::from_secs(seconds),
         }
+        self.expect_one_answer();
     }
 
     fn step(&mut self, node: usize, luck: Luck) -> Result<(), Error> {
@@ -234,7 +245,7 @@ impl World {
                 store.begun = before.filter(|_| !is_past).or(Some((sequence, is_past)));
             }
             // Half of it may be done.
-            Work::HoldFlux { .. } => self.is_flux_held = true,
+            Work::HoldFlux { .. } => self.leave_flux(true),
             _ => {}
         }
         let member = self.nodes[at].member.as_mut().expect("what works is up");
@@ -273,10 +284,25 @@ impl World {
                     return Err(Failure::Passing("it is not here".to_owned()));
                 }
             }
-            Work::HoldFlux { .. } => self.is_flux_held = true,
-            Work::FreeFlux { .. } => self.is_flux_held = false,
+            Work::HoldFlux { .. } => self.leave_flux(true),
+            Work::FreeFlux { .. } => self.leave_flux(false),
         }
         Ok(())
+    }
+
+    fn leave_flux(&mut self, is_held: bool) {
+        let agreed = self.api.borrow().now.snapshot.agreement.clone();
+        let wanted = agreed.and_then(|agreed| agreed.value.holds_flux());
+        (self.is_flux_held, self.is_freed_late) = (is_held, !is_held && wanted != Some(false));
+    }
+
+    /// Flux applies whatever it asks first.
+    fn expect_one_answer(&self) {
+        let api = self.api.borrow();
+        let agreed = api.now.snapshot.agreement.iter().map(|agreed| &agreed.value);
+        let served: BTreeSet<Digest> = agreed.flat_map(Agreement::served).map(|one| one.statement).collect();
+        let is_held = self.is_flux_held || self.is_freed_late;
+        assert!(is_held || served.len() < 2, "Flux is free: {:?}", api.now.snapshot.agreement);
     }
 
     /// A person on this node asks for a release that is here.
@@ -292,7 +318,9 @@ impl World {
             Some(agreed) => agreed.asked_for(&wanted, has_consent),
             None => Some(Agreement::first(wanted, store.active.map(release))),
         };
-        if let Some(next) = next.filter(|next| Some(next) != agreed.as_ref()) {
+        let is_refused =
+            |next: &Agreement| agreed.as_ref().is_some_and(|agreed| next.leads_back_unasked(agreed));
+        if let Some(next) = next.filter(|next| Some(next) != agreed.as_ref() && !is_refused(next)) {
             self.asked.extend(next.is_asked_for.then_some(next.run));
             api.agree(next);
         }

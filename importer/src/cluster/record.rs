@@ -132,6 +132,12 @@ impl Report {
         !self.is_unsettled && self.active.as_ref().is_some_and(|active| active.statement == release.statement)
     }
 
+    /// Whether it cannot follow in this run, or not now.
+    #[must_use]
+    pub fn is_hindered_in(&self, run: u64) -> bool {
+        self.trouble_in(run).is_some() || self.waits.is_some()
+    }
+
     /// Why it cannot follow in this run, if it cannot.
     #[must_use]
     pub fn trouble_in(&self, run: u64) -> Option<&str> {

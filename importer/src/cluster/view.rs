@@ -105,6 +105,8 @@ pub struct View {
     pub done: Option<(Work, Result<(), String>)>,
     /// How this node has left Flux, until that is seen to be what is agreed on.
     pub left_flux: Option<LeftFlux>,
+    /// Whether the last work here was to let Flux go, and failed.
+    pub failed_flux: bool,
 }
 
 /// How a node has left Flux.

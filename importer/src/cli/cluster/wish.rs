@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealift_archive::release::CurrentRelease;
 use sealift_archive::{Class, Explain as _, ReleaseName};
 use sealift_fetch::Interrupt;
-use sealift_store::Subject;
+use sealift_store::{Store, Subject};
 
 use super::super::output::Output;
 use super::super::{ActivateArgs, Cli, RollbackArgs, switch};
@@ -36,14 +36,16 @@ pub(in super::super) fn activate(
         && let Some(agreed) = open_run(&read(cluster)?)
         && let Some(wanted) = agreed.leads_to(&store.release(sequence)?.digest())
     {
-        return Wish { output, cluster, wanted: wanted.clone(), from: None, has_consent }.make();
+        let activation = &config.activation;
+        let wanted = wanted.clone();
+        return Wish { output, cluster, activation, store: &store, wanted, from: None, has_consent }.make();
     }
     let plan = Plan::activation(&store, &config.activation, sequence)?;
     if args.plan.plan {
         return output.result(&plan, || switch::describe(&plan));
     }
     expect_consent(plan.to.name(), &plan.warnings, has_consent)?;
-    Wish::of(&plan, has_consent, output, cluster).make()
+    Wish::of(&plan, has_consent, output, config, cluster, &store).make()
 }
 
 /// `rollback`: the release before, on all nodes; or what is not at its end is given up.
@@ -67,22 +69,21 @@ pub(in super::super) fn rollback(
     {
         let is_known = agreed.is_return && agreed.is_asked_for;
         // As long as releases are only fetched, nothing is lost; without consent, nothing can be.
-        let is_harmless = agreed.phase == Phase::Staging && !agreed.is_return && !agreed.is_stopped;
+        let is_harmless = agreed.is_harmless();
+        let (activation, has_consent) = (&config.activation, args.consent.yes);
+        let wanted = wanted.clone();
+        let wish = Wish { output, cluster, activation, store: &store, wanted, from: None, has_consent };
         if !is_known && !is_harmless {
-            let product = store.release(wanted.sequence)?.statement()?.product;
-            let CurrentRelease { version, sequence, .. } = wanted.clone();
-            let goal = ReleaseName { product, version, sequence };
-            expect_consent(goal, &warnings(&config.activation), args.consent.yes)?;
+            wish.expect_consent()?;
         }
-        let has_consent = args.consent.yes || !is_harmless;
-        return Wish { output, cluster, wanted: wanted.clone(), from: None, has_consent }.make();
+        return Wish { has_consent: has_consent || !is_harmless, ..wish }.make();
     }
     let plan = Plan::rollback(&store, &config.activation, target)?;
     if args.plan.plan {
         return output.result(&plan, || switch::describe(&plan));
     }
     expect_consent(plan.to.name(), &plan.warnings, args.consent.yes)?;
-    Wish::of(&plan, args.consent.yes, output, cluster).make()
+    Wish::of(&plan, args.consent.yes, output, config, cluster, &store).make()
 }
 
 /// Ends a first run, before which nothing was agreed on.
@@ -132,6 +133,8 @@ fn named(subject: &Subject) -> CurrentRelease {
 struct Wish<'a> {
     output: Output,
     cluster: &'a Cluster,
+    activation: &'a Activation,
+    store: &'a Store,
     wanted: CurrentRelease,
     /// What is active here.
     from: Option<CurrentRelease>,
@@ -141,10 +144,18 @@ struct Wish<'a> {
 
 impl<'a> Wish<'a> {
     /// As planned, once whoever asks for it has consented to what that means.
-    fn of(plan: &Plan, has_consent: bool, output: Output, cluster: &'a Cluster) -> Self {
+    fn of(
+        plan: &Plan,
+        has_consent: bool,
+        output: Output,
+        config: &'a Config,
+        cluster: &'a Cluster,
+        store: &'a Store,
+    ) -> Self {
         let (wanted, from) = (named(&plan.to), plan.from.as_ref().map(named));
         let is_back = from.as_ref().is_some_and(|from| from.sequence > wanted.sequence);
-        Self { output, cluster, wanted, from, has_consent: has_consent || is_back }
+        let (activation, has_consent) = (&config.activation, has_consent || is_back);
+        Self { output, cluster, activation, store, wanted, from, has_consent }
     }
 
     /// Writes it down, and waits until the nodes have done it.
@@ -152,7 +163,7 @@ impl<'a> Wish<'a> {
         let board = open(self.cluster)?;
         let snapshot = board.read()?;
         let agreed = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
-        let next = if let Some(agreed) = agreed {
+        let mut next = if let Some(agreed) = agreed {
             agreed.asked_for(&self.wanted, self.has_consent).ok_or_else(|| {
                 let release = Box::new(agreed.release.clone());
                 ClusterError::UnderWay { run: agreed.run, release }
@@ -161,6 +172,11 @@ impl<'a> Wish<'a> {
             let first = Agreement::first(self.wanted.clone(), self.from.clone());
             Agreement { is_asked_for: self.has_consent, ..first }
         };
+        // It may be no way back for this node, which is behind, and be one for all others.
+        if agreed.is_some_and(|agreed| next.leads_back_unasked(agreed)) {
+            self.expect_consent()?;
+            next.is_asked_for = true;
+        }
         if agreed != Some(&next) {
             let seen = snapshot.agreement.as_ref().map(|agreed| agreed.version.as_str());
             if board.write_agreement(seen, &next)?.is_none() {
@@ -169,6 +185,14 @@ impl<'a> Wish<'a> {
         }
         let told = self.watch(&board, &next)?;
         self.output.result(&told, || told.describe())
+    }
+
+    /// Whoever asks knows what going back means for data, wherever the nodes are.
+    fn expect_consent(&self) -> Result<(), Error> {
+        let product = self.store.release(self.wanted.sequence)?.statement()?.product;
+        let CurrentRelease { version, sequence, .. } = self.wanted.clone();
+        let goal = ReleaseName { product, version, sequence };
+        expect_consent(goal, &warnings(self.activation), self.has_consent)
     }
 
     fn watch(&self, board: &Kubernetes, begun: &Agreement) -> Result<Told, Error> {

@@ -94,6 +94,7 @@ impl Seen<'_> {
             assert!(
                 !is_turned
                     || !is_live
+                    || before.is_unbegun()
                     || before.leaves_aside(&report.value)
                     || !before.is_past_return(&report.value),
                 "{name} would have to go back behind its point of no return: {before:?}"
@@ -105,7 +106,7 @@ impl Seen<'_> {
         assert_eq!(before.run, after.run);
         for (name, report) in &self.looked.snapshot.reports {
             let is_live = self.at.saturating_sub(self.looked.told[name]) < Times::default().live;
-            let is_left = after.is_return && report.value.trouble_in(after.run).is_some();
+            let is_left = after.is_return && report.value.is_hindered_in(after.run);
             assert!(
                 !is_live || is_left || after.leaves_aside(&report.value) || report.value.has(&after.release),
                 "{name} lives and has not {:?}",

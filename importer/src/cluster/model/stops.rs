@@ -90,6 +90,20 @@ fn a_mute_node_that_has_passed_its_point_of_no_return_is_not_led_back_unasked() 
 }
 
 #[test]
+fn a_node_that_is_behind_does_not_turn_all_back_unasked() {
+    let mut world = World::settled_with_points();
+    world.ask(0, 3);
+    world.settle();
+    world.happen(Happens::Replace(2));
+    world.happen(Happens::Import(2, 1));
+    let agreed = world.agreed();
+    world.happen(Happens::Wish(2, 1, false));
+    assert_eq!(world.agreed(), agreed, "it runs nothing, so that is no way back for itself");
+    world.settle();
+    assert_eq!(world.active(), [Some(3); 3]);
+}
+
+#[test]
 fn a_first_run_that_comes_to_nothing_lets_flux_go() {
     for (how, phase) in [(End::Cannot, Phase::GivingUp), (End::CannotBehind, Phase::Activating)] {
         let mut world = World::empty();
@@ -190,6 +204,95 @@ fn a_node_that_is_ahead_is_left_aside() {
     world.happen(Happens::Wish(0, 4, false));
     world.settle();
     assert_eq!((world.active(), world.hindrance(0)), (vec![Some(4); 3], None));
+}
+
+#[test]
+fn while_a_run_only_stages_a_node_that_is_ahead_answers_nobody_and_stops_nothing() {
+    // Somebody cannot have the release, or Flux cannot be held still.
+    for is_flux in [false, true] {
+        let mut world = World::settled();
+        world.nodes[0].store = Store { has_point: true, ..Store::of(&[1, 3], Some(3)) };
+        world.happen(Happens::Wish(0, 3, false));
+        let at = world.until(&[0, 1, 2], |_, work| match work {
+            Work::HoldFlux { .. } => is_flux,
+            work => !is_flux && matches!(work, Work::Stage { .. }),
+        });
+        let served: Vec<_> = world.agreed().served().cloned().collect();
+        assert_eq!((world.agreed().phase, served), (Phase::Staging, vec![release(1)]));
+        world.happen(Happens::Finish(at, End::Cannot));
+        world.rounds(&[0, 1, 2], 60);
+        let agreed = world.agreed();
+        assert_eq!((&agreed.release, agreed.phase), (&release(1), Phase::Active), "{agreed:?}");
+        assert_eq!((world.active(), world.is_flux_held), (vec![Some(3), Some(1), Some(1)], false));
+        world.ask(1, 3);
+        world.settle();
+        assert_eq!(world.active(), [Some(3); 3]);
+    }
+}
+
+#[test]
+fn a_trial_that_stops_before_it_begins_lets_flux_go() {
+    let mut world = World::settled();
+    world.nodes[1].store.has_point = true;
+    world.ask(0, 2);
+    let leader = world.until(&[0, 1, 2], |_, work| matches!(work, Work::Check { .. }));
+    world.happen(Happens::Finish(leader, End::Cannot));
+    world.expect_stopped(Phase::Settling, [Some(2); 3]);
+    world.happen(Happens::Wish(0, 2, false));
+    let leader = world.until(&[0, 1, 2], |_, work| matches!(work, Work::HoldFlux { .. }));
+    world.happen(Happens::Finish(leader, End::Cannot));
+    world.expect_stopped(Phase::Staging, [Some(2); 3]);
+    assert!(!world.is_flux_held);
+}
+
+#[test]
+fn on_the_way_back_nobody_waits_for_what_may_pass() {
+    // A node never got the release before, or its store is locked for hours.
+    for is_locked in [false, true] {
+        let mut world = World::settled();
+        for node in 0..NODES {
+            world.happen(Happens::Import(node, 2));
+        }
+        world.happen(Happens::Wish(0, 2, false));
+        world.until_switching(1);
+        world.nodes[2].store = if is_locked { Store::of(&[1, 2], Some(2)) } else { Store::of(&[2], None) };
+        world.happen(Happens::Finish(1, End::Cannot));
+        for _ in 0..60 {
+            for node in 0..NODES {
+                world.happen(Happens::Step(node, Luck::Good));
+                let is_hindered =
+                    node == 2 && world.nodes[2].work.as_ref().is_some_and(|work| !work.is_coordination());
+                world.happen(Happens::Finish(node, if is_hindered { End::Fails } else { End::Done }));
+            }
+        }
+        assert_eq!((world.agreed().release, world.agreed().phase), (release(1), Phase::Active));
+        assert_eq!((&world.active()[..2], world.is_flux_held), (&[Some(1); 2][..], false));
+        world.settle();
+        assert_eq!(world.active(), [Some(1); 3], "it catches up");
+    }
+}
+
+#[test]
+fn flux_is_let_go_once_what_was_agreed_on_is_removed() {
+    let mut world = World::settled();
+    world.ask(0, 2);
+    world.until_switching(1);
+    assert!(world.is_flux_held);
+    world.api.borrow_mut().now.snapshot.agreement = None;
+    world.rounds(&[0, 1, 2], 40);
+    assert!(!world.is_flux_held, "{:?}", world.active());
+}
+
+#[test]
+fn what_keeps_flux_from_being_let_go_is_told_and_tried_again() {
+    let mut world = World::settled();
+    world.ask(0, 2);
+    let leader = world.until(&[0, 1, 2], |_, work| matches!(work, Work::FreeFlux { .. }));
+    world.happen(Happens::Finish(leader, End::Cannot));
+    world.happen(Happens::Step(leader, Luck::Good));
+    assert_eq!((world.hindrance(leader).as_deref(), world.is_flux_held), (Some("no"), true));
+    world.settle();
+    assert_eq!((world.active(), world.is_flux_held), (vec![Some(2); 3], false));
 }
 
 #[test]
