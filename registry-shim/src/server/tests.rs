@@ -6,7 +6,6 @@ use axum::routing::get;
 use futures_util::stream;
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::*;
 
