@@ -28,7 +28,7 @@ const MAX_RESIDENT: u64 = 96 << 20;
 const DRIP: &[u8] = b"X: 1\r\n";
 
 /// As many descriptors as this process may have.
-fn raise_descriptors() -> u64 {
+pub(crate) fn raise_descriptors() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or(u64::MAX);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
