@@ -286,9 +286,7 @@ impl Host {
                     Err(why) => self.refuse(peer, &why),
                 }
             }
-            (Reception::None, _) | (Reception::Verified, None) => {
-                self.refuse(peer, "it comes from elsewhere")
-            }
+            (Reception::None, _) | (Reception::Verified, None) => self.refuse(peer, "from elsewhere"),
         }
     }
 
