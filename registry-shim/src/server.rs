@@ -307,7 +307,7 @@ impl Host {
                 part(socket).await;
                 Err(format!("it shows no certificate that lets it in: {why}").into())
             }
-            Err(None) => Err("it took too long over the handshake".into()),
+            Err(None) => Err("no handshake in the time that there was".into()),
         }
     }
 

@@ -119,7 +119,7 @@ const FLUX_EXAMPLES: &str = "\
 Examples:
   sealift-registry config flux --node node-a=10.0.0.11 | kubectl apply --server-side -f -
   sealift-registry config flux --node a=10.0.0.11 --node b=10.0.0.12 --ca a.crt --ca b.crt --output .
-  sealift-registry config flux --node node-a=10.0.0.11 --git-key fleet=alice.asc --cosign-key charts/web=vendor.pub \
+  sealift-registry config flux --node node-a=10.0.0.11 --git-key fleet=alice.asc --cosign-key charts/web=vendor.pub \\
     | kubectl apply --server-side -f -      refused if one of these is not signed";
 
 impl Command {
