@@ -9,8 +9,9 @@ use axum::routing::{any, get};
 use sealift_archive::{Digest, RepositoryName};
 use sealift_store::Store;
 
+use crate::agreed::Judge;
 use crate::content::Buffers;
-use crate::git::{self, Judge, UploadPack};
+use crate::git::{self, UploadPack};
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::status::Looks;
@@ -58,7 +59,7 @@ impl App {
         &self.upload_pack
     }
 
-    /// Whether Git may be answered.
+    /// Whether this node may say what is active.
     pub(crate) fn judge(&self) -> &Arc<Judge> {
         &self.judge
     }

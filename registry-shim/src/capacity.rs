@@ -7,8 +7,8 @@ use rustix::process::{Resource, getrlimit};
 
 /// How many connections may be open at once, over all listeners.
 const MAX_CONNECTIONS: u64 = 1024;
-/// To how many connections comes one that has lost its place and may finish what it is at, and one that has and ends. They are
-/// few, because there is little that is not finished.
+/// To how many connections comes one that has lost its place and may finish what it is at, for a moment, and one that has and
+/// ends.
 const CONNECTIONS_PER_LEAVING: u64 = 16;
 /// Open files besides: listeners, the runtime's own, three pipes for each of Git's children, the store's documents.
 const SPARE_FILES: u64 = 64;
@@ -37,10 +37,10 @@ impl Capacity {
         capacity
     }
 
-    /// For each connection: itself, its answer, an answer beside, and its part of those that leave.
+    /// For each connection: itself, its answer, an answer beside, and its part of those that leave and of what they finish.
     fn within(files: u64) -> Self {
         let connections =
-            files.saturating_sub(SPARE_FILES) / (3 * CONNECTIONS_PER_LEAVING + 2) * CONNECTIONS_PER_LEAVING;
+            files.saturating_sub(SPARE_FILES) / (3 * CONNECTIONS_PER_LEAVING + 3) * CONNECTIONS_PER_LEAVING;
         let connections = connections.clamp(CONNECTIONS_PER_LEAVING, MAX_CONNECTIONS);
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         Self {
@@ -58,12 +58,12 @@ mod tests {
 
     #[test]
     fn whoever_is_let_in_can_be_answered() {
-        let cases = [(u64::MAX, 1024), (8192, 1024), (3264, 1024), (3263, 1008), (1024, 304), (128, 16)];
+        let cases = [(u64::MAX, 1024), (8192, 1024), (3328, 1024), (3327, 1008), (1024, 288), (128, 16)];
         for (files, connections) in cases {
             let capacity = Capacity::within(files);
             assert_eq!(capacity.connections, connections, "{files}");
-            let Capacity { connections, answers_beside, going, .. } = capacity;
-            let most = 2 * connections + answers_beside + going;
+            let Capacity { connections, answers_beside, leaving, going } = capacity;
+            let most = 2 * connections + answers_beside + leaving + going;
             assert!(most as u64 + SPARE_FILES <= files, "{files}: {most}");
         }
         assert_eq!(Capacity::within(0).connections, 16, "some are let in anyhow");

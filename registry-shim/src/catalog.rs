@@ -148,6 +148,11 @@ impl Catalog {
         self.files.iter().filter(|(_, file)| file.listed).map(|(name, file)| (name, &file.content))
     }
 
+    /// The active release.
+    pub(crate) fn active(&self) -> Option<Sequence> {
+        self.active
+    }
+
     /// The active release, if it has this Git repository: the namespace to answer from.
     pub(crate) fn git(&self, name: &RepositoryName) -> Option<Sequence> {
         self.active.filter(|_| self.git.contains(name))

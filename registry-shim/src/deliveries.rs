@@ -3,6 +3,9 @@
 //! A piece of an answer is with the client from when the connection asks for it until the connection lets go of it: because
 //! the kernel has taken it, or because nobody will. HTTP/2 may hold a piece for lack of a window, long after the body is gone
 //! that it came from; so the pieces count and not the bodies.
+//!
+//! A client stalls when it holds pieces and takes none of them. Of HTTP/2 one stream may stand still while others go on, so
+//! what counts is when the connection has let go of any.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +22,8 @@ struct Open {
     next: u64,
     /// By rising number, and so by time.
     pieces: Vec<(u64, Instant)>,
+    /// When one was taken last.
+    last_end: Option<Instant>,
 }
 
 impl Deliveries {
@@ -37,18 +42,21 @@ impl Deliveries {
         let mut open = self.open();
         if let Ok(place) = open.pieces.binary_search_by_key(&number, |(number, _)| *number) {
             open.pieces.remove(place);
+            open.last_end = Some(Instant::now());
         }
     }
 
-    /// Since when the client has the piece that it has had longest; none if it has taken everything.
-    pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.open().pieces.first().map(|(_, since)| *since)
+    /// Since when the client has held something and taken nothing; none if it has taken everything.
+    pub(crate) fn held_since(&self) -> Option<Instant> {
+        let open = self.open();
+        let (_, oldest) = open.pieces.first()?;
+        Some(open.last_end.map_or(*oldest, |last_end| last_end.max(*oldest)))
     }
 
-    /// Waits until the client has had a piece for this long. It may be known later, by as long again.
+    /// Waits until the client has held something and taken nothing for this long. It may be known later, by as long again.
     pub(crate) async fn stalled(&self, limit: Duration) {
         loop {
-            let waited = self.oldest().map_or(Duration::ZERO, |since| since.elapsed());
+            let waited = self.held_since().map_or(Duration::ZERO, |since| since.elapsed());
             match limit.checked_sub(waited) {
                 Some(left) if !left.is_zero() => sleep(left).await,
                 _ => return,
@@ -67,18 +75,24 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_oldest_is_the_first_that_is_still_open() {
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_any_piece_goes_on() {
+        const STEP: Duration = Duration::from_secs(1);
         let deliveries = Deliveries::default();
         let [first, second, third] = [(); 3].map(|()| deliveries.begin());
-        let since = deliveries.oldest();
+        let begun = Instant::now();
+        assert_eq!(deliveries.held_since(), Some(begun));
+        sleep(STEP).await;
         deliveries.end(second);
-        assert_eq!(deliveries.oldest(), since);
-        deliveries.end(first);
-        assert!(deliveries.oldest() > since);
-        deliveries.end(first);
-        deliveries.end(third);
-        assert_eq!(deliveries.oldest(), None);
+        assert_eq!(deliveries.held_since(), Some(begun + STEP), "the first is still there");
+        sleep(STEP).await;
+        for again in [first, first, third, second] {
+            deliveries.end(again);
+        }
+        assert_eq!(deliveries.held_since(), None);
+        sleep(STEP).await;
+        deliveries.begin();
+        assert_eq!(deliveries.held_since(), Some(begun + 3 * STEP), "it had nothing before");
     }
 
     #[tokio::test(start_paused = true)]

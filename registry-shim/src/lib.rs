@@ -13,6 +13,7 @@
 
 mod access;
 mod address;
+mod agreed;
 mod app;
 mod capacity;
 mod catalog;

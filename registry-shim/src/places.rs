@@ -3,7 +3,7 @@
 //! A connection is idle while no request of it is under way: before its first header has arrived whole, in the handshake
 //! too, and between requests. A request is under way from its header on until the connection has let go of the last piece of
 //! its answer. When all places are taken and somebody comes, the connection that has been idle longest loses its place. If
-//! none is idle, the one loses it whose client has held a piece of an answer longest ([`crate::deliveries`]), once that is
+//! none is idle, the one loses it whose client has taken nothing of what it holds for longest ([`crate::deliveries`]), once that is
 //! longer than [`PATIENCE`]. Only if all go on, whoever comes waits.
 //!
 //! So however many connections somebody holds open, feeds a byte now and then, or takes no answer from, they are in each
@@ -25,8 +25,9 @@ use tokio::time::timeout;
 use crate::capacity::Capacity;
 use crate::deliveries::Deliveries;
 
-/// How long a client may hold a piece of an answer before its place may go to somebody else.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may hold pieces of answers and take none before its place may go to somebody else. The kernel takes up to
+/// a megabyte at a time on behalf of a client, so a slow line may take none for a while though it never rests.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often whoever waits looks whether somebody has run out of it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -199,7 +200,7 @@ impl Table {
         Some((id, lost, deliveries))
     }
 
-    /// Takes away the place of who has been idle longest; or else of who has held a piece longest, if it is as long as this.
+    /// Takes away the place of who has been idle longest; or else of who has held up its answers longest, if it is as long as this.
     fn evict(&mut self, patience: Duration) -> bool {
         let idle = self.idle.pop_first().map(|(_, id)| id);
         let Some(id) = idle.or_else(|| self.slowest(patience)) else { return false };
@@ -211,7 +212,8 @@ impl Table {
     }
 
     fn slowest(&self, patience: Duration) -> Option<u64> {
-        let waiting = self.holders.iter().filter_map(|(id, holder)| Some((holder.deliveries.oldest()?, *id)));
+        let waiting =
+            self.holders.iter().filter_map(|(id, holder)| Some((holder.deliveries.held_since()?, *id)));
         let (since, id) = waiting.min()?;
         (since.elapsed() >= patience).then_some(id)
     }

@@ -6,6 +6,7 @@
 //! has been idle longest makes room for the next ([`crate::places`]). On its way out it may finish what it is at, within limits.
 //! Whoever takes nothing of an answer for too long is not waited for.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
 use std::net::{self, SocketAddr};
@@ -28,7 +29,7 @@ use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
@@ -75,6 +76,8 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 const FAREWELL_BYTES: u64 = 64 << 10;
 /// How long to wait when the system cannot give us another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long it has to have gone well before it is told again that it does not.
+const SHORTAGE_ENDS: Duration = Duration::from_secs(60);
 
 /// What the server asks itself, and how a good answer begins.
 const SELF_CHECK: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -233,12 +236,11 @@ struct Host {
 impl Host {
     /// Accepts connections for as long as this is polled.
     async fn accept(&self, listener: &TcpListener) {
-        let mut is_short = false;
+        let mut short_at: Option<Instant> = None;
         loop {
             // A place is taken, maybe from somebody, only when there is somebody to give it to.
             match listener.accept().await {
                 Ok((socket, peer)) => {
-                    is_short = false;
                     let place = self.places.take().await;
                     tokio::spawn(self.clone().converse(socket, peer, place));
                 }
@@ -246,7 +248,9 @@ impl Host {
                     tracing::debug!(%error, "a client went away before it was let in");
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut is_short, true) {
+                    let is_told =
+                        short_at.replace(Instant::now()).is_some_and(|at| at.elapsed() < SHORTAGE_ENDS);
+                    if !is_told {
                         tracing::warn!(%error, "no connection can be taken for the time being");
                     }
                     // Most likely there are no descriptors left, and somebody idle has one.
@@ -277,39 +281,39 @@ impl Host {
                 }
             }
             (Reception::Verified, Some(tls)) => {
-                let stream = self.handshake_of_stranger(tls, socket, peer, &place).await;
-                match stream {
-                    Some(stream) => self.serve_tls(stream, peer, &place).await,
-                    None => self.refuse(peer),
+                match self.handshake_of_stranger(tls, socket, peer, &place).await {
+                    Ok(stream) => self.serve_tls(stream, peer, &place).await,
+                    Err(why) => self.refuse(peer, &why),
                 }
             }
-            (Reception::None, _) | (Reception::Verified, None) => self.refuse(peer),
+            (Reception::None, _) | (Reception::Verified, None) => self.refuse(peer, "from elsewhere"),
         }
     }
 
-    /// Lets a stranger show a certificate. Those who say nothing take each other's room, and nobody else's.
+    /// Lets a stranger show a certificate, or says why it is not let in. Those who say nothing take each other's room, and
+    /// nobody else's.
     async fn handshake_of_stranger(
         &self,
         tls: &Tls,
         socket: TcpStream,
         peer: SocketAddr,
         place: &Place,
-    ) -> Option<TlsStream<TcpStream>> {
-        let _room = self.strangers.try_acquire().ok()?;
-        match handshake(tls.verified()?, socket, peer, place).await {
-            Ok(stream) => return Some(stream),
+    ) -> Result<TlsStream<TcpStream>, Cow<'static, str>> {
+        let _room = self.strangers.try_acquire().map_err(|_| "too many are in the handshake")?;
+        let verified = tls.verified().ok_or("no certificate would let it in")?;
+        match handshake(verified, socket, peer, place).await {
+            Ok(stream) => Ok(stream),
             Err(Some((why, socket))) => {
-                tracing::info!(%peer, %why, "it shows no certificate that lets it in");
                 part(socket).await;
+                Err(format!("it shows no certificate that lets it in: {why}").into())
             }
-            Err(None) => {}
+            Err(None) => Err("no handshake in the time that there was".into()),
         }
-        None
     }
 
-    fn refuse(&self, peer: SocketAddr) {
+    fn refuse(&self, peer: SocketAddr, why: &str) {
         self.metrics.refused();
-        tracing::info!(%peer, "not let in");
+        tracing::info!(%peer, why, "not let in");
     }
 
     async fn serve_tls(&self, stream: TlsStream<TcpStream>, peer: SocketAddr, place: &Place) {

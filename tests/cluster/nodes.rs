@@ -289,6 +289,7 @@ impl Drop for SetAtEnd<'_> {
 }
 
 const GIT: &str = "/git/fleet.git/info/refs?service=git-upload-pack";
+const TAGS: &str = "/v2/flux/apps/tags/list";
 
 fn version(sequence: u64) -> String {
     format!("1.0.{sequence}")
@@ -363,7 +364,10 @@ fn a_release_reaches_all_nodes_though_one_dies_and_all_go_back() {
     cluster.import(0, &cluster.bundle(3));
     cluster.pulling(&[0, 1], 2, || cluster.activate(0, 3));
     cluster.wait_active(&[0, 1], 3);
-    let answers = |cluster: &Cluster| (cluster.status(2, GIT), cluster.status(2, &manifest(2)));
+    let answers = |cluster: &Cluster| {
+        assert_eq!(cluster.status(2, TAGS), cluster.status(2, GIT), "Flux follows both");
+        (cluster.status(2, GIT), cluster.status(2, &manifest(2)))
+    };
     assert_eq!(answers(&cluster), (200, 200), "it has heard something lately");
     cluster.forget_when_heard(2);
     assert_eq!(answers(&cluster), (503, 200));

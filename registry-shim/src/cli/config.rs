@@ -105,7 +105,7 @@ pub(super) struct FluxOptions {
     #[arg(long, value_name = "[MIRROR=]FILE")]
     git_key: Vec<Key>,
     /// Public key NAME.pub by which Flux verifies each chart and artifact that cosign has signed, or this one alone; may be
-    /// repeated. What is not verified is told at the head of what is written.
+    /// repeated. What is not verified is told on standard error and at the head of what is written.
     #[arg(long, value_name = "[REPOSITORY=]FILE")]
     cosign_key: Vec<Key>,
     #[command(flatten)]
@@ -118,12 +118,13 @@ pub(super) struct FluxOptions {
 const FLUX_EXAMPLES: &str = "\
 Examples:
   sealift-registry config flux --node node-a=10.0.0.11 | kubectl apply --server-side -f -
-  sealift-registry config flux --node a=10.0.0.11 --node b=10.0.0.12 --ca a.crt --ca b.crt --cosign-key vendor.pub
-  sealift-registry config flux --node node-a=10.0.0.11 --git-key fleet=alice.asc --cosign-key charts/web=web.pub";
+  sealift-registry config flux --node a=10.0.0.11 --node b=10.0.0.12 --ca a.crt --ca b.crt --output .
+  sealift-registry config flux --node node-a=10.0.0.11 --git-key fleet=alice.asc --cosign-key charts/web=vendor.pub \\
+    | kubectl apply --server-side -f -      refused if one of these is not signed";
 
 impl Command {
-    /// Does what was asked, and says on `out` what came of it.
-    pub(super) fn run(self, out: &mut impl Write) -> Result<(), Error> {
+    /// Does what was asked, says on `out` what came of it, and on `err` what should be known besides.
+    pub(super) fn run(self, out: &mut impl Write, err: &mut impl Write) -> Result<(), Error> {
         let (documents, folder) = match self {
             Self::K3s(K3s { node }) => (k3s::documents(&node.endpoint, &node.ca), node.output),
             Self::Containerd(Containerd { node, store }) => {
@@ -146,7 +147,11 @@ impl Command {
                     git_keys: options.git_key,
                     cosign_keys: options.cosign_key,
                 };
-                (flux.documents(active.as_ref())?, options.output)
+                let (documents, unverified) = flux.documents(active.as_ref())?;
+                for source in unverified {
+                    writeln!(err, "warning: Flux does not verify {source}")?;
+                }
+                (documents, options.output)
             }
         };
         Ok(deliver(&documents, folder.as_deref(), out)?)

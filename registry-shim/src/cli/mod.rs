@@ -108,7 +108,7 @@ impl Options {
         }
         match self.command {
             Some(Command::Tls(command)) => command.run(&mut io::stdout().lock()),
-            Some(Command::Config(command)) => command.run(&mut io::stdout().lock()),
+            Some(Command::Config(command)) => command.run(&mut io::stdout().lock(), &mut io::stderr().lock()),
             None => self.serve.run(),
         }
     }

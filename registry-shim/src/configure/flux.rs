@@ -107,8 +107,9 @@ impl FromStr for Interval {
 }
 
 impl Flux {
-    /// All objects, in one file. Without an active release there are no sources.
-    pub(crate) fn documents(&self, active: Option<&Active>) -> Result<Vec<Document>, Error> {
+    /// All objects, in one file. Without an active release there are no sources. Where a key was given, also the sources that
+    /// Flux does not verify all the same, a line each: whoever gives one has to hear of them.
+    pub(crate) fn documents(&self, active: Option<&Active>) -> Result<(Vec<Document>, Vec<String>), Error> {
         let mut trusted = String::new();
         for file in &self.authorities {
             certificates(file)?;
@@ -143,7 +144,9 @@ impl Flux {
             text.extend(unverified.iter().map(|line| format!("# - {line}\n")));
         }
         text.push_str(&yaml);
-        Ok(vec![Document { path: "sealift-registry.yaml".to_owned(), text }])
+        let has_keys = !(git_keys.is_empty() && cosign_keys.is_empty());
+        let remarks = if has_keys { unverified } else { Vec::new() };
+        Ok((vec![Document { path: "sealift-registry.yaml".to_owned(), text }], remarks))
     }
 }
 

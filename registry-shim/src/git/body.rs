@@ -1,7 +1,8 @@
 //! The body of a Git request: a few kilobytes of wants and haves, from somebody who may send anything.
 //!
 //! It is taken into memory before it gets a turn at a child process, so whoever is slow to send it holds up nobody else. There
-//! is a limit on its size as it arrives, on its size once inflated, and on the time that it takes; and few may be large at once.
+//! is a limit on its size as it arrives, on its size once inflated, and on the time that it takes; only so many may arrive at
+//! once, and few be large.
 
 use std::io::Read as _;
 use std::net::IpAddr;

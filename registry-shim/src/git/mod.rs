@@ -8,7 +8,6 @@
 //! catalog, and of the client's protocol header only the wish for version 2 is taken over.
 
 mod advertisement;
-mod agreed;
 mod body;
 mod packet;
 mod turns;
@@ -23,14 +22,12 @@ use axum::extract::State;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use sealift_archive::{RepositoryName, Sequence};
-use tokio::task::spawn_blocking;
+use sealift_archive::RepositoryName;
 use url::form_urlencoded;
 
-pub(crate) use self::agreed::Judge;
-use self::agreed::Verdict;
 pub(crate) use self::upload_pack::UploadPack;
 use self::upload_pack::{Answer, Question};
+use crate::agreed::Unfit;
 use crate::app::App;
 use crate::refusal::RETRY_AFTER_SECONDS;
 
@@ -119,26 +116,11 @@ async fn ask(
     let view = app.live().view().await;
     let catalog = view.catalog().ok_or(Refusal::NotReady)?;
     let namespace = catalog.git(&repository).ok_or(Refusal::NotFound)?;
-    expect_agreed(app, namespace).await?;
+    app.judge().expect_fit(app.live().store(), namespace).await.map_err(Refusal::Unfit)?;
     let dir = app.git_path(&repository);
     let wishes = headers.get(GIT_PROTOCOL).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let version_2 = wishes.split(':').any(|wish| wish == "version=2");
     Ok(Question { repository, dir, namespace, version_2, client })
-}
-
-/// On a node of a cluster, what is active here has to be what all have agreed on.
-async fn expect_agreed(app: &App, active: Sequence) -> Result<(), Refusal> {
-    let (store, judge) = (app.live().store().clone(), Arc::clone(app.judge()));
-    let judged = spawn_blocking(move || judge.judge(&store, active)).await.map_err(|_| Refusal::NotReady)?;
-    match judged {
-        Ok(Verdict::Fit) => Ok(()),
-        Ok(Verdict::Behind) => Err(Refusal::Behind),
-        Ok(Verdict::Unheard) => Err(Refusal::Unheard),
-        Err(error) => {
-            error.log();
-            Err(Refusal::NotReady)
-        }
-    }
 }
 
 fn requested_service(uri: &Uri) -> Option<String> {
@@ -161,8 +143,7 @@ enum Refusal {
     TooSlow,
     Malformed,
     NotReady,
-    Behind,
-    Unheard,
+    Unfit(Unfit),
     Busy,
     Failed,
 }
@@ -192,22 +173,13 @@ impl IntoResponse for Refusal {
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive"),
             Self::Malformed => (StatusCode::BAD_REQUEST, "the request cannot be read"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read"),
-            Self::Behind => {
-                (StatusCode::SERVICE_UNAVAILABLE, "this node does not run yet what the cluster has agreed on")
-            }
-            Self::Unheard => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "this node has not heard lately what the cluster has agreed on; there, `systemctl status \
-                 sealift-cluster` and `sealiftctl cluster status` say why",
-            ),
+            Self::Unfit(why) => (StatusCode::SERVICE_UNAVAILABLE, why.message()),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many clients at once"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the repository cannot be read"),
         };
         let advice = match self {
             Self::WrongMethod(allowed) => Some((header::ALLOW, HeaderValue::from_static(allowed))),
-            Self::Busy | Self::NotReady | Self::Behind | Self::Unheard => {
-                Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS))
-            }
+            Self::Busy | Self::NotReady | Self::Unfit(_) => Some((header::RETRY_AFTER, RETRY_AFTER_SECONDS)),
             _ => None,
         };
         let mut response = (status, format!("{message}\n")).into_response();

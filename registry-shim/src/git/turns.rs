@@ -39,6 +39,13 @@ impl Turns {
         self.count - self.all.available_permits()
     }
 
+    /// A turn, if there is one now.
+    pub(crate) fn try_take(&self, client: IpAddr) -> Option<Turn> {
+        let of_share = self.share(client).try_acquire_owned().ok()?;
+        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(Turn { _of_all: of_all, _of_share: of_share })
+    }
+
     /// Waits for a turn; none if that takes too long.
     pub(crate) async fn take(&self, client: IpAddr) -> Option<Turn> {
         let share = self.share(client);
@@ -82,6 +89,7 @@ mod tests {
         let of_other = turns.take(other).await.unwrap();
         assert_eq!(turns.taken(), 3);
         assert!(turns.take(other).now_or_never().is_none(), "there are no more");
+        assert!([one, other].iter().all(|client| turns.try_take(*client).is_none()), "now or later");
         drop(first);
         let _third = third.await.unwrap();
         drop(of_other);

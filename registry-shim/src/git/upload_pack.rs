@@ -23,6 +23,10 @@ use super::{advertisement, body, packet};
 const MAX_CHILDREN: usize = 8;
 /// How many of them for one address. Whoever does not read what a child says holds it up, so some are always for others.
 const MAX_CHILDREN_OF_ONE: usize = 6;
+/// How many requests may be on their way to us at once, and how many of them from one address. As long as one is, its connection
+/// has a place that nobody else gets ([`crate::places`]), so it is a small part of them.
+const MAX_RECEIVING: usize = 128;
+const MAX_RECEIVING_OF_ONE: usize = 32;
 /// How many requests may be large at once, and how many of them from one address.
 const MAX_LARGE: usize = 4;
 const MAX_LARGE_OF_ONE: usize = 2;
@@ -40,6 +44,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 #[derive(Debug)]
 pub(crate) struct UploadPack {
     turns: Turns,
+    receiving: Turns,
     large: Turns,
 }
 
@@ -79,7 +84,8 @@ impl UploadPack {
     /// No child runs yet.
     pub(crate) fn new() -> Self {
         let turns = Turns::new(MAX_CHILDREN, MAX_CHILDREN_OF_ONE);
-        Self { turns, large: Turns::new(MAX_LARGE, MAX_LARGE_OF_ONE) }
+        let receiving = Turns::new(MAX_RECEIVING, MAX_RECEIVING_OF_ONE);
+        Self { turns, receiving, large: Turns::new(MAX_LARGE, MAX_LARGE_OF_ONE) }
     }
 
     /// How many children run, or are about to.
@@ -102,8 +108,10 @@ impl UploadPack {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Answer, Error> {
+        let receiving = self.receiving.try_take(question.client).ok_or(Error::Busy)?;
         let received = body::receive(headers, body, question.client, &self.large).await;
         let received = received.map_err(Error::Body)?;
+        drop(receiving);
         let turn = self.turn(question).await?;
         // Not before: what is small as it arrives may be large.
         let request = received.open().map_err(Error::Body)?;

@@ -28,7 +28,8 @@ use crate::tls::{Identity, Tls};
 const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// The status of a request whose client went away before there was an answer: nobody hears of it but we.
+/// The status of a request of which nobody was there any more to hear the answer: the client went away, or we ended the
+/// connection.
 pub(crate) const ABANDONED: u16 = 499;
 
 /// What we answer with; whatever else there may be is counted together.

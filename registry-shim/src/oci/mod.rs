@@ -92,13 +92,24 @@ async fn look_up(
         }
         Item::Manifest(name) => manifest(app, catalog, kept, *name).await?,
         Item::Blob(name) => blob(app, catalog, *name)?,
-        Item::Tags => return Ok(list::tags(uri, &request.name, repository, query)?),
+        Item::Tags => {
+            expect_fit(app, catalog).await?;
+            return Ok(list::tags(uri, &request.name, repository, query)?);
+        }
         Item::Referrers(subject) => return Ok(list::referrers(catalog, *subject, query)),
     };
     let digest = content.name.digest().clone();
     let mut response = content::answer(content, method, headers, app.buffers()).await?;
     response.headers_mut().insert(DOCKER_CONTENT_DIGEST, digest);
     Ok(response)
+}
+
+/// Flux follows lists of tags as it follows Git, so on a node of a cluster they lead as well.
+async fn expect_fit(app: &App, catalog: &Catalog) -> Result<(), Refusal> {
+    // Without an active release there is nothing in the list.
+    let Some(active) = catalog.active() else { return Ok(()) };
+    let fit = app.judge().expect_fit(app.live().store(), active).await;
+    fit.map_err(|why| Refusal::new(Reason::NotReady, why.message()))
 }
 
 /// A manifest; a small one from memory, where it stays once it was asked for.

@@ -29,7 +29,7 @@ pub(crate) enum Reason {
     ReadOnly,
     /// The store is damaged where this content should be.
     Damaged,
-    /// The store cannot be read at all.
+    /// The store cannot be read at all, or this node may not say what is active.
     NotReady,
 }
 

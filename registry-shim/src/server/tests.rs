@@ -6,7 +6,6 @@ use axum::routing::get;
 use futures_util::stream;
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::*;
 
@@ -19,6 +18,7 @@ const PIECE_BYTES: usize = 64 << 10;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
 const END_OF_ALL: u8 = 5;
 
@@ -94,15 +94,18 @@ async fn whoever_takes_nothing_of_an_answer_is_not_waited_for() {
     served.await.unwrap();
 }
 
-/// It says that it is there, and reads all frames, but opens no window.
-#[tokio::test(start_paused = true)]
-async fn nor_is_whoever_closes_the_window() {
+/// Says that it is there, and reads all frames of two answers, but opens no window for the one, and for the other only so often.
+/// Returns how long it was waited for.
+async fn close_the_window(mut openings: u8) -> Duration {
     const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
     const GET_ROOT: [u8; 6] = [0x82, 0x87, 0x84, 0x01, 1, b'x'];
+    const ONE_PIECE: [u8; 4] = [0, 1, 0, 0];
     let (mut client, served) = connect(http().http2_only()).await;
     client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     send(&mut client, SETTINGS, 0, 0, &NO_WINDOW).await.unwrap();
-    send(&mut client, HEADERS, END_OF_ALL, 1, &GET_ROOT).await.unwrap();
+    for stream in [1, 3] {
+        send(&mut client, HEADERS, END_OF_ALL, stream, &GET_ROOT).await.unwrap();
+    }
     let (begun, mut pings) = (Instant::now(), 0);
     let mut head = [0; 9];
     while client.read_exact(&mut head).await.is_ok() {
@@ -114,12 +117,31 @@ async fn nor_is_whoever_closes_the_window() {
             if send(&mut client, PING, ACK, 0, &payload).await.is_err() {
                 break;
             }
+            if openings > 0 {
+                openings -= 1;
+                for stream in [0, 3] {
+                    send(&mut client, WINDOW_UPDATE, 0, stream, &ONE_PIECE).await.unwrap();
+                }
+            }
         }
     }
     served.await.unwrap();
-    let took = begun.elapsed();
-    assert!(took >= STALL_LIMIT && took < 2 * STALL_LIMIT, "{took:?}");
     assert!(pings > 0, "it was asked whether it is there");
+    begun.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_is_whoever_closes_the_window() {
+    let took = close_the_window(0).await;
+    assert!(took >= STALL_LIMIT && took < 2 * STALL_LIMIT, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_answer_may_stand_still_while_another_goes_on() {
+    const OPENINGS: u8 = 8;
+    let took = close_the_window(OPENINGS).await;
+    let goes_on = u32::from(OPENINGS) * PING_INTERVAL;
+    assert!(took >= goes_on + STALL_LIMIT && took < goes_on + 2 * STALL_LIMIT, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,11 @@
 //! What is seen of the store when somebody looks at the page.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealift_store::status::{Status, Watch};
 use sealift_store::{Record, Stamp, Store};
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 /// How long a look is good for, if the releases are as they were.
@@ -12,11 +13,14 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 /// How many records of the audit log are shown, the latest of them.
 const SHOWN_RECORDS: usize = 12;
 
-/// The last look; one is taken at a time.
+/// The last look; one is taken at a time, on one thread. Whoever comes meanwhile waits on none.
 #[derive(Debug)]
-pub(crate) struct Looks {
-    last: tokio::sync::Mutex<Option<Arc<Look>>>,
-    watch: Arc<Mutex<Watch>>,
+pub(crate) struct Looks(Arc<Mutex<Watcher>>);
+
+#[derive(Debug)]
+struct Watcher {
+    watch: Watch,
+    last: Option<Arc<Look>>,
 }
 
 /// What was seen.
@@ -33,38 +37,88 @@ pub(super) struct Look {
 
 impl Default for Looks {
     fn default() -> Self {
-        Self { last: tokio::sync::Mutex::default(), watch: Arc::new(Mutex::new(Watch::new(SHOWN_RECORDS))) }
+        Self(Arc::new(Mutex::new(Watcher { watch: Watch::new(SHOWN_RECORDS), last: None })))
     }
 }
 
 impl Looks {
     pub(super) async fn look(&self, store: &Store) -> Arc<Look> {
-        let mut last = self.last.lock().await;
+        let mut watcher = Arc::clone(&self.0).lock_owned().await;
         let stamp = store.stamp().ok();
-        if let Some(look) = last.as_ref().filter(|look| look.is_good(stamp.as_ref())) {
+        if let Some(look) = watcher.last.as_ref().filter(|look| look.is_good(stamp.as_ref())) {
             return Arc::clone(look);
         }
-        let (store, watch) = (store.clone(), Arc::clone(&self.watch));
-        let seen = spawn_blocking(move || see(&store, &watch)).await;
-        let seen = seen.unwrap_or_else(|stopped| Err(stopped.to_string()));
-        let (status, records) = match seen {
-            Ok((status, records)) => (Ok(status), records),
-            Err(why) => (Err(why), Vec::new()),
+        let store = store.clone();
+        // The lock goes along: whoever goes away leaves this look behind, and nobody else may begin one beside it.
+        let looking = spawn_blocking(move || watcher.look(&store, stamp));
+        looking
+            .await
+            .unwrap_or_else(|stopped| Arc::new(Look::new(None, Err(stopped.to_string()), Vec::new())))
+    }
+}
+
+impl Watcher {
+    fn look(&mut self, store: &Store, stamp: Option<Stamp>) -> Arc<Look> {
+        let look = match self.watch.look(store) {
+            Ok(status) => Look::new(stamp, Ok(status), self.watch.latest().cloned().collect()),
+            Err(error) => Look::new(stamp, Err(sealift_archive::report(&error)), Vec::new()),
         };
-        let look = Arc::new(Look { taken: Instant::now(), stamp, status, records });
-        *last = Some(Arc::clone(&look));
-        look
+        Arc::clone(self.last.insert(Arc::new(look)))
     }
 }
 
 impl Look {
+    fn new(stamp: Option<Stamp>, status: Result<Status, String>, records: Vec<Record>) -> Self {
+        Self { taken: Instant::now(), stamp, status, records }
+    }
+
     fn is_good(&self, stamp: Option<&Stamp>) -> bool {
         self.stamp.as_ref() == stamp && self.taken.elapsed() < GOOD_FOR
     }
 }
 
-fn see(store: &Store, watch: &Mutex<Watch>) -> Result<(Status, Vec<Record>), String> {
-    let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
-    let status = watch.look(store).map_err(|error| sealift_archive::report(&error))?;
-    Ok((status, watch.latest().cloned().collect()))
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use fs_err as fs;
+    use futures_util::FutureExt as _;
+    use tokio::runtime;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// How many threads there are for what blocks.
+    const THREADS: usize = 4;
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn whoever_goes_away_leaves_the_threads_to_others() {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_time()
+            .max_blocking_threads(THREADS)
+            .build()
+            .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path()).unwrap();
+        // A pipe holds up whoever opens it, until somebody writes.
+        let log = dir.path().join("audit.jsonl");
+        let _ = fs::remove_file(&log);
+        assert!(Command::new("mkfifo").arg(&log).status().unwrap().success());
+        let looks = Looks::default();
+        let others = runtime.block_on(async {
+            for _ in 0..10 * THREADS {
+                assert!(looks.look(&store).now_or_never().is_none());
+            }
+            timeout(DEADLINE, spawn_blocking(|| ())).await
+        });
+        let is_held_up = looks.0.try_lock().is_err();
+        // It goes on now, and whoever looks next finds no pipe.
+        let writer = fs::File::options().write(true).open(&log).unwrap();
+        fs::remove_file(&log).unwrap();
+        drop(writer);
+        let next = runtime.block_on(async { timeout(DEADLINE, looks.look(&store)).await });
+        assert!(is_held_up && others.is_ok(), "they are in the way");
+        assert!(next.is_ok());
+    }
 }

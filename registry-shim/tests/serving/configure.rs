@@ -285,6 +285,16 @@ fn flux_verifies_what_is_signed_and_the_rest_is_told() {
             "OCIRepository flux-apps: tag 2.0.0 has no signature of cosign",
         ]
     );
+    // Where the file goes straight to kubectl, nobody reads it.
+    let warnings = |arguments: &[&str]| {
+        let output = config(&[&["flux"], arguments].concat());
+        let text = String::from_utf8(output.stderr).expect("text");
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let warned =
+        remarks(&arguments).into_iter().map(|remark| format!("warning: Flux does not verify {remark}"));
+    assert_eq!(warnings(&arguments), warned.collect::<Vec<_>>());
+    assert!(warnings(&base).is_empty(), "nobody wanted anything verified");
     let without = remarks(&base);
     assert!(
         without.len() == 7 && without.iter().all(|line| line.ends_with(": no key was given")),

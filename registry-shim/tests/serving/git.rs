@@ -13,7 +13,7 @@ use sealift_archive::Digest;
 use sealift_store::{Agreed, Store};
 use time::OffsetDateTime;
 
-use crate::fixture::{Answer, Served, TestStore, attempt, git, git_ok};
+use crate::fixture::{Answer, Content, Served, TestStore, attempt, git, git_ok};
 
 pub(crate) const REFS: &str = "/git/fleet.git/info/refs?service=git-upload-pack";
 const FETCH: &str = "/git/fleet.git/git-upload-pack";
@@ -301,10 +301,32 @@ async fn who_goes_away_leaves_no_process_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_behind_or_hears_nothing_does_not_answer() {
     let store = TestStore::new();
-    store.git_release(1, "active", "fleet", "one");
+    let refs = store.commit("fleet", 1, "one");
+    let content = Content::default()
+        .git("fleet", &refs.each_ref().map(|(name, id)| (*name, id.as_str())))
+        .artifact("sealift.internal/flux/apps:1.0.0", "apps", "application/vnd.cncf.flux.config.v1+json");
+    store.add(1, "active", &content);
     store.point_at(1);
     let served = store.serve().await;
-    let ask = async || served.get("/git/fleet.git/info/refs?service=git-upload-pack").await;
+    let ask = async || {
+        let tags = served.get("/v2/flux/apps/tags/list").await;
+        let git = served.get(REFS).await;
+        let told = |answer: &Answer| (answer.status.as_u16(), answer.header("Retry-After").to_owned());
+        assert_eq!(told(&tags), told(&git), "Flux follows both");
+        if git.status == 503 {
+            assert!(
+                tags.text().contains(git.text().trim()) && tags.code() == "UNAVAILABLE",
+                "{}",
+                tags.text()
+            );
+        }
+        // All else is answered: what runs goes on pulling.
+        let digest = Digest::of(b"apps");
+        for path in ["manifests/1.0.0", &format!("manifests/{digest}"), &format!("blobs/{digest}")] {
+            assert_eq!(served.get(&format!("/v2/flux/apps/{path}")).await.text(), "apps", "{path}");
+        }
+        git
+    };
     assert_eq!(ask().await.status, 200, "it is no node of a cluster");
     let own = Digest::of(&fs::read(store.release_dir(1).join("release.json")).expect("the statement"));
     let agree = |releases: &[Digest]| {
@@ -321,8 +343,6 @@ async fn a_node_that_is_behind_or_hears_nothing_does_not_answer() {
     let answer = ask().await;
     assert_eq!((answer.status.as_u16(), answer.header("Retry-After")), (503, "5"));
     assert!(answer.text().contains("agreed on"), "{}", answer.text());
-    // All else is answered: what runs goes on pulling.
-    assert_eq!(served.get("/v2/").await.status, 200);
     agree(&[Digest::of(b"another"), own]);
     assert_eq!(ask().await.status, 200);
     // The same, and nobody knows when it was heard.
@@ -331,7 +351,6 @@ async fn a_node_that_is_behind_or_hears_nothing_does_not_answer() {
     let answer = ask().await;
     assert_eq!((answer.status.as_u16(), answer.header("Retry-After")), (503, "5"));
     assert!(answer.text().contains("systemctl status sealift-cluster"), "{}", answer.text());
-    assert_eq!(served.get("/v2/").await.status, 200);
     agree(&[own]);
     assert_eq!(ask().await.status, 200);
 }

@@ -7,11 +7,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use crate::crowd::raise_descriptors;
 use crate::fixture::{Content, Served, TestStore, eventually};
 use crate::git::{FETCH_TYPE, REFS, clone, noise, two_releases, want};
 
 /// An address of this machine that is another than that of the clients who mean well.
 const NUISANCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// More connections than the server lets in.
+const MORE_THAN_PLACES: usize = 1100;
 /// How many turns one address has at most.
 const SHARE: usize = 6;
 /// How long somebody may be held up by what others do; less than the limits after which those are sent away.
@@ -69,6 +72,18 @@ async fn who_is_slow_to_ask_takes_no_turn() {
         let status = status(stream).await;
         assert!(["408", "503"].contains(&&*status), "{status}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_slow_to_ask_takes_no_place_of_others() {
+    raise_descriptors();
+    let store = two_releases();
+    let served = store.serve().await;
+    let mut slow = Vec::new();
+    for _ in 0..MORE_THAN_PLACES {
+        slow.push(send_from_elsewhere(&served, &fetch("fleet", 100, b"")).await);
+    }
+    expect_clone(&served, "beside more who are slow to ask than there are places").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
