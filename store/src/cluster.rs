@@ -1,6 +1,5 @@
 //! `cluster.json`: what the nodes of a cluster agree on, as this node heard it last. Its registry answers neither Git nor
-//! lists of tags while
-//! something else runs here, nor when nothing was heard for long.
+//! lists of tags while something else runs here, nor when nothing was heard for long.
 //!
 //! When it was heard last is the file's own time of change: not that of the clock, which may be wrong and jump, but the time
 //! since the machine was started. So each hearing is one system call that waits for no disk, and what was heard is never taken
@@ -127,7 +126,9 @@ impl Heard {
             Some(seconds) => format!("for {} min", seconds / 60),
             None => "since it was started".to_owned(),
         };
-        format!("this node has not heard {since} what the cluster has agreed on, so it answers neither Git nor lists of tags")
+        format!(
+            "this node has not heard {since} what the cluster has agreed on, so it answers neither Git nor lists of tags"
+        )
     }
 }
 
