@@ -20,13 +20,16 @@ async fn all_connections_together_keep_to_the_rate() {
     let rate = 4 * SIZE as u64;
     let wanted: Vec<_> =
         (0..10).map(|n| setting.blob(n).0).chain((10..20).map(|n| setting.file(n).0)).collect();
-    let client = Client::new(Options { rate: NonZeroU64::new(rate), ..quick() }).unwrap();
+    // A busy machine is not to be taken for a line on which nothing comes.
+    let silence_timeout = Duration::from_secs(60);
+    let client = Client::new(Options { rate: NonZeroU64::new(rate), silence_timeout, ..quick() }).unwrap();
     let start = Instant::now();
     client.fetch_all(wanted, setting.sink.clone(), setting.progress.clone()).await.unwrap();
     let passed = start.elapsed();
     let expected = Duration::from_secs(5);
-    let is_exact = passed > expected.mul_f64(0.97) && passed < expected.mul_f64(1.03);
-    assert!(is_exact, "20 MB at 4 MB/s took {passed:?}");
+    // Never faster; how much slower, others on the machine decide as well.
+    let is_kept = passed > expected.mul_f64(0.97) && passed < expected * 3;
+    assert!(is_kept, "20 MB at 4 MB/s took {passed:?}");
     assert_eq!(setting.sink.count(), 20);
 }
 
