@@ -29,6 +29,7 @@ mod audit;
 mod cluster;
 mod counters;
 mod error;
+mod expiry;
 #[cfg(test)]
 mod fixture;
 mod front;
@@ -65,6 +66,7 @@ pub use audit::{Event, History, Record, Subject};
 pub use cluster::{Agreed, HEARING_LASTS, Heard, NodeSeen, boot};
 pub use counters::Counters;
 pub use error::Error;
+pub use expiry::Watched;
 pub use gc::{Collection, Collector, GiveUp, Goes, Item, Staying, Stays, What};
 pub use incoming::{Came, Incoming, Unfinished};
 pub use intake::Intake;

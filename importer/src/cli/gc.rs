@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
+use sealift_archive::release::Day;
 use sealift_store::{Collection, GiveUp, Item, Staying, Subject, Unfinished, What};
 use time::OffsetDateTime;
-use time::macros::format_description;
 
 use super::Cli;
 use super::output::{Lines, Output, count, shorten, size};
@@ -108,6 +108,5 @@ fn of_import(import: &Unfinished) -> String {
 }
 
 fn since(what: &str, time: OffsetDateTime) -> String {
-    let day = time.format(format_description!("[year]-[month]-[day]")).unwrap_or_default();
-    format!("{what} {day}")
+    format!("{what} {}", Day(time.date()))
 }

@@ -5,20 +5,15 @@ use std::io;
 use std::path::Path;
 
 use sealift_archive::bounded;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
-use time::{Duration, OffsetDateTime};
+use sealift_store::Watched;
+use time::OffsetDateTime;
 use x509_parser::pem::Pem;
 
 use super::Config;
 use super::peer::PeerIdentity;
 
-/// From when on before its end a certificate is told of.
-const NOTICE: Duration = Duration::days(14);
 /// Largest file that is looked at, in bytes: as many authorities as a system has.
 const MAX_BYTES: u64 = 1 << 20;
-/// How a day is written for people.
-const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 
 impl Config {
     /// What is to be renewed, each in a sentence: certificates that end soon, and files that cannot be read or have none.
@@ -41,20 +36,10 @@ impl Config {
 
 fn warnings(file: &Path, now: OffsetDateTime) -> Vec<String> {
     let name = file.display();
+    let watched = |not_after| Watched { what: format!("a certificate in `{name}`"), not_after };
     match ends(file) {
-        Ok(ends) => ends.into_iter().filter_map(|end| warning(&name.to_string(), end, now)).collect(),
+        Ok(ends) => ends.into_iter().filter_map(|end| watched(end).warning(now)).collect(),
         Err(error) => vec![format!("the certificates in `{name}` cannot be looked at: {error}")],
-    }
-}
-
-fn warning(name: &str, end: OffsetDateTime, now: OffsetDateTime) -> Option<String> {
-    let day = end.format(DAY).unwrap_or_default();
-    match end - now {
-        left if left >= NOTICE => None,
-        left if left.is_negative() => Some(format!("a certificate in `{name}` ended on {day}: renew it")),
-        left => {
-            Some(format!("a certificate in `{name}` ends on {day}, in {} days: renew it", left.whole_days()))
-        }
     }
 }
 
@@ -75,6 +60,7 @@ fn ends(file: &Path) -> io::Result<Vec<OffsetDateTime>> {
 mod tests {
     use fs_err as fs;
     use rcgen::{CertificateParams, KeyPair};
+    use time::Duration;
     use time::macros::datetime;
 
     use super::*;

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use sealift_archive::durable;
+use sealift_archive::release::Day;
 use serde_json::json;
 use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
 
 use super::listed::{Listed, flat};
 use crate::Error;
@@ -21,8 +20,6 @@ use crate::tls::{DnsName, Facts, Names, certificates};
 const DEFAULT_DIR: &str = "/var/lib/sealift-registry";
 /// Where its certificate is then.
 pub(super) const DEFAULT_CA: &str = "/var/lib/sealift-registry/ca.crt";
-/// How a day is written for people.
-const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 
 /// Make and show this node's certificate authority.
 #[derive(Subcommand, Debug)]
@@ -150,7 +147,7 @@ impl Show {
 }
 
 fn describe(out: &mut impl Write, facts: &Facts) -> io::Result<()> {
-    let day = |moment: OffsetDateTime| moment.format(DAY).unwrap_or_default();
+    let day = |moment: OffsetDateTime| Day(moment.date());
     let purpose = if facts.is_authority { "vouches for" } else { "is for" };
     writeln!(out, "  subject      {}", facts.subject)?;
     writeln!(out, "  {purpose:<11}  {}", facts.names)?;

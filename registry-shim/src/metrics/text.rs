@@ -10,9 +10,10 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use sealift_archive::Sequence;
+use sealift_store::Watched;
 
 use super::{Metrics, Route, STATUSES};
-use crate::tls::{Facts, Watched};
+use crate::tls::Facts;
 
 /// What is looked up when somebody asks.
 #[derive(Debug)]

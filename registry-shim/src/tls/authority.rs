@@ -138,11 +138,8 @@ impl Authority {
         }
         let certificate = certificates(&file)?.swap_remove(0);
         let facts = Facts::of(&certificate, &file)?;
-        if !facts.is_authority || facts.names.is_empty() {
-            return Err(Error::Authority {
-                file,
-                why: "it has no name constraints that say for whom it is".into(),
-            });
+        if let Err(why) = facts.expect_of_node() {
+            return Err(Error::Authority { file, why: why.into() });
         }
         let keys = read_key(&key)?;
         if facts.public_key != Digest::of(&keys.subject_public_key_info()) {

@@ -12,13 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sealift_archive::Explain as _;
-use sealift_store::Store;
+use sealift_store::{Store, Watched};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use super::expiry::Watched;
 use super::stamp::Stamp;
 use super::{Facts, Identity, certificates, provider, unfit, with_alpn};
 use crate::Error;
@@ -122,10 +121,7 @@ impl Trusted {
         let certificate =
             CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| unfit(place, WANTED, &error))?;
         let facts = Facts::of(&certificate, place)?;
-        // By this, nobody can name an authority of the world in which everybody has a certificate.
-        if !facts.is_authority || facts.names.is_empty() {
-            return Err(unfit(place, WANTED, &"it has no name constraints that say for whom it is"));
-        }
+        facts.expect_of_node().map_err(|why| unfit(place, WANTED, &why))?;
         let what = format!("the authority of node `{node}`");
         Self::new(certificate, Watched { what, not_after: facts.not_after }, place)
     }

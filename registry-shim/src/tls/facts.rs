@@ -54,4 +54,11 @@ impl Facts {
             public_key: Digest::of(parsed.public_key().raw),
         })
     }
+
+    /// Whether it is an authority as `tls init` makes it, for some names and no others; else why not. By this, nobody can name
+    /// an authority of the world, from which everybody has a certificate.
+    pub(super) fn expect_of_node(&self) -> Result<(), &'static str> {
+        let is_of_node = self.is_authority && !self.names.is_empty();
+        is_of_node.then_some(()).ok_or("it has no name constraints that say for whom it is")
+    }
 }

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use sealift_archive::Explain as _;
+use sealift_store::Watched;
 use time::{Duration, OffsetDateTime};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -15,7 +16,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 
 use super::authority::{Authority, LEAF_EARLIER, LEAF_LIFETIME, Leaf};
 use super::stamp::Stamp;
-use super::{Clock, Facts, IdentitySource, TlsFiles, Watched, certificates, provider, read, unfit};
+use super::{Clock, Facts, IdentitySource, TlsFiles, certificates, provider, read, unfit};
 use crate::Error;
 
 /// When a certificate of our own is renewed: after two thirds of its life.

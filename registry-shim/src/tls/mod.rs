@@ -9,7 +9,6 @@
 pub(crate) mod authority;
 mod clients;
 mod clock;
-mod expiry;
 mod facts;
 mod identity;
 mod names;
@@ -19,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err as fs;
-use sealift_store::Store;
+use sealift_store::{Store, Watched};
 use time::OffsetDateTime;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -28,7 +27,6 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 
 use self::clients::Clients;
 pub use self::clock::Clock;
-pub(crate) use self::expiry::Watched;
 pub(crate) use self::facts::Facts;
 pub(crate) use self::identity::Identity;
 pub(crate) use self::names::{DnsName, NAMESPACE, Names, SERVICE};

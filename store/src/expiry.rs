@@ -1,28 +1,26 @@
-//! Certificates that end, told before it bites. What this node makes by itself is not among them.
+//! Certificates that end, told before it bites: by the registry of its own, and by `sealiftctl` of those that its configuration names.
 
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
+use sealift_archive::release::Day;
 use time::{Duration, OffsetDateTime};
 
 /// From when on before its end a certificate is told of.
 const NOTICE: Duration = Duration::days(14);
-/// How a day is written for people.
-const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 
 /// A certificate that somebody has to renew.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Watched {
+pub struct Watched {
     /// What it is, and where.
-    pub(crate) what: String,
+    pub what: String,
     /// When it ends.
-    pub(crate) not_after: OffsetDateTime,
+    pub not_after: OffsetDateTime,
 }
 
 impl Watched {
     /// What to tell people `now`, if it is time.
-    pub(crate) fn warning(&self, now: OffsetDateTime) -> Option<String> {
+    #[must_use]
+    pub fn warning(&self, now: OffsetDateTime) -> Option<String> {
         let Self { what, not_after } = self;
-        let day = not_after.format(DAY).unwrap_or_default();
+        let day = Day(not_after.date());
         match *not_after - now {
             left if left >= NOTICE => None,
             left if left.is_negative() => Some(format!("{what} ended on {day}: renew it")),
