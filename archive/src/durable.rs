@@ -111,8 +111,9 @@ pub fn free_bytes(dir: &Path) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// The directory that a file is in.
-pub(crate) fn parent_of(path: &Path) -> &Path {
+/// The directory that a file is in; of a bare name, the working directory.
+#[must_use]
+pub fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

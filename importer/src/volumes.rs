@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use sealift_archive::bundle::AtHand;
 use sealift_archive::format::volume::Header;
 use sealift_archive::medium::{self, Found, Medium, Parts, VolumeSet};
 use sealift_archive::parity::{Mended, Mender};
-use sealift_archive::{Bundle, Digest, Error as ArchiveError, Progress};
+use sealift_archive::{Bundle, Digest, Error as ArchiveError, Progress, durable};
 use sealift_store::{Store, Writer};
 use serde::Serialize;
 
@@ -165,9 +165,7 @@ impl Search {
     /// What is there of the places. Where a file was named that is gone, others of its set may be in its folder.
     fn present(&self) -> Vec<PathBuf> {
         let nearest = |place: &PathBuf| {
-            let folder =
-                || place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let nearest = if place.exists() { place.as_path() } else { folder() };
+            let nearest = if place.exists() { place.as_path() } else { durable::parent_of(place) };
             nearest.exists().then(|| nearest.to_owned())
         };
         self.places.iter().filter_map(nearest).collect()

@@ -111,7 +111,7 @@ pub(super) fn expect_room(plan: &bundle::Plan) -> Result<(), Error> {
 /// Cuts an archive into volumes beside it, and removes it once all of them have been read back.
 pub(super) fn replace(output: Output, bundle: &Bundle, size: split::VolumeSize) -> Result<Done, Error> {
     let archive = Path::new(bundle.name());
-    let dir = archive.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = durable::parent_of(archive);
     let order = split::Order { dir, name: &split::name_of(bundle), size, only: None };
     let done = execute(output, "splitting", split::plan_split(bundle, &order)?)?;
     fs_err::remove_file(archive)?;

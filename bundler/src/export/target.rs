@@ -56,7 +56,7 @@ impl Target {
         bundle: &Bundle,
         progress: &dyn Progress,
     ) -> Result<(), Error> {
-        let dirs: BTreeSet<&Path> = self.0.values().flatten().map(|path| folder_of(path)).collect();
+        let dirs: BTreeSet<&Path> = self.0.values().flatten().map(|path| durable::parent_of(path)).collect();
         for dir in &dirs {
             durable::create_dir_all(dir)?;
         }
@@ -119,7 +119,7 @@ impl BlobSink for Target {
         };
         let (path, others) =
             self.0.get(&blob).and_then(|paths| paths.split_first()).ok_or_else(unexpected)?;
-        let file = NamedTempFile::new_in(folder_of(path))?;
+        let file = NamedTempFile::new_in(durable::parent_of(path))?;
         Ok(Box::new(TargetBlob { path, others, file, check: Check::new(blob) }))
     }
 }
@@ -159,7 +159,8 @@ impl BlobWriter for TargetBlob<'_> {
         self.file.as_file().sync_data()?;
         self.file.persist(self.path).map_err(|e| e.error)?;
         for other in self.others {
-            let made = Builder::new().make_in(folder_of(other), |path| link_or_copy(self.path, path))?;
+            let made =
+                Builder::new().make_in(durable::parent_of(other), |path| link_or_copy(self.path, path))?;
             made.persist(other).map_err(|e| e.error)?;
         }
         Ok(())
@@ -172,10 +173,6 @@ fn link_or_copy(path: &Path, other: &Path) -> io::Result<()> {
         fs::copy(path, other)?;
         fs::File::open(other)?.sync_data()
     })
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod property;
 mod vmdk;
 mod xml;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -160,7 +160,7 @@ pub fn plan(order: Order<'_>) -> Result<Planned<'_>, CommandError> {
     let plan = Plan {
         path: order.target.clone(),
         read_bytes: planned.iter().map(|disk| disk.read_bytes).sum(),
-        free_bytes: durable::free_bytes(folder_of(&order.target))?,
+        free_bytes: durable::free_bytes(durable::parent_of(&order.target))?,
         disks: planned,
     };
     Ok(Planned { plan, order, disks })
@@ -178,7 +178,7 @@ impl Planned<'_> {
         let (bytes, disks) = self.write(&draft, progress)?;
         draft.sync_all()?;
         draft.put_if_free(&target)?;
-        durable::sync_dir(folder_of(&target))?;
+        durable::sync_dir(durable::parent_of(&target))?;
         Ok(Made { path: target, bytes, disks })
     }
 
@@ -244,10 +244,6 @@ fn fill(mut text: String, room: usize) -> String {
 /// What vSphere reads: no blank before the bracket, one behind the equals sign, and no other name of the algorithm.
 fn manifest_line(name: &str, hex: &str) -> String {
     format!("SHA256({name})= {hex}\n")
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -60,9 +60,7 @@ pub(super) fn receipt(cli: &Cli, output: Output, args: &ReceiptArgs) -> Result<(
         return output.bytes(&bytes);
     };
     let file = place(target, &receipt, recipient.is_some());
-    durable::create_dir_all(
-        file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")),
-    )?;
+    durable::create_dir_all(durable::parent_of(&file))?;
     durable::write(&file, &bytes)?;
     output.result(&Written { file: &file, receipt: &receipt, recipient: recipient.as_ref() }, || {
         let lines = Lines::title("Wrote a receipt").line("file", file.display());

@@ -42,8 +42,7 @@ pub(super) fn bundle(cli: &Cli, output: Output, args: &SupportArgs) -> Result<()
     let bundle = SupportBundle::gather(&cli.store, cli.config.as_deref());
     let file = (!args.list).then(|| bundle.place(&args.output));
     if let Some(file) = &file {
-        let parent = file.parent().filter(|dir| !dir.as_os_str().is_empty());
-        durable::create_dir_all(parent.unwrap_or(Path::new(".")))?;
+        durable::create_dir_all(durable::parent_of(file))?;
         bundle.write(file)?;
     }
     let manifest = bundle.manifest();
