@@ -120,14 +120,14 @@ async fn configs<'a>(
     order: &Order<'a>,
     local: &Local,
 ) -> Result<Vec<(&'a LockedImage, Vec<Vec<u8>>)>, Error> {
-    let images: Vec<&LockedImage> = order.lock.images.iter().collect();
+    let images = &order.lock.images;
     let mut ahead: Wanted =
         images.iter().enumerate().map(|(number, image)| (number, image.target.digest)).collect();
     let mut configs = Wanted::new();
     while !ahead.is_empty() {
-        let documents = fetch(order.client, &images, &ahead, local).await?;
+        let documents = fetch(order.client, images, &ahead, local).await?;
         for (number, digest) in std::mem::take(&mut ahead) {
-            let image = images[number];
+            let image = &images[number];
             let carried = |content: &Named| image.contents().find(|known| known.name() == content.digest);
             let content = image.manifests.iter().find(|known| known.digest == digest);
             let Some((content, bytes)) = content.zip(documents.get(&digest)) else { continue };
@@ -138,19 +138,19 @@ async fn configs<'a>(
             configs.extend(own.filter_map(carried).map(|config| (number, config.digest)));
         }
     }
-    let documents = fetch(order.client, &images, &configs, local).await?;
+    let documents = fetch(order.client, images, &configs, local).await?;
     let mut found: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
     for (number, digest) in configs {
         let config = documents.get(&digest).cloned().unwrap_or_default();
         found.entry(number).or_default().push(config);
     }
-    Ok(found.into_iter().map(|(number, configs)| (images[number], configs)).collect())
+    Ok(found.into_iter().map(|(number, configs)| (&images[number], configs)).collect())
 }
 
 /// Fetches documents of images, by digest. One that is too large to be one tells nothing.
 async fn fetch(
     client: &Client,
-    images: &[&LockedImage],
+    images: &[LockedImage],
     wanted: &Wanted,
     local: &Local,
 ) -> Result<BTreeMap<Digest, Vec<u8>>, Error> {

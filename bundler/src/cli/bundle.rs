@@ -14,6 +14,7 @@ use sealift_archive::{Bundle, Digest, Progress, ReleaseName};
 use sealift_fetch::meter::Meter;
 use sealift_fetch::{Client, Options, unless_interrupted};
 
+use super::EPOCH_VARIABLE;
 use super::output::{Lines, Output, count, path, size};
 use super::{BundleArgs, LockArgs, NetworkArgs, parity, split};
 use crate::Error;
@@ -24,8 +25,6 @@ use crate::lock::{Lock, LockedImage, resolve};
 
 /// How long work on other threads has to notice that it was interrupted: Git has to end its children.
 const LEAVE_AFTER: Duration = Duration::from_secs(2);
-/// Reproducible builds say with this variable what time it is, in seconds since 1970.
-const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
 impl NetworkArgs {
     pub(super) fn client(&self) -> Result<Client, Error> {

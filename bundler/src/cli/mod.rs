@@ -34,6 +34,8 @@ use trust::{SignerArgs, TrustCommand};
 
 /// What is logged if `RUST_LOG` says nothing.
 const DEFAULT_LOG_FILTER: &str = "warn";
+/// Reproducible builds say with this variable what time it is, in seconds since 1970.
+const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
 /// Packs software releases into one signed archive for places without internet
 #[derive(Debug, Parser)]

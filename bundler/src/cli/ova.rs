@@ -7,13 +7,12 @@ use clap::{Args, ValueEnum};
 use sealift_archive::durable;
 use sealift_archive::split::parse_bytes;
 
+use super::EPOCH_VARIABLE;
 use super::output::{Lines, Output, path, size};
 use crate::files::read_capped;
 use crate::ova::{self, CATEGORIES, Firmware, MAX_LICENCE_BYTES, Machine, Made, Offered, Order, Plan};
 use crate::{Error, sbom};
 
-/// Reproducible builds say with this variable what time it is, in seconds since 1970.
-const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 const MIB: u64 = 1 << 20;
 
 #[derive(Debug, Args)]

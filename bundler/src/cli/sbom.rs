@@ -10,14 +10,13 @@ use time::format_description::well_known::Rfc3339;
 
 use sealift_archive::{Reference, durable, json};
 
+use super::EPOCH_VARIABLE;
 use super::choice::Choice;
 use super::look::open;
 use super::output::{Output, count, path};
 use crate::sbom::{Bill, Found, Image, Plan, cyclonedx, spdx};
 use crate::{Error, sbom};
 
-/// Reproducible builds say with this variable what time it is, in seconds since 1970.
-const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 /// How like two names must be for one to be meant by the other, from 0 to 1.
 const LIKENESS: f64 = 0.85;
 

@@ -21,6 +21,7 @@ const MANIFESTS: [&str; 2] = [IMAGE, "application/vnd.docker.distribution.manife
 const ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
 /// Media types of what an image is made of.
 pub(super) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 pub(super) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(super) const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// BuildKit's annotations, on an entry of an index that says something about another entry.
@@ -251,9 +252,7 @@ impl Manifest {
 /// Whether something of this media type is the configuration of an image. Artifacts have others, and so may images that are
 /// not for a container.
 pub(crate) fn is_image_config(media_type: &str) -> bool {
-    const TYPES: [&str; 2] =
-        ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
-    TYPES.contains(&media_type)
+    [CONFIG, DOCKER_CONFIG].contains(&media_type)
 }
 
 /// The platform that an image's configuration names (image spec, config.md); `None` if it names none, as artifacts do.

@@ -6,7 +6,7 @@ mod qcow2;
 mod raw;
 
 use std::fmt;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
@@ -125,6 +125,11 @@ pub(super) fn check_capacity(bytes: u64, what: impl Fn() -> String) -> Result<()
         return Err(Error::DiskTooLarge { what: what(), bytes, limit: MAX_CAPACITY_BYTES });
     }
     Ok(())
+}
+
+/// What stands in the way of reading from a place in a file; these calls do not name it.
+fn unread(file: &fs::File, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("failed to read `{}`: {error}", file.path().display()))
 }
 
 #[cfg(test)]

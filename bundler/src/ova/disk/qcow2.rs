@@ -12,7 +12,7 @@ use flate2::read::DeflateDecoder;
 use fs_err as fs;
 
 use super::super::Error;
-use super::{CommandError, Disk, MAX_CAPACITY_BYTES, SECTOR_BYTES};
+use super::{CommandError, Disk, MAX_CAPACITY_BYTES, SECTOR_BYTES, unread};
 
 /// How an image begins.
 pub(super) const MAGIC: [u8; 4] = *b"QFI\xfb";
@@ -348,8 +348,4 @@ fn read_at_most(file: &fs::File, into: &mut [u8], at: u64) -> io::Result<usize> 
         }
     }
     Ok(read)
-}
-
-fn unread(file: &fs::File, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("failed to read `{}`: {error}", file.path().display()))
 }

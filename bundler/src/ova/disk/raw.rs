@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use fs_err as fs;
 use rustix::io::Errno;
 
-use super::{CommandError, Disk};
+use super::{CommandError, Disk, unread};
 
 /// A raw image.
 #[derive(Debug)]
@@ -49,9 +49,6 @@ impl Disk for Raw {
     }
 
     fn read(&mut self, at: u64, into: &mut [u8]) -> Result<(), CommandError> {
-        self.file.file().read_exact_at(into, at).map_err(|error| {
-            let text = format!("failed to read `{}`: {error}", self.file.path().display());
-            std::io::Error::new(error.kind(), text).into()
-        })
+        Ok(self.file.file().read_exact_at(into, at).map_err(|error| unread(&self.file, &error))?)
     }
 }
