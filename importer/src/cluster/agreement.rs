@@ -297,16 +297,8 @@ fn steps_to<'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture::release;
     use super::*;
-
-    fn release(sequence: u64) -> CurrentRelease {
-        let version = format!("1.{sequence}").parse().unwrap();
-        CurrentRelease {
-            version,
-            sequence: sequence.try_into().unwrap(),
-            statement: Digest::of(&sequence.to_le_bytes()),
-        }
-    }
 
     #[test]
     fn a_run_remembers_the_steps_that_lead_to_it() {

@@ -269,15 +269,11 @@ fn failure(error: &Error) -> Failure {
 mod tests {
     use sealift_archive::Digest;
 
+    use super::super::fixture::release;
     use super::*;
 
     #[test]
     fn nobody_goes_back_further_than_was_agreed_on() {
-        let release = |sequence: u64| CurrentRelease {
-            version: format!("1.{sequence}").parse().unwrap(),
-            sequence: sequence.try_into().unwrap(),
-            statement: Digest::of(&sequence.to_le_bytes()),
-        };
         // What runs here, what is agreed on, and what was before.
         let cases = [
             (None, 5, None, true),
@@ -300,12 +296,7 @@ mod tests {
 
     #[test]
     fn nobody_goes_back_behind_a_point_of_no_return_unasked() {
-        let sequence = |sequence: u64| Sequence::try_from(sequence).unwrap();
-        let release = CurrentRelease {
-            version: "1.5".parse().unwrap(),
-            sequence: sequence(5),
-            statement: Digest::of(b"five"),
-        };
+        let (sequence, release) = (|sequence: u64| Sequence::try_from(sequence).unwrap(), release(5));
         // Behind which release's point it is, whether somebody has asked for going back, and whether it may.
         let cases =
             [(None, false, true), (Some(5), false, true), (Some(6), false, false), (Some(6), true, true)];

@@ -127,6 +127,7 @@ mod tests {
     use sealift_store::HEARING_LASTS;
 
     use super::super::agreement::Phase;
+    use super::super::fixture::release;
     use super::super::view::Times;
     use super::*;
 
@@ -157,20 +158,15 @@ mod tests {
     fn what_is_heard_is_written_down_once() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(dir.path()).unwrap();
-        let named = |sequence: u64| {
-            let statement = sealift_archive::Digest::of(&sequence.to_le_bytes());
-            let version = format!("1.{sequence}").parse().unwrap();
-            CurrentRelease { version, sequence: sequence.try_into().unwrap(), statement }
-        };
         let home_of_node = home(&store);
         home_of_node.hear(None, Vec::new(), &PeerAuthorities::default()).unwrap();
         let nothing = store.heard().unwrap().unwrap().agreed;
         assert!(nothing.releases.is_empty() && nothing.boot_id == boot().unwrap());
-        let run = Agreement::first(named(2), Some(named(1))).entering(Phase::Activating);
+        let run = Agreement::first(release(2), Some(release(1))).entering(Phase::Activating);
         let authorities: PeerAuthorities = [("node-b", "its authority".to_owned())].into_iter().collect();
         home_of_node.hear(Some(&run), Vec::new(), &authorities).unwrap();
         let heard = store.heard().unwrap().unwrap().agreed;
-        assert_eq!(heard.releases, [named(1).statement, named(2).statement]);
+        assert_eq!(heard.releases, [release(1).statement, release(2).statement]);
         // As long as it is the same, the disk is left alone, by the next process too.
         for home in [home_of_node, home(&store)] {
             home.hear(Some(&run), Vec::new(), &authorities).unwrap();

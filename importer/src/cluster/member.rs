@@ -191,18 +191,13 @@ impl Member {
             // A trial that may pass is no outcome: it is made again. So is letting Flux go: nothing else can be done then.
             let is_free = matches!(work, Work::FreeFlux { .. });
             let outcome = match outcome {
-                Err(Failure::Passing(reason)) => {
+                Ok(()) => Ok(()),
+                Err(Failure::Trouble(reason)) if !is_free => Err(reason),
+                Err(Failure::Trouble(reason) | Failure::Passing(reason)) => {
                     self.waits = Some((run, reason));
                     self.failed_flux = is_free;
                     return;
                 }
-                Err(Failure::Trouble(reason)) if is_free => {
-                    self.failed_flux = true;
-                    self.waits = Some((run, reason));
-                    return;
-                }
-                Err(Failure::Trouble(reason)) => Err(reason),
-                Ok(()) => Ok(()),
             };
             self.done = Some((work, outcome));
             return;

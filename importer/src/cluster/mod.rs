@@ -23,6 +23,8 @@ mod agreement;
 mod board;
 mod decide;
 mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod hands;
 mod home;
 mod member;

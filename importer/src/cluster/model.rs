@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sealift_archive::Digest;
-use sealift_archive::release::CurrentRelease;
 
 use self::api::{Api, Luck, Seen, Written, mishap};
 use self::store::Store;
+use super::fixture::release;
 use super::{Agreement, Failure, Home as _, Member, NodeName, Phase, Report, Times, Versioned, Work};
 use crate::Error;
 
@@ -27,12 +27,6 @@ const RELEASES: u64 = 4;
 const TICK: Duration = Duration::from_secs(1);
 /// How long a person waits for the nodes to do it by themselves.
 const ATTENTION_ROUNDS: usize = 100;
-
-fn release(sequence: u64) -> CurrentRelease {
-    let version = format!("1.{sequence}").parse().unwrap();
-    let statement = Digest::of(sequence.to_string().as_bytes());
-    CurrentRelease { version, sequence: sequence.try_into().unwrap(), statement }
-}
 
 fn name(node: usize) -> NodeName {
     format!("node-{node}").parse().unwrap()

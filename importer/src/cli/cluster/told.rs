@@ -98,17 +98,11 @@ impl NodeTold {
 mod tests {
     use std::collections::BTreeSet;
 
-    use sealift_archive::Digest;
     use time::OffsetDateTime;
 
     use super::*;
     use crate::cluster::Trouble;
-
-    fn release(sequence: u64) -> CurrentRelease {
-        let (version, statement) =
-            (format!("1.{sequence}").parse().unwrap(), Digest::of(&sequence.to_le_bytes()));
-        CurrentRelease { version, sequence: sequence.try_into().unwrap(), statement }
-    }
+    use crate::cluster::fixture::release;
 
     fn told(agreement: &Agreement, active: u64, trouble: Option<&str>) -> String {
         let trouble = trouble.map(|reason| Trouble { run: agreement.run, reason: reason.to_owned() });

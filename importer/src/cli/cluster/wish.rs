@@ -28,24 +28,18 @@ pub(in super::super) fn activate(
     cluster: &Cluster,
     args: &ActivateArgs,
 ) -> Result<(), Error> {
-    let store = cli.store()?;
-    let sequence = switch::find(&store, &args.version)?;
+    let person = Person { output, config, cluster, store: &cli.store()? };
+    let sequence = switch::find(person.store, &args.version)?;
     let has_consent = args.consent.yes;
     // What is not at its end, and the way out of a way back, need no plan of this node: its own journal would be in the way.
     if !args.plan.plan
         && let Some(agreed) = open_run(&read(cluster)?)
-        && let Some(wanted) = agreed.leads_to(&store.release(sequence)?.digest())
+        && let Some(wanted) = agreed.leads_to(&person.store.release(sequence)?.digest())
     {
-        let activation = &config.activation;
-        let wanted = wanted.clone();
-        return Wish { output, cluster, activation, store: &store, wanted, from: None, has_consent }.make();
+        return person.ask(wanted, None, has_consent);
     }
-    let plan = Plan::activation(&store, &config.activation, sequence)?;
-    if args.plan.plan {
-        return output.result(&plan, || switch::describe(&plan));
-    }
-    expect_consent(plan.to.name(), &plan.warnings, has_consent)?;
-    Wish::of(&plan, has_consent, output, config, cluster, &store).make()
+    let plan = Plan::activation(person.store, &config.activation, sequence)?;
+    if args.plan.plan { person.show(&plan) } else { person.ask_as_planned(&plan, has_consent) }
 }
 
 /// `rollback`: the release before, on all nodes; or what is not at its end is given up.
@@ -56,8 +50,9 @@ pub(in super::super) fn rollback(
     cluster: &Cluster,
     args: &RollbackArgs,
 ) -> Result<(), Error> {
-    let store = cli.store()?;
-    let target = args.version.as_ref().map(|version| switch::find(&store, version)).transpose()?;
+    let person = Person { output, config, cluster, store: &cli.store()? };
+    let target = args.version.as_ref().map(|version| switch::find(person.store, version)).transpose()?;
+    let has_consent = args.consent.yes;
     let agreed = if args.plan.plan { None } else { open_run(&read(cluster)?) };
     if target.is_none() && agreed.as_ref().is_some_and(|agreed| agreed.taken_back().is_some()) {
         return take_back(output, cluster);
@@ -70,20 +65,13 @@ pub(in super::super) fn rollback(
         let is_known = agreed.is_return && agreed.is_asked_for;
         // As long as releases are only fetched, nothing is lost; without consent, nothing can be.
         let is_harmless = agreed.is_harmless();
-        let (activation, has_consent) = (&config.activation, args.consent.yes);
-        let wanted = wanted.clone();
-        let wish = Wish { output, cluster, activation, store: &store, wanted, from: None, has_consent };
         if !is_known && !is_harmless {
-            wish.expect_consent()?;
+            person.expect_consent(wanted, has_consent)?;
         }
-        return Wish { has_consent: has_consent || !is_harmless, ..wish }.make();
+        return person.ask(wanted, None, has_consent || !is_harmless);
     }
-    let plan = Plan::rollback(&store, &config.activation, target)?;
-    if args.plan.plan {
-        return output.result(&plan, || switch::describe(&plan));
-    }
-    expect_consent(plan.to.name(), &plan.warnings, args.consent.yes)?;
-    Wish::of(&plan, args.consent.yes, output, config, cluster, &store).make()
+    let plan = Plan::rollback(person.store, &config.activation, target)?;
+    if args.plan.plan { person.show(&plan) } else { person.ask_as_planned(&plan, has_consent) }
 }
 
 /// Ends a first run, before which nothing was agreed on.
@@ -129,52 +117,49 @@ fn named(subject: &Subject) -> CurrentRelease {
     CurrentRelease { version, sequence, statement }
 }
 
-/// What a person asks all nodes for.
-struct Wish<'a> {
+/// Who asks all nodes for something, at one of them.
+struct Person<'a> {
     output: Output,
+    config: &'a Config,
     cluster: &'a Cluster,
-    activation: &'a Activation,
     store: &'a Store,
-    wanted: CurrentRelease,
-    /// What is active here.
-    from: Option<CurrentRelease>,
-    /// Whether it is known what going back means for data.
-    has_consent: bool,
 }
 
-impl<'a> Wish<'a> {
-    /// As planned, once whoever asks for it has consented to what that means.
-    fn of(
-        plan: &Plan,
-        has_consent: bool,
-        output: Output,
-        config: &'a Config,
-        cluster: &'a Cluster,
-        store: &'a Store,
-    ) -> Self {
-        let (wanted, from) = (named(&plan.to), plan.from.as_ref().map(named));
-        let is_back = from.as_ref().is_some_and(|from| from.sequence > wanted.sequence);
-        let (activation, has_consent) = (&config.activation, has_consent || is_back);
-        Self { output, cluster, activation, store, wanted, from, has_consent }
+impl Person<'_> {
+    fn show(&self, plan: &Plan) -> Result<(), Error> {
+        self.output.result(plan, || switch::describe(plan))
     }
 
-    /// Writes it down, and waits until the nodes have done it.
-    fn make(&self) -> Result<(), Error> {
+    /// Asks for what was planned on this node, by whoever knows what that means for data.
+    fn ask_as_planned(&self, plan: &Plan, has_consent: bool) -> Result<(), Error> {
+        expect_consent(plan.to.name(), &plan.warnings, has_consent)?;
+        let (wanted, from) = (named(&plan.to), plan.from.as_ref().map(named));
+        let is_back = from.as_ref().is_some_and(|from| from.sequence > wanted.sequence);
+        self.ask(&wanted, from, has_consent || is_back)
+    }
+
+    /// Writes down that this release is wanted, and waits until the nodes have it. `from` is active here; `has_consent` says that
+    /// it is known what going back means for data.
+    fn ask(
+        &self,
+        wanted: &CurrentRelease,
+        from: Option<CurrentRelease>,
+        has_consent: bool,
+    ) -> Result<(), Error> {
         let board = open(self.cluster)?;
         let snapshot = board.read()?;
         let agreed = snapshot.agreement.as_ref().map(|agreed| &agreed.value);
         let mut next = if let Some(agreed) = agreed {
-            agreed.asked_for(&self.wanted, self.has_consent).ok_or_else(|| {
+            agreed.asked_for(wanted, has_consent).ok_or_else(|| {
                 let release = Box::new(agreed.release.clone());
                 ClusterError::UnderWay { run: agreed.run, release }
             })?
         } else {
-            let first = Agreement::first(self.wanted.clone(), self.from.clone());
-            Agreement { is_asked_for: self.has_consent, ..first }
+            Agreement { is_asked_for: has_consent, ..Agreement::first(wanted.clone(), from) }
         };
         // It may be no way back for this node, which is behind, and be one for all others.
         if agreed.is_some_and(|agreed| next.leads_back_unasked(agreed)) {
-            self.expect_consent()?;
+            self.expect_consent(wanted, has_consent)?;
             next.is_asked_for = true;
         }
         if agreed != Some(&next) {
@@ -183,19 +168,19 @@ impl<'a> Wish<'a> {
                 return Err(ClusterError::Outdated.into());
             }
         }
-        let told = self.watch(&board, &next)?;
+        let told = self.watch(&board, &next, wanted)?;
         self.output.result(&told, || told.describe())
     }
 
     /// Whoever asks knows what going back means for data, wherever the nodes are.
-    fn expect_consent(&self) -> Result<(), Error> {
-        let product = self.store.release(self.wanted.sequence)?.statement()?.product;
-        let CurrentRelease { version, sequence, .. } = self.wanted.clone();
+    fn expect_consent(&self, wanted: &CurrentRelease, has_consent: bool) -> Result<(), Error> {
+        let product = self.store.release(wanted.sequence)?.statement()?.product;
+        let CurrentRelease { version, sequence, .. } = wanted.clone();
         let goal = ReleaseName { product, version, sequence };
-        expect_consent(goal, &warnings(self.activation), self.has_consent)
+        expect_consent(goal, &warnings(&self.config.activation), has_consent)
     }
 
-    fn watch(&self, board: &Kubernetes, begun: &Agreement) -> Result<Told, Error> {
+    fn watch(&self, board: &Kubernetes, begun: &Agreement, wanted: &CurrentRelease) -> Result<Told, Error> {
         let (interrupt, mut said) = (Interrupt::on_signals()?, None);
         loop {
             let told = match board.read() {
@@ -209,7 +194,7 @@ impl<'a> Wish<'a> {
             let agreed = told.agreement.as_ref().filter(|agreed| agreed.run >= begun.run);
             match agreed {
                 Some(agreed) if agreed.is_stopped || agreed.run > begun.run => {
-                    return Err(self.unfulfilled(agreed, begun).into());
+                    return Err(unfulfilled(wanted, agreed, begun).into());
                 }
                 Some(agreed) if !agreed.is_under_way() => return Ok(told),
                 _ => {}
@@ -225,15 +210,15 @@ impl<'a> Wish<'a> {
             thread::sleep(WATCH_INTERVAL.min(self.cluster.times.step));
         }
     }
+}
 
-    /// Why the run did not lead there. One that stopped before anything had changed for good is as one that was gone back on.
-    fn unfulfilled(&self, agreed: &Agreement, begun: &Agreement) -> ClusterError {
-        let release = Box::new(self.wanted.clone());
-        let reason = agreed.reason.clone().unwrap_or_else(|| "something else was asked for".to_owned());
-        if agreed.run == begun.run && agreed.phase != Phase::GivingUp {
-            ClusterError::Stopped { release, reason }
-        } else {
-            ClusterError::GaveUp { release, reason }
-        }
+/// Why the run did not lead there. One that stopped before anything had changed for good is as one that was gone back on.
+fn unfulfilled(wanted: &CurrentRelease, agreed: &Agreement, begun: &Agreement) -> ClusterError {
+    let release = Box::new(wanted.clone());
+    let reason = agreed.reason.clone().unwrap_or_else(|| "something else was asked for".to_owned());
+    if agreed.run == begun.run && agreed.phase != Phase::GivingUp {
+        ClusterError::Stopped { release, reason }
+    } else {
+        ClusterError::GaveUp { release, reason }
     }
 }
