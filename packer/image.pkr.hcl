@@ -30,11 +30,25 @@ locals {
 }
 
 build {
-  sources = [
-    "source.qemu.ubuntu",
-    "source.qemu.disk",
-    "source.vsphere-iso.ubuntu",
-  ]
+  sources = ["source.vsphere-iso.ubuntu"]
+
+  source "source.qemu.appliance" {
+    name         = "ubuntu"
+    iso_url      = var.iso_url
+    iso_checksum = var.iso_checksum
+    cd_files     = local.seed
+    boot_wait    = "5s"
+    boot_command = local.boot_command
+  }
+
+  source "source.qemu.appliance" {
+    name         = "disk"
+    disk_image   = true
+    iso_url      = var.disk_url
+    iso_checksum = var.disk_checksum
+    cd_files     = var.disk_seed
+    boot_wait    = "1s"
+  }
 
   provisioner "file" {
     source      = "${var.work}/payload.tar"
