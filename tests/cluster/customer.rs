@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::control_plane::{ASKED, ControlPlane, FLUX_SYSTEM, wait_for};
-use crate::{CONFIG_MAPS, GROUP, KUSTOMIZATIONS, RELEASES, grant_role, object, registry};
+use crate::{CONFIG_MAPS, GROUP, KUSTOMIZATIONS, RELEASES, condition_of, grant_role, object, registry};
 
 const SOURCES: &str = "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system";
 const SECRETS: &str = "/api/v1/namespaces/flux-system/secrets";
@@ -282,11 +282,6 @@ fn path_of(object: &Value) -> String {
     let within = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
     let plural = kind.strip_suffix('y').map_or_else(|| format!("{kind}s"), |stem| format!("{stem}ies"));
     format!("{root}/{api}{within}/{plural}/{}", text(&object["metadata"]["name"]))
-}
-
-fn condition_of(object: &Value, kind: &str) -> Value {
-    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
 }
 
 #[test]

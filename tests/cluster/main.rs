@@ -127,6 +127,12 @@ fn object(api: &str, kind: &str, name: &str, spec: &Value) -> Value {
     json!({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec})
 }
 
+/// What an object says of itself in this respect.
+fn condition_of(object: &Value, kind: &str) -> Value {
+    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
+}
+
 fn config_map(release: &str) -> Value {
     let metadata = json!({"name": "app", "namespace": FLUX_SYSTEM});
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"release": release}})

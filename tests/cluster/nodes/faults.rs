@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Cluster, GIT, manifest, version};
 use crate::control_plane::wait_for;
 use crate::network::NETWORK;
-use crate::{CONFIG_MAPS, KUSTOMIZATIONS, REPOSITORIES, object};
+use crate::{CONFIG_MAPS, KUSTOMIZATIONS, REPOSITORIES, condition_of, object};
 
 /// The node that Flux runs on.
 const HOME: usize = 0;
@@ -113,8 +113,7 @@ impl Cluster {
 }
 
 fn is_ready(object: &Value) -> bool {
-    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    condition_of(object, "Ready")["status"] == "True"
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Images that charts and folders name: missed, found, and added on request.
 
 use fs_err as fs;
+use sealift_lab::vendor::image::MANIFEST;
 use sealift_tests::Vendor;
 use sealift_tests::process;
 use sealift_tests::trust::ACME;
@@ -134,13 +135,12 @@ fn an_image_is_as_old_as_itself_and_not_as_its_signature() {
         let config = format!("{{\"created\": \"{created}\"}}");
         let blob = vendor.registry().add_blob(name, config.clone()).expect("room in memory");
         let manifest = format!(
-            "{{\"schemaVersion\": 2, \"mediaType\": \"application/vnd.oci.image.manifest.v1+json\", \"config\": \
+            "{{\"schemaVersion\": 2, \"mediaType\": \"{MANIFEST}\", \"config\": \
              {{\"mediaType\": \"{config_type}\", \"digest\": \"{}\", \"size\": {}}}, \"layers\": []}}",
             blob.digest,
             config.len()
         );
-        let media_type = "application/vnd.oci.image.manifest.v1+json";
-        vendor.registry().add_manifest(name, Some(tag), media_type, manifest).digest.to_string()
+        vendor.registry().add_manifest(name, Some(tag), MANIFEST, manifest).digest.to_string()
     };
     let sign = |name: &str, digest: &str, created: &str| {
         offer(name, &format!("{}.sig", digest.replace(':', "-")), CONFIG, created)
