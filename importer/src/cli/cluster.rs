@@ -183,7 +183,7 @@ fn describe(work: &Work) -> String {
         }
         Work::Switch { release, .. } => format!("switching to {}", release.version),
         Work::HoldFlux { .. } => "holding Flux still".to_owned(),
-        Work::FreeFlux { .. } => "letting Flux go".to_owned(),
+        Work::FreeFlux { .. } | Work::ResumeFlux { .. } => "letting Flux go".to_owned(),
         Work::Check { release, .. } => format!("waiting until all is well with {}", release.version),
     }
 }

@@ -57,7 +57,7 @@ fn mend_flux(view: &View) -> Option<Work> {
     match (view.left_flux?, wanted) {
         (LeftFlux::Held, true) | (LeftFlux::Free, false) => None,
         (_, true) => Some(Work::HoldFlux { run }),
-        (_, false) => Some(Work::FreeFlux { run }),
+        (_, false) => Some(Work::ResumeFlux { run }),
     }
 }
 

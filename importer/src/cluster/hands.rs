@@ -63,6 +63,7 @@ impl Hands<'_> {
                 self.switch(release, earlier, from.as_ref(), *is_asked_for, engines)
             }
             Work::HoldFlux { .. } => self.with_flux(|flux| Ok(flux.suspend().map(drop)?)),
+            Work::ResumeFlux { .. } => self.with_flux(|flux| Ok(flux.resume().map(drop)?)),
             Work::FreeFlux { .. } => self.with_flux(|flux| {
                 flux.resume()?;
                 flux.poke()?;

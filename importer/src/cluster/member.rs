@@ -189,7 +189,7 @@ impl Member {
         self.left_flux = left_flux(&work, &outcome).or(self.left_flux);
         if work.is_coordination() {
             // A trial that may pass is no outcome: it is made again. So is letting Flux go: nothing else can be done then.
-            let is_free = matches!(work, Work::FreeFlux { .. });
+            let is_free = work.frees_flux();
             let outcome = match outcome {
                 Ok(()) => Ok(()),
                 Err(Failure::Trouble(reason)) if !is_free => Err(reason),
@@ -329,12 +329,11 @@ impl Member {
 /// How this work leaves Flux. What failed may be half done; that it cannot be held is not tried for ever.
 fn left_flux(work: &Work, outcome: &Result<(), Failure>) -> Option<LeftFlux> {
     match (work, outcome) {
-        (Work::HoldFlux { .. }, Err(Failure::Passing(_))) | (Work::FreeFlux { .. }, Err(_)) => {
-            Some(LeftFlux::Unknown)
-        }
+        (Work::HoldFlux { .. }, Err(Failure::Passing(_))) => Some(LeftFlux::Unknown),
         (Work::HoldFlux { .. }, _) => Some(LeftFlux::Held),
-        (Work::FreeFlux { .. }, _) => Some(LeftFlux::Free),
-        _ => None,
+        (work, _) if !work.frees_flux() => None,
+        (_, Err(_)) => Some(LeftFlux::Unknown),
+        (_, Ok(())) => Some(LeftFlux::Free),
     }
 }
 

@@ -174,9 +174,9 @@ impl World {
                 }
             }
             Happens::Crash(at, is_done) => {
-                match self.nodes[at].work {
+                match &self.nodes[at].work {
                     Some(Work::HoldFlux { .. }) if is_done => self.leave_flux(true),
-                    Some(Work::FreeFlux { .. }) if is_done => self.leave_flux(false),
+                    Some(work) if work.frees_flux() && is_done => self.leave_flux(false),
                     _ => {}
                 }
                 let node = &mut self.nodes[at];
@@ -279,7 +279,7 @@ impl World {
                 }
             }
             Work::HoldFlux { .. } => self.leave_flux(true),
-            Work::FreeFlux { .. } => self.leave_flux(false),
+            Work::FreeFlux { .. } | Work::ResumeFlux { .. } => self.leave_flux(false),
         }
         Ok(())
     }

@@ -36,8 +36,14 @@ pub enum Work {
         /// The run.
         run: u64,
     },
-    /// Let Flux go, and look.
+    /// Let Flux go, and make it look.
     FreeFlux {
+        /// The run.
+        run: u64,
+    },
+    /// Let Flux go that may have been held too late. Any number of nodes may do so at once; if each made it look as well, they
+    /// would be in each other's way.
+    ResumeFlux {
         /// The run.
         run: u64,
     },
@@ -70,13 +76,20 @@ impl Work {
             | Self::Switch { run, .. }
             | Self::HoldFlux { run }
             | Self::FreeFlux { run }
+            | Self::ResumeFlux { run }
             | Self::Check { run, .. } => *run,
         }
     }
 
-    /// Whether only the coordinator does it.
+    /// Whether it is about all nodes, and not about this one.
     #[must_use]
     pub fn is_coordination(&self) -> bool {
-        matches!(self, Self::HoldFlux { .. } | Self::FreeFlux { .. } | Self::Check { .. })
+        self.frees_flux() || matches!(self, Self::HoldFlux { .. } | Self::Check { .. })
+    }
+
+    /// Whether Flux goes on after it.
+    #[must_use]
+    pub fn frees_flux(&self) -> bool {
+        matches!(self, Self::FreeFlux { .. } | Self::ResumeFlux { .. })
     }
 }

@@ -273,6 +273,24 @@ fn on_the_way_back_nobody_waits_for_what_may_pass() {
 }
 
 #[test]
+fn whoever_begins_anew_lets_flux_go_and_does_not_make_it_look() {
+    let mut world = World::settled();
+    for node in 0..NODES {
+        world.happen(Happens::Crash(node, false));
+        world.happen(Happens::Start(node));
+    }
+    for node in 0..NODES {
+        world.happen(Happens::Step(node, Luck::Good));
+        let work = &world.nodes[node].work;
+        assert!(
+            matches!(work, Some(Work::ResumeFlux { .. })),
+            "all at once, and none in another's way: {work:?}"
+        );
+    }
+    world.settle();
+}
+
+#[test]
 fn flux_is_let_go_once_what_was_agreed_on_is_removed() {
     let mut world = World::settled();
     world.ask(0, 2);
