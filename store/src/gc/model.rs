@@ -93,7 +93,7 @@ impl Model {
         let most = needed.copied().unwrap_or_default();
         assert!((least..=most).contains(&(packs.len() as u64)), "{packs:?}, {least} to {most}");
         assert!(packs.iter().all(|&names| names == 2), "a blob and a pack: {packs:?}");
-        assert_eq!(names(&place.store.git_dir()).is_empty(), most == 0 || packs.is_empty());
+        assert!(most > 0 || names(&place.store.git_dir()).is_empty());
     }
 }
 

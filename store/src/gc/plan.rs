@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use sealift_archive::{BlobList, Digest, Refs, RepositoryName, Sequence, Statement};
+use sealift_archive::{BlobList, Digest, RepositoryName, Sequence, Statement};
 use time::{Duration, OffsetDateTime};
 
 use super::keep::{self, Circumstances, Fate, Goes, Standing};
@@ -110,30 +110,23 @@ impl Needs {
     fn add(&mut self, release: &StoredRelease) -> Result<Statement, Error> {
         let statement = release.statement()?;
         self.blobs.extend(release.blob_list()?.iter().map(|blob| blob.digest));
-        self.add_repositories(statement.sequence, &release.refs()?, |needed| &mut needed.packs);
+        for (name, repository) in &release.refs()?.git {
+            let needed = self.repositories.entry(name.clone()).or_default();
+            needed.namespaces.insert(statement.sequence);
+            needed.packs.extend(&repository.packs);
+        }
         Ok(statement)
     }
 
-    /// What an import has loaded, or may have. Without a statement it has not come so far as to load anything.
+    /// What an import has loaded, or may have. Without a statement it has not come so far as to load anything. Its refs are
+    /// written anew by whoever stages it: those that are there may be another's, and lead to packs that go.
     fn add_import(&mut self, import: &Begun) -> Result<(), Error> {
         let Some(documents) = import.documents() else { return Ok(()) };
-        let (statement, refs) = (documents.statement()?, documents.refs()?);
         self.blobs.extend(documents.blob_list()?.iter().map(|blob| blob.digest));
-        self.add_repositories(statement.sequence, &refs, |needed| &mut needed.coming);
-        Ok(())
-    }
-
-    fn add_repositories(
-        &mut self,
-        sequence: Sequence,
-        refs: &Refs,
-        packs: impl Fn(&mut NeededRepository) -> &mut BTreeSet<Digest>,
-    ) {
-        for (name, repository) in &refs.git {
-            let needed = self.repositories.entry(name.clone()).or_default();
-            needed.namespaces.insert(sequence);
-            packs(needed).extend(&repository.packs);
+        for (name, repository) in &documents.refs()?.git {
+            self.repositories.entry(name.clone()).or_default().coming.extend(&repository.packs);
         }
+        Ok(())
     }
 }
 

@@ -240,6 +240,21 @@ fn an_unfinished_import_is_kept_until_it_expires_or_is_given_up() {
 }
 
 #[test]
+fn an_import_does_not_keep_the_refs_of_another_release_of_its_sequence() {
+    let place = place_with_packs_of_their_own();
+    let writer = place.writer();
+    let plan = writer.plan_collection(GiveUp::Expired).unwrap();
+    assert!(matches!(plan.steps[0], steps::Step::Retire(_)), "release 1 goes first");
+    plan.steps[0].take(&writer).unwrap();
+    begin(&writer, 1);
+    drop(writer);
+    collect(&place);
+    assert_eq!(git(&place).unwrap().0, ["2", "3", "4"].map(str::to_owned).into());
+    CONTENTS[&1].stage(&place.writer()).unwrap();
+    expect_whole(&place, "after the import");
+}
+
+#[test]
 fn wherever_it_is_cut_short_the_store_is_whole_and_the_next_one_ends_it() {
     let begin_with = place_after([1, 2, 3, 6, 7]);
     begin(&begin_with.writer(), 5);
