@@ -21,10 +21,12 @@ SOAK_ROUNDS ?= 20
 # Set by `make soak`: everything is tried of which `make test` tries a part.
 export SEALIFT_SOAK ?=
 
+COMMA := ,
+
 # The tests make network namespaces and run containers. Whoever is not root builds as themselves, and only the test
 # programs run under sudo.
 ifneq ($(shell id -u),0)
-RUN_AS_ROOT = --config 'target."cfg(all())".runner = ["sudo", "env", "PATH=$(PATH)", "SEALIFT_CACHE=$(CACHE)", "SEALIFT_SOAK=$(SEALIFT_SOAK)"]'
+RUN_AS_ROOT = --config 'target."cfg(all())".runner = ["sudo", "env", "PATH=$(PATH)", "SEALIFT_CACHE=$(CACHE)", "SEALIFT_SOAK=$(SEALIFT_SOAK)"$(if $(PROPTEST_RNG_SEED),$(COMMA) "PROPTEST_RNG_SEED=$(PROPTEST_RNG_SEED)")]'
 endif
 
 # Power cuts are played on a file system that has to hear of syncfs(2), which Linux tells it since 6.18. Elsewhere these tests

@@ -93,7 +93,9 @@ impl Model {
         let most = needed.copied().unwrap_or_default();
         assert!((least..=most).contains(&(packs.len() as u64)), "{packs:?}, {least} to {most}");
         assert!(packs.iter().all(|&names| names == 2), "a blob and a pack: {packs:?}");
-        assert!(most > 0 || names(&place.store.git_dir()).is_empty());
+        // An import keeps its repository, even if none of its packs has come.
+        let is_kept = !packs.is_empty() || self.unfinished.iter().any(|number| has_git(&number));
+        assert!(is_kept || names(&place.store.git_dir()).is_empty());
     }
 }
 
