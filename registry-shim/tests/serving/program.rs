@@ -2,10 +2,12 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use sealift_archive::Digest;
 
@@ -19,6 +21,11 @@ pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealift-registry"));
     command.env_remove("SEALIFT_STORE").env_remove("RUST_LOG");
     command
+}
+
+/// What there is to read. A read that has a deadline ends at a signal, though nobody handles it (signal(7)).
+pub(crate) fn read_some(stream: &impl AsFd, buffer: &mut [u8]) -> rustix::io::Result<usize> {
+    retry_on_intr(|| rustix::io::read(stream, &mut *buffer))
 }
 
 /// A program that is killed if the test ends before it.

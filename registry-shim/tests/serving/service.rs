@@ -14,7 +14,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::fixture::{Content, TestStore, attempt};
-use crate::program::Running;
+use crate::program::{Running, read_some};
 
 /// How long a message may take to come.
 const MESSAGE_DEADLINE: Duration = Duration::from_secs(20);
@@ -46,7 +46,7 @@ impl Systemd {
 
     fn hears(&self) -> String {
         let mut message = [0; 4096];
-        let length = self.socket.recv(&mut message).expect("a message in time");
+        let length = read_some(&self.socket, &mut message).expect("a message in time");
         String::from_utf8_lossy(&message[..length]).into_owned()
     }
 }
