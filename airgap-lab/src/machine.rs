@@ -70,7 +70,7 @@ impl Machine {
     /// I/O, or what the programs say.
     pub fn format(&self, content: &Path) -> io::Result<PathBuf> {
         let image = self.dir.join("data.img");
-        let measured = run(Command::new("du").args(["--summarize", "--bytes"]).arg(content))?.stdout;
+        let measured = run(Command::new("du").args(["--summarize", "--block-size=1"]).arg(content))?.stdout;
         let measured = String::from_utf8_lossy(&measured);
         let bytes: u64 =
             measured.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or_default();
