@@ -58,11 +58,11 @@ impl Programs {
         self.dir.parent().unwrap_or(&self.dir)
     }
 
-    /// The repository's GitOps folder.
+    /// What demo and lab deliver as Git content.
     pub(crate) fn gitops(&self) -> io::Result<PathBuf> {
-        self.dir.ancestors().map(|dir| dir.join("gitops/base")).find(|dir| dir.is_dir()).ok_or_else(|| {
-            io::Error::other("the repository's `gitops/base` folder is not above the programs")
-        })
+        self.dir.ancestors().map(|dir| dir.join("airgap-lab/gitops")).find(|dir| dir.is_dir()).ok_or_else(
+            || io::Error::other("the repository's `airgap-lab/gitops` folder is not above the programs"),
+        )
     }
 
     /// What the programs find in their environment.
