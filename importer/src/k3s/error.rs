@@ -60,7 +60,7 @@ pub enum Error {
         /// The one that was asked for.
         wanted: Version,
         /// What etcd says.
-        found: String,
+        found: Box<str>,
     },
     /// No room for what an upgrade keeps.
     #[error("`{}` has {} free, and {} are needed for k3s, the one before it and snapshots", dir.display(), DecimalBytes(*free), DecimalBytes(*needed))]
@@ -86,9 +86,9 @@ pub enum Error {
         /// The version.
         version: Version,
         /// The node.
-        node: String,
+        node: Box<str>,
         /// How long was waited.
-        within: String,
+        within: Box<str>,
         /// What it lacks.
         why: String,
     },
@@ -210,7 +210,7 @@ impl Explain for Error {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NotConfigured => "write the section `k3s` into /etc/sealift/appliance.yaml, or run `sealiftctl setup`".to_owned(),
+            Self::NotConfigured => "write the section `k3s` into /etc/sealift/appliance.yaml; `docs/operator.md` shows it".to_owned(),
             Self::NotInstalled => "`sealiftctl k3s install`".to_owned(),
             Self::NoRelease => "import one: `sealiftctl import BUNDLE`".to_owned(),
             Self::NotBrought { .. } | Self::BadVersion { .. } => "ask the vendor".to_owned(),

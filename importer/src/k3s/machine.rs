@@ -143,8 +143,8 @@ impl Machine<'_> {
     pub(super) fn wait(&self, node: &str, version: &Version, within: Duration) -> Result<(), crate::Error> {
         let refuse = |why| Error::NotReady {
             version: version.clone(),
-            node: node.to_owned(),
-            within: spell(within),
+            node: node.into(),
+            within: spell(within).into(),
             why,
         };
         self.wait_until(within, || self.lacks(node, version))?.map_or(Ok(()), |why| Err(refuse(why).into()))

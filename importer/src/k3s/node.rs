@@ -158,9 +158,12 @@ impl<'a> Node<'a> {
     /// Nothing is to be done, and what was begun is done; or it is given up, before it has changed anything.
     fn settle(&self, plan: &Plan) -> Result<(), crate::Error> {
         let mut state = self.state()?;
-        let is_over =
-            |begun: What| begun == plan.what || (begun == What::Upgrade && plan.what == What::Downgrade);
-        let is_done = state.under_way.as_ref().is_some_and(|under_way| is_over(under_way.what));
+        let is_done = state.under_way.as_ref().is_some_and(|under_way| {
+            let comes_from = |to: &Edition| under_way.from.as_ref().is_some_and(|from| from.is(to));
+            // An upgrade that had changed nothing yet is given up by going back.
+            under_way.what == plan.what
+                || plan.what == What::Downgrade && plan.to.as_ref().is_some_and(comes_from)
+        });
         if is_done && plan.to.is_some() {
             state.under_way = None;
             state.write(&self.own())?;

@@ -88,8 +88,10 @@ impl Node<'_> {
             return Err(Error::NotWell { node: self.name.clone(), why }.into());
         }
         if from.version.minor() < ETCD_3_6_SINCE && to.version.minor() >= ETCD_3_6_SINCE {
-            let refuse =
-                |found| Error::Etcd { here: from.version.clone(), wanted: to.version.clone(), found };
+            let refuse = |found: String| {
+                let (here, wanted) = (from.version.clone(), to.version.clone());
+                Error::Etcd { here, wanted, found: found.into() }
+            };
             match machine.etcd_version(&self.config.etcd) {
                 Ok(version) if is_at_least(&version, LEAST_ETCD) => {}
                 Ok(version) => return Err(refuse(format!("it is {version}")).into()),
