@@ -117,13 +117,13 @@ impl Node<'_> {
 }
 
 /// One minor version forward, or a patch.
-fn expect_one_step(here: &Version, wanted: &Version) -> Result<(), Error> {
+fn expect_one_step(here: &Version, wanted: &Version) -> Result<(), crate::Error> {
     let (from, to) = (here.clone(), wanted.clone());
     if wanted < here {
-        return Err(Error::Earlier { here: from, wanted: to });
+        return Err(Error::Earlier { here: from, wanted: to }.into());
     }
     if here.major() != wanted.major() || wanted.minor() > here.minor() + 1 {
-        return Err(Error::Skips { here: from, wanted: to });
+        return Err(Error::Skips { here: from, wanted: to }.into());
     }
     Ok(())
 }
