@@ -12,7 +12,7 @@ CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 export FUZZ_SECONDS ?= 600
 export FUZZ_TOOLCHAIN ?= nightly
 
-SCRIPTS := .ci/run archive/fuzz/run tests/setup tests/images airgap-lab/machine/guest \
+SCRIPTS := .ci/run archive/fuzz/run tests/setup tests/images airgap-lab/machine/guest $(wildcard importer/tests/k3s/stand-in/*) \
 	packer/prepare packer/scan $(wildcard packer/provision/*.sh) cloud-init/image/usr/lib/sealift/data-disk
 
 # How often `make soak` plays new random cases against the models.

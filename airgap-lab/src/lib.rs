@@ -13,5 +13,5 @@ pub mod lab;
 pub mod machine;
 pub mod stick;
 mod story;
-mod tool;
+pub mod tool;
 pub mod vendor;

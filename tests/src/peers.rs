@@ -6,16 +6,11 @@ use std::sync::OnceLock;
 
 use crate::process;
 
-/// Where Debian puts programs for root, which an ordinary user's `PATH` leaves out.
-const ROOT_PROGRAM_DIRS: [&str; 2] = ["/usr/sbin", "/sbin"];
-
 /// The path of a peer program, the pinned one if there is one.
 #[must_use]
 pub fn tool(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
     std::iter::once(made("tools"))
-        .chain(std::env::split_paths(&path))
-        .chain(ROOT_PROGRAM_DIRS.map(PathBuf::from))
+        .chain(sealift_lab::tool::folders())
         .map(|dir| dir.join(name))
         .find(|program| program.is_file())
         .unwrap_or_else(|| panic!("`{name}` is missing; run: make setup"))

@@ -2,10 +2,12 @@
 
 mod client;
 mod programs;
+mod serving;
 mod stage;
 
 pub(crate) use programs::{Programs, json, run, text};
-pub(crate) use stage::{Appliance, Vendor};
+pub(crate) use serving::Serving;
+pub(crate) use stage::{Appliance, Vendor, expect_version, images_of};
 
 /// The registry that the images are called after; nothing listens there.
 pub(crate) const NAMED_HOST: &str = "registry.acme.example";

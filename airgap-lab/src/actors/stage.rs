@@ -1,14 +1,15 @@
 //! The two sides: a vendor with keys and a definition, an appliance with a store and a registry.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use fs_err as fs;
 
 use super::client;
 use super::programs::{Programs, Published, json, run, text};
+use super::serving::Serving;
 use crate::story::{Story, size};
 use crate::vendor::Registry;
 
@@ -100,7 +101,7 @@ impl<'a> Vendor<'a> {
 pub(crate) struct Appliance<'a> {
     programs: &'a Programs,
     store: PathBuf,
-    registry: Option<(Child, String)>,
+    registry: Option<Serving>,
 }
 
 impl<'a> Appliance<'a> {
@@ -117,38 +118,15 @@ impl<'a> Appliance<'a> {
 
     /// Starts the registry on a free port, and waits until it says that it is ready.
     pub(crate) fn serve(&mut self) -> io::Result<String> {
-        let mut child = self
-            .programs
-            .command("sealift-registry")
-            .arg("--store")
-            .arg(&self.store)
-            .args(["--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(self.store.with_extension("registry.log"))?.into_file())
-            .spawn()?;
-        let mut ready = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut ready)?;
-        }
-        let address = ready.trim().strip_prefix("ready http://").map(|a| a.trim_end_matches('/').to_owned());
-        // Kept before anything can fail, so that it is stopped in any case.
-        let (_, address) = self.registry.insert((child, address.unwrap_or_default()));
-        if address.is_empty() {
-            return Err(io::Error::other(format!("sealift-registry is not ready: it said `{ready}`")));
-        }
-        Ok(address.clone())
+        let mut command = self.programs.command("sealift-registry");
+        command.arg("--store").arg(&self.store).args(["--listen", "127.0.0.1:0"]);
+        self.registry = Some(Serving::start(&mut command, &self.store.with_extension("registry.log"))?);
+        Ok(self.address()?.to_owned())
     }
 
     /// Pulls every image of the active release by digest, and says how much came.
     pub(crate) fn pull_all(&self) -> io::Result<String> {
-        let release = fs::canonicalize(self.store.join("current"))?;
-        let refs: serde_json::Value = serde_json::from_slice(&fs::read(release.join("refs.json"))?)?;
-        let images: Vec<(String, String)> = refs["images"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(name, descriptor)| (name.clone(), text(&descriptor["digest"]).to_owned()))
-            .collect();
+        let images = images_of(&self.store)?;
         let pulled = client::pull(self.address()?, &images)?;
         Ok(format!(
             "{} images by digest, {} in {} blobs, all identical",
@@ -165,27 +143,32 @@ impl<'a> Appliance<'a> {
         let mut git = Command::new("git");
         git.args(["clone", "--quiet", &url, "clone"]).current_dir(folder.path());
         run(git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0"))?;
-        let content = fs::read_to_string(folder.path().join("clone/versions.yaml"))?;
-        if !content.contains(&format!(":{version}\"")) {
-            return Err(io::Error::other(format!("the clone does not speak of {version}:\n{content}")));
-        }
+        expect_version(&folder.path().join("clone"), version)?;
         let log =
             run(Command::new("git").args(["log", "--format=%h"]).current_dir(folder.path().join("clone")))?;
         Ok(format!("fleet.git at {}, for {version}", String::from_utf8_lossy(&log.stdout).trim()))
     }
 
     fn address(&self) -> io::Result<&str> {
-        let started = self.registry.as_ref().map(|(_, address)| address.as_str());
-        started.ok_or_else(|| io::Error::other("the registry is not running"))
+        let url = self.registry.as_ref().and_then(|registry| registry.url().strip_prefix("http://"));
+        url.ok_or_else(|| io::Error::other("the registry is not running"))
     }
 }
 
-impl Drop for Appliance<'_> {
-    fn drop(&mut self) {
-        if let Some((child, _)) = &mut self.registry {
-            // It may have ended by itself; then there is nothing to stop.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+/// The images of the release that is active in a store: name, and digest of the manifest.
+pub(crate) fn images_of(store: &Path) -> io::Result<Vec<(String, String)>> {
+    let release = fs::canonicalize(store.join("current"))?;
+    let refs: serde_json::Value = serde_json::from_slice(&fs::read(release.join("refs.json"))?)?;
+    let images = refs["images"].as_object().into_iter().flatten();
+    Ok(images.map(|(name, descriptor)| (name.clone(), text(&descriptor["digest"]).to_owned())).collect())
+}
+
+/// A clone of the delivered folder speaks of this version.
+pub(crate) fn expect_version(clone: &Path, version: &str) -> io::Result<()> {
+    let content = fs::read_to_string(clone.join("versions.yaml"))?;
+    if content.contains(&format!(":{version}\"")) {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("the clone does not speak of {version}:\n{content}")))
     }
 }

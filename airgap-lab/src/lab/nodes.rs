@@ -1,16 +1,15 @@
 //! Three nodes in namespaces of their own, on one cable, with nowhere else to go; and one more that has only the vendor.
 
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use fs_err as fs;
-use serde_json::Value;
 
 use super::book::{Hand, Place};
 use super::stick::Stick;
 use super::vendor;
-use crate::actors::{self, Programs, text};
+use crate::actors::{self, Programs, Serving, expect_version, images_of, text};
 use crate::gap::Namespace;
 
 /// How many nodes share a cable.
@@ -54,7 +53,7 @@ pub(super) struct Node<'a> {
     namespace: Namespace,
     address: String,
     dir: PathBuf,
-    registry: Option<Child>,
+    registry: Option<Serving>,
 }
 
 impl<'a> Node<'a> {
@@ -135,41 +134,31 @@ impl<'a> Node<'a> {
         serve.arg("--store").arg(self.store()).args(["--allow", NETWORK, "--tls-dir"]).arg(&pki);
         serve.args(["--listen", &format!("0.0.0.0:{PORT}")]);
         hand.note(&serve);
-        serve.stdout(Stdio::piped()).stderr(fs::File::create(self.dir.join("registry.log"))?.into_file());
-        let mut child = serve.spawn()?;
-        let mut ready = String::new();
-        let stdout = child.stdout.take();
-        // Kept before anything can fail, so that it is stopped in any case.
-        self.registry = Some(child);
-        if let Some(stdout) = stdout {
-            BufReader::new(stdout).read_line(&mut ready)?;
-        }
-        if !ready.starts_with("ready https://") {
-            return Err(io::Error::other(format!("sealift-registry is not ready: it said `{ready}`")));
+        let serving = self.registry.insert(Serving::start(&mut serve, &self.dir.join("registry.log"))?);
+        if !serving.url().starts_with("https://") {
+            return Err(io::Error::other(format!(
+                "sealift-registry answers on {}, without TLS",
+                serving.url()
+            )));
         }
         Ok(format!("answers on https://{}:{PORT}", self.address))
     }
 
     /// Pulls every image of the active release with skopeo, and says how many.
     pub(super) fn pull(&self, hand: &mut Hand<'_>) -> io::Result<usize> {
-        let refs = fs::read(fs::canonicalize(self.store().join("current"))?.join("refs.json"))?;
-        let refs: Value = serde_json::from_slice(&refs)?;
-        let images = refs["images"].as_object().into_iter().flatten();
         let certificates = self.dir.join("certificates");
         fs::create_dir_all(&certificates)?;
         fs::copy(self.authority(), certificates.join("ca.crt"))?;
-        let mut pulled = 0;
-        for (name, descriptor) in images {
+        let images = images_of(&self.store())?;
+        for (name, digest) in &images {
             let repository = name.rsplit_once(':').map_or(name.as_str(), |(repository, _)| repository);
-            let (address, digest) = (&self.address, text(&descriptor["digest"]));
-            let source = format!("docker://{address}:{PORT}/{repository}@{digest}");
+            let source = format!("docker://{}:{PORT}/{repository}@{digest}", self.address);
             let folder = tempfile::tempdir()?;
             let mut skopeo = self.namespace.command("skopeo");
             skopeo.args(["copy", "--quiet", "--src-cert-dir"]).arg(&certificates).arg(source);
             hand.run(skopeo.arg(format!("dir:{}", folder.path().display())))?;
-            pulled += 1;
         }
-        Ok(pulled)
+        Ok(images.len())
     }
 
     /// Clones the GitOps repository, and checks that it speaks of this version.
@@ -182,12 +171,7 @@ impl<'a> Node<'a> {
         // Without a name of its user, Git asks DNS for that of the machine, and that would count.
         git.env("GIT_COMMITTER_NAME", "lab").env("GIT_COMMITTER_EMAIL", "lab@example.com");
         hand.run(git.env("GIT_TERMINAL_PROMPT", "0"))?;
-        let content = fs::read_to_string(folder.path().join("clone/versions.yaml"))?;
-        if content.contains(&format!(":{version}\"")) {
-            Ok(())
-        } else {
-            Err(io::Error::other(format!("the clone does not speak of {version}:\n{content}")))
-        }
+        expect_version(&folder.path().join("clone"), version)
     }
 
     /// The digest of the release that is active.
@@ -219,15 +203,5 @@ impl<'a> Node<'a> {
             return Err(io::Error::other("somebody answered from behind the gap"));
         }
         Ok(())
-    }
-}
-
-impl Drop for Node<'_> {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.registry {
-            // It may have ended by itself; then there is nothing to stop.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }

@@ -33,7 +33,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// file open until it becomes that program.
 const BUSY: Duration = Duration::from_secs(2);
 /// Where commands find other programs.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What is to be run.
 #[derive(Debug)]

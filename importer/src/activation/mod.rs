@@ -18,7 +18,7 @@ mod programs;
 mod signed;
 mod socket;
 
-pub(crate) use command::{Run, spell};
+pub(crate) use command::{PATH, Run, spell};
 pub use engine::{Engine, News, Switched, Watcher};
 pub use error::{Error, Trouble};
 pub use flux::{Flux, NotSuspended, Readiness};

@@ -1,12 +1,11 @@
 //! `k3s`: k3s on this node, from the releases of the store.
 
 use clap::{Args, Subcommand};
-use sealift_archive::Sequence;
 use sealift_fetch::meter::Meter;
-use sealift_store::Store;
 
+use super::Cli;
 use super::output::{Lines, Output, instant, size};
-use super::{Cli, switch};
+use super::switch::find;
 use crate::Error;
 use crate::k3s::{Node, Plan, Snapshot, Status, Step, Watcher, What, parse_name};
 
@@ -116,10 +115,6 @@ pub(super) fn k3s(cli: &Cli, output: Output, command: &K3sCommand) -> Result<(),
             output.result(&snapshot, || saved(&snapshot))
         }
     }
-}
-
-fn find(store: &Store, text: &str) -> Result<Sequence, Error> {
-    switch::find(store, text)
 }
 
 fn follow(output: Output, node: &Node<'_>, plan: &Plan, is_plan: bool) -> Result<(), Error> {

@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::activation::PATH;
 use crate::config::K3s;
-
-/// Where programs are found besides ours, as everywhere.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// All places, below one folder.
 #[derive(Clone, Debug)]
