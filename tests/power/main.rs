@@ -79,11 +79,11 @@ fn the_power_goes_while_a_release_comes_from_a_stick() {
 
 #[test]
 fn what_was_not_synced_is_lost() {
-    let dir = scratch();
-    let archive = dir.path().join("nothing");
+    let (dir, content) = (scratch(), scratch());
+    let archive = content.path().join("nothing");
     fs_err::write(&archive, "").expect("a file for the stick");
     let machine = machine(dir.path(), &archive);
-    let disk = machine.format(dir.path()).expect("a data disk");
+    let disk = machine.format(content.path()).expect("a data disk");
     for task in ["lose", "find"] {
         assert_eq!(start(&machine, task, &disk).await_guest("ended").expect("it ends"), "0");
     }
