@@ -13,6 +13,7 @@ pub mod import;
 mod kubernetes;
 pub mod media;
 pub mod online;
+pub mod setup;
 pub mod support;
 pub mod volumes;
 

@@ -12,6 +12,7 @@ mod peer;
 mod receipt;
 mod repair;
 mod screen;
+mod setup;
 mod status;
 mod support;
 mod switch;
@@ -69,6 +70,16 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say what this machine is to be, from a seed or from what is answered at the console
+    #[command(after_help = "\
+Answers come from cloud-init's user-data and meta-data (`sealift:`), from OVF's properties in VMware's guestinfo
+or on a disc, from earlier answers in /etc/sealift/setup, else from whoever sits at the terminal. For each
+answer the first of these counts; who disagrees is told.
+
+Examples:
+  sealiftctl setup --plan          what this appliance would be
+  sealiftctl setup --plan --ask    ask first, and offer what is known")]
+    Setup(setup::SetupArgs),
     /// Say whose releases are taken
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -256,6 +267,7 @@ impl Cli {
         let output = Output { json: self.json };
         match &self.command {
             Command::Trust(TrustCommand::Pin { file }) => trust::pin(self, output, file),
+            Command::Setup(args) => setup::setup(self, output, args),
             Command::Import(args) => import::import(self, output, args),
             Command::Media(command) => media::media(self, output, command),
             Command::Mirror(args) if args.peer.is_given() => peer::mirror(self, output, args),
