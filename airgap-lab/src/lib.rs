@@ -4,7 +4,14 @@
 //! without a network. Its parts are real servers on loopback that speak the real protocols; what they do wrong,
 //! they do wrong on request and every time the same.
 
+mod actors;
 mod background;
 pub mod bench;
 pub mod demo;
+pub mod gap;
+pub mod lab;
+pub mod machine;
+pub mod stick;
+mod story;
+mod tool;
 pub mod vendor;

@@ -114,6 +114,9 @@ pub enum Error {
     /// Why an appliance was not set up.
     #[error(transparent)]
     Setup(#[from] crate::setup::Error),
+    /// What is wrong with k3s.
+    #[error(transparent)]
+    K3s(#[from] crate::k3s::Error),
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -157,6 +160,7 @@ impl Explain for Error {
             Self::Flux(error) => return error.code(),
             Self::Cluster(error) => return error.code(),
             Self::Setup(error) => return error.code(),
+            Self::K3s(error) => return error.code(),
             Self::Io(_) => 599,
         })
     }
@@ -177,6 +181,7 @@ impl Explain for Error {
             Self::Store(error) => error.class(),
             Self::Cluster(error) => error.class(),
             Self::Setup(error) => error.class(),
+            Self::K3s(error) => error.class(),
             Self::Flux(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
             Self::Io(_) => Class::Failed,
@@ -228,6 +233,7 @@ impl Explain for Error {
             Self::Flux(error) => return error.hint(),
             Self::Cluster(error) => return error.hint(),
             Self::Setup(error) => return error.hint(),
+            Self::K3s(error) => return error.hint(),
             Self::Io(error) => return io_hint(error),
             Self::NoRelease { .. } => return None,
         })

@@ -10,6 +10,7 @@ pub mod config;
 mod error;
 pub mod flux;
 pub mod import;
+pub mod k3s;
 mod kubernetes;
 pub mod media;
 pub mod online;

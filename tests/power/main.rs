@@ -5,19 +5,16 @@
 //! file systems are real, and the states those that come up. Run by `make test-power`, not by `make test`: a machine takes
 //! seconds to start, and needs Debian's User-Mode Linux.
 
-mod machine;
-
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use sealift_lab::machine::{Machine, Running};
 use sealift_tests::trust::ONLINE;
-use sealift_tests::{Appliance, Releases, is_soak, process, scratch, tell};
+use sealift_tests::{Appliance, Releases, binaries, is_soak, process, scratch, tell};
 use serde_json::Value;
-
-use crate::machine::Machine;
 
 /// Power cuts at random moments, in a short run and in a long one.
 const MOMENTS: usize = 7;
@@ -39,27 +36,28 @@ fn the_power_goes_while_a_release_comes_from_a_stick() {
     let appliance = Appliance::running(&ONLINE, &releases.first);
     let content = scratch();
     process::run(Command::new("cp").arg("--archive").arg(appliance.store()).arg(content.path()));
-    let machine = Machine::new(&releases.second);
-    let disk = machine.format(content.path());
+    let dir = scratch();
+    let machine = machine(dir.path(), &releases.second);
+    let disk = machine.format(content.path()).expect("a data disk");
 
-    let undisturbed = machine.copy(&disk);
-    let mut running = machine.start("take", &undisturbed);
+    let undisturbed = machine.copy(&disk).expect("a disk");
+    let mut running = start(&machine, "take", &undisturbed);
     let begun = Instant::now();
-    assert_eq!(running.await_guest("ended"), "0", "{:?}", running.said());
+    assert_eq!(running.await_guest("ended").expect("it ends"), "0", "{:?}", running.said());
     let (longest, lines) = (begun.elapsed(), running.said().len());
     drop(running);
     go_on(&machine, &undisturbed);
     assert_eq!(active(&machine, "before"), "2.0.0");
-    let names = machine.result("before.names");
-    assert_eq!(machine.result("after.names"), names, "a second time");
+    let names = result(&machine, "before.names");
+    assert_eq!(result(&machine, "after.names"), names, "a second time");
     tell(&format!("undisturbed: {} ms, {lines} lines; seed {SEED}", longest.as_millis()));
 
     let mut old = 0;
     let cuts = cuts(longest, lines);
     for &cut in &cuts {
-        let disk = machine.copy(&disk);
-        let mut running = machine.start("take", &disk);
-        running.await_lines(cut.lines);
+        let disk = machine.copy(&disk).expect("a disk");
+        let mut running = start(&machine, "take", &disk);
+        running.await_lines(cut.lines).expect("it says something");
         // Not a wait for something to happen: the time itself is what is tried.
         thread::sleep(cut.then);
         drop(running);
@@ -69,7 +67,7 @@ fn the_power_goes_while_a_release_comes_from_a_stick() {
         tell(&format!("{cut:?}: {before} is active"));
         old += usize::from(before == "1.0.0");
         assert_eq!(active(&machine, "after"), "2.0.0", "{cut:?}");
-        assert_eq!(machine.result("after.names"), names, "{cut:?}: something is left over or missing");
+        assert_eq!(result(&machine, "after.names"), names, "{cut:?}: something is left over or missing");
     }
     tell(&format!(
         "{} power cuts: {old} times the old release, {} times the new",
@@ -84,11 +82,28 @@ fn what_was_not_synced_is_lost() {
     let dir = scratch();
     let archive = dir.path().join("nothing");
     fs_err::write(&archive, "").expect("a file for the stick");
-    let machine = Machine::new(&archive);
-    let disk = machine.format(dir.path());
-    assert_eq!(machine.start("lose", &disk).await_guest("ended"), "0");
-    assert_eq!(machine.start("find", &disk).await_guest("ended"), "0");
-    assert_eq!((machine.result("unsynced"), machine.result("synced")), (String::new(), "second".to_owned()));
+    let machine = machine(dir.path(), &archive);
+    let disk = machine.format(dir.path()).expect("a data disk");
+    for task in ["lose", "find"] {
+        assert_eq!(start(&machine, task, &disk).await_guest("ended").expect("it ends"), "0");
+    }
+    assert_eq!(
+        (result(&machine, "unsynced"), result(&machine, "synced")),
+        (String::new(), "second".to_owned())
+    );
+}
+
+/// A machine with this archive on the stick.
+fn machine(dir: &Path, archive: &Path) -> Machine {
+    Machine::new(dir, archive, &binaries::path("sealiftctl")).expect("a machine; run: make test-power")
+}
+
+fn start(machine: &Machine, task: &str, disk: &Path) -> Running {
+    machine.start(task, "2.0.0", disk).expect("the machine starts")
+}
+
+fn result(machine: &Machine, name: &str) -> String {
+    machine.result(name).expect("the machine has written it")
 }
 
 fn cuts(longest: Duration, lines: usize) -> Vec<Cut> {
@@ -102,16 +117,16 @@ fn cuts(longest: Duration, lines: usize) -> Vec<Cut> {
 
 /// Switches the machine on again: the store is whole, what was interrupted is gone on with, and it is whole again.
 fn go_on(machine: &Machine, disk: &Path) {
-    machine.start("again", disk).await_guest("ended");
+    start(machine, "again", disk).await_guest("ended").expect("it ends");
     for (code, words) in
         [("before.verified", "before.verify"), ("taken", "again"), ("after.verified", "after.verify")]
     {
-        assert_eq!(machine.result(code), "0", "{code}: {}", machine.result(words));
+        assert_eq!(result(machine, code), "0", "{code}: {}", result(machine, words));
     }
 }
 
 /// The version of the release that the status called active then.
 fn active(machine: &Machine, when: &str) -> String {
-    let status: Value = serde_json::from_str(&machine.result(&format!("{when}.status"))).expect("JSON");
+    let status: Value = serde_json::from_str(&result(machine, &format!("{when}.status"))).expect("JSON");
     status["active"]["version"].as_str().unwrap_or_default().to_owned()
 }

@@ -4,13 +4,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use sealift_lab::stick;
 use tempfile::TempDir;
 
-use crate::process::{self, Daemon};
+use crate::process::Daemon;
 use crate::{peers, scratch};
 
-/// Room beside the files. FAT32 has at least 65,525 clusters; with mkfs.vfat's smallest that is 32 MiB.
-const SPARE_BYTES: u64 = 48 << 20;
+const IMAGE: &str = "stick.img";
 
 /// A FAT32 file system, mounted; gone when dropped. Mounting needs root.
 ///
@@ -70,18 +70,15 @@ impl Drop for Stick {
 /// Makes an image of a stick in `dir`, with these files at its root.
 #[must_use]
 pub fn image(dir: &Path, files: &[&Path]) -> PathBuf {
-    let content: u64 = files.iter().map(|file| fs_err::metadata(file).expect("a file").len()).sum();
-    let image = format(dir, content);
-    process::run(Command::new(peers::tool("mcopy")).arg("-i").arg(&image).args(files).arg("::"));
+    let image = dir.join(IMAGE);
+    stick::write(&image, files).expect("an image of a stick");
     image
 }
 
 /// Makes an image of a FAT32 file system with room for so many bytes.
 fn format(dir: &Path, bytes: u64) -> PathBuf {
-    let image = dir.join("stick.img");
-    let blank = fs_err::File::create(&image).expect("a file for the stick");
-    blank.set_len(bytes + SPARE_BYTES).expect("a sparse file");
-    process::run(Command::new(peers::tool("mkfs.vfat")).args(["-F", "32"]).arg(&image));
+    let image = dir.join(IMAGE);
+    stick::format(&image, bytes).expect("an image of a stick");
     image
 }
 

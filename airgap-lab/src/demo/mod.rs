@@ -3,23 +3,14 @@
 //! Images are made of those programs, so they are real and could run. What comes out behind the gap is fetched by
 //! clients that are not ours: `oci-client` and `git`.
 
-mod client;
-mod programs;
-mod stage;
-mod story;
-
 use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use crate::actors::{Appliance, Programs, Vendor};
+use crate::story::{self, Story};
 use crate::vendor::Registry;
-use programs::Programs;
-use stage::{Appliance, Vendor};
-use story::Story;
-
-/// The registry that the images are called after; nothing listens there.
-pub(crate) const NAMED_HOST: &str = "registry.acme.example";
 
 /// Plays the demo.
 ///

@@ -1,7 +1,7 @@
 //! The registry as its owner sees it: start it, fill it, make it fail, ask what it saw.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ pub struct Config {
     pub names: Vec<String>,
     /// Keeps blobs as files in this directory instead of in memory.
     pub dir: Option<PathBuf>,
+    /// Listens here, and not on loopback.
+    pub listen: Option<IpAddr>,
     /// How it answers the question which manifests refer to another one.
     pub referrers: Referrers,
 }
@@ -53,7 +55,7 @@ pub enum Referrers {
     Unknown,
 }
 
-/// A running registry on loopback. It ends when it is dropped.
+/// A running registry. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Registry {
     addr: SocketAddr,
@@ -77,8 +79,9 @@ impl Registry {
     /// # Errors
     /// There is no free port or no thread, or the directory cannot be made.
     pub fn start_with(config: Config) -> io::Result<Self> {
-        let front = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let back = config.redirect_blobs.then(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).transpose()?;
+        let listen = config.listen.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let front = TcpListener::bind((listen, 0))?;
+        let back = config.redirect_blobs.then(|| TcpListener::bind((listen, 0))).transpose()?;
         let identity = config.tls.then(|| Identity::new(&config.names)).transpose()?;
         let (acceptor, certificate) = match identity {
             Some(identity) => (Some(identity.acceptor), Some(identity.certificate)),

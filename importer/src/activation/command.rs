@@ -37,17 +37,17 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// What is to be run.
 #[derive(Debug)]
-pub(super) struct Run<'a> {
-    pub(super) program: &'a Path,
-    pub(super) arguments: &'a [String],
-    pub(super) environment: &'a [(&'static str, String)],
-    pub(super) timeout: Duration,
+pub(crate) struct Run<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: &'a [String],
+    pub(crate) environment: &'a [(&'static str, String)],
+    pub(crate) timeout: Duration,
     /// What it gets as its standard input, if not nothing.
-    pub(super) input: Option<File>,
+    pub(crate) input: Option<File>,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         line: &'a CommandLine,
         environment: &'a [(&'static str, String)],
         timeout: Duration,
@@ -59,7 +59,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// [`Trouble::Failed`] in its own words if it cannot be started, fails or takes too long; `Interrupted`.
-    pub(super) fn run(self, progress: &dyn Progress) -> Result<String, Trouble> {
+    pub(crate) fn run(self, progress: &dyn Progress) -> Result<String, Trouble> {
         let timeout = self.timeout;
         let program = self.program.display().to_string();
         let mut running =
@@ -90,7 +90,7 @@ impl<'a> Run<'a> {
 }
 
 /// `15 min`, `90 s`
-pub(super) fn spell(span: Duration) -> String {
+pub(crate) fn spell(span: Duration) -> String {
     let seconds = span.as_secs();
     if seconds >= 60 && seconds.is_multiple_of(60) {
         format!("{} min", seconds / 60)

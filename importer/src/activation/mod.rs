@@ -15,8 +15,10 @@ mod phase;
 mod plain;
 mod plan;
 mod programs;
+mod signed;
 mod socket;
 
+pub(crate) use command::{Run, spell};
 pub use engine::{Engine, News, Switched, Watcher};
 pub use error::{Error, Trouble};
 pub use flux::{Flux, NotSuspended, Readiness};
@@ -24,5 +26,7 @@ pub(crate) use gate::wait_until_well;
 pub use host::{Action, Between, Direct, Host, Restart};
 pub use plan::Plan;
 pub(crate) use plan::expect_none;
+pub(crate) use programs::architecture;
 pub use sealift_store::journal::{Phase, UnderWay};
+pub(crate) use signed::{NotSigned, signed_release};
 pub use socket::{DEFAULT_SOCKET, Socket, answer};

@@ -2,19 +2,18 @@
 //! `sealift/bin/linux-<architecture>/<program>`.
 
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
-use rustix::process::geteuid;
 use sealift_archive::release::Descriptor;
-use sealift_archive::trust::{RoleName, TrustRoot, Trusted};
 use sealift_archive::{Blob, Digest, Progress, Refs, Sequence, VerifyingReader, durable};
-use sealift_store::{RootFile, Store};
+use sealift_store::Store;
 use tempfile::TempPath;
 
 use super::command::Run;
+use super::signed::{NotSigned, signed_release};
 use super::{Error, Trouble};
 use crate::config::activation::Programs;
 
@@ -29,8 +28,6 @@ const PREVIOUS: &str = ".previous";
 /// What is put behind the name of one that has not taken its place yet, and of the link that becomes the previous one.
 const NEW: &str = ".new";
 const LINK: &str = ".link";
-/// The user id of root.
-const ROOT: u32 = 0;
 /// How long a program may take to say its version: then it is one that runs on this machine.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The mode of a program: everybody runs it, nobody changes it.
@@ -99,50 +96,14 @@ impl<'a> Installer<'a> {
     }
 
     fn signed_refs(&self, release: Sequence) -> Result<Refs, Trouble> {
-        let trusted = self.store.trust()?;
-        let anchor = self.anchor(&trusted)?;
-        let release = self.store.release(release)?;
-        let (statement, signatures) = (release.statement_bytes()?, release.signatures()?);
-        let check = |root: &TrustRoot| root.check("release.json", &statement, RoleName::Release, &signatures);
-        // What was taken under the keys of an earlier root stays what it is.
-        let mut versions = trusted.versions().filter(|root| root.version() >= anchor);
-        if !versions.any(|root| check(root).is_ok()) {
-            check(trusted.newest())?;
+        match signed_release(self.store, self.config, release) {
+            Ok(release) => Ok(release.refs()?),
+            Err(NotSigned::Disbelieved(why)) => {
+                let refused = Error::Program { program: self.path(ITSELF), why };
+                Err(Trouble::Failed(refused.to_string()))
+            }
+            Err(NotSigned::Error(error)) => Err(Trouble::Halted(*error)),
         }
-        Ok(release.refs()?)
-    }
-
-    /// The version of the trust root from which on signatures count. Whoever owns the store says what is pinned in it, so root
-    /// does not go by that for anybody else.
-    fn anchor(&self, trusted: &Trusted) -> Result<u64, Trouble> {
-        let refuse = |why: String| {
-            let refused = Error::Program { program: self.path(ITSELF), why };
-            Trouble::Failed(refused.to_string())
-        };
-        let store = self.store.root();
-        let Some(file) = &self.config.trust_root else {
-            let (us, owner) = (geteuid().as_raw(), fs::metadata(store)?.uid());
-            return if goes_by_the_store(us, owner) {
-                Ok(trusted.oldest().version())
-            } else {
-                Err(refuse(format!(
-                    "`{}` belongs to user {owner}, who is not believed to say which trust root is the vendor's: name it as \
-                     `programs.trustRoot` in the configuration, in a file that only root writes",
-                    store.display()
-                )))
-            };
-        };
-        let wanted = RootFile::read(file)?.root;
-        let mut versions = trusted.versions();
-        if versions.any(|root| root.digest() == wanted.digest()) {
-            return Ok(wanted.version());
-        }
-        let pinned = trusted.oldest().digest();
-        Err(refuse(format!(
-            "`{}` is {}, which is neither the store's pinned trust root ({pinned}) nor one that followed from it",
-            file.display(),
-            wanted.digest()
-        )))
     }
 
     fn install_one(&self, program: &str, file: &Descriptor, progress: &dyn Progress) -> Result<(), Trouble> {
@@ -198,11 +159,6 @@ impl<'a> Installer<'a> {
     }
 }
 
-/// Whether what a store says of its vendor is good enough for this user, given whose store it is: nobody becomes root by it.
-fn goes_by_the_store(user: u32, owner: u32) -> bool {
-    user != ROOT || owner == ROOT
-}
-
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -217,22 +173,10 @@ fn find<'r>(refs: &'r Refs, program: &str) -> Option<&'r Descriptor> {
 }
 
 /// This machine's kind, as OCI names it.
-fn architecture() -> &'static str {
+pub(crate) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn root_goes_by_its_own_stores_only() {
-        for (user, owner, does) in [(0, 0, true), (0, 998, false), (998, 998, true), (998, 0, true)] {
-            assert_eq!(goes_by_the_store(user, owner), does, "{user} with a store of {owner}");
-        }
     }
 }

@@ -5,6 +5,7 @@ mod cluster;
 mod gc;
 mod history;
 mod import;
+mod k3s;
 mod media;
 mod mirror;
 mod output;
@@ -106,6 +107,9 @@ command tries again from there, and `sealiftctl rollback` goes back.")]
 What was gone back from stays here: `sealiftctl activate` makes it the active one again.
 An activation that was interrupted, or has stopped, is given up by a rollback.")]
     Rollback(RollbackArgs),
+    /// k3s on this node
+    #[command(subcommand)]
+    K3s(k3s::K3sCommand),
     /// This node's part in a cluster of several
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -279,6 +283,7 @@ impl Cli {
             Command::Rollback(args) => switch::rollback(self, output, args),
             Command::Receipt(args) => receipt::receipt(self, output, args),
             Command::Cluster(command) => cluster::cluster(self, output, command),
+            Command::K3s(command) => k3s::k3s(self, output, command),
             Command::Resume { alone } => switch::resume(self, output, *alone),
             Command::HostHelper => switch::host_helper(self),
             Command::Verify(args) => verify::verify(self, output, args),

@@ -5,6 +5,7 @@ pub mod activation;
 mod cluster;
 mod disk;
 mod expiry;
+mod k3s;
 mod media;
 mod mirror;
 mod peer;
@@ -20,6 +21,7 @@ use crate::Error;
 pub use activation::Activation;
 pub use cluster::Cluster;
 pub use disk::{Disk, Threshold};
+pub use k3s::{K3s, Role};
 pub use media::{Media, Policy};
 pub use mirror::{Location, Mirror};
 pub use peer::{PeerAccess, PeerIdentity, parse_peer};
@@ -47,6 +49,9 @@ pub struct Config {
     /// The cluster that this appliance is a node of; none for an appliance that is alone.
     #[serde(default)]
     pub cluster: Option<Cluster>,
+    /// k3s on this node; none where somebody else installs Kubernetes.
+    #[serde(default)]
+    pub k3s: Option<K3s>,
     /// What is done with sticks.
     #[serde(default)]
     pub media: Media,

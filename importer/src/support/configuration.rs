@@ -41,7 +41,7 @@ enum Kind {
 }
 
 /// All keys of which anything is told; `[]` is each entry of a list.
-const KEYS: [(&str, Kind); 54] = [
+const KEYS: [(&str, Kind); 62] = [
     ("apiVersion", Kind::Amount),
     ("kind", Kind::Name),
     ("activation.flux.kubeconfig", Kind::IsSet),
@@ -91,6 +91,14 @@ const KEYS: [(&str, Kind); 54] = [
     ("cluster.times.live", Kind::Amount),
     ("cluster.times.switch", Kind::Amount),
     ("cluster.times.lease", Kind::Amount),
+    ("k3s.role", Kind::Name),
+    ("k3s.server", Kind::Origin),
+    ("k3s.tokenFile", Kind::IsSet),
+    ("k3s.nodeIp", Kind::IsSet),
+    ("k3s.endpoints", Kind::IsSet),
+    ("k3s.root", Kind::IsSet),
+    ("k3s.readyWithin", Kind::Amount),
+    ("k3s.etcd", Kind::Origin),
     ("media.policy", Kind::Name),
     ("disk.containerd", Kind::IsSet),
     ("disk.imageGcThreshold", Kind::Number),
@@ -257,6 +265,15 @@ cluster:
   caCert: /ca.crt
   peers: {caFile: /nodes.crt, identity: {certificate: /c, key: /k}, authority: /pki, plainHttp: false}
   times: {step: 3s, beat: 10s, live: 60s, switch: 5m, lease: 30s}
+k3s:
+  role: join
+  server: https://10.0.0.11:6443
+  tokenFile: /t
+  nodeIp: 10.0.0.12
+  endpoints: [appliance.example]
+  root: /
+  readyWithin: 10m
+  etcd: http://127.0.0.1:2381
 disk: {containerd: /c, imageGcThreshold: 70}
 media: {policy: ask}
 certificates: [/registry.crt]

@@ -99,8 +99,18 @@ impl Offer {
 
     /// With these files and nothing else.
     pub(crate) fn with_files(vendor: &Vendor, sequence: u64, files: &[(&str, &str)]) -> Self {
+        Self::with_files_and(vendor, sequence, files, |_, _| ())
+    }
+
+    /// The same, and something else to say.
+    pub(crate) fn with_files_and(
+        vendor: &Vendor,
+        sequence: u64,
+        files: &[(&str, &str)],
+        change: impl FnOnce(&mut Statement, &mut BlobList),
+    ) -> Self {
         let contents = files.iter().map(|(_, content)| content.as_bytes().to_vec()).collect();
-        Self::build(vendor, sequence, contents, files, |_, _| ())
+        Self::build(vendor, sequence, contents, files, change)
     }
 
     fn build(

@@ -10,18 +10,18 @@ use oci_client::{Client, Reference};
 
 /// What a client pulled.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Pulled {
+pub(crate) struct Pulled {
     /// Different blobs, manifests not counted.
-    pub(super) blobs: usize,
+    pub(crate) blobs: usize,
     /// Their bytes.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 const ACCEPTED: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 
 /// Pulls images (full name, digest of the manifest) from a registry that mirrors them.
-pub(super) fn pull(address: &str, images: &[(String, String)]) -> io::Result<Pulled> {
+pub(crate) fn pull(address: &str, images: &[(String, String)]) -> io::Result<Pulled> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(pull_all(address, images))
 }

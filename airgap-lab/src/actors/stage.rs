@@ -9,28 +9,28 @@ use fs_err as fs;
 
 use super::client;
 use super::programs::{Programs, Published, json, run, text};
-use super::story::{Story, size};
+use crate::story::{Story, size};
 use crate::vendor::Registry;
 
 /// The vendor's side.
 #[derive(Debug)]
-pub(super) struct Vendor<'a> {
+pub(crate) struct Vendor<'a> {
     programs: &'a Programs,
     dir: PathBuf,
 }
 
 impl<'a> Vendor<'a> {
-    pub(super) fn new(programs: &'a Programs, dir: &Path) -> io::Result<Self> {
+    pub(crate) fn new(programs: &'a Programs, dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         Ok(Self { programs, dir: dir.to_owned() })
     }
 
-    pub(super) fn init_trust(&self) -> io::Result<()> {
+    pub(crate) fn init_trust(&self) -> io::Result<()> {
         run(self.sealift().args(["trust", "init", "trust"])).map(drop)
     }
 
     /// Locks and bundles a release of these images; says where the archive is.
-    pub(super) fn release(
+    pub(crate) fn release(
         &self,
         story: &mut Story,
         registry: &Registry,
@@ -63,7 +63,7 @@ impl<'a> Vendor<'a> {
     }
 
     /// Writes a definition, as a release engineer would.
-    fn define(&self, images: &[Published], version: &str, sequence: u64) -> io::Result<PathBuf> {
+    pub(crate) fn define(&self, images: &[Published], version: &str, sequence: u64) -> io::Result<PathBuf> {
         let gitops = self.dir.join("gitops");
         if gitops.exists() {
             fs::remove_dir_all(&gitops)?;
@@ -87,7 +87,8 @@ impl<'a> Vendor<'a> {
         Ok(file)
     }
 
-    fn sealift(&self) -> Command {
+    /// `sealift` in the vendor's folder.
+    pub(crate) fn sealift(&self) -> Command {
         let mut command = self.programs.command("sealift");
         command.current_dir(&self.dir).arg("--json");
         command
@@ -96,26 +97,26 @@ impl<'a> Vendor<'a> {
 
 /// The appliance's side.
 #[derive(Debug)]
-pub(super) struct Appliance<'a> {
+pub(crate) struct Appliance<'a> {
     programs: &'a Programs,
     store: PathBuf,
     registry: Option<(Child, String)>,
 }
 
 impl<'a> Appliance<'a> {
-    pub(super) fn new(programs: &'a Programs, store: &Path) -> Self {
+    pub(crate) fn new(programs: &'a Programs, store: &Path) -> Self {
         Self { programs, store: store.to_owned(), registry: None }
     }
 
     /// Runs `sealiftctl` on the store.
-    pub(super) fn ctl(&self, arguments: &[&str]) -> io::Result<serde_json::Value> {
+    pub(crate) fn ctl(&self, arguments: &[&str]) -> io::Result<serde_json::Value> {
         json(
             self.programs.command("sealiftctl").arg("--store").arg(&self.store).arg("--json").args(arguments),
         )
     }
 
     /// Starts the registry on a free port, and waits until it says that it is ready.
-    pub(super) fn serve(&mut self) -> io::Result<String> {
+    pub(crate) fn serve(&mut self) -> io::Result<String> {
         let mut child = self
             .programs
             .command("sealift-registry")
@@ -139,7 +140,7 @@ impl<'a> Appliance<'a> {
     }
 
     /// Pulls every image of the active release by digest, and says how much came.
-    pub(super) fn pull_all(&self) -> io::Result<String> {
+    pub(crate) fn pull_all(&self) -> io::Result<String> {
         let release = fs::canonicalize(self.store.join("current"))?;
         let refs: serde_json::Value = serde_json::from_slice(&fs::read(release.join("refs.json"))?)?;
         let images: Vec<(String, String)> = refs["images"]
@@ -158,7 +159,7 @@ impl<'a> Appliance<'a> {
     }
 
     /// Clones the GitOps repository, and checks that it speaks of `version`.
-    pub(super) fn clone(&self, version: &str) -> io::Result<String> {
+    pub(crate) fn clone(&self, version: &str) -> io::Result<String> {
         let folder = tempfile::tempdir()?;
         let url = format!("http://{}/git/fleet.git", self.address()?);
         let mut git = Command::new("git");

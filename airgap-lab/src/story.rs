@@ -10,24 +10,24 @@ const TEXT_WIDTH: usize = 57;
 
 /// A story that is being told on standard output.
 #[derive(Debug)]
-pub(super) struct Story {
+pub(crate) struct Story {
     begun: Instant,
     out: io::Stdout,
 }
 
 impl Story {
-    pub(super) fn begin(title: &str) -> io::Result<Self> {
+    pub(crate) fn begin(title: &str) -> io::Result<Self> {
         let mut story = Self { begun: Instant::now(), out: io::stdout() };
         story.say(&format!("{title}\n"))?;
         Ok(story)
     }
 
-    pub(super) fn place(&mut self, name: &str) -> io::Result<()> {
+    pub(crate) fn place(&mut self, name: &str) -> io::Result<()> {
         self.say(&format!("\n{name}\n"))
     }
 
     /// Does a step and tells of it.
-    pub(super) fn step<T>(
+    pub(crate) fn step<T>(
         &mut self,
         name: &str,
         act: impl FnOnce() -> io::Result<(String, T)>,
@@ -39,7 +39,7 @@ impl Story {
         Ok(result)
     }
 
-    pub(super) fn end(mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn end(mut self, text: &str) -> io::Result<()> {
         let seconds = self.begun.elapsed().as_secs_f64();
         self.say(&format!("\nDone in {seconds:.1} s. {text}\n"))
     }
@@ -51,7 +51,7 @@ impl Story {
 }
 
 /// `41.2 MB`
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "for people, one decimal")]
     let megabytes = bytes as f64 / 1e6;
     format!("{megabytes:.1} MB")

@@ -19,24 +19,24 @@ const PASSWORD: &str = "demo";
 
 /// Where the programs are.
 #[derive(Debug)]
-pub(super) struct Programs {
+pub(crate) struct Programs {
     dir: PathBuf,
 }
 
 /// An image that the vendor's registry offers.
 #[derive(Debug, Clone)]
-pub(super) struct Published {
+pub(crate) struct Published {
     /// Where it is: `127.0.0.1:4000/sealift/sealift:1.0.0`.
-    pub(super) reference: String,
+    pub(crate) reference: String,
     /// What it is called in the release.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Bytes of its layers and configuration.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Programs {
     /// The programs beside this one.
-    pub(super) fn built() -> io::Result<Self> {
+    pub(crate) fn built() -> io::Result<Self> {
         let own = std::env::current_exe()?;
         let dir = own.parent().unwrap_or(Path::new(".")).to_owned();
         match PROGRAMS.iter().find(|name| !dir.join(name).is_file()) {
@@ -49,31 +49,40 @@ impl Programs {
     }
 
     /// The folder of the programs.
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// The folder for everything that is built.
-    pub(super) fn target(&self) -> &Path {
+    pub(crate) fn target(&self) -> &Path {
         self.dir.parent().unwrap_or(&self.dir)
     }
 
-    /// The repository's GitOps folder.
-    pub(super) fn gitops(&self) -> io::Result<PathBuf> {
-        self.dir.ancestors().map(|dir| dir.join("gitops/base")).find(|dir| dir.is_dir()).ok_or_else(|| {
-            io::Error::other("the repository's `gitops/base` folder is not above the programs")
-        })
+    /// What demo and lab deliver as Git content.
+    pub(crate) fn gitops(&self) -> io::Result<PathBuf> {
+        self.dir.ancestors().map(|dir| dir.join("airgap-lab/gitops")).find(|dir| dir.is_dir()).ok_or_else(
+            || io::Error::other("the repository's `airgap-lab/gitops` folder is not above the programs"),
+        )
+    }
+
+    /// What the programs find in their environment.
+    pub(crate) const ENVIRONMENT: [(&str, &str); 2] =
+        [("COSIGN_PASSWORD", PASSWORD), ("SOURCE_DATE_EPOCH", "0")];
+
+    /// Where one of the programs is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     /// A command that runs one of the programs.
-    pub(super) fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.dir.join(name));
-        command.env("COSIGN_PASSWORD", PASSWORD).env("SOURCE_DATE_EPOCH", "0");
+    pub(crate) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.path(name));
+        command.envs(Self::ENVIRONMENT);
         command
     }
 
     /// Checks an archive against a trust root, and says what came of it.
-    pub(super) fn verify(&self, bundle: &Path, trust: &Path) -> io::Result<String> {
+    pub(crate) fn verify(&self, bundle: &Path, trust: &Path) -> io::Result<String> {
         let verdict =
             json(self.command("sealift").args(["--json", "verify"]).arg(bundle).arg("--trust").arg(trust))?;
         let release = &verdict["releases"][0];
@@ -86,7 +95,7 @@ impl Programs {
     }
 
     /// Makes an image of each program and offers them. Only the last one differs from version to version.
-    pub(super) fn publish(&self, registry: &Registry, version: &str) -> io::Result<Vec<Published>> {
+    pub(crate) fn publish(&self, registry: &Registry, version: &str) -> io::Result<Vec<Published>> {
         let base = Layer::of(&self.libraries()?)?;
         PROGRAMS
             .iter()
@@ -127,7 +136,7 @@ impl Programs {
 }
 
 /// Runs a command that must succeed.
-pub(super) fn run(command: &mut Command) -> io::Result<Output> {
+pub(crate) fn run(command: &mut Command) -> io::Result<Output> {
     let output = command.output().map_err(|e| io::Error::new(e.kind(), format!("{command:?}: {e}")))?;
     if output.status.success() {
         Ok(output)
@@ -138,11 +147,11 @@ pub(super) fn run(command: &mut Command) -> io::Result<Output> {
 }
 
 /// Runs a command that must succeed, and reads its JSON.
-pub(super) fn json(command: &mut Command) -> io::Result<serde_json::Value> {
+pub(crate) fn json(command: &mut Command) -> io::Result<serde_json::Value> {
     Ok(serde_json::from_slice(&run(command)?.stdout)?)
 }
 
 /// A string of a JSON document; nothing if it is something else.
-pub(super) fn text(value: &serde_json::Value) -> &str {
+pub(crate) fn text(value: &serde_json::Value) -> &str {
     value.as_str().unwrap_or_default()
 }
