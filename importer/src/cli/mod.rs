@@ -71,15 +71,19 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what this machine is to be, from a seed or from what is answered at the console
+    /// Make an appliance of this machine, from a seed or from what is answered at the console
     #[command(after_help = "\
+Step by step: name and network, firewall, trust, store, registry, configuration, release, k3s, Flux. Each looks first at
+what is there; what was cut off goes on with the same command, and where all is done nothing changes.
+
 Answers come from cloud-init's user-data and meta-data (`sealift:`), from OVF's properties in VMware's guestinfo
 or on a disc, from earlier answers in /etc/sealift/setup, else from whoever sits at the terminal. For each
 answer the first of these counts; who disagrees is told.
 
 Examples:
-  sealiftctl setup --plan          what this appliance would be
-  sealiftctl setup --plan --ask    ask first, and offer what is known")]
+  sealiftctl setup --plan     what this machine would be, and what would be done
+  sealiftctl setup            do it
+  sealiftctl setup --ask      change answers: what was answered is offered")]
     Setup(setup::SetupArgs),
     /// Say whose releases are taken
     #[command(subcommand)]

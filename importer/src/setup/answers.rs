@@ -186,34 +186,40 @@ pub fn decide(heard: &[Heard], kept: Option<&Kept>) -> Result<Decision, Error> {
     let mut decision = Decision::default();
     let mut parts: Vec<(Origin, Given)> = Vec::new();
     for Heard { origin, place, given } in heard {
-        let given = match given {
-            Ok(given) => given,
-            Err(why) if kept.is_some() => {
-                decision.unheard.push(format!("{origin} (`{place}`): {why}"));
-                continue;
-            }
+        match given {
+            Ok(given) if given.keys().is_empty() => {}
+            Ok(given) => parts.push((*origin, given.clone())),
+            Err(why) if kept.is_some() => decision.unheard.push(format!("{origin} (`{place}`): {why}")),
             Err(why) => {
                 let (origin, place, why) = (*origin, place.clone(), why.clone());
                 return Err(Error::Unreadable { origin, place, why });
             }
-        };
-        if given.keys().is_empty() {
-            continue;
         }
-        decision.heard.entry(*origin).or_default().fill(given);
-        parts.push((*origin, given.clone()));
     }
     if let Some(kept) = kept {
-        let is_meant = |given: &Given| !matches!(given.role, None | Some(RoleName::Setup));
-        parts.retain(|(_, given)| is_meant(given));
-        for (origin, given) in &mut parts {
-            *given = given.news_since(&kept.heard.get(origin).cloned().unwrap_or_default());
-        }
-        parts.push((Origin::Earlier, kept.answers.clone()));
+        decision.heard.clone_from(&kept.heard);
+        parts = meant(parts);
     }
+    for (origin, given) in &mut parts {
+        let before = decision.heard.insert(*origin, Given { token: None, ..given.clone() });
+        if kept.is_some() {
+            *given = given.news_since(&before.unwrap_or_default());
+        }
+    }
+    parts.extend(kept.map(|kept| (Origin::Earlier, kept.answers.clone())));
     parts.sort_by_key(|(origin, _)| *origin);
     join(&mut decision, parts);
     Ok(decision)
+}
+
+/// Those that say what an appliance is to be. User-data and meta-data are one seed.
+fn meant(parts: Vec<(Origin, Given)>) -> Vec<(Origin, Given)> {
+    let seed = |origin: Origin| if origin == Origin::MetaData { Origin::UserData } else { origin };
+    let says = |(origin, given): &(Origin, Given)| {
+        (!matches!(given.role, None | Some(RoleName::Setup))).then(|| seed(*origin))
+    };
+    let who: Vec<Origin> = parts.iter().filter_map(says).collect();
+    parts.into_iter().filter(|(origin, _)| who.contains(&seed(*origin))).collect()
 }
 
 /// Puts together what the sources say, the first of which counts most.
@@ -290,6 +296,22 @@ mod tests {
         assert_eq!(again.given.time.unwrap().servers[0].to_string(), "10.0.0.5");
         // Whoever takes the seed away changes nothing.
         assert_eq!(decide(&[], Some(&kept)).unwrap().given, changed.to_given());
+    }
+
+    #[test]
+    fn both_halves_of_a_seed_are_one_and_are_remembered() {
+        let seed = |time: &str| {
+            let time = format!("{{time: {{servers: [{time}]}}}}");
+            [heard(Origin::UserData, &time), heard(Origin::MetaData, "{role: single, hostname: a}")]
+        };
+        let decision = decide(&seed("10.0.0.3"), None).unwrap();
+        let kept = Kept::new(&decision.given, &decision.heard);
+        let changed = decide(&seed("10.0.0.4"), Some(&kept)).unwrap();
+        assert_eq!(changed.given.time.clone().unwrap().servers[0].to_string(), "10.0.0.4");
+        // A boot without the seed does not make it new again.
+        let kept = Kept::new(&changed.given, &changed.heard);
+        let without = decide(&[heard(Origin::UserData, "{role: setup}")], Some(&kept)).unwrap();
+        assert_eq!((&without.heard, &without.given), (&changed.heard, &changed.given));
     }
 
     #[test]

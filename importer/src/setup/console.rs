@@ -30,11 +30,11 @@ pub trait Person {
     /// I/O.
     fn hear(&mut self) -> io::Result<Option<String>>;
 
-    /// The same without showing what is typed.
+    /// Asks for a line without showing what is typed.
     ///
     /// # Errors
     /// I/O.
-    fn hear_secret(&mut self) -> io::Result<Option<String>>;
+    fn hear_secret(&mut self, question: &str) -> io::Result<Option<String>>;
 }
 
 /// Lines from one side, text to the other: a pipe, or a terminal that shows what is typed.
@@ -58,7 +58,8 @@ impl<R: BufRead, W: Write> Person for Lines<R, W> {
         Ok((read > 0).then(|| String::from_utf8_lossy(&line).trim().to_owned()))
     }
 
-    fn hear_secret(&mut self) -> io::Result<Option<String>> {
+    fn hear_secret(&mut self, question: &str) -> io::Result<Option<String>> {
+        self.tell(question)?;
         self.hear()
     }
 }
@@ -175,10 +176,9 @@ impl Questions<'_> {
         let there = offered.token.clone().or_else(|| known.token.clone());
         let hint = if there.is_some() { " [as it is]" } else { "" };
         for _ in 0..MAX_TRIES {
-            self.person.tell(&format!(
-                "Token that this node shows (sealiftctl cluster token), not shown here{hint}: "
-            ))?;
-            let line = self.person.hear_secret()?.ok_or(Error::GoneAway)?;
+            let question =
+                format!("Token that this node shows (sealiftctl cluster token), not shown here{hint}: ");
+            let line = self.person.hear_secret(&question)?.ok_or(Error::GoneAway)?;
             match line.trim() {
                 "" if there.is_some() => return Ok(there),
                 text => match text.parse() {

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use sealift_archive::{Class, Code, Explain, io_hint};
+use sealift_archive::{Class, Code, Digest, Explain, io_hint};
 
+use super::plan::StepName;
 use super::sources::Origin;
 
 /// Why an appliance was not set up.
@@ -51,9 +52,66 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// There is no trust root.
+    #[error("the image carries no trust root, and none is pinned")]
+    NoTrust,
+    /// The image is another vendor's than the data disk.
+    #[error("the image's trust root ({}) is another one than what is pinned here ({})", image.short(), pinned.short())]
+    OtherRoot {
+        /// The one that is pinned.
+        pinned: Digest,
+        /// The image's.
+        image: Digest,
+    },
+    /// A change that cannot be followed.
+    #[error("`{key}` cannot change any more from `{was}` to `{is}`: Kubernetes knows this node by it")]
+    NotFollowed {
+        /// Which answer.
+        key: &'static str,
+        /// What it was.
+        was: String,
+        /// What it is now.
+        is: String,
+    },
+    /// The network has given no address.
+    #[error("this machine has no address{}", on(cards))]
+    NoAddress {
+        /// Its network cards.
+        cards: Vec<String>,
+    },
+    /// A step failed.
+    #[error("step `{step}` failed: `{what}`: {why}")]
+    Step {
+        /// Which.
+        step: StepName,
+        /// What was done.
+        what: String,
+        /// Why it failed.
+        why: String,
+    },
+    /// Only root may.
+    #[error("to set an appliance up is root's work")]
+    NotRoot,
+    /// Somebody else is at it.
+    #[error("setup is under way already")]
+    Busy,
+    /// What the store says.
+    #[error(transparent)]
+    Store(Box<sealift_store::Error>),
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// ` on ens160, ens192`
+fn on(cards: &[String]) -> String {
+    if cards.is_empty() { ", and no network card".to_owned() } else { format!(" on {}", cards.join(", ")) }
+}
+
+impl From<sealift_store::Error> for Error {
+    fn from(error: sealift_store::Error) -> Self {
+        Self::Store(Box::new(error))
+    }
 }
 
 impl Explain for Error {
@@ -65,6 +123,14 @@ impl Explain for Error {
             Self::NobodyToAsk => 723,
             Self::GoneAway => 724,
             Self::Damaged { .. } => 725,
+            Self::NoTrust => 726,
+            Self::OtherRoot { .. } => 727,
+            Self::NotFollowed { .. } => 728,
+            Self::NoAddress { .. } => 729,
+            Self::Step { .. } => 730,
+            Self::Busy => 731,
+            Self::NotRoot => 732,
+            Self::Store(error) => return error.code(),
             Self::Io(_) => 739,
         })
     }
@@ -74,10 +140,18 @@ impl Explain for Error {
             Self::Unreadable { .. }
             | Self::Incomplete { .. }
             | Self::Contradiction { .. }
-            | Self::NobodyToAsk => Class::Usage,
+            | Self::NobodyToAsk
+            | Self::NotRoot => Class::Usage,
             Self::GoneAway => Class::Interrupted,
+            Self::OtherRoot { .. } | Self::NotFollowed { .. } => Class::Refused,
+            Self::Busy => Class::Busy,
+            Self::Store(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
-            Self::Damaged { .. } | Self::Io(_) => Class::Failed,
+            Self::Damaged { .. }
+            | Self::NoTrust
+            | Self::NoAddress { .. }
+            | Self::Step { .. }
+            | Self::Io(_) => Class::Failed,
         }
     }
 
@@ -96,6 +170,23 @@ impl Explain for Error {
             Self::Damaged { .. } => {
                 "bring it back from a backup, or remove it: then the appliance is asked again what it is to be".into()
             }
+            Self::NoTrust => "pin the vendor's: `sealiftctl trust pin ROOT.json`; then run `sealiftctl setup` again".into(),
+            Self::OtherRoot { .. } => {
+                "a data disk stays its vendor's: attach that vendor's system disk, or an empty data disk".into()
+            }
+            Self::NotFollowed { key: "network", .. } => {
+                "give it the old address again; an appliance of three nodes can take this one out and let it join anew".into()
+            }
+            Self::NotFollowed { .. } => {
+                "answer as before; an appliance of three nodes can take this one out and let it join anew".into()
+            }
+            Self::NoAddress { .. } => {
+                "see to the network, or give it a static address: `sealiftctl setup --ask`; then run `sealiftctl setup` again".into()
+            }
+            Self::Step { .. } => "mend that, and run `sealiftctl setup` again: what was done stays".into(),
+            Self::NotRoot => "run it as root; `--plan` may be anybody's".into(),
+            Self::Busy => "wait for it: `journalctl --follow --unit sealift-first-boot`".into(),
+            Self::Store(error) => return error.hint(),
             Self::Io(error) => return io_hint(error),
         })
     }

@@ -1,15 +1,23 @@
 //! The first boot: what this machine is to be is heard from a seed, from vSphere or from a person, and then done.
 //!
 //! Answers come from several sources ([`sources`]), become one value ([`answers::Answers`]), and are kept on the data disk
-//! ([`kept`]), so that a new system disk on an old data disk is the same appliance.
+//! ([`kept`]), so that a new system disk on an old data disk is the same appliance. What follows from them is a plan of steps
+//! ([`plan`]), each of which looks first at what is there; a journal says which of them were done ([`journal`]).
 
 pub mod answers;
+mod child;
 pub mod console;
 mod error;
+mod files;
 pub mod given;
+pub mod journal;
 pub mod kept;
+mod machine;
 pub mod places;
+pub mod plan;
+mod run;
 pub mod sources;
+mod steps;
 pub mod told;
 pub mod value;
 
@@ -19,10 +27,19 @@ use sealift_archive::{Digest, bounded};
 use crate::cluster::NodeName;
 use answers::Known;
 pub use error::Error;
+pub use run::{Guard, News, Watcher, execute};
+pub use steps::Site;
+
+/// Says no to answers that this appliance cannot follow any more.
+///
+/// # Errors
+/// [`Error::NotFollowed`], or a journal that cannot be read.
+pub fn follow(site: &Site) -> Result<(), Error> {
+    steps::follow(site, &journal::Journal::read(&site.places)?)
+}
+use machine::MACHINE_ID;
 use places::Places;
 
-/// By what systemd tells installations apart.
-const MACHINE_ID: &str = "/etc/machine-id";
 const MAX_ID_BYTES: u64 = 64;
 /// What a machine is called that has not been named.
 const NAMELESS: [&str; 2] = ["localhost", "ubuntu"];

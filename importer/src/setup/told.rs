@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use super::answers::{Answers, Decision, Role};
+use super::plan::{State, Step};
 
 /// What an appliance is to be, and who said so.
 #[must_use]
@@ -16,6 +17,26 @@ pub fn decision(answers: &Answers, decision: &Decision) -> String {
     }
     for unheard in &decision.unheard {
         writeln!(text, "note: not heard: {unheard}").expect("a string takes all text");
+    }
+    text
+}
+
+/// What would be done, step by step.
+#[must_use]
+pub fn steps(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for (number, step) in steps.iter().enumerate() {
+        let state = match step.state {
+            State::Done => ": done",
+            State::ToDo => "",
+            State::LeftOut => ": left out",
+        };
+        writeln!(text, "step {} of {}: {}{state}", number + 1, steps.len(), step.title)
+            .expect("a string takes all text");
+        for line in step.actions.iter().cloned().chain(step.notes.iter().map(|note| format!("note: {note}")))
+        {
+            writeln!(text, "  {line}").expect("a string takes all text");
+        }
     }
     text
 }
