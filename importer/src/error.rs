@@ -116,7 +116,7 @@ pub enum Error {
     Setup(#[from] crate::setup::Error),
     /// What is wrong with k3s.
     #[error(transparent)]
-    K3s(#[from] crate::k3s::Error),
+    K3s(Box<crate::k3s::Error>),
     /// Reading or writing failed; the message names the path.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -136,6 +136,12 @@ fn lacks(not_here: &[ReleaseName], not_whole: &[ReleaseName]) -> String {
         (missing, damaged) => {
             format!("{}, which is not here, and {}, which is here and not whole", all(missing), all(damaged))
         }
+    }
+}
+
+impl From<crate::k3s::Error> for Error {
+    fn from(error: crate::k3s::Error) -> Self {
+        Self::K3s(Box::new(error))
     }
 }
 

@@ -19,7 +19,7 @@ impl Node<'_> {
         let state = self.state()?;
         let to = match release.map(|release| Edition::of(self.store, self.programs, release)) {
             None => None,
-            Some(Err(crate::Error::K3s(Error::NotBrought { what, .. }))) if what == "k3s" => None,
+            Some(Err(crate::Error::K3s(error))) if error.is_no_k3s() => None,
             Some(to) => Some(to?),
         };
         match state.under_way.clone() {

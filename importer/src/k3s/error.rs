@@ -60,7 +60,7 @@ pub enum Error {
         /// The one that was asked for.
         wanted: Version,
         /// What etcd says.
-        found: Box<str>,
+        found: String,
     },
     /// No room for what an upgrade keeps.
     #[error("`{}` has {} free, and {} are needed for k3s, the one before it and snapshots", dir.display(), DecimalBytes(*free), DecimalBytes(*needed))]
@@ -86,9 +86,9 @@ pub enum Error {
         /// The version.
         version: Version,
         /// The node.
-        node: Box<str>,
+        node: String,
         /// How long was waited.
-        within: Box<str>,
+        within: String,
         /// What it lacks.
         why: String,
     },
@@ -160,6 +160,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether a release simply brings no k3s, and so has nothing to say about it.
+    pub(super) fn is_no_k3s(&self) -> bool {
+        matches!(self, Self::NotBrought { what, .. } if what == "k3s")
+    }
+}
+
 impl Explain for Error {
     fn code(&self) -> Code {
         Code(match self {
@@ -225,7 +232,6 @@ impl Explain for Error {
                 "`journalctl -u k3s` says more; mend that and run the same command again, it goes on there".to_owned()
             }
             Self::Token { .. } => "it is that of the cluster: `sealiftctl cluster token` on a server that runs".to_owned(),
-            Self::NoWayBack { .. } => return None,
             Self::UnderWay { what: What::Install, .. } => "run `sealiftctl k3s install` again, it goes on there".to_owned(),
             Self::UnderWay { what: What::Upgrade, .. } => {
                 "go on with `sealiftctl k3s upgrade` to that release, or back with `sealiftctl k3s downgrade`".to_owned()
@@ -234,7 +240,7 @@ impl Explain for Error {
                 "run `sealiftctl k3s downgrade` to that release again, it goes on there".to_owned()
             }
             Self::Busy { .. } => "wait until it is done, and run the same command again".to_owned(),
-            Self::NotBelieved { .. } => return None,
+            Self::NoWayBack { .. } | Self::NotBelieved { .. } => return None,
             Self::State { .. } | Self::Snapshot { .. } => {
                 "look at it; what is damaged on the data disk does not come back by itself".to_owned()
             }

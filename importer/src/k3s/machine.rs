@@ -141,12 +141,8 @@ impl Machine<'_> {
 
     /// Waits until the node is well.
     pub(super) fn wait(&self, node: &str, version: &Version, within: Duration) -> Result<(), crate::Error> {
-        let refuse = |why| Error::NotReady {
-            version: version.clone(),
-            node: node.into(),
-            within: spell(within).into(),
-            why,
-        };
+        let refuse =
+            |why| Error::NotReady { version: version.clone(), node: node.into(), within: spell(within), why };
         self.wait_until(within, || self.lacks(node, version))?.map_or(Ok(()), |why| Err(refuse(why).into()))
     }
 
@@ -219,7 +215,7 @@ impl Machine<'_> {
     }
 
     /// etcd's version, as it says itself.
-    pub(super) fn etcd_version(&self, etcd: &Url) -> Result<String, String> {
+    pub(super) fn etcd_version(etcd: &Url) -> Result<String, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let client = reqwest::Client::builder().no_proxy().timeout(ASK_TIMEOUT).tls_certs_only([]).build();

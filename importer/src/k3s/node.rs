@@ -101,12 +101,6 @@ impl<'a> Node<'a> {
         Settings::wanted(self.config, &self.name, &self.places, &self.machine()?)
     }
 
-    /// What tells one start from another: program, script and settings.
-    pub(super) fn fingerprint(&self, edition: &Edition, settings: &Settings) -> Digest {
-        let parts = [edition.binary.digest, edition.script.digest, settings.digest()];
-        Digest::of(parts.map(|digest| digest.hex()).concat().as_bytes())
-    }
-
     /// The steps that every way has at its end, as far as they are not done.
     pub(super) fn last_steps(&self, state: &State, to: &Edition) -> Result<Vec<Step>, crate::Error> {
         let (settings, mut steps) = (self.settings()?, Vec::new());
@@ -121,7 +115,7 @@ impl<'a> Node<'a> {
             steps.push(Step::Script);
         }
         let machine = self.machine()?;
-        let is_started = state.started == Some(self.fingerprint(to, &settings)) && steps.is_empty();
+        let is_started = state.started == Some(fingerprint(to, &settings)) && steps.is_empty();
         if !is_started || !machine.is_active()? {
             steps.extend([Step::Start, Step::Ready]);
         } else if machine.lacks(&self.name, &to.version)?.is_some() {
@@ -213,7 +207,7 @@ impl<'a> Node<'a> {
             }
             Step::Ready => {
                 machine.wait(&self.name, &to.version, self.config.ready_within)?;
-                state.started = Some(self.fingerprint(to, &self.settings()?));
+                state.started = Some(fingerprint(to, &self.settings()?));
                 Ok(state.write(&self.own())?)
             }
         }
@@ -259,6 +253,12 @@ impl<'a> Node<'a> {
         };
         Ok(durable::write_secret(token, &content)?)
     }
+}
+
+/// What tells one start from another: program, script and settings.
+fn fingerprint(edition: &Edition, settings: &Settings) -> Digest {
+    let parts = [edition.binary.digest, edition.script.digest, settings.digest()];
+    Digest::of(parts.map(|digest| digest.hex()).concat().as_bytes())
 }
 
 /// Removes a folder that may not be there, durably.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::before::Before;
 use super::edition::is_there;
+use super::machine::Machine;
 use super::{Edition, Node, Snapshot, State, UnderWay};
 
 /// How k3s stands on this node.
@@ -62,7 +63,7 @@ impl Node<'_> {
                 Some(installed) => is_there(&self.places.binary(), &installed.binary)?,
                 None => false,
             },
-            etcd: if is_active { machine.etcd_version(&self.config.etcd).ok() } else { None },
+            etcd: if is_active { Machine::etcd_version(&self.config.etcd).ok() } else { None },
             back: Before::all(&self.own())?
                 .iter()
                 .filter(|before| before.is_whole())

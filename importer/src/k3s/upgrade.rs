@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::before::Before;
 use super::edition::{Edition, is_there};
+use super::machine::Machine;
 use super::state::{State, UnderWay};
 use super::{Error, Node, Plan, Step, Version, What};
 
@@ -26,7 +27,7 @@ impl Node<'_> {
         let brought = Edition::of(self.store, self.programs, release);
         let to = match brought {
             // A release without k3s changes nothing about it.
-            Err(crate::Error::K3s(Error::NotBrought { what, .. })) if what == "k3s" => {
+            Err(crate::Error::K3s(error)) if error.is_no_k3s() => {
                 return Ok(self.nothing(What::Upgrade, &state, None));
             }
             to => to?,
@@ -90,9 +91,9 @@ impl Node<'_> {
         if from.version.minor() < ETCD_3_6_SINCE && to.version.minor() >= ETCD_3_6_SINCE {
             let refuse = |found: String| {
                 let (here, wanted) = (from.version.clone(), to.version.clone());
-                Error::Etcd { here, wanted, found: found.into() }
+                Error::Etcd { here, wanted, found }
             };
-            match machine.etcd_version(&self.config.etcd) {
+            match Machine::etcd_version(&self.config.etcd) {
                 Ok(version) if is_at_least(&version, LEAST_ETCD) => {}
                 Ok(version) => return Err(refuse(format!("it is {version}")).into()),
                 Err(why) => {
@@ -116,13 +117,13 @@ impl Node<'_> {
 }
 
 /// One minor version forward, or a patch.
-fn expect_one_step(here: &Version, wanted: &Version) -> Result<(), Error> {
+fn expect_one_step(here: &Version, wanted: &Version) -> Result<(), crate::Error> {
     let (from, to) = (here.clone(), wanted.clone());
     if wanted < here {
-        return Err(Error::Earlier { here: from, wanted: to });
+        return Err(Error::Earlier { here: from, wanted: to }.into());
     }
     if here.major() != wanted.major() || wanted.minor() > here.minor() + 1 {
-        return Err(Error::Skips { here: from, wanted: to });
+        return Err(Error::Skips { here: from, wanted: to }.into());
     }
     Ok(())
 }

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 pub struct Version {
     numbers: [u32; 3],
     /// `rc1`: before what has none.
-    early: Option<Box<str>>,
+    early: Option<String>,
     /// The 2 of `+k3s2`; 0 if there is none.
     build: u32,
-    text: Box<str>,
+    text: String,
 }
 
 impl Version {
@@ -42,14 +42,14 @@ impl FromStr for Version {
             None => (text, 0),
         };
         let (rest, early) = match rest.split_once('-') {
-            Some((rest, early)) if is_word(early) => (rest, Some(early.into())),
+            Some((rest, early)) if is_word(early) => (rest, Some(early.to_owned())),
             Some(_) => return Err(wrong()),
             None => (rest, None),
         };
         let numbers: Option<Vec<u32>> =
             rest.strip_prefix('v').ok_or_else(wrong)?.split('.').map(number).collect();
         let numbers = numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(wrong)?;
-        Ok(Self { numbers, early, build, text: text.into() })
+        Ok(Self { numbers, early, build, text: text.to_owned() })
     }
 }
 
@@ -90,7 +90,7 @@ impl TryFrom<String> for Version {
 
 impl From<Version> for String {
     fn from(version: Version) -> Self {
-        version.text.into()
+        version.text
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use sealift_archive::release::Kubernetes;
-use sealift_archive::{Progress, Sequence, Unwatched};
+use sealift_archive::{Class, Explain as _, Progress, Sequence, Unwatched};
 use sealift_importer::Error;
 use sealift_importer::activation::Engine;
 use sealift_importer::config::Config;
@@ -172,7 +172,14 @@ impl Site {
     ) -> Result<(), Error> {
         let config = Config::read(Some(&self.config())).unwrap();
         let stop = Stop { at: stop_at, is_asked: AtomicBool::new(false) };
-        let node = Node::open(&self.store, &config, &stop)?;
+        let deadline = Instant::now() + DEADLINE;
+        // A program that another test starts has all files of this process, until it is that program.
+        let node = loop {
+            match Node::open(&self.store, &config, &stop) {
+                Err(error) if error.class() == Class::Busy && Instant::now() < deadline => {}
+                node => break node?,
+            }
+        };
         let plan = plan(&node)?;
         node.execute(&plan, &stop)
     }
