@@ -157,7 +157,7 @@ pub const CATEGORIES: [Category; 4] = [
             Question {
                 key: "join-token",
                 label: "Token to join with",
-                help: "For role join: as that node shows it (sealiftctl cluster token). It is used once.",
+                help: "For role join: as that node has it in /var/lib/rancher/k3s/server/token. It is used once.",
                 form: Form::Secret(1024),
                 value: "",
             },

@@ -68,7 +68,7 @@ pub(super) fn setup(cli: &Cli, output: Output, args: &SetupArgs) -> Result<(), E
     let kept = Kept::read(&places)?;
     let mut decision = decide(&listen(&places), kept.as_ref())?;
     let answers = answer(output, args.ask, &mut decision, &known)?;
-    let site = Site::new(places, cli.store.clone(), answers, programs()?);
+    let site = Site::new(places, cli.store.clone(), answers, programs()?, guard.is_some());
     let Some(guard) = guard else {
         let steps = plan(&site)?;
         let plan = Plan {

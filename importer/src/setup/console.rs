@@ -176,8 +176,9 @@ impl Questions<'_> {
         let there = offered.token.clone().or_else(|| known.token.clone());
         let hint = if there.is_some() { " [as it is]" } else { "" };
         for _ in 0..MAX_TRIES {
-            let question =
-                format!("Token that this node shows (sealiftctl cluster token), not shown here{hint}: ");
+            let question = format!(
+                "Token of the cluster (on that node: /var/lib/rancher/k3s/server/token), not shown here{hint}: "
+            );
             let line = self.person.hear_secret(&question)?.ok_or(Error::GoneAway)?;
             match line.trim() {
                 "" if there.is_some() => return Ok(there),

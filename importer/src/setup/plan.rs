@@ -203,7 +203,14 @@ pub fn plan(site: &Site) -> Result<Vec<Step>, Error> {
     StepName::ALL
         .into_iter()
         .map(|step| {
-            let work = steps::work(site, step, &journal, &files)?;
+            let work = match steps::work(site, step, &journal, &files) {
+                // The network may give one when the step's turn comes.
+                Err(error @ Error::NoAddress { .. }) => {
+                    let (state, notes) = (State::ToDo, vec![format!("not known yet: {error}")]);
+                    return Ok(Step { step, title: step.title(), state, actions: Vec::new(), notes });
+                }
+                work => work?,
+            };
             let state = state(site, step, &work, &journal, &files)?;
             let actions = if state == State::ToDo {
                 work.actions.iter().map(ToString::to_string).collect()

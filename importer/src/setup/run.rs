@@ -96,7 +96,7 @@ pub fn execute(site: &Site, watcher: &dyn Watcher, _guard: &Guard) -> Result<BTr
         if step == StepName::K3s {
             // From here on Kubernetes may know it.
             let name = site.answers.hostname.clone();
-            let node = Node { name, address: site.address(true)?, role: site.answers.role.name() };
+            let node = Node { name, address: site.address()?, role: site.answers.role.name() };
             journal.know(&site.places, node)?;
         }
         for action in &work.actions {

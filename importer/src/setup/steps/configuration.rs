@@ -45,7 +45,7 @@ pub(super) fn configuration(site: &Site, files: &Files, work: &mut Work) -> Resu
 
 fn text(site: &Site, has_k3s: bool, has_flux: bool) -> Result<String, Error> {
     let answers = &site.answers;
-    let address = Host::Address(site.address(true)?);
+    let address = Host::Address(site.address()?);
     let mut all = Map::new();
     let mut set = |key: &str, value: Value| drop(all.insert(key.to_owned(), value));
     set("apiVersion", json!("sealift/v1"));

@@ -76,7 +76,7 @@ pub(super) fn flux(site: &Site, work: &mut Work) -> Result<(), Error> {
         None => carried.file(SYNC, MAX_MANIFEST_BYTES)?.map(|bytes| (SYNC, bytes)),
     };
     work.run(apply(Input::Bytes(components, COMPONENTS.to_owned())));
-    let node = format!("{}={}", site.answers.hostname, site.address(true)?);
+    let node = format!("{}={}", site.answers.hostname, site.address()?);
     let store = site.store.display().to_string();
     let sources = Run::new(Program::Registry, &["config", "flux", "--store", &store, "--node", &node]);
     work.run(apply(Input::Output(Box::new(sources))));

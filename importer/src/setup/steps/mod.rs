@@ -35,20 +35,26 @@ pub struct Site {
     pub answers: Answers,
     /// Where our own programs are.
     pub programs: PathBuf,
+    /// Whether the network is waited for.
+    waits: bool,
     address: OnceCell<IpAddr>,
     system_disk: Digest,
 }
 
 impl Site {
-    /// An appliance with these answers.
+    /// An appliance with these answers. If `waits`, the network gets the time that it needs to give an address.
     #[must_use]
-    pub fn new(places: Places, store: PathBuf, answers: Answers, programs: PathBuf) -> Self {
+    pub fn new(places: Places, store: PathBuf, answers: Answers, programs: PathBuf, waits: bool) -> Self {
         let system_disk = machine::system_disk(&places);
-        Self { places, store, answers, programs, address: OnceCell::new(), system_disk }
+        Self { places, store, answers, programs, waits, address: OnceCell::new(), system_disk }
     }
 
-    /// The address of this node. With time, it is waited for.
-    pub(super) fn address(&self, has_time: bool) -> Result<IpAddr, Error> {
+    /// The address of this node.
+    pub(super) fn address(&self) -> Result<IpAddr, Error> {
+        self.find_address(self.waits)
+    }
+
+    fn find_address(&self, has_time: bool) -> Result<IpAddr, Error> {
         if let Some(address) = self.address.get() {
             return Ok(*address);
         }
@@ -91,7 +97,7 @@ pub(super) fn follow(site: &Site, journal: &Journal) -> Result<(), Error> {
     if node.role != role && !has_grown {
         return refuse("role", node.role.as_str(), role.as_str());
     }
-    match site.address(false) {
+    match site.find_address(false) {
         Ok(address) if address != node.address => {
             refuse("network", &node.address.to_string(), &address.to_string())
         }

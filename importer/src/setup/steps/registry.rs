@@ -18,11 +18,7 @@ const LISTEN: &str = "# Written by `sealiftctl setup`: pods and other nodes have
                       [Socket]\nListenStream=\nListenStream=5443\n";
 
 pub(super) fn registry(site: &Site, work: &mut Work) -> Result<(), Error> {
-    let address = match site.address(false) {
-        // In a plan it may still come.
-        Err(Error::NoAddress { .. }) => site.address(true)?,
-        address => address?,
-    };
+    let address = site.address()?;
     let mut names = vec![site.answers.hostname.to_string()];
     let mut addresses = vec![address.to_string()];
     for endpoint in &site.answers.endpoints {

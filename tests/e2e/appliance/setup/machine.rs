@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use sealift_tests::trust::ACME;
-use sealift_tests::{Tree, Trust, Vendor, binaries, fixture, layout, process, scratch};
+use sealift_tests::{Tree, Trust, Vendor, binaries, fixture, layout, peers, process, scratch};
 use tempfile::TempDir;
 
 use crate::repository;
@@ -169,6 +169,33 @@ impl Machine {
             format!("#cloud-config\n# from 1 files\n# part-001\n\n---\nsealift: {text}\n...\n"),
         )
         .expect("a seed");
+    }
+
+    /// Lets cloud-init find a seed, as it does at a start: by its own code, with the image's configuration.
+    pub(crate) fn start_cloud_init(&self, user_data: &str, meta_data: &str) {
+        for name in ["etc/cloud/cloud.cfg.d", "var/lib/cloud/seed/nocloud", "opt"] {
+            fs_err::create_dir_all(self.root(name)).expect("a folder");
+        }
+        fs_err::remove_dir_all(self.root("var/lib/cloud/instance"))
+            .expect("a seed that a test has put there");
+        let unpacked = peers::cloud_init();
+        let unpacked = unpacked.ancestors().nth(4).expect("where it was unpacked");
+        process::run(Command::new("cp").arg("-r").arg(unpacked).arg(self.root("opt/cloud-init")));
+        let config = |path: &Path, name: &str| install(path, &self.root("etc/cloud").join(name), 0o644);
+        config(&unpacked.join("etc/cloud/cloud.cfg"), "cloud.cfg");
+        config(
+            &repository("cloud-init/image/etc/cloud/cloud.cfg.d/95-sealift.cfg"),
+            "cloud.cfg.d/95-sealift.cfg",
+        );
+        // VMware's needs a package of Python's that this machine may not have.
+        let sources = "datasource_list: [NoCloud, None]\n";
+        fs_err::write(self.root("etc/cloud/cloud.cfg.d/99-test.cfg"), sources).expect("a file");
+        for (name, text) in [("user-data", user_data), ("meta-data", meta_data)] {
+            fs_err::write(self.root("var/lib/cloud/seed/nocloud").join(name), text).expect("a seed");
+        }
+        let run = "cd /; export PYTHONPATH=/opt/cloud-init/usr/lib/python3/dist-packages PYTHONDONTWRITEBYTECODE=1\n\
+                   python3 -m cloudinit.cmd.main init --local && python3 -m cloudinit.cmd.main init";
+        process::run(&mut self.command(&["/bin/sh", "-c", run]));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use machine::{Machine, RELEASES, finish};
 
+use crate::repository;
+
 const SINGLE: &str = "{hostname: node-a, role: single, network: {mode: static, address: 192.0.2.10/24, dns: [192.0.2.2]}, \
                       endpoints: [appliance.example, 192.0.2.9], time: {servers: [192.0.2.3, ntp.example]}, \
                       publicKeys: [ssh-ed25519 AAAAC3 me]}";
@@ -317,7 +319,7 @@ fn somebody_at_the_console_is_asked() {
         ("Domains", ""),
         ("Role [single]", "join"),
         ("Node to join", "192.0.2.9"),
-        ("Token that", "K10hunter2"),
+        ("Token of", "K10hunter2"),
         ("whole appliance", ""),
         ("other nodes", ""),
         ("Time servers", ""),
@@ -366,4 +368,31 @@ fn an_image_without_a_release_waits_for_a_stick() {
     fs_err::remove_file(archive).expect("it is there");
     finish(&machine.setup(&[])).expect(0);
     expect_appliance(&machine);
+}
+
+#[test]
+fn what_cloud_init_finds_is_heard() {
+    let plan = |machine: &Machine| -> Value {
+        let plan = finish(&machine.setup(&["--plan", "--json"])).expect(0).stdout();
+        serde_json::from_str(&plan).expect("JSON")
+    };
+    for (example, has_token) in [("single", false), ("join", true)] {
+        let machine = Machine::new("1", &[], "{}");
+        let read = |name: &str| machine.read(&repository("cloud-init/seeds").join(example).join(name));
+        machine.start_cloud_init(&read("user-data"), &read("meta-data"));
+        let plan = plan(&machine);
+        let mut seed: Value = serde_saphyr::from_str(&read("user-data")).expect("YAML");
+        let mut wanted = seed["sealift"].take();
+        wanted.as_object_mut().expect("keys").remove("token");
+        assert_eq!((&plan["answers"], &plan["hasToken"]), (&wanted, &json!(has_token)));
+        assert_eq!(plan["origins"], json!(["user-data"]));
+        assert_eq!(machine.read(&machine.root("etc/hostname")).trim(), wanted["hostname"]);
+    }
+    let machine = Machine::new("1", &[], "{}");
+    let meta = "instance-id: i-1\nlocal-hostname: node-a\nsealift: {role: single, endpoints: [a.example], hostname: node-c}\n";
+    machine.start_cloud_init("#cloud-config\nsealift: {hostname: node-b}\n", meta);
+    let plan = plan(&machine);
+    assert_eq!(plan["answers"], json!({"hostname": "node-b", "role": "single", "endpoints": ["a.example"]}));
+    assert_eq!(plan["origins"], json!(["user-data", "meta-data"]));
+    assert_eq!(plan["overruled"], json!([{"key": "hostname", "origin": "meta-data", "by": "user-data"}]));
 }
