@@ -140,6 +140,14 @@ pub const CATEGORIES: [Category; 4] = [
                 value: "",
             },
             Question {
+                key: "cluster-nodes",
+                label: "Other nodes",
+                help: "For roles first and join: addresses of the other nodes, or their network such as 192.0.2.0/28, with commas \
+                       between them. The firewall lets them in.",
+                form: Form::Text(1024),
+                value: "",
+            },
+            Question {
                 key: "join-server",
                 label: "Node to join",
                 help: "For role join: name or address of a node that runs.",
@@ -149,7 +157,7 @@ pub const CATEGORIES: [Category; 4] = [
             Question {
                 key: "join-token",
                 label: "Token to join with",
-                help: "For role join: as that node shows it (sealiftctl cluster token). It is used once.",
+                help: "For role join: as that node has it in /var/lib/rancher/k3s/server/token. It is used once.",
                 form: Form::Secret(1024),
                 value: "",
             },

@@ -81,6 +81,8 @@ fn a_seed_is_checked_key_by_key() {
     let cases = [
         (json!({}), true),
         (json!({"role": "setup"}), true),
+        (json!({"role": "first", "nodes": ["192.0.2.11", "fd00::/64"]}), true),
+        (json!({"role": "first", "nodes": ["node-b"]}), false),
         (json!({"role": "first", "endpoints": ["fd00::1", "k3s.example"]}), true),
         (json!({"online": {"source": "oci://registry.example/acme", "channel": "candidate"}}), true),
         (json!({"role": "join", "server": "10.0.0.1", "token": "K10"}), true),
