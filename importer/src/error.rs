@@ -111,6 +111,9 @@ pub enum Error {
     /// What the nodes of the cluster say.
     #[error(transparent)]
     Cluster(#[from] crate::cluster::Error),
+    /// Why an appliance was not set up.
+    #[error(transparent)]
+    Setup(#[from] crate::setup::Error),
     /// What is wrong with k3s.
     #[error(transparent)]
     K3s(Box<crate::k3s::Error>),
@@ -162,6 +165,7 @@ impl Explain for Error {
             Self::Store(error) => return error.code(),
             Self::Flux(error) => return error.code(),
             Self::Cluster(error) => return error.code(),
+            Self::Setup(error) => return error.code(),
             Self::K3s(error) => return error.code(),
             Self::Io(_) => 599,
         })
@@ -182,6 +186,7 @@ impl Explain for Error {
             Self::Activation(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Cluster(error) => error.class(),
+            Self::Setup(error) => error.class(),
             Self::K3s(error) => error.class(),
             Self::Flux(error) => error.class(),
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::NoSpace,
@@ -233,6 +238,7 @@ impl Explain for Error {
             Self::Store(error) => return error.hint(),
             Self::Flux(error) => return error.hint(),
             Self::Cluster(error) => return error.hint(),
+            Self::Setup(error) => return error.hint(),
             Self::K3s(error) => return error.hint(),
             Self::Io(error) => return io_hint(error),
             Self::NoRelease { .. } => return None,

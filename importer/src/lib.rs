@@ -14,6 +14,7 @@ pub mod k3s;
 mod kubernetes;
 pub mod media;
 pub mod online;
+pub mod setup;
 pub mod support;
 pub mod volumes;
 

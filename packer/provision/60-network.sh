@@ -12,4 +12,4 @@ nft --check --file /usr/share/sealift/nftables/base.nft
 systemctl enable sealift-firewall.service
 
 # The units of the registry, of k3s and of the cluster are switched on by the first boot, in its order.
-systemctl enable sealift-host.socket sealift-resume.service
+systemctl enable sealift-host.socket sealift-resume.service sealift-first-boot.service

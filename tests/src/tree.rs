@@ -58,6 +58,18 @@ impl Tree {
         self
     }
 
+    /// Takes in another one, below a path.
+    pub fn join(&mut self, below: &str, other: &Self) {
+        self.0.extend(other.0.iter().map(|(path, node)| (Path::new(below).join(path), node.clone())));
+    }
+
+    /// Whether any file has this text in it.
+    #[must_use]
+    pub fn holds(&self, text: &str) -> bool {
+        let has = |content: &[u8]| content.windows(text.len()).any(|part| part == text.as_bytes());
+        self.0.values().any(|node| matches!(node, Node::File { content, .. } if has(content)))
+    }
+
     /// Lays it out in `dir`, which is made.
     pub fn write(&self, dir: &Path) {
         fs_err::create_dir_all(dir).expect("a directory");

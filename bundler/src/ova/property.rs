@@ -140,6 +140,14 @@ pub const CATEGORIES: [Category; 4] = [
                 value: "",
             },
             Question {
+                key: "cluster-nodes",
+                label: "Other nodes",
+                help: "For roles first and join: addresses of the other nodes, or their network such as 192.0.2.0/28, with commas \
+                       between them. The firewall lets them in.",
+                form: Form::Text(1024),
+                value: "",
+            },
+            Question {
                 key: "join-server",
                 label: "Node to join",
                 help: "For role join: name or address of a node that runs.",

@@ -60,7 +60,7 @@ impl<'a> Appliance<'a> {
 }
 
 /// The cluster's Flux. It is spoken with only when its turn comes: an import has to do without a cluster.
-struct InTurn<'a>(&'a FluxAccess);
+pub(super) struct InTurn<'a>(pub(super) &'a FluxAccess);
 
 impl InTurn<'_> {
     fn open(&self) -> Result<Cluster, Error> {

@@ -13,6 +13,7 @@ mod peer;
 mod receipt;
 mod repair;
 mod screen;
+mod setup;
 mod status;
 mod support;
 mod switch;
@@ -70,6 +71,20 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make an appliance of this machine, from a seed or from what is answered at the console
+    #[command(after_help = "\
+Step by step: name and network, firewall, trust, store, registry, configuration, release, k3s, Flux. Each looks first at
+what is there; what was cut off goes on with the same command, and where all is done nothing changes.
+
+Answers come from cloud-init's user-data and meta-data (`sealift:`), from OVF's properties in VMware's guestinfo
+or on a disc, from earlier answers in /etc/sealift/setup, else from whoever sits at the terminal. For each
+answer the first of these counts; who disagrees is told.
+
+Examples:
+  sealiftctl setup --plan     what this machine would be, and what would be done
+  sealiftctl setup            do it
+  sealiftctl setup --ask      change answers: what was answered is offered")]
+    Setup(setup::SetupArgs),
     /// Say whose releases are taken
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -260,6 +275,7 @@ impl Cli {
         let output = Output { json: self.json };
         match &self.command {
             Command::Trust(TrustCommand::Pin { file }) => trust::pin(self, output, file),
+            Command::Setup(args) => setup::setup(self, output, args),
             Command::Import(args) => import::import(self, output, args),
             Command::Media(command) => media::media(self, output, command),
             Command::Mirror(args) if args.peer.is_given() => peer::mirror(self, output, args),

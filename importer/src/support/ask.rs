@@ -8,10 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 /// How long a program may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a program says, at most `limit` bytes of it; in words why it says nothing.
-pub(super) fn ask(program: &Path, args: &[&str], limit: u64, patience: Duration) -> Result<String, String> {
+pub(crate) fn ask(program: &Path, args: &[&str], limit: u64, patience: Duration) -> Result<String, String> {
     let name = program.display();
     let mut child = Command::new(program)
         .args(args)

@@ -5,7 +5,7 @@
 //! is the phase and how it ended, and nothing of what it said. What cannot be had is
 //! left out and the manifest says why: a bundle is wanted most when something is broken.
 
-mod ask;
+pub(crate) mod ask;
 mod configuration;
 mod fields;
 mod machine;

@@ -6,6 +6,7 @@ mod firewall;
 mod payload;
 mod scan;
 mod seeds;
+mod setup;
 mod templates;
 
 use std::path::PathBuf;

@@ -182,13 +182,19 @@ fn systemd_understands_the_units_and_the_mounts() {
     );
 }
 
-/// `sealiftctl setup` is not there yet, and a unit that fails at every start helps nobody.
+/// Without it, an image would boot and wait for ever.
 #[test]
-fn the_first_boot_is_not_switched_on() {
-    for entry in fs_err::read_dir(repository("packer/provision")).expect("the steps") {
-        let text = fs_err::read_to_string(entry.expect("an entry").path()).expect("a step");
-        assert!(!text.contains("sealift-first-boot"), "{text}");
+fn the_first_boot_is_switched_on_and_asks_at_the_console() {
+    let steps = fs_err::read_to_string(repository("packer/provision/60-network.sh")).expect("a step");
+    let enables =
+        |line: &str| line.starts_with("systemctl enable ") && line.contains(" sealift-first-boot.service");
+    assert!(steps.lines().any(enables), "{steps}");
+    let unit = repository("cloud-init/image/usr/lib/systemd/system/sealift-first-boot.service");
+    let unit = fs_err::read_to_string(unit).expect("the unit");
+    for line in ["StandardInput=tty", "ExecStart=/usr/bin/sealiftctl setup", "WantedBy=multi-user.target"] {
+        assert!(unit.lines().any(|known| known == line), "{line}: {unit}");
     }
+    assert!(unit.lines().any(|line| line.starts_with("Before=getty@tty1.service")), "{unit}");
 }
 
 #[test]
