@@ -1,5 +1,10 @@
 //! What the documents say about the code is so.
 
+mod commands;
+mod excerpt;
+mod programs;
+mod shell;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
