@@ -77,3 +77,24 @@ fn every_page_that_is_linked_is_there() {
         }
     }
 }
+
+#[test]
+fn every_place_that_the_threat_model_names_is_there() {
+    let page = read("docs/threat-model.md");
+    let code = |part: (usize, &'_ str)| (part.0 % 2 == 1).then_some(part.1.to_owned());
+    let mut tests = 0;
+    for place in page.split("```").step_by(2).flat_map(|prose| prose.split('`').enumerate().filter_map(code))
+    {
+        let (file, test) = place.split_once("::").unwrap_or((&place, ""));
+        let folder = file.split_once('/').map(|(folder, _)| root().join(folder));
+        if folder.is_none_or(|folder| !folder.is_dir()) {
+            continue;
+        }
+        assert!(root().join(file).exists(), "{place}");
+        if !test.is_empty() {
+            assert!(read(file).contains(&format!("fn {test}()")), "{place}");
+            tests += 1;
+        }
+    }
+    assert!(tests > 20, "only {tests} tests are named");
+}
