@@ -69,13 +69,35 @@ fn the_readme_opens_with_the_two_commands() {
     }
 }
 
+/// The name by which a heading is linked.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+}
+
 #[test]
-fn every_page_that_is_linked_is_there() {
-    for page in ["README.md", "CONTRIBUTING.md"] {
-        for target in read(page).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            assert!(root().join(target).exists(), "{page} links to {target}");
+fn every_page_and_heading_that_is_linked_is_there() {
+    let in_docs = fs::read_dir(root().join("docs")).expect("the documents");
+    let in_docs = in_docs.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+    let in_docs = in_docs.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    let others =
+        ["README.md", "CONTRIBUTING.md", "packer/README.md", "gitops/README.md", "cloud-init/README.md"];
+    let mut headings_linked = 0;
+    for page in in_docs.chain(others.map(str::to_owned)) {
+        for target in read(&page).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            let folder = Path::new(&page).parent().expect("a folder");
+            let file = if path.is_empty() { PathBuf::from(&page) } else { folder.join(path) };
+            assert!(root().join(&file).exists(), "{page} links to {target}");
+            if !heading.is_empty() {
+                let text = read(file.to_str().expect("a path"));
+                let mut headings = text.lines().filter(|line| line.starts_with('#')).map(anchor);
+                assert!(headings.any(|found| found == heading), "{page} links to {target}");
+                headings_linked += 1;
+            }
         }
     }
+    assert!(headings_linked > 10, "only {headings_linked} headings are linked");
 }
 
 #[test]
