@@ -72,7 +72,7 @@ fn is_option_of(script: &str, option: &str) -> Result<(), String> {
 }
 
 /// Files below a folder whose names end so.
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();

@@ -77,9 +77,9 @@ fn anchor(heading: &str) -> String {
 
 #[test]
 fn every_page_and_heading_that_is_linked_is_there() {
-    let in_docs = fs::read_dir(root().join("docs")).expect("the documents");
-    let in_docs = in_docs.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
-    let in_docs = in_docs.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    let pages = commands::files(&root().join("docs"), ".md");
+    let in_docs = pages.iter().map(|page| page.strip_prefix(root()).expect("a page of the repository"));
+    let in_docs = in_docs.map(|page| page.display().to_string());
     let others =
         ["README.md", "CONTRIBUTING.md", "packer/README.md", "gitops/README.md", "cloud-init/README.md"];
     let mut headings_linked = 0;
