@@ -231,7 +231,7 @@ impl Explain for Error {
             Self::NotReady { .. } | Self::Step { .. } => {
                 "`journalctl -u k3s` says more; mend that and run the same command again, it goes on there".to_owned()
             }
-            Self::Token { .. } => "it is that of the cluster: `sealiftctl cluster token` on a server that runs".to_owned(),
+            Self::Token { .. } => "it is that of the cluster: /var/lib/rancher/k3s/server/token on a server that runs".to_owned(),
             Self::UnderWay { what: What::Install, .. } => "run `sealiftctl k3s install` again, it goes on there".to_owned(),
             Self::UnderWay { what: What::Upgrade, .. } => {
                 "go on with `sealiftctl k3s upgrade` to that release, or back with `sealiftctl k3s downgrade`".to_owned()
