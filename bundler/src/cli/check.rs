@@ -31,17 +31,22 @@ pub(super) fn check(output: Output, args: &CheckArgs) -> Result<(), Error> {
     // It reads little; this one is here for Ctrl-C.
     let meter = Meter::of_command("checking", 0, true)?;
     let report = run(unless_interrupted(&meter, check::check(&order, today)))??;
-    output.result(&report, || describe(&report, helm.as_ref()))?;
     let unclear = if args.allow_unclear { 0 } else { report.unclear.len() };
     let missing = report.missing.len();
     let old = report.ages.iter().flat_map(Ages::refused).count();
     let incomplete = (missing + unclear > 0).then_some(Error::Incomplete { missing, unclear });
     let too_old = (old > 0).then_some(Error::TooOld { count: old });
+    let title = match (&incomplete, &too_old) {
+        (Some(_), _) => "NOT COMPLETE",
+        (None, Some(_)) => "REFUSED",
+        (None, None) if report.is_complete() => "Complete",
+        (None, None) => "Complete, as far as it is clear",
+    };
+    output.result(&report, || describe(title, &report, helm.as_ref()))?;
     Error::all(incomplete.into_iter().chain(too_old).collect()).map_or(Ok(()), Err)
 }
 
-fn describe(report: &Report, helm: Option<&Helm>) -> String {
-    let title = if report.is_complete() { "Complete" } else { "NOT COMPLETE" };
+fn describe(title: &str, report: &Report, helm: Option<&Helm>) -> String {
     let rendered = if helm.is_some() { "rendered by helm" } else { "read without helm" };
     let found = count(report.found, "image");
     let mut lines = Lines::title(&format!("{title}: charts and folders name {found} ({rendered})"));
