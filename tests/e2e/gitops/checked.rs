@@ -92,7 +92,7 @@ fn keys_are_those_of_kustomizes_renderings() {
         let (told, _) = check(&vendor, RULE);
         let drift =
             told["overlays"].as_array().expect("overlays").iter().find(|drift| drift["overlay"] == OVERLAY);
-        let mut keys = drift.map(keys_of).unwrap_or_else(|| panic!("{patch}: {told}"));
+        let mut keys = drift.map_or_else(|| panic!("{patch}: {told}"), keys_of);
         let plain = |key: &mut String| *key = key.replace("~1", "/").replace("~0", "~");
         keys.iter_mut().for_each(plain);
         keys.sort();
