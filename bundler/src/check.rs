@@ -15,12 +15,13 @@ use sealift_archive::{AnyDigest, Digest, Reference, Unwatched};
 use sealift_fetch::Client;
 
 use crate::age::{self, Ages};
-use crate::definition::{Definition, GitSource};
+use crate::definition::Definition;
 use crate::discover::{self, ChartFiles, Found, Helm, Kind, Mention, Settings, Warning};
 use crate::files::read_capped;
 use crate::in_memory::InMemory;
 use crate::local::Local;
 use crate::lock::{Lock, LockedChart};
+use crate::overlay::{self, Drifts};
 use crate::{Error, chart};
 
 /// Largest values file, in bytes.
@@ -55,6 +56,8 @@ pub struct Report {
     pub unnamed: Vec<Reference>,
     /// What is older than the definition allows, if it has a rule.
     pub ages: Option<Ages>,
+    /// How overlays differ from their base, if there are any.
+    pub overlays: Option<Drifts>,
 }
 
 /// An image that is named and not carried.
@@ -108,6 +111,10 @@ pub async fn check(order: &Order<'_>, today: Day) -> Result<Report, Error> {
     if let Some(rule) = &order.definition.rebuild {
         report.ages = Some(age::judge(order, rule, &local, today).await?);
     }
+    if let Some(overlays) = &order.definition.overlays {
+        let folder = order.file.parent().unwrap_or(Path::new(""));
+        report.overlays = Some(overlay::judge(order.definition, overlays, folder)?);
+    }
     Ok(report)
 }
 
@@ -147,11 +154,7 @@ async fn find(order: &Order<'_>, local: &Local) -> Result<Found, Error> {
             Err(error) => errors.push(error),
         }
     }
-    let git = order.definition.git.iter().filter_map(|git| match &git.source {
-        GitSource::Folder(path) => Some(path),
-        GitSource::Repository { .. } => None,
-    });
-    let folders: BTreeSet<_> = git.chain(order.definition.flux.iter().map(|flux| &flux.path)).collect();
+    let folders: BTreeSet<_> = order.definition.folders().collect();
     for folder in folders {
         match discover::in_folder(&base.join(folder), &settings) {
             Ok(in_folder) => found.extend(&folder.display().to_string(), in_folder),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealift_archive::{Class, Code, Digest, Explain, ReleaseName};
 
-use crate::{bundle, chart, git, image, ova, publish, sbom, trust};
+use crate::{bundle, chart, git, image, ova, overlay, publish, sbom, trust};
 
 /// Why a command of `sealift` failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,9 @@ pub enum Error {
     /// An appliance for vSphere.
     #[error(transparent)]
     Ova(#[from] ova::Error),
+    /// An overlay.
+    #[error(transparent)]
+    Overlay(#[from] overlay::Error),
     /// An archive does not carry a release that was asked for.
     #[error("`{}` does not carry a release `{wanted}`", bundle.display())]
     NoSuchRelease {
@@ -293,6 +296,7 @@ impl Error {
             Self::Bundle(error) => Some(error),
             Self::Publish(error) => Some(error),
             Self::Ova(error) => Some(error),
+            Self::Overlay(error) => Some(error),
             _ => None,
         }
     }
@@ -338,6 +342,7 @@ impl Explain for Error {
             Self::Bundle(error) => return error.code(),
             Self::Publish(error) => return error.code(),
             Self::Ova(error) => return error.code(),
+            Self::Overlay(error) => return error.code(),
             Self::Definition { .. } => 401,
             Self::TwoCharts { .. } => 402,
             Self::NoLock { .. } => 403,

@@ -24,6 +24,7 @@ pub mod keys;
 mod local;
 pub mod lock;
 pub mod ova;
+pub mod overlay;
 pub mod publish;
 pub mod sbom;
 mod secrets;

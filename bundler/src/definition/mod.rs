@@ -5,12 +5,13 @@ mod file;
 mod git;
 mod image;
 mod location;
+mod overlays;
 mod rebuild;
 mod text_or_map;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use schemars::JsonSchema;
@@ -25,6 +26,7 @@ pub use file::{File, Flux, Kubernetes, KubernetesFiles, OperatingSystem, OsArtif
 pub use git::{Git, GitSource};
 pub use image::{ForeignLayers, Image, ImageSource};
 pub use location::{Asset, Assets, Location};
+pub use overlays::Overlays;
 pub use rebuild::Rebuild;
 
 const KIND: &str = "Release";
@@ -64,6 +66,9 @@ pub struct Definition {
     /// How old what others have built may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<Rebuild>,
+    /// Which folders are overlays, and what they may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlays: Option<Overlays>,
     /// Container images.
     #[serde(default)]
     pub images: Vec<Image>,
@@ -157,7 +162,17 @@ impl Definition {
         for (one, other) in alike(files()).into_iter().chain(alike(artifacts())) {
             faults.push(format!("the files `{one}` and `{other}` have names that differ only in case"));
         }
+        faults.extend(self.overlays.iter().flat_map(|overlays| overlays.faults(self.folders())));
         faults
+    }
+
+    /// The folders that it carries.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &PathBuf> {
+        let git = self.git.iter().filter_map(|git| match &git.source {
+            GitSource::Folder(path) => Some(path),
+            GitSource::Repository { .. } => None,
+        });
+        git.chain(self.flux.iter().map(|flux| &flux.path))
     }
 
     /// The release's name.

@@ -90,7 +90,7 @@ fn of_group<'n>(object: &'n Node, group: &str, kind: &str) -> Option<&'n Node> {
 }
 
 /// `./apps//web/` → `apps/web`; `None` if it leaves the repository.
-pub(super) fn relative(path: &str) -> Option<String> {
+pub(crate) fn relative(path: &str) -> Option<String> {
     let mut parts = Vec::new();
     for part in path.split('/') {
         match part {

@@ -27,9 +27,11 @@ use std::fmt;
 
 pub use chart::ChartFiles;
 pub use compare::{missing, unnamed};
+pub(crate) use flux::relative;
 pub use folder::in_folder;
 pub use helm::Helm;
 pub use in_chart::in_chart;
+pub(crate) use yaml::{Node, Yaml, strict_documents};
 
 /// Stack of the thread that reads: templates nest, and so does YAML.
 const STACK_BYTES: usize = 128 << 20;
@@ -181,7 +183,9 @@ impl fmt::Display for Place {
 }
 
 /// Runs in a thread whose stack is large enough for what nests.
-fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, crate::Error> + Send) -> Result<T, crate::Error> {
+pub(crate) fn on_large_stack<T: Send>(
+    work: impl FnOnce() -> Result<T, crate::Error> + Send,
+) -> Result<T, crate::Error> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("discover".to_owned())

@@ -5,7 +5,7 @@
 //! `yes` is a boolean) and every number becomes a float, so that `tag: 1.10` is `1.1` here as it is there.
 //! Depth and number of nodes are bounded, aliases counted in full, so that a bomb of aliases is an error.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{self, Event, Marker, Parser, ScalarStyle};
@@ -15,6 +15,8 @@ use super::render::number;
 
 /// Most nodes of one file, aliases counted each time they are used.
 const MAX_NODES: usize = 1_000_000;
+/// A text counts as one node more for each of so many bytes.
+const NODE_BYTES: usize = 64;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 200;
 /// The key whose value is merged into its map (YAML 1.1, type `merge`).
@@ -22,19 +24,19 @@ const MERGE_KEY: &str = "<<";
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The file's name, as it is shown.
-    pub(super) file: Rc<str>,
+    pub(crate) file: Rc<str>,
     /// Its line, from 1.
-    pub(super) line: u32,
+    pub(crate) line: u32,
     /// A literal block (`|`): its own lines are lines of the file, from `line` on.
-    pub(super) is_literal: bool,
-    pub(super) value: Yaml,
+    pub(crate) is_literal: bool,
+    pub(crate) value: Yaml,
 }
 
 /// What a node holds. Maps keep their order, and keys that stand twice.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Yaml {
+pub(crate) enum Yaml {
     Null,
     Bool(bool),
     Number(f64),
@@ -52,31 +54,31 @@ impl PartialEq for Node {
 
 impl Node {
     /// An empty map of no particular place.
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { file: Rc::from(""), line: 0, is_literal: false, value: Yaml::Map(Vec::new()) }
     }
 
     /// The value under a key; of a key that stands twice, the last.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().rev().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
     /// The value at `a.b.c`.
-    pub(super) fn at(&self, path: &str) -> Option<&Self> {
+    pub(crate) fn at(&self, path: &str) -> Option<&Self> {
         path.split('.').try_fold(self, |node, key| node.get(key))
     }
 
     /// The text under a key.
-    pub(super) fn text_of(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text_of(&self, key: &str) -> Option<&str> {
         self.get(key)?.text()
     }
 
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         if let Yaml::Text(text) = &self.value { Some(text) } else { None }
     }
 
     /// A text, or a number as Go prints it.
-    pub(super) fn scalar(&self) -> Option<String> {
+    pub(crate) fn scalar(&self) -> Option<String> {
         match &self.value {
             Yaml::Text(text) => Some(text.clone()),
             Yaml::Number(value) => Some(number(*value)),
@@ -84,16 +86,16 @@ impl Node {
         }
     }
 
-    pub(super) fn entries(&self) -> &[(String, Self)] {
+    pub(crate) fn entries(&self) -> &[(String, Self)] {
         if let Yaml::Map(entries) = &self.value { entries } else { &[] }
     }
 
-    pub(super) fn items(&self) -> &[Self] {
+    pub(crate) fn items(&self) -> &[Self] {
         if let Yaml::List(items) = &self.value { items } else { &[] }
     }
 
     /// Moves it down by some lines: it was read as part of a file.
-    pub(super) fn shift(&mut self, lines: u32) {
+    pub(crate) fn shift(&mut self, lines: u32) {
         self.line += lines;
         match &mut self.value {
             Yaml::List(items) => items.iter_mut().for_each(|item| item.shift(lines)),
@@ -102,29 +104,39 @@ impl Node {
         }
     }
 
-    pub(super) fn is_map(&self) -> bool {
+    pub(crate) fn is_map(&self) -> bool {
         matches!(self.value, Yaml::Map(_))
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         self.value == Yaml::Null
     }
 }
 
 /// Every document of a file. An empty document is left out.
-pub(super) fn documents(text: &str, file: &Rc<str>) -> Result<Vec<Node>, Problem> {
-    let mut reader =
-        Reader { file, left: MAX_NODES, anchors: HashMap::new(), open: Vec::new(), found: Vec::new() };
+pub(crate) fn documents(text: &str, file: &Rc<str>) -> Result<Vec<Node>, Problem> {
+    read(text, Reader::new(file, MAX_NODES)).map(|reader| reader.found)
+}
+
+/// The same for files in which a key that stands twice, or is no text, is an error. What it has of nodes is taken
+/// from `left`.
+pub(crate) fn strict_documents(text: &str, file: &Rc<str>, left: &mut usize) -> Result<Vec<Node>, Problem> {
+    let reader = read(text, Reader { is_strict: true, ..Reader::new(file, *left) })?;
+    *left = reader.left;
+    Ok(reader.found)
+}
+
+fn read<'a>(text: &str, mut reader: Reader<'a>) -> Result<Reader<'a>, Problem> {
     let options = granit_parser::options! { emit_comments: false, bom_inside_document_as_content: true };
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|e| reader.problem(e.marker(), e.info()))?;
         reader.take(event, &span.start)?;
     }
-    Ok(reader.found)
+    Ok(reader)
 }
 
 /// The first document of a file that has one; an empty map otherwise.
-pub(super) fn document(text: &str, file: &Rc<str>) -> Result<Node, Problem> {
+pub(crate) fn document(text: &str, file: &Rc<str>) -> Result<Node, Problem> {
     Ok(documents(text, file)?
         .into_iter()
         .next()
@@ -149,12 +161,19 @@ struct Open {
 struct Reader<'a> {
     file: &'a Rc<str>,
     left: usize,
+    /// Whether keys stand once.
+    is_strict: bool,
     anchors: HashMap<usize, Built>,
     open: Vec<Open>,
     found: Vec<Node>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(file: &'a Rc<str>, left: usize) -> Self {
+        let (anchors, open, found) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { file, left, is_strict: false, anchors, open, found }
+    }
+
     fn take(&mut self, event: Event<'_>, at: &Marker) -> Result<(), Problem> {
         let line = u32::try_from(at.line()).unwrap_or(u32::MAX);
         let leaf = |value| Node { file: self.file.clone(), line, is_literal: false, value };
@@ -167,13 +186,21 @@ impl Reader<'_> {
                     Yaml::Text(text.into_owned())
                 };
                 let node = Node { is_literal: style == ScalarStyle::Literal, ..leaf(value) };
-                self.close(Built { node, nodes: 1, depth: 0 }, anchor, at)
+                // Aliases copy the text, so a long one costs more.
+                let nodes = 1 + node.text().map_or(0, str::len) / NODE_BYTES;
+                self.close(Built { node, nodes, depth: 0 }, anchor, at)
             }
             Event::SequenceStart(_, anchor, _) => self.enter(leaf(Yaml::List(Vec::new())), anchor, at),
             Event::MappingStart(_, anchor, _) => self.enter(leaf(Yaml::Map(Vec::new())), anchor, at),
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(Open { mut built, anchor, .. }) = self.open.pop() else { return Ok(()) };
                 if let Yaml::Map(entries) = &mut built.node.value {
+                    if self.is_strict {
+                        let mut seen = HashSet::new();
+                        if let Some((key, _)) = entries.iter().find(|(key, _)| !seen.insert(key)) {
+                            return Err(self.problem(at, format!("the key `{key}` stands twice in one map")));
+                        }
+                    }
                     merge(entries);
                 }
                 self.close(built, anchor, at)
@@ -218,6 +245,10 @@ impl Reader<'_> {
         match (&mut parent.built.node.value, parent.key.take()) {
             (Yaml::List(items), _) => items.push(built.node),
             (Yaml::Map(entries), Some(key)) => entries.push((key, built.node)),
+            // `y` is `true` to some programs and `y` to others, and `010` is `8`.
+            (_, _) if self.is_strict && built.node.text().is_none() => {
+                return Err(self.problem(at, "a key is no text; if it should be one, quote it"));
+            }
             (_, _) => parent.key = Some(key_of(&built.node)),
         }
         Ok(())
@@ -257,7 +288,7 @@ fn merge(entries: &mut Vec<(String, Node)>) {
 }
 
 /// What a plain scalar means in YAML 1.1, as go-yaml reads it.
-pub(super) fn resolve(text: &str) -> Yaml {
+pub(crate) fn resolve(text: &str) -> Yaml {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Yaml::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Yaml::Bool(true),

@@ -1,5 +1,6 @@
 //! What `gitops/` holds is what Flux, kustomize and Helm make of it, and fits the number of nodes that it is for.
 
+mod checked;
 mod fit;
 mod keys;
 mod rendered;

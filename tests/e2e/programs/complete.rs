@@ -95,6 +95,8 @@ fn what_is_too_old_needs_a_waiver_that_is_signed() {
     // The image says nothing about its age.
     refused.expect_said(&["SL0479", "2 of what the release is made of"]);
     let told = refused.stdout();
+    // Nothing is missing; but what fails is not called complete.
+    assert!(told.starts_with("REFUSED: "), "{told}");
     for line in [format!("{spare}  it does not say when"), "ubuntu-24.04  ".to_owned()] {
         assert!(told.contains("too old") && told.contains(&line), "{line}: {told}");
     }
@@ -114,6 +116,7 @@ fn what_is_too_old_needs_a_waiver_that_is_signed() {
         waiver("ubuntu-24.04", "2999-01-01")
     ));
     let told = check(&vendor).expect(0).stdout();
+    assert!(told.starts_with("Complete: "), "{told}");
     assert!(told.contains("waived") && told.contains("until 2999-12-31: the last of its kind"), "{told}");
     let archive = vendor.bundle();
     let told = process::json(vendor.sealift().arg("inspect").arg(&archive).arg("--json"));
